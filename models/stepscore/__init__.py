@@ -1,0 +1,1 @@
+"""The library: process reward models, read exactly as their authors read them."""

@@ -1,0 +1,69 @@
+"""Frozen configurations: what a checkpoint says of itself and how an engine is to run it. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Device = Literal["auto", "cpu", "cuda"]
+DType = Literal["auto", "float32", "bfloat16"]
+Mode = Literal["fast", "invariant", "reference"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFacts:
+    """What can be known of a checkpoint without loading a weight.
+
+    path: the local folder.
+    name: the Hub id it was asked for by, or the folder's name.
+    config: config.json as it stands.
+    shapes: every tensor's name and shape, over all shards.
+    revision: a digest of config and weights' headers, or the Hub commit; names the numbers that it produces.
+    """
+
+    path: Path
+    name: str
+    config: Mapping[str, Any]
+    shapes: Mapping[str, tuple[int, ...]]
+    revision: str
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        return tuple(self.config.get("architectures") or ())
+
+    @property
+    def max_tokens(self) -> int:
+        """Positions that the model was built for (`max_position_embeddings`)."""
+        return int(self.config["max_position_embeddings"])
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine runs. Sizes are in tokens unless the name says bytes.
+
+    mode: `fast` shares prefixes inside and across calls; `invariant` packs but shares nothing, so a score is bitwise
+        independent of its company; `reference` runs plain transformers, one sequence at a time.
+    max_batch_tokens: the size of a forward; 0 lets the engine choose for its device.
+    kv_cache_bytes: budget of the prefix cache across calls; 0 turns it off.
+    max_tokens: longest sequence accepted; 0 takes the checkpoint's own limit.
+    threads: CPU threads of the forward; 0 takes torch's default.
+    reference: folder of the reference model, for implicit PRMs.
+    """
+
+    device: Device = "auto"
+    dtype: DType = "auto"
+    mode: Mode = "fast"
+    max_batch_tokens: int = 0
+    kv_cache_bytes: int = 1 << 30
+    max_tokens: int = 0
+    threads: int = 0
+    reference: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyOptions:
+    """What a user may set about how a family reads a checkpoint; each family names the keys that it knows."""
+
+    values: Mapping[str, str] = field(default_factory=dict)

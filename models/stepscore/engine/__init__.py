@@ -1,0 +1,1 @@
+"""Engines: they run the forward passes behind one protocol."""

@@ -1,0 +1,61 @@
+"""The engine protocol: token sequences in, the head's numbers at their read positions out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stepscore.types import Encoded, Values
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine runs on. max_tokens: longest sequence accepted; max_batch_tokens: the forward it likes best."""
+
+    name: str
+    device: str
+    dtype: str
+    mode: str
+    max_tokens: int
+    max_batch_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Tokens since the engine was opened: asked (sum of sequence lengths) and computed (gone through the layers)."""
+
+    asked: int
+    computed: int
+
+    @property
+    def reused(self) -> int:
+        return self.asked - self.computed
+
+
+class Engine(Protocol):
+    """Runs forward passes. Not thread-safe: one caller at a time (the batcher owns the thread)."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def counts(self) -> TokenCounts: ...
+
+    def cost(self, encoded: Encoded) -> int:
+        """Tokens that this sequence is expected to compute now (cached prefixes excluded)."""
+        ...
+
+    def forward(self, batch: Sequence[Encoded]) -> list[Values]:
+        """One array of shape (S, C) per sequence, in order, fp32.
+
+        Raises EngineError where the forward itself fails; never returns a shorter list.
+        """
+        ...
+
+    def purge(self) -> None:
+        """Forget everything kept across calls (prefix cache, stored numbers)."""
+        ...
+
+    def close(self) -> None:
+        """Free the weights. The engine cannot be used afterwards."""
+        ...

@@ -1,0 +1,121 @@
+"""The error tree. Every error has a stable `code`, a message that says what to change, and machine-readable `detail`.
+
+HTTP knows nothing of this file; the service maps each class to a status in one table.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StepscoreError(Exception):
+    """Base of all errors that a caller can be told about."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, **detail: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+
+class InvalidInput(StepscoreError):
+    """The request can never be scored as it stands."""
+
+    code = "invalid_input"
+
+
+class NoSteps(InvalidInput):
+    """A solution without a single step."""
+
+    code = "no_steps"
+
+
+class EmptyStep(InvalidInput):
+    """A step that holds nothing but white space. detail: step."""
+
+    code = "empty_step"
+
+
+class MarkerInText(InvalidInput):
+    """The family's plain-text step marker was typed in the problem or in a step. detail: marker, where."""
+
+    code = "marker_in_text"
+
+
+class InvalidText(InvalidInput):
+    """Text that is no Unicode text (a lone surrogate, say). detail: where."""
+
+    code = "invalid_text"
+
+
+class TooLong(InvalidInput):
+    """More tokens than the model reads. detail: tokens, limit, excess."""
+
+    code = "too_long"
+
+
+class UnknownSplit(InvalidInput):
+    """No such way to split a solution into steps. detail: split."""
+
+    code = "unknown_split"
+
+
+class UnknownAggregate(InvalidInput):
+    """No such aggregate. detail: aggregate, known."""
+
+    code = "unknown_aggregate"
+
+
+class UndefinedAggregate(InvalidInput):
+    """The aggregate has no meaning on this family's range of rewards. detail: aggregate, range."""
+
+    code = "undefined_aggregate"
+
+
+class UnknownModel(InvalidInput):
+    """No model of that name is served. detail: model, known."""
+
+    code = "unknown_model"
+
+
+class UnscorableError(StepscoreError):
+    """The model's numbers are not finite, so there is no reward. detail: step."""
+
+    code = "unscorable"
+
+
+class CheckpointError(StepscoreError):
+    """A checkpoint cannot be opened: files missing, wrong keys or shapes. detail names them."""
+
+    code = "bad_checkpoint"
+
+
+class UnknownFamily(CheckpointError):
+    """No family reads this checkpoint. detail: path, families."""
+
+    code = "unknown_family"
+
+
+class UnsupportedByEngine(CheckpointError):
+    """The family is known, the chosen engine cannot run it. detail: family, engine."""
+
+    code = "unsupported_by_engine"
+
+
+class EngineError(StepscoreError):
+    """A forward pass failed (out of memory, a remote engine that went away)."""
+
+    code = "engine_failed"
+
+
+class GeneratorError(StepscoreError):
+    """The generator behind a judge could not answer. detail: reason."""
+
+    code = "generator_failed"
+
+
+class NoVerdict(StepscoreError):
+    """A judge wrote no verdict that can be read. detail: step, samples."""
+
+    code = "no_verdict"

@@ -1,0 +1,1 @@
+"""Families: one file each, found by name."""

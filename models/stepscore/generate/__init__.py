@@ -1,0 +1,1 @@
+"""Generators: ways to sample from a policy, behind one protocol."""

@@ -1,0 +1,59 @@
+"""Heads: how the hidden state at a read position becomes C numbers. Descriptions only; an engine builds them.
+
+Every head is a frozen value that names the state-dict keys or token ids it needs, so that an engine can refuse a
+checkpoint that lacks one instead of starting it with random weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LinearHead:
+    """A stack of linear layers with ReLU between them, over the last hidden state (fp32).
+
+    layers: state-dict prefixes in order, each with `.weight` and, where the checkpoint has it, `.bias`:
+        ("score.0", "score.2") for Qwen2ForProcessRewardModel, ("score",) for token classification,
+        ("v_head.summary",) for a value head.
+    outputs: C, the width that the last layer must have.
+    """
+
+    layers: tuple[str, ...]
+    outputs: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleHead:
+    """E small networks over one hidden state: `{prefix}.{nn1,nn2,nn_out}.{weight [E,in,out], bias [E,out]}`, ReLU.
+
+    Outputs C = E logits. Source: sail-sg/ActivePRM.
+    """
+
+    prefix: str
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class VocabularyHead:
+    """The rows `token_ids` of the language-model head (tied embeddings included). Outputs C = len(token_ids) logits."""
+
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogProbHead:
+    """log-softmax over the whole vocabulary, read at `Encoded.targets`.
+
+    Outputs C = 1, or C = 2 (policy, reference) when `reference` asks for a second model over the same ids.
+    """
+
+    reference: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictHead:
+    """No tensor: a generator writes a judgement and the family parses it. Run by a judge, never by a forward engine."""
+
+
+Head = LinearHead | EnsembleHead | VocabularyHead | TokenLogProbHead | VerdictHead

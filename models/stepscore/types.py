@@ -1,0 +1,86 @@
+"""The vocabulary: what the rooms of the library hand to each other. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float32]
+"""Raw numbers of one sequence: shape (S, C), S read positions, C numbers per position (the head says which)."""
+
+RangeKind = Literal["probability", "difference", "log_ratio", "real"]
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """A problem and the steps that try to solve it, in order."""
+
+    problem: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One token sequence and the positions at which numbers are read.
+
+    ids: token ids, length T.
+    reads: S ascending positions in [0, T); the hidden state at each goes through the head.
+    targets: for heads that read the probability of one token, the S target ids (`targets[s]` is the token whose
+        log-probability is read from the hidden state at `reads[s]`); empty for every other head.
+    """
+
+    ids: tuple[int, ...]
+    reads: tuple[int, ...]
+    targets: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSolution:
+    """A solution as its family's layout wrote it: one or more sequences, each with its read positions.
+
+    sequences: what the engine runs; most families need one, per-prefix families one for each step.
+    steps: how many steps the solution has, which is how many rewards the reader must return.
+    marks: whole numbers that the family's own reader needs besides (for example step boundaries of an implicit PRM).
+    """
+
+    sequences: tuple[Encoded, ...]
+    steps: int
+    marks: tuple[int, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens over all sequences, before any sharing."""
+        return sum(len(sequence.ids) for sequence in self.sequences)
+
+
+@dataclass(frozen=True, slots=True)
+class RewardRange:
+    """The interval in which a family's rewards lie, and what kind of number they are."""
+
+    kind: RangeKind
+    low: float
+    high: float
+
+
+PROBABILITY = RewardRange("probability", 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a family's reader returns for one solution; every sequence has one entry per step, in order.
+
+    rewards: the step rewards.
+    logits: the raw numbers behind each reward (C per step), before softmax or sigmoid.
+    extras: further named numbers per step that the family publishes (spread of an ensemble, redundancy, ...).
+    rationales: the text of a generative judge, one per step; empty for every other family.
+    """
+
+    rewards: tuple[float, ...]
+    logits: tuple[tuple[float, ...], ...] = ()
+    extras: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    rationales: tuple[str, ...] = ()

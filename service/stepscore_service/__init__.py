@@ -1,0 +1,1 @@
+"""The application: the HTTP service, its command line and its offline jobs."""

@@ -1,0 +1,1 @@
+"""Offline jobs: they share the families and the engines of the service."""
