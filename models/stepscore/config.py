@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,10 +60,3 @@ class EngineOptions:
     max_tokens: int = 0
     threads: int = 0
     reference: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FamilyOptions:
-    """What a user may set about how a family reads a checkpoint; each family names the keys that it knows."""
-
-    values: Mapping[str, str] = field(default_factory=dict)

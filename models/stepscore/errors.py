@@ -43,6 +43,12 @@ class MarkerInText(InvalidInput):
     code = "marker_in_text"
 
 
+class MarkerMerged(InvalidInput):
+    """The tokenizer merged a step's end with the marker, so there is no token to read. detail: step, token."""
+
+    code = "marker_merged"
+
+
 class InvalidText(InvalidInput):
     """Text that is no Unicode text (a lone surrogate, say). detail: where."""
 
@@ -95,6 +101,12 @@ class UnknownFamily(CheckpointError):
     """No family reads this checkpoint. detail: path, families."""
 
     code = "unknown_family"
+
+
+class InvalidOption(CheckpointError):
+    """A family was given an option that it does not know, or a value that it cannot use. detail: option, known."""
+
+    code = "invalid_option"
 
 
 class UnsupportedByEngine(CheckpointError):

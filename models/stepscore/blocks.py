@@ -1,0 +1,107 @@
+"""Blocks that no way of splitting may cut: fenced code, LaTeX environments and maths. Linear in the text."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+Span = tuple[int, int]
+
+_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
+_TEX = re.compile(
+    r"\\(?P<verb>begin|end)\{(?P<name>[^{}\n]{1,40})\}"
+    r"|(?P<open>\\[\[(])"
+    r"|(?P<close>\\[\])])"
+    r"|\\."  # any other escape, so that `\\[2pt]` and `\$` open nothing
+    r"|(?P<dollars>\$\$)"
+    r"|(?P<blank>\n[^\S\n]*\n)"
+)
+# Pandoc's rule, which tells `$x+1$` from `$5 and $6`: no space just inside, no digit just after.
+_INLINE = re.compile(r"(?<![\\$])\$(?![\s$])(?:[^$\n\\]|\\.)*(?<!\s)\$(?![\d$])")
+_CLOSER = {r"\[": r"\]", r"\(": r"\)"}
+
+
+class Blocks:
+    """Disjoint spans of a text, ascending."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self.spans = _union(spans)
+        self._starts = [start for start, _ in self.spans]
+
+    def holds(self, position: int) -> bool:
+        """Whether the position lies strictly inside a span, so that no cut may fall there."""
+        at = bisect_right(self._starts, position) - 1
+        return at >= 0 and self.spans[at][0] < position < self.spans[at][1]
+
+
+def fences(text: str) -> list[Span]:
+    """Fenced code from the opening line to the closing one; a fence that is never closed runs to the end."""
+    spans: list[Span] = []
+    opened: tuple[int, str] | None = None
+    for line in _FENCE.finditer(text):
+        mark, rest = line[1], line[2]
+        if opened is None:
+            if mark[0] == "~" or "`" not in rest:
+                opened = (line.start(1), mark)
+        elif mark.startswith(opened[1]) and not rest.strip():
+            spans.append((opened[0], line.end()))
+            opened = None
+    return spans if opened is None else [*spans, (opened[0], len(text))]
+
+
+def blocks(text: str, inline: bool = False) -> Blocks:
+    """Everything in `text` that stays whole; with `inline` also `$…$` within a line, for sentence ends inside maths."""
+    fenced = Blocks(fences(text))
+    spans = [*fenced.spans, *_environments(text, fenced), *_display_maths(text, fenced)]
+    if inline:
+        spans += [match.span() for match in _INLINE.finditer(text) if not fenced.holds(match.start())]
+    return Blocks(spans)
+
+
+def _environments(text: str, fenced: Blocks) -> Iterator[Span]:
+    r"""`\begin{x}…\end{x}` pairs; an end without a beginning and a beginning without an end are plain text."""
+    opened: list[tuple[str, int]] = []
+    names: dict[str, int] = {}
+    for token in _tokens(text, fenced):
+        name = token["name"]
+        if token["verb"] == "begin":
+            opened.append((name, token.start()))
+            names[name] = names.get(name, 0) + 1
+        elif token["verb"] == "end" and names.get(name):
+            last, start = "", 0
+            while last != name:
+                last, start = opened.pop()
+                names[last] -= 1
+            yield start, token.end()
+
+
+def _display_maths(text: str, fenced: Blocks) -> Iterator[Span]:
+    r"""`$$…$$`, `\[…\]` and `\(…\)`; a blank line ends the hope for a closing mark, as it does in LaTeX."""
+    opened: tuple[str, int] | None = None
+    for token in _tokens(text, fenced):
+        mark = token[0]
+        if token["blank"]:
+            opened = None
+        elif token["dollars"] or token["close"]:
+            if opened and opened[0] == mark:
+                yield opened[1], token.end()
+                opened = None
+            elif token["dollars"] and opened is None:
+                opened = (mark, token.start())
+        elif token["open"] and opened is None:
+            opened = (_CLOSER[mark], token.start())
+
+
+def _tokens(text: str, fenced: Blocks) -> Iterator[re.Match[str]]:
+    return (token for token in _TEX.finditer(text) if not fenced.holds(token.start()))
+
+
+def _union(spans: Iterable[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged

@@ -1,0 +1,124 @@
+"""Finding a checkpoint and reading what it says of itself, without loading a weight."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import safe_open
+
+from stepscore.config import CheckpointFacts
+from stepscore.errors import CheckpointError
+
+Shapes = dict[str, tuple[int, ...]]
+
+_WANTED = ["*.json", "*.safetensors", "pytorch_model*.bin", "*.model", "*.jinja", "*.txt", "value_head.bin"]
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
+
+
+def locate(model: str, revision: str | None = None) -> Path:
+    """A local folder, or the local copy of a Hub repository (downloaded where it is not cached yet).
+
+    Raises CheckpointError where neither exists.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise CheckpointError(f"{model} is no folder; give a checkpoint's folder or a Hub id (owner/name)", path=model)
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=_WANTED))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"{model} is neither a folder nor can it be had from the Hub: {error}", path=model
+        ) from error
+
+
+def read_facts(path: Path, name: str | None = None) -> CheckpointFacts:
+    """Config, tensor shapes and revision of the checkpoint in a folder. Raises CheckpointError."""
+    config = _read_json(path / "config.json")
+    shapes = dict(_shapes(path))
+    if not shapes:
+        raise CheckpointError(f"{path} holds no weights (*.safetensors or pytorch_model*.bin)", path=str(path))
+    return CheckpointFacts(path, name or path.name, config, shapes, _revision(path))
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The files that hold the weights: safetensors where there are any, else PyTorch's, in a fixed order."""
+    return sorted(path.glob("*.safetensors")) or sorted(path.glob("pytorch_model*.bin"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.parent} is no checkpoint: config.json is missing", path=str(path)) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not JSON: {error}", path=str(path)) from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} is no JSON object", path=str(path))
+    return found
+
+
+def _shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    _check_shards(path)
+    for file in weight_files(path):
+        yield from _safetensors_shapes(file) if file.suffix == ".safetensors" else _torch_shapes(file)
+
+
+def _check_shards(path: Path) -> None:
+    """Every shard that the index names must be there."""
+    for index in (*path.glob("*.safetensors.index.json"), *path.glob("pytorch_model*.index.json")):
+        named = set(_read_json(index).get("weight_map", {}).values())
+        missing = sorted(shard for shard in named if not (path / shard).is_file())
+        if missing:
+            raise CheckpointError(f"{path} lacks the shards {', '.join(missing)}", path=str(path), missing=missing)
+
+
+def _safetensors_shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    try:
+        with safe_open(file, framework="np") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
+                yield key, tuple(tensors.get_slice(key).get_shape())
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise CheckpointError(f"{file} is damaged: {error}", path=str(file)) from error
+
+
+def _torch_shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    import torch
+
+    state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    for key, tensor in state.items():
+        yield key, tuple(tensor.shape)
+
+
+def _revision(path: Path) -> str:
+    """The Hub commit where the folder is a Hub snapshot, else a digest of config and sampled weights.
+
+    Sampled: 64 stretches of 64 KiB spread over each file, head and tail included; a retrained checkpoint differs in
+    them, and a 140 GB one is still digested in a moment.
+    """
+    if _COMMIT.fullmatch(path.name) and path.parent.name == "snapshots":
+        return path.name
+    digest = hashlib.sha256((path / "config.json").read_bytes())
+    for file in weight_files(path):
+        _digest_samples(digest, file)
+    return digest.hexdigest()[:16]
+
+
+def _digest_samples(digest: hashlib._Hash, file: Path) -> None:
+    size = file.stat().st_size
+    digest.update(f"{file.name} {size}".encode())
+    with file.open("rb") as stream:
+        for sample in range(_SAMPLES):
+            stream.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
+            digest.update(stream.read(_SAMPLE_BYTES))

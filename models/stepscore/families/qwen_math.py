@@ -1,0 +1,73 @@
+"""Qwen2.5-Math-PRM: two class logits at the special token `<extra_0>` that follows each step.
+
+Sources: the model card and `modeling_qwen2_rm.py` of Qwen/Qwen2.5-Math-PRM-7B; "The Lessons of Developing Process
+Reward Models in Mathematical Reasoning", arXiv 2501.07301.
+
+The reward is `softmax(logits)[1]` at the marker's position. The card selects non-zero probabilities, which drops a
+step whose probability underflows; here the positions are known from the layout, so no step can be lost. The marker
+stands directly after the step, without a newline. The default aggregate is the product, as in the paper's
+best-of-N tables for models trained on step labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepscore.heads import LinearHead
+from stepscore.layout import ChatTemplate, LayoutContext, Marker, Message, SequenceBuilder, Text, check
+from stepscore.readers import softmax_of
+from stepscore.registry import Evidence, Family, Option, Parts
+from stepscore.tokenizer import StepTokenizer
+from stepscore.types import EncodedSolution, Solution
+
+MARKER = "<extra_0>"
+SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedChat:
+    """One chat: system message, problem, then every step followed by the marker. Reads at each marker."""
+
+    tokenizer: StepTokenizer
+    template: ChatTemplate
+    marker: int
+    system: str
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        builder = SequenceBuilder(self.tokenizer)
+        self.template.write(builder, self._messages(solution))
+        return EncodedSolution((builder.build(),), steps=len(solution.steps))
+
+    def _messages(self, solution: Solution) -> list[Message]:
+        steps = tuple(part for step in solution.steps for part in (Text(step), Marker(self.marker)))
+        system = [Message("system", (self.system,))] if self.system else []
+        return [*system, Message("user", (Text(solution.problem),)), Message("assistant", steps)]
+
+
+def build(context: LayoutContext) -> Parts:
+    tokenizer = context.tokenizer
+    layout = MarkedChat(tokenizer, ChatTemplate(tokenizer), tokenizer.token_id(MARKER), context.options["system"])
+    return Parts(layout, LinearHead(("score.0", "score.2"), outputs=2), softmax_of(1))
+
+
+FAMILY = Family(
+    name="qwen_math",
+    title="Qwen2.5-Math-PRM",
+    source=("https://huggingface.co/Qwen/Qwen2.5-Math-PRM-7B", "https://arxiv.org/abs/2501.07301"),
+    licence="Qwen",
+    checkpoints=("Qwen/Qwen2.5-Math-PRM-7B", "Qwen/Qwen2.5-Math-PRM-72B", "Qwen/Qwen2.5-Math-7B-PRM800K"),
+    prompt=(
+        "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{problem}<|im_end|>\n"
+        "<|im_start|>assistant\n{step 1}<extra_0>{step 2}<extra_0><|im_end|>\n"
+    ),
+    marker="<extra_0> (special token)",
+    formula="softmax(logits at the marker)[1]",
+    build=build,
+    evidence=Evidence(
+        architectures=("Qwen2ForProcessRewardModel",), tensors=(r"score\.0\.weight", r"score\.2\.weight")
+    ),
+    aggregate="prod",
+    markers=(MARKER,),
+    options={"system": Option(SYSTEM, "the system message; empty leaves it to the chat template")},
+)

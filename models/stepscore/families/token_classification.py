@@ -1,0 +1,84 @@
+"""TRL's PRMTrainer outputs: `*ForTokenClassification` with two labels, read at the separator after each step.
+
+Source: huggingface/trl, `trl/experimental/prm/prm_trainer.py` and its documentation page.
+
+Two tokenisations are published and give different ids. `train_exact` (the default, because it is what the weights
+were trained on) encodes the problem, each step and each separator for itself and joins the ids, with no separator
+between problem and first step. `pipeline` is the documented inference: the strings are joined with separators, one
+after the problem too, and encoded together, so that a separator may merge with the text before it.
+The separator is plain text; with a separator of one line break, steps that contain one are still read once, because
+the position is noted while writing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepscore.heads import LinearHead
+from stepscore.layout import LayoutContext, SequenceBuilder, check
+from stepscore.readers import softmax_of
+from stepscore.registry import Evidence, Family, Option, Parts
+from stepscore.tokenizer import StepTokenizer
+from stepscore.types import Encoded, EncodedSolution, Solution
+
+
+@dataclass(frozen=True, slots=True)
+class TrainExact:
+    """bos + ids(problem) + ids(step) + ids(separator) + ..., each encoded alone; reads the separator's last id."""
+
+    tokenizer: StepTokenizer
+    separator: str
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        builder = SequenceBuilder(self.tokenizer).token(*self.tokenizer.bos).piece(solution.problem)
+        for step in solution.steps:
+            builder.piece(step).piece(self.separator).read()
+        return EncodedSolution((builder.build(),), steps=len(solution.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """separator.join((problem, *steps[:k])) + separator, encoded together, one sequence per prefix; reads the last id.
+
+    Prefixes are encoded one by one because a separator may merge with white space that opens the next step.
+    """
+
+    tokenizer: StepTokenizer
+    separator: str
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        texts = (solution.problem, *solution.steps)
+        prefixes = (self._prefix(texts[: count + 1]) for count in range(1, len(texts)))
+        return EncodedSolution(tuple(prefixes), steps=len(solution.steps))
+
+    def _prefix(self, texts: tuple[str, ...]) -> Encoded:
+        builder = SequenceBuilder(self.tokenizer).token(*self.tokenizer.bos)
+        return builder.text(self.separator.join(texts) + self.separator).read().build()
+
+
+def build(context: LayoutContext) -> Parts:
+    write = Pipeline if context.options["tokenisation"] == "pipeline" else TrainExact
+    layout = write(context.tokenizer, context.options["separator"])
+    return Parts(layout, LinearHead(("score",), outputs=2), softmax_of(1))
+
+
+FAMILY = Family(
+    name="token_classification",
+    title="TRL token classification",
+    source=("https://github.com/huggingface/trl/tree/v0.24.0/trl/trainer/prm_trainer.py",),
+    licence="each checkpoint's own",
+    checkpoints=("HuggingFaceH4/Qwen2.5-Math-1.5B-Instruct-PRM-0.2", "HuggingFaceH4/Qwen2.5-Math-7B-Instruct-PRM-0.2"),
+    prompt="{problem}{step 1}\\n{step 2}\\n",
+    marker="the separator (text, default a line break), its last token",
+    formula="softmax(logits at the separator)[1]",
+    build=build,
+    evidence=Evidence(architectures=(r".*ForTokenClassification",), tensors=(r"score\.weight",)),
+    options={
+        "tokenisation": Option(
+            "train_exact", "as in training, or as in the documented pipeline", ("train_exact", "pipeline")
+        ),
+        "separator": Option("\n", "the text after each step"),
+    },
+)

@@ -1,0 +1,162 @@
+"""The scorer: encode -> forward -> read, for one model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from stepscore.checkpoint import locate, read_facts
+from stepscore.config import CheckpointFacts, EngineOptions
+from stepscore.engine.base import Engine, TokenCounts
+from stepscore.engine.open import open_engine
+from stepscore.errors import StepscoreError, TooLong, UnscorableError
+from stepscore.layout import LayoutContext
+from stepscore.registry import Family, Parts, family_named, resolve
+from stepscore.tokenizer import StepTokenizer
+from stepscore.types import EncodedSolution, Reading, RewardRange, Solution, Values
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is served: names, meaning of the rewards, limits (tokens) and where it runs."""
+
+    id: str
+    family: str
+    revision: str
+    range: RewardRange
+    aggregate: str
+    threshold: float
+    marker: str
+    max_tokens: int
+    max_batch_tokens: int
+    engine: str
+    device: str
+    dtype: str
+    mode: str
+
+
+class Scorer:
+    """Solutions in, step rewards out. Forwards must come from one thread at a time; `encode` may run beside them."""
+
+    def __init__(self, info: ModelInfo, parts: Parts, engine: Engine) -> None:
+        self.info = info
+        self._parts = parts
+        self._engine = engine
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        """Token ids and read positions. Raises InvalidInput; TooLong says by how many tokens."""
+        encoded = self._parts.layout.encode(solution)
+        longest = max(len(sequence.ids) for sequence in encoded.sequences)
+        limit = self.info.max_tokens
+        if longest > limit:
+            raise TooLong(
+                f"{longest} tokens are {longest - limit} more than the {limit} that {self.info.id} reads; shorten the text",
+                tokens=longest,
+                limit=limit,
+                excess=longest - limit,
+            )
+        return encoded
+
+    def cost(self, encoded: EncodedSolution) -> int:
+        """Tokens that a forward of this solution is expected to compute now."""
+        return sum(self._engine.cost(sequence) for sequence in encoded.sequences)
+
+    def forward(self, batch: Sequence[EncodedSolution]) -> list[Reading | StepscoreError]:
+        """One reading, or the error of that solution, for each, in order. Raises EngineError for the whole batch."""
+        values = iter(self._engine.forward([sequence for encoded in batch for sequence in encoded.sequences]))
+        return [self._read(encoded, values) for encoded in batch]
+
+    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
+        """encode and forward; solutions that cannot be encoded keep their place as errors."""
+        encoded = [self._try_encode(solution) for solution in solutions]
+        answers = iter(self.forward([item for item in encoded if isinstance(item, EncodedSolution)]))
+        return [next(answers) if isinstance(item, EncodedSolution) else item for item in encoded]
+
+    def counts(self) -> TokenCounts:
+        return self._engine.counts()
+
+    def purge(self) -> None:
+        self._engine.purge()
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _try_encode(self, solution: Solution) -> EncodedSolution | StepscoreError:
+        try:
+            return self.encode(solution)
+        except StepscoreError as error:
+            return error
+
+    def _read(self, encoded: EncodedSolution, values: Iterator[Values]) -> Reading | StepscoreError:
+        try:
+            return checked(self._parts.read([next(values) for _ in encoded.sequences], encoded), encoded.steps)
+        except StepscoreError as error:
+            return error
+
+
+def checked(reading: Reading, steps: int) -> Reading:
+    """The reading itself, if it has one finite reward for each step. Raises UnscorableError."""
+    if len(reading.rewards) != steps:
+        raise UnscorableError(f"{len(reading.rewards)} rewards for {steps} steps", rewards=len(reading.rewards))
+    for step, reward in enumerate(reading.rewards):
+        if not math.isfinite(reward):
+            raise UnscorableError(f"the reward of step {step} is not a finite number", step=step)
+    return reading
+
+
+def open_scorer(
+    model: str,
+    *,
+    name: str | None = None,
+    family: str | None = None,
+    options: EngineOptions | None = None,
+    family_options: Mapping[str, str] | None = None,
+    engine: str = "torch",
+) -> Scorer:
+    """Open a checkpoint for scoring.
+
+    model: "embedded", a folder, or a Hub id. name: what it is called in requests; default the model itself.
+    family: overrides the resolution. Raises CheckpointError (UnknownFamily, InvalidOption, ...).
+    """
+    facts = checkpoint_facts(model)
+    chosen = family_named(family) if family else resolve(facts)
+    parts = bind(chosen, facts, family_options or {})
+    running = open_engine(facts, parts.head, options or EngineOptions(), engine=engine)
+    return Scorer(_info(name or model, chosen, facts, running), parts, running)
+
+
+def checkpoint_facts(model: str) -> CheckpointFacts:
+    """The facts of "embedded", a folder or a Hub id."""
+    if model == EMBEDDED:
+        from stepscore.embedded.prepare import prepare  # only the default model needs its converter
+
+        return replace(read_facts(prepare()), name=EMBEDDED)
+    return read_facts(locate(model), name=model.rstrip("/"))
+
+
+def bind(family: Family, facts: CheckpointFacts, options: Mapping[str, str]) -> Parts:
+    """The family's layout, head and reader for this checkpoint."""
+    tokenizer = StepTokenizer.open(str(facts.path), family.markers)
+    return family.build(LayoutContext(tokenizer, facts.config, family.settle(options)))
+
+
+def _info(name: str, family: Family, facts: CheckpointFacts, engine: Engine) -> ModelInfo:
+    running = engine.info
+    return ModelInfo(
+        id=name,
+        family=family.name,
+        revision=facts.revision,
+        range=family.rewards,
+        aggregate=family.aggregate,
+        threshold=family.threshold,
+        marker=family.marker,
+        max_tokens=running.max_tokens,
+        max_batch_tokens=running.max_batch_tokens,
+        engine=running.name,
+        device=running.device,
+        dtype=running.dtype,
+        mode=running.mode,
+    )
