@@ -87,15 +87,15 @@ def _way(how: str) -> Callable[[str], Iterable[Span]]:
 def _steps(text: str, separators: Iterable[Span]) -> list[Step]:
     """What lies between the separators (ascending spans, possibly empty), without white space, without empty pieces."""
     edges = [0, *(edge for span in separators for edge in span), len(text)]
-    pieces = (_narrow(text, start, end) for start, end in zip(edges[::2], edges[1::2], strict=True))
-    return [step for step in pieces if step.text]
+    pieces = zip(edges[::2], edges[1::2], strict=True)
+    return [_narrow(text, start, end) for start, end in pieces if start < end and not text[start:end].isspace()]
 
 
 def _narrow(text: str, start: int, end: int) -> Step:
     piece = text[start:end]
-    left = len(piece) - len(piece.lstrip())
     stripped = piece.strip()
-    return Step(stripped, start + left, start + left + len(stripped))
+    left = start + len(piece) - len(piece.lstrip())
+    return Step(stripped, left, left + len(stripped))
 
 
 def _outside(separators: Iterable[Span], whole: Blocks) -> Iterator[Span]:
