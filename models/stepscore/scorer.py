@@ -53,7 +53,7 @@ class Scorer:
         limit = self.info.max_tokens
         if longest > limit:
             raise TooLong(
-                f"{longest} tokens are {longest - limit} more than the {limit} that {self.info.id} reads; shorten the text",
+                f"{longest} tokens are {longest - limit} more than the {limit} that {self.info.id} reads",
                 tokens=longest,
                 limit=limit,
                 excess=longest - limit,
