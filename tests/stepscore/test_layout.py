@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import tokenizers_for_tests as tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tokenizers_for_tests as tokenizers
 from stepscore.errors import MarkerMerged
 from stepscore.layout import ChatTemplate, Marker, Message, SequenceBuilder, Text
 from stepscore.tokenizer import StepTokenizer

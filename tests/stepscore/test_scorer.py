@@ -3,9 +3,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import checkpoints
 import pytest
 
+import checkpoints
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError, EmptyStep, InvalidOption, TooLong, UnknownFamily, UnscorableError
 from stepscore.scorer import Scorer, checked, open_scorer
