@@ -146,11 +146,20 @@ class Marker:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place inside a chat message: the family reads at the token written just before it."""
+
+
+Part = Text | Marker | Place | str
+"""What a chat message is made of: user text, a marker, a place, or template text as `str`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message: a role and its parts (user text, template text as `str`, markers)."""
+    """One chat message: a role and its parts."""
 
     role: str
-    parts: tuple[Text | Marker | str, ...]
+    parts: tuple[Part, ...]
 
 
 _SLOT = "\ue000{}\ue001"
@@ -169,8 +178,12 @@ class ChatTemplate:
         self._frames: dict[tuple[tuple[str, ...], bool], str] = {}
 
     def write(self, builder: SequenceBuilder, messages: Sequence[Message], *, generation_prompt: bool = False) -> None:
-        """Write the rendered conversation; every Marker is read."""
-        frame = self._frame(tuple(message.role for message in messages), generation_prompt)
+        """Write the rendered conversation; every Marker and Place is read."""
+        roles = tuple(message.role for message in messages)
+        self.fill(builder, self.frame(roles, generation_prompt=generation_prompt), messages)
+
+    def fill(self, builder: SequenceBuilder, frame: str, messages: Sequence[Message]) -> None:
+        """Write a frame with the messages in its slots; the frame may have been cut at either end."""
         position = 0
         for slot in _SLOTS.finditer(frame):
             builder.template(frame[position : slot.start()])
@@ -178,7 +191,8 @@ class ChatTemplate:
             position = slot.end()
         builder.template(frame[position:])
 
-    def _frame(self, roles: tuple[str, ...], generation_prompt: bool) -> str:
+    def frame(self, roles: tuple[str, ...], *, generation_prompt: bool = False) -> str:
+        """The template rendered for messages of these roles, a slot in the place of each message's text."""
         key = (roles, generation_prompt)
         if key not in self._frames:
             slots = [{"role": role, "content": f" {_SLOT.format(n)} "} for n, role in enumerate(roles)]
@@ -190,11 +204,13 @@ class ChatTemplate:
         return self._frames[key]
 
 
-def _write_parts(builder: SequenceBuilder, parts: Sequence[Text | Marker | str], strip: tuple[bool, bool]) -> None:
+def _write_parts(builder: SequenceBuilder, parts: Sequence[Part], strip: tuple[bool, bool]) -> None:
     last = len(parts) - 1
     for index, part in enumerate(parts):
         if isinstance(part, Marker):
             builder.token(part.token).read()
+        elif isinstance(part, Place):
+            builder.read()
         elif isinstance(part, str):
             builder.template(part)
         else:

@@ -11,43 +11,18 @@ best-of-N tables for models trained on step labels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from stepscore.heads import LinearHead
-from stepscore.layout import ChatTemplate, LayoutContext, Marker, Message, SequenceBuilder, Text, check
+from stepscore.layout import LayoutContext
+from stepscore.layouts import MarkedChat
 from stepscore.readers import softmax_of
 from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.tokenizer import StepTokenizer
-from stepscore.types import EncodedSolution, Solution
 
 MARKER = "<extra_0>"
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 
 
-@dataclass(frozen=True, slots=True)
-class MarkedChat:
-    """One chat: system message, problem, then every step followed by the marker. Reads at each marker."""
-
-    tokenizer: StepTokenizer
-    template: ChatTemplate
-    marker: int
-    system: str
-
-    def encode(self, solution: Solution) -> EncodedSolution:
-        check(solution)
-        builder = SequenceBuilder(self.tokenizer)
-        self.template.write(builder, self._messages(solution))
-        return EncodedSolution((builder.build(),), steps=len(solution.steps))
-
-    def _messages(self, solution: Solution) -> list[Message]:
-        steps = tuple(part for step in solution.steps for part in (Text(step), Marker(self.marker)))
-        system = [Message("system", (self.system,))] if self.system else []
-        return [*system, Message("user", (Text(solution.problem),)), Message("assistant", steps)]
-
-
 def build(context: LayoutContext) -> Parts:
-    tokenizer = context.tokenizer
-    layout = MarkedChat(tokenizer, ChatTemplate(tokenizer), tokenizer.token_id(MARKER), context.options["system"])
+    layout = MarkedChat.of(context, MARKER, context.options["system"])
     return Parts(layout, LinearHead(("score.0", "score.2"), outputs=2), softmax_of(1))
 
 

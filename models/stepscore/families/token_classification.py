@@ -16,25 +16,11 @@ from dataclasses import dataclass
 
 from stepscore.heads import LinearHead
 from stepscore.layout import LayoutContext, SequenceBuilder, check
+from stepscore.layouts import SeparatedSteps
 from stepscore.readers import softmax_of
 from stepscore.registry import Evidence, Family, Option, Parts
 from stepscore.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Solution
-
-
-@dataclass(frozen=True, slots=True)
-class TrainExact:
-    """bos + ids(problem) + ids(step) + ids(separator) + ..., each encoded alone; reads the separator's last id."""
-
-    tokenizer: StepTokenizer
-    separator: str
-
-    def encode(self, solution: Solution) -> EncodedSolution:
-        check(solution)
-        builder = SequenceBuilder(self.tokenizer).token(*self.tokenizer.bos).piece(solution.problem)
-        for step in solution.steps:
-            builder.piece(step).piece(self.separator).read()
-        return EncodedSolution((builder.build(),), steps=len(solution.steps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +45,7 @@ class Pipeline:
 
 
 def build(context: LayoutContext) -> Parts:
-    write = Pipeline if context.options["tokenisation"] == "pipeline" else TrainExact
+    write = Pipeline if context.options["tokenisation"] == "pipeline" else SeparatedSteps
     layout = write(context.tokenizer, context.options["separator"])
     return Parts(layout, LinearHead(("score",), outputs=2), softmax_of(1))
 

@@ -1,0 +1,139 @@
+"""Layouts that more than one family writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepscore.layout import (
+    ChatTemplate,
+    LayoutContext,
+    Marker,
+    Message,
+    Place,
+    SequenceBuilder,
+    Text,
+    check,
+)
+from stepscore.tokenizer import StepTokenizer
+from stepscore.types import Encoded, EncodedSolution, Solution
+
+
+def system_message(system: str) -> list[Message]:
+    """The system message, or none, which leaves it to the chat template."""
+    return [Message("system", (system,))] if system else []
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedChat:
+    """One chat: system message, problem, then every step followed by the marker. Reads at each marker."""
+
+    tokenizer: StepTokenizer
+    template: ChatTemplate
+    marker: int
+    system: str
+
+    @classmethod
+    def of(cls, context: LayoutContext, marker: str, system: str) -> MarkedChat:
+        """Raises CheckpointError where the tokenizer has no such marker."""
+        tokenizer = context.tokenizer
+        return cls(tokenizer, ChatTemplate(tokenizer), tokenizer.token_id(marker), system)
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        builder = SequenceBuilder(self.tokenizer)
+        self.template.write(builder, self._messages(solution))
+        return EncodedSolution((builder.build(),), steps=len(solution.steps))
+
+    def _messages(self, solution: Solution) -> list[Message]:
+        steps = tuple(part for step in solution.steps for part in (Text(step), Marker(self.marker)))
+        problem = Message("user", (Text(solution.problem),))
+        return [*system_message(self.system), problem, Message("assistant", steps)]
+
+
+@dataclass(frozen=True, slots=True)
+class SeparatedSteps:
+    """bos + ids(problem) + ids(step) + ids(separator) + ..., each encoded alone; reads the separator's last id."""
+
+    tokenizer: StepTokenizer
+    separator: str
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        builder = SequenceBuilder(self.tokenizer).token(*self.tokenizer.bos).piece(solution.problem)
+        for step in solution.steps:
+            builder.piece(step).piece(self.separator).read()
+        return EncodedSolution((builder.build(),), steps=len(solution.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredTurns:
+    """One chat of many turns: each step is a user message, answered by a fixed word. Reads just before each answer.
+
+    The answers are always the good one, so that the reading before the k-th is what a run turn by turn gives.
+    opening: how the first user message is made, with the fields {problem} and {step}.
+    """
+
+    tokenizer: StepTokenizer
+    template: ChatTemplate
+    opening: str
+    answer: str
+    strip: bool
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        first, *rest = (step.strip() if self.strip else step for step in solution.steps)
+        turns = [self.opening.format(problem=solution.problem, step=first), *rest]
+        builder = SequenceBuilder(self.tokenizer)
+        self.template.write(builder, [message for turn in turns for message in self._turn(turn)])
+        return EncodedSolution((builder.build(),), steps=len(solution.steps))
+
+    def _turn(self, text: str) -> tuple[Message, Message]:
+        return Message("user", (Text(text),)), Message("assistant", (Place(), self.answer))
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeChat:
+    """A chat of problem and answer for an outcome reward model; reads where the model reads a whole answer.
+
+    per_prefix: one sequence for each prefix of the steps, else one for the whole solution.
+    separator: what joins the steps. pad: the padding id of the checkpoint's config, which is never read.
+    """
+
+    tokenizer: StepTokenizer
+    template: ChatTemplate
+    system: str
+    separator: str
+    per_prefix: bool
+    pad: int | None
+
+    @classmethod
+    def of(cls, context: LayoutContext) -> OutcomeChat:
+        """From the options `system`, `separator` and `per_step`."""
+        options, pad = context.options, context.config.get("pad_token_id")
+        return cls(
+            context.tokenizer,
+            ChatTemplate(context.tokenizer),
+            options["system"],
+            options["separator"],
+            options["per_step"] == "prefix",
+            pad if isinstance(pad, int) else None,
+        )
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        count = len(solution.steps)
+        first = 1 if self.per_prefix else count
+        sequences = (self._sequence(solution, steps) for steps in range(first, count + 1))
+        return EncodedSolution(tuple(sequences), steps=count)
+
+    def _sequence(self, solution: Solution, steps: int) -> Encoded:
+        answer = self.separator.join(solution.steps[:steps])
+        builder = SequenceBuilder(self.tokenizer)
+        conversation = [Message("user", (Text(solution.problem),)), Message("assistant", (Text(answer),))]
+        self.template.write(builder, [*system_message(self.system), *conversation])
+        ids = builder.build().ids
+        return Encoded(ids, (self._last(ids),))
+
+    def _last(self, ids: tuple[int, ...]) -> int:
+        """The last position that does not hold padding: what a sequence classifier of transformers reads."""
+        return max((position for position, token in enumerate(ids) if token != self.pad), default=len(ids) - 1)
