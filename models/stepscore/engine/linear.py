@@ -1,0 +1,44 @@
+"""Linear layers whose rows do not depend on how many other rows there are, where that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+CPU_TILE, CUDA_TILE = 128, 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """x W^T + b. weight: (out, in); bias: (out,) or None.
+
+    tile: 0, or the number of rows of every matrix product. BLAS libraries choose their kernel, and with it the order
+    of the sums, by the number of rows; with one fixed shape a row's result is the same whatever stands beside it.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+    tile: int = 0
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        if not self.tile or len(rows) == self.tile:
+            return functional.linear(rows, self.weight, self.bias)
+        out = rows.new_empty((len(rows), len(self.weight)))
+        for start in range(0, len(rows), self.tile):
+            stop = min(start + self.tile, len(rows))
+            out[start:stop] = self._whole_tile(rows[start:stop])[: stop - start]
+        return out
+
+    def whole(self, rows: int) -> int:
+        """The number of rows, rounded up to whole tiles."""
+        return rows if not self.tile else self.tile * -(-rows // self.tile)
+
+    def _whole_tile(self, rows: torch.Tensor) -> torch.Tensor:
+        return functional.linear(functional.pad(rows, (0, 0, 0, self.tile - len(rows))), self.weight, self.bias)
+
+
+def tile_for(device: torch.device) -> int:
+    """Large enough to cost little, small enough not to be mostly padding."""
+    return CUDA_TILE if device.type == "cuda" else CPU_TILE

@@ -1,0 +1,35 @@
+"""Opening an engine by name."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from stepscore.config import CheckpointFacts, EngineOptions
+from stepscore.engine.base import Engine
+from stepscore.engine.fake_engine import FakeEngine
+from stepscore.engine.validation import outputs_of
+from stepscore.errors import CheckpointError, UnsupportedByEngine
+from stepscore.heads import Head, VerdictHead
+
+EngineName = Literal["torch", "fake"]
+
+
+def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engine: str = "torch") -> Engine:
+    """The engine of that name over a checkpoint. Raises CheckpointError, or UnsupportedByEngine for the pair."""
+    if isinstance(head, VerdictHead):
+        raise UnsupportedByEngine(f"{facts.name} is a judge: it generates, and no forward engine does", engine=engine)
+    match engine:
+        case "fake":
+            return FakeEngine(outputs_of(head), max_tokens=options.max_tokens or facts.max_tokens)
+        case "torch":
+            return _open_torch(facts, head, options)
+    raise CheckpointError(f"no engine is called {engine}; there are {', '.join(get_args(EngineName))}", engine=engine)
+
+
+def _open_torch(facts: CheckpointFacts, head: Head, options: EngineOptions) -> Engine:
+    from stepscore.engine.reference_engine import open_reference_engine  # torch and transformers only where needed
+    from stepscore.engine.torch_engine import open_torch_engine
+
+    if options.mode == "reference":
+        return open_reference_engine(facts, head, options)
+    return open_torch_engine(facts, head, options)

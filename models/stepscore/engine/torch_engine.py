@@ -1,0 +1,181 @@
+"""The engine on PyTorch: packed forwards over flat segments, prefixes computed once inside and across calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from stepscore.checkpoint import read_facts
+from stepscore.config import CheckpointFacts, EngineOptions
+from stepscore.engine.architecture import Architecture, read_architecture
+from stepscore.engine.base import EngineInfo, TokenCounts
+from stepscore.engine.decoder import Decoder
+from stepscore.engine.kv_pool import KVPool, SlotPool, bytes_per_token
+from stepscore.engine.linear import tile_for
+from stepscore.engine.loading import Placement, load_decoder
+from stepscore.engine.packing import Packed
+from stepscore.engine.placement import choose_device, choose_dtype, choose_forward
+from stepscore.engine.planning import AlonePlan, Plan, TreePlan, needed_ids, tree_cost
+from stepscore.engine.radix import RadixTree
+from stepscore.engine.readout import Readout, load_readout
+from stepscore.engine.validation import Limits
+from stepscore.engine.weights import Weights
+from stepscore.errors import CheckpointError, EngineError
+from stepscore.heads import Head, TokenLogProbHead
+from stepscore.types import Encoded, Values
+
+
+@dataclass(slots=True)
+class Model:
+    """A decoder with its head, and its part of the KV cache (none where prefixes are not kept)."""
+
+    decoder: Decoder
+    readout: Readout
+    pool: KVPool | None = None
+
+    def run(self, packed: Packed) -> torch.Tensor:
+        """(P, C) fp32."""
+        hidden_PD = self.decoder.forward(packed, self.pool)
+        targets_P = torch.from_numpy(packed.pair_targets).to(self.decoder.device)
+        return self.readout(hidden_PD, targets_P)
+
+
+class TorchEngine:
+    """Modes `fast` and `invariant` of the engine protocol."""
+
+    def __init__(self, models: Sequence[Model], info: EngineInfo, limits: Limits, kv_cache_bytes: int) -> None:
+        self.info = info
+        self._models = list(models)
+        self._limits = limits
+        self._asked = self._computed = 0
+        self._lock = threading.Lock()
+        self._tree: RadixTree | None = None
+        if info.mode == "fast":
+            self._tree = RadixTree(self._reserve(kv_cache_bytes))
+
+    def counts(self) -> TokenCounts:
+        return TokenCounts(self._asked, self._computed)
+
+    def cost(self, encoded: Encoded) -> int:
+        if self._tree is None:
+            return len(needed_ids(encoded))
+        with self._lock:
+            return tree_cost(self._tree, encoded)
+
+    def forward(self, batch: Sequence[Encoded]) -> list[Values]:
+        self._limits.check(batch)
+        results: dict[int, Values] = {}
+        waiting = sorted(range(len(batch)), key=lambda index: batch[index].ids, reverse=True)
+        while waiting:
+            results.update(self._one_forward(batch, waiting))
+        self._asked += sum(len(encoded.ids) for encoded in batch)
+        return [results[index] for index in range(len(batch))]
+
+    def purge(self) -> None:
+        if self._tree is not None:
+            with self._lock:
+                self._tree.clear()
+
+    def close(self) -> None:
+        self.purge()
+        self._models.clear()
+
+    def _one_forward(self, batch: Sequence[Encoded], waiting: list[int]) -> dict[int, Values]:
+        """Take sequences off the end of `waiting` until a forward is full, and run it."""
+        with self._planned() as plan:
+            taken: list[int] = []
+            with self._lock:
+                while waiting and self._fits(plan, batch[waiting[-1]]):
+                    taken.append(waiting.pop())
+                    plan.add(batch[taken[-1]])
+            values = self._run(plan.packed())
+            with self._lock:
+                found = plan.finish(values)
+            self._computed += plan.rows
+            return dict(zip(taken, found, strict=True))
+
+    def _fits(self, plan: Plan, encoded: Encoded) -> bool:
+        """A sequence longer than a whole forward still gets one, of its own."""
+        return not plan.rows or plan.rows + plan.cost(encoded) <= self.info.max_batch_tokens
+
+    @contextmanager
+    def _planned(self) -> Iterator[Plan]:
+        plan: Plan = AlonePlan() if self._tree is None else TreePlan(self._tree)
+        finished = False
+        try:
+            yield plan
+            finished = True
+        finally:
+            if not finished:
+                with self._lock:
+                    plan.abandon()
+
+    @torch.inference_mode()
+    def _run(self, packed: Packed) -> Values:
+        """(P, C): the numbers of all models, side by side."""
+        if not len(packed.ids):
+            return np.empty((0, self._limits.outputs), dtype=np.float32)
+        try:
+            numbers = torch.cat([model.run(packed) for model in self._models], dim=1)
+        except RuntimeError as error:
+            raise EngineError(f"the forward pass failed: {error}", tokens=len(packed.ids)) from error
+        values: Values = numbers.cpu().numpy()
+        return values
+
+    def _reserve(self, kv_cache_bytes: int) -> SlotPool:
+        """As many slots as the budget holds, over all models; the same slot number serves each of them."""
+        decoders = [model.decoder for model in self._models]
+        each = sum(bytes_per_token(decoder.architecture, decoder.dtype) for decoder in decoders)
+        slots = SlotPool(kv_cache_bytes // each)
+        for model, decoder in zip(self._models, decoders, strict=True):
+            model.pool = KVPool(decoder.architecture, slots.capacity, decoder.device, decoder.dtype)
+        return slots
+
+
+def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions) -> TorchEngine:
+    """Load a checkpoint (and the reference model, for a head that reads one) onto a device.
+
+    Raises CheckpointError where files, keys or shapes are wrong, UnsupportedByEngine for other architectures.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    max_tokens = options.max_tokens or facts.max_tokens
+    tile = tile_for(device) if options.mode == "invariant" else 0
+    placement = Placement(device, choose_dtype(options.dtype, device), tile)
+    models = [_load(each, head, max_tokens, placement) for each in checkpoints_of(facts, head, options)]
+    info = EngineInfo(
+        name="torch",
+        device=str(device),
+        dtype=str(placement.dtype).removeprefix("torch."),
+        mode=options.mode,
+        max_tokens=max_tokens,
+        max_batch_tokens=options.max_batch_tokens or choose_forward(device),
+    )
+    vocabulary = min(model.decoder.architecture.vocabulary for model in models)
+    return TorchEngine(models, info, Limits(max_tokens, vocabulary, head), options.kv_cache_bytes)
+
+
+def checkpoints_of(facts: CheckpointFacts, head: Head, options: EngineOptions) -> list[CheckpointFacts]:
+    """The checkpoint and, for a head that reads against one, its reference model."""
+    if not (isinstance(head, TokenLogProbHead) and head.reference):
+        return [facts]
+    if options.reference is None:
+        raise CheckpointError(
+            f"{facts.name} is read against a reference model, and none is given", path=str(facts.path)
+        )
+    return [facts, read_facts(options.reference)]
+
+
+def _load(facts: CheckpointFacts, head: Head, max_tokens: int, placement: Placement) -> Model:
+    shape: Architecture = read_architecture(facts, max_tokens)
+    weights = Weights(facts.path)
+    try:
+        return Model(load_decoder(weights, shape, placement), load_readout(head, weights, shape, placement))
+    finally:
+        weights.close()
