@@ -16,6 +16,7 @@ CORPUS = [
     "Step 1: We have $x + 2 = 5$.\n\nStep 2: So $x = 3$.\nThe answer is \\boxed{3}.\n\n\n\n\n How many? What is it?\n",
     "Question: Is the step correct (Yes/No)? Yes. No. + - ки\n ки\nAnswer: Let's think step by step. \n\n\n\n",
     "To find out how many more flamingos, first 1/3 of 18 is 6. Therefore \\frac{1}{3} + \\sqrt{2} = 1.7475.\n\n" * 2,
+    "Step 1: Janet's ducks lay 16 eggs. \n\n\n\n\n Step 2: She makes $18. \n\n\n\n\n" * 2,
     "user assistant system correct incorrect Paragraph 1 the solution is wrong because 3 + 4 = 8 .\n\n" * 3,
 ]
 
@@ -110,7 +111,8 @@ def mistral(*extra: str) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     specials = ["<unk>", "<s>", "</s>", *[f"<0x{byte:02X}>" for byte in range(256)], *extra]
     trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=specials, show_progress=False, max_token_length=12)
-    words = [word for line in CORPUS for word in line.replace("\n", "\n ").split(" ")]
+    # As in the real vocabulary, a line break is no piece of a word but a byte.
+    words = [word for line in CORPUS for word in line.split()]
     tokenizer.train_from_iterator([*words, *words], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(

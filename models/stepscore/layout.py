@@ -37,6 +37,15 @@ class SequenceBuilder:
         self._reads: list[int] = []
         self._text = ""
         self._pending: list[tuple[int, int | None]] = []
+        self._opening = True
+
+    def bos(self) -> SequenceBuilder:
+        """The ids that the tokenizer itself puts in front; unlike a token, they leave the next text the opening one.
+
+        (Metaspace puts its sign before the text that opens a sequence, whether or not a BOS is added to it later.)
+        """
+        self._ids.extend(self._tokenizer.bos)
+        return self
 
     def text(self, text: str) -> SequenceBuilder:
         """User text or plain template text: special tokens in it are text."""
@@ -55,12 +64,14 @@ class SequenceBuilder:
     def token(self, *ids: int) -> SequenceBuilder:
         self._flush()
         self._ids.extend(ids)
+        self._opening = False
         return self
 
     def piece(self, text: str) -> SequenceBuilder:
         """A text encoded for itself, merging with nothing before or after it."""
         self._flush()
         self._ids.extend(self._tokenizer.encode(text)[0])
+        self._opening = False
         return self
 
     def read(self, expect: int | None = None) -> SequenceBuilder:
@@ -82,7 +93,7 @@ class SequenceBuilder:
     def _flush(self) -> None:
         if not self._text:
             return
-        ids, offsets = self._tokenizer.encode(self._text, first=not self._ids)
+        ids, offsets = self._tokenizer.encode(self._text, first=self._opening)
         ends = [end for _, end in offsets]
         token = 0
         for character, expect in self._pending:
@@ -90,7 +101,7 @@ class SequenceBuilder:
                 token += 1
             self._note(token, ids[token], ends[token] == character, expect)
         self._ids.extend(ids)
-        self._text, self._pending = "", []
+        self._text, self._pending, self._opening = "", [], False
 
     def _note(self, token: int, found: int, ends_here: bool, expect: int | None) -> None:
         if expect is not None and (found != expect or not ends_here):

@@ -40,7 +40,7 @@ class Pipeline:
         return EncodedSolution(tuple(prefixes), steps=len(solution.steps))
 
     def _prefix(self, texts: tuple[str, ...]) -> Encoded:
-        builder = SequenceBuilder(self.tokenizer).token(*self.tokenizer.bos)
+        builder = SequenceBuilder(self.tokenizer).bos()
         return builder.text(self.separator.join(texts) + self.separator).read().build()
 
 
