@@ -149,18 +149,18 @@ class Decoder:
         gate, up = gate_up.chunk(2, dim=-1)
         if not self._serial_rows:
             return functional.silu(gate).mul_(up)
-        parts = zip(gate.split(self._serial_rows), up.split(self._serial_rows), strict=True)
+        parts = zip(torch.split(gate, self._serial_rows), torch.split(up, self._serial_rows), strict=True)
         return torch.cat([functional.silu(gate).mul_(up) for gate, up in parts])
 
     def _attend(self, layer: Layer, number: int, hidden_TD: torch.Tensor, current: Pass) -> torch.Tensor:
         shape = self.architecture
         mixed = layer.query_key_value(self._norm(hidden_TD, layer.input_norm))
         mixed_TXE = mixed.view(len(mixed), shape.heads + 2 * shape.key_heads, shape.head_width)
-        turning, value_TGE = mixed_TXE.split([shape.heads + shape.key_heads, shape.key_heads], dim=1)
+        turning, value_TGE = torch.split(mixed_TXE, [shape.heads + shape.key_heads, shape.key_heads], dim=1)
         if layer.query_norm is not None and layer.key_norm is not None:
-            query_THE, key_TGE = turning.split([shape.heads, shape.key_heads], dim=1)
+            query_THE, key_TGE = torch.split(turning, [shape.heads, shape.key_heads], dim=1)
             turning = torch.cat((self._norm(query_THE, layer.query_norm), self._norm(key_TGE, layer.key_norm)), dim=1)
-        query_THE, key_TGE = current.rotation.apply(turning).split([shape.heads, shape.key_heads], dim=1)
+        query_THE, key_TGE = torch.split(current.rotation.apply(turning), [shape.heads, shape.key_heads], dim=1)
         past = self._keep(number, key_TGE, value_TGE, current)
         attended_THE = current.attention(query_THE, (key_TGE, value_TGE), past, layer.window)
         return attended_THE.flatten(1)

@@ -11,6 +11,8 @@ from stepscore.engine.packing import NO_SLOTS, NO_TARGET, Indices, Packed, Segme
 from stepscore.engine.radix import NO_ROW, Ids, Node, RadixTree, Read
 from stepscore.types import Encoded, Values
 
+Ranges = tuple[tuple[int, int], ...]
+
 
 def needed_ids(encoded: Encoded) -> Ids:
     """The tokens up to the last read: what comes later cannot change a number."""
@@ -53,9 +55,7 @@ class _Rows:
     segments: list[Segment] = field(default_factory=list)
     pairs: dict[tuple[int, int], int] = field(default_factory=dict)
 
-    def add_segment(
-        self, ids: Ids, depth: int, slots: Indices = NO_SLOTS, past: tuple[tuple[int, int], ...] = ()
-    ) -> int:
+    def add_segment(self, ids: Ids, depth: int, slots: Indices = NO_SLOTS, past: Ranges = ()) -> int:
         """Append a segment and return its first row."""
         start = len(self.ids)
         self.ids.extend(ids)
@@ -239,7 +239,7 @@ def _holder(path: list[Node], position: int) -> Node:
     return path[low]
 
 
-def _context(path: list[Node], end: int) -> tuple[Indices, tuple[tuple[int, int], ...]]:
+def _context(path: list[Node], end: int) -> tuple[Indices, Ranges]:
     """Slots and then rows of the tokens before position `end` on a path."""
     kept = [n.slots[: end - n.depth] for n in path if n.row == NO_ROW and n.slots is not None and n.depth < end]
     rows = tuple((n.row, n.row + min(len(n.ids), end - n.depth)) for n in path if n.row != NO_ROW and n.depth < end)

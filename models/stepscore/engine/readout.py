@@ -67,7 +67,7 @@ class EnsembleStack:
 
     def __call__(self, hidden_PD: torch.Tensor, targets_P: torch.Tensor) -> torch.Tensor:
         step = self.tile or max(len(hidden_PD), 1)
-        parts = [self._members(part, step) for part in hidden_PD.float().split(step)]
+        parts = [self._members(part, step) for part in torch.split(hidden_PD.float(), step)]
         return torch.cat(parts) if parts else hidden_PD.new_empty((0, len(self.weights[0])), dtype=torch.float32)
 
     def _members(self, hidden_PD: torch.Tensor, rows: int) -> torch.Tensor:

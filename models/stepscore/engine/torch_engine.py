@@ -166,9 +166,7 @@ def checkpoints_of(facts: CheckpointFacts, head: Head, options: EngineOptions) -
     if not (isinstance(head, TokenLogProbHead) and head.reference):
         return [facts]
     if options.reference is None:
-        raise CheckpointError(
-            f"{facts.name} is read against a reference model, and none is given", path=str(facts.path)
-        )
+        raise CheckpointError(f"{facts.name} is read against a reference model, and none is given", name=facts.name)
     return [facts, read_facts(options.reference)]
 
 

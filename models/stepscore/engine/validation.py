@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from stepscore.errors import InvalidInput, TooLong
 from stepscore.heads import Head, LinearHead, TokenLogProbHead, VerdictHead, VocabularyHead
@@ -46,9 +47,7 @@ class Limits:
     def _check_length(self, encoded: Encoded, item: int) -> None:
         tokens, limit = len(encoded.ids), self.max_tokens
         if tokens > limit:
-            message = (
-                f"sequence {item} has {tokens} tokens, {tokens - limit} more than the {limit} that the model reads"
-            )
+            message = f"sequence {item} has {tokens} tokens, {tokens - limit} more than the model's {limit}"
             raise TooLong(message, tokens=tokens, limit=limit, excess=tokens - limit, item=item)
 
     def _check_ids(self, encoded: Encoded, item: int) -> None:
@@ -59,7 +58,7 @@ class Limits:
 
     def _check_reads(self, encoded: Encoded, item: int) -> None:
         reads = encoded.reads
-        ascending = all(first < second for first, second in zip(reads, reads[1:], strict=False))
+        ascending = all(first < second for first, second in pairwise(reads))
         if reads and not (ascending and reads[0] >= 0 and reads[-1] < len(encoded.ids)):
             raise InvalidInput(f"the reads of sequence {item} do not ascend inside it", item=item)
         wanted = len(reads) if isinstance(self.head, TokenLogProbHead) else 0

@@ -75,7 +75,7 @@ class Weights:
 
 
 def backbone_prefix(weights: Weights) -> str:
-    """What stands before the decoder's own names ("model." as a rule), found by its embedding. Raises CheckpointError."""
+    """What stands before the decoder's own names (mostly "model."), found by its embedding. Raises CheckpointError."""
     ending = "embed_tokens.weight"
     found = sorted((key for key in weights.keys if key.endswith(ending)), key=len)
     if not found:
