@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stepscore.layout import (
     ChatTemplate,
@@ -71,13 +71,15 @@ class AnsweredTurns:
 
     The answers are always the good one, so that the reading before the k-th is what a run turn by turn gives.
     opening: how the first user message is made, with the fields {problem} and {step}.
+    strip: whether white space around a step is dropped. target: the id whose log-probability is read, if one is.
     """
 
     tokenizer: StepTokenizer
     template: ChatTemplate
     opening: str
     answer: str
-    strip: bool
+    strip: bool = False
+    target: int | None = None
 
     def encode(self, solution: Solution) -> EncodedSolution:
         check(solution)
@@ -85,7 +87,9 @@ class AnsweredTurns:
         turns = [self.opening.format(problem=solution.problem, step=first), *rest]
         builder = SequenceBuilder(self.tokenizer)
         self.template.write(builder, [message for turn in turns for message in self._turn(turn)])
-        return EncodedSolution((builder.build(),), steps=len(solution.steps))
+        written = builder.build()
+        targets = () if self.target is None else (self.target,) * len(turns)
+        return EncodedSolution((replace(written, targets=targets),), steps=len(turns))
 
     def _turn(self, text: str) -> tuple[Message, Message]:
         return Message("user", (Text(text),)), Message("assistant", (Place(), self.answer))
