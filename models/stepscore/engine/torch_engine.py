@@ -50,16 +50,23 @@ class TorchEngine:
 
     def __init__(self, models: Sequence[Model], info: EngineInfo, limits: Limits, kv_cache_bytes: int) -> None:
         self.info = info
-        self._models = list(models)
+        self.models = list(models)
         self._limits = limits
         self._asked = self._computed = 0
         self._lock = threading.Lock()
+        self._slots = SlotPool(0)
         self._tree: RadixTree | None = None
         if info.mode == "fast":
-            self._tree = RadixTree(self._reserve(kv_cache_bytes))
+            self._slots = self._reserve(kv_cache_bytes)
+            self._tree = RadixTree(self._slots)
 
     def counts(self) -> TokenCounts:
         return TokenCounts(self._asked, self._computed)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens whose keys and values are kept across calls now."""
+        return self._slots.used
 
     def cost(self, encoded: Encoded) -> int:
         if self._tree is None:
@@ -83,7 +90,7 @@ class TorchEngine:
 
     def close(self) -> None:
         self.purge()
-        self._models.clear()
+        self.models.clear()
 
     def _one_forward(self, batch: Sequence[Encoded], waiting: list[int]) -> dict[int, Values]:
         """Take sequences off the end of `waiting` until a forward is full, and run it."""
@@ -121,7 +128,7 @@ class TorchEngine:
         if not len(packed.ids):
             return np.empty((0, self._limits.outputs), dtype=np.float32)
         try:
-            numbers = torch.cat([model.run(packed) for model in self._models], dim=1)
+            numbers = torch.cat([model.run(packed) for model in self.models], dim=1)
         except RuntimeError as error:
             raise EngineError(f"the forward pass failed: {error}", tokens=len(packed.ids)) from error
         values: Values = numbers.cpu().numpy()
@@ -129,10 +136,10 @@ class TorchEngine:
 
     def _reserve(self, kv_cache_bytes: int) -> SlotPool:
         """As many slots as the budget holds, over all models; the same slot number serves each of them."""
-        decoders = [model.decoder for model in self._models]
+        decoders = [model.decoder for model in self.models]
         each = sum(bytes_per_token(decoder.architecture, decoder.dtype) for decoder in decoders)
         slots = SlotPool(kv_cache_bytes // each)
-        for model, decoder in zip(self._models, decoders, strict=True):
+        for model, decoder in zip(self.models, decoders, strict=True):
             model.pool = KVPool(decoder.architecture, slots.capacity, decoder.device, decoder.dtype)
         return slots
 
