@@ -4,7 +4,7 @@ Source: psunlpgroup/FoVer, `src/prm/preprocessing.py` (the conversation) and `sr
 "Generalizable Process Reward Models via Formally Verified Training Data", arXiv 2505.15960.
 
 The template's `** Sotluion **` is the authors' own spelling, with which the weights were trained. Every answer in the
-conversation is the dummy `correct`; the reward is read at the token before it (`\\n\\n` for Llama 3.1, `\\n` for Qwen2.5),
+conversation is the dummy `correct`; the reward is read at the token before it (the line breaks that end the header),
 from the first tokens of `incorrect` and `correct`. Steps are not stripped, except by the chat template.
 The default aggregate is the minimum, as in the paper.
 """
@@ -19,8 +19,8 @@ from stepscore.registry import Evidence, Family, Parts
 
 GOOD, BAD = "correct", "incorrect"
 OPENING = (
-    "** Problem **\n{problem}\n\n** Task **\nYour task is to evaluate the accuracy of each step in the provided solution "
-    'to the above question. For each step, respond with "correct" if the reasoning is logically valid and '
+    "** Problem **\n{problem}\n\n** Task **\nYour task is to evaluate the accuracy of each step in the provided "
+    'solution to the above question. For each step, respond with "correct" if the reasoning is logically valid and '
     "mathematically sound, or if the step is a general statement or transition that does not contain reasoning. "
     'Respond with "incorrect" if the step includes any errors or flawed logic.\n\n** Sotluion **\n{step}'
 )
