@@ -231,8 +231,12 @@ def _write_parts(builder: SequenceBuilder, parts: Sequence[Part], strip: tuple[b
 
 @dataclass(frozen=True, slots=True)
 class LayoutContext:
-    """What a family may look at when it builds its parts: the tokenizer, the checkpoint's config, user options."""
+    """What a family may look at when it builds its parts.
+
+    config: the checkpoint's config.json. options: the user's, settled. tensors: the names in the weights.
+    """
 
     tokenizer: StepTokenizer
     config: Mapping[str, object]
     options: Mapping[str, str]
+    tensors: frozenset[str] = frozenset()

@@ -152,7 +152,7 @@ def explain(facts: CheckpointFacts) -> Resolution:
             left, narrowed = matching, True
         if len(matching) == 1:
             return Resolution(matching[0], tuple(reasons))
-    general = [family for family in left if not family.evidence.repositories]
+    general = [family for family in left if not family.evidence.repositories and _has_its_tensors(family, facts)]
     if narrowed and len(general) == 1:
         reasons.append(f"{general[0].name} is the general reading of those")
         return Resolution(general[0], tuple(reasons))
@@ -166,6 +166,10 @@ def _by_architecture(family: Family, facts: CheckpointFacts) -> bool:
 def _by_tensors(family: Family, facts: CheckpointFacts) -> bool:
     patterns = family.evidence.tensors
     return bool(patterns) and all(any(re.fullmatch(p, key) for key in facts.shapes) for p in patterns)
+
+
+def _has_its_tensors(family: Family, facts: CheckpointFacts) -> bool:
+    return not family.evidence.tensors or _by_tensors(family, facts)
 
 
 def _by_repository(family: Family, facts: CheckpointFacts) -> bool:

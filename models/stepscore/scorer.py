@@ -140,7 +140,7 @@ def checkpoint_facts(model: str) -> CheckpointFacts:
 def bind(family: Family, facts: CheckpointFacts, options: Mapping[str, str]) -> Parts:
     """The family's layout, head and reader for this checkpoint."""
     tokenizer = StepTokenizer.open(str(facts.path), family.markers)
-    return family.build(LayoutContext(tokenizer, facts.config, family.settle(options)))
+    return family.build(LayoutContext(tokenizer, facts.config, family.settle(options), frozenset(facts.shapes)))
 
 
 def _info(name: str, family: Family, facts: CheckpointFacts, engine: Engine) -> ModelInfo:

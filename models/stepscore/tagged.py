@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from stepscore.errors import CheckpointError
 from stepscore.layout import SequenceBuilder, check
 from stepscore.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Solution
+
+
+def label_pair(tokenizer: StepTokenizer, text: str) -> tuple[int, int]:
+    """The two ids of a text such as "+ -", as model cards name labels. Raises CheckpointError for another count."""
+    ids = tokenizer.encode(text)[0]
+    if len(ids) != 2:
+        raise CheckpointError(f"the tokenizer writes {text!r} in {len(ids)} tokens, not two", ids=ids)
+    return ids[0], ids[1]
 
 
 @dataclass(frozen=True, slots=True)

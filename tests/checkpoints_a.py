@@ -1,0 +1,94 @@
+"""Tiny checkpoints of value heads, tagged causal models, ReasonEval and ReasonFlux; true names and shapes."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+import tokenizers_for_tests as tokenizers
+from checkpoints import HIDDEN, backbone_state, decoder_config, linear, save, vocabulary_head
+
+ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM"}
+TOKENIZERS = {"qwen2": tokenizers.qwen, "llama": tokenizers.llama3, "mistral": tokenizers.mistral}
+
+
+def changed(tokenizer: PreTrainedTokenizerFast, **names: str) -> PreTrainedTokenizerFast:
+    """A copy whose special tokens have other roles."""
+    other = copy.deepcopy(tokenizer)
+    for name, token in names.items():
+        setattr(other, name, token)
+    return other
+
+
+def causal(folder: Path, kind: str, *, seed: int = 0, **changes: Any) -> Path:
+    """`*ForCausalLM`: `model.*` and `lm_head`, which the config may tie."""
+    tokenizer = TOKENIZERS[kind]()
+    config = decoder_config(kind, tokenizer, **changes)
+    head = {} if config.tie_word_embeddings else vocabulary_head(config)
+    return save(folder, config, backbone_state(config, seed) | head, tokenizer, ARCHITECTURES[kind])
+
+
+def skywork(folder: Path, *, tie_word_embeddings: bool = True) -> Path:
+    """Qwen2ForPrmModel: the wrapped causal model's own keys and `v_head.summary`, as TRL's value-head wrapper saves."""
+    tokenizer = changed(tokenizers.qwen(), bos_token="<|endoftext|>")
+    config = decoder_config("qwen2", tokenizer, tie_word_embeddings=tie_word_embeddings)
+    state = backbone_state(config) | vocabulary_head(config) | linear("v_head.summary", 1)
+    if tie_word_embeddings:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"].clone()
+    return save(folder, config, state, tokenizer, "Qwen2ForPrmModel")
+
+
+def value_head(
+    folder: Path, kind: str = "qwen2", head: str = "v_head.summary", marker: str = "", **changes: Any
+) -> Path:
+    """A causal model with one more linear layer of one output, under any of the names in use."""
+    tokenizer = TOKENIZERS[kind](*([marker] if marker else []))
+    config = decoder_config(kind, tokenizer, **changes)
+    state = backbone_state(config) | vocabulary_head(config) | linear(head, 1)
+    return save(folder, config, state, tokenizer, ARCHITECTURES[kind])
+
+
+def bare_value_head(folder: Path) -> Path:
+    """A notebook's own module: a decoder without a causal head, its keys without `model.`, and `score`, no bias."""
+    tokenizer = tokenizers.qwen()
+    config = decoder_config("qwen2", tokenizer)
+    backbone = {key.removeprefix("model."): tensor for key, tensor in backbone_state(config).items()}
+    return save(folder, config, backbone | linear("score", 1, bias=False), tokenizer, "Qwen2Model")
+
+
+def reasonflux(folder: Path) -> Path:
+    """Qwen2ForProcessRewardModel, as Qwen2.5-Math-PRM."""
+    tokenizer = tokenizers.qwen("<extra_0>")
+    config = decoder_config("qwen2", tokenizer)
+    state = backbone_state(config) | linear("score.0", HIDDEN) | linear("score.2", 2)
+    return save(folder, config, state, tokenizer, "Qwen2ForProcessRewardModel")
+
+
+def reason_eval_7b(folder: Path) -> Path:
+    """ReasonEval_7B: a Mistral with `score_head` of three classes; the padding token is the BOS."""
+    tokenizer = changed(tokenizers.mistral(), pad_token="<s>")
+    config = decoder_config("mistral", tokenizer)
+    extra = {"score_dimension": 3, "use_bias": True}
+    state = backbone_state(config) | linear("score_head", 3)
+    return save(folder, config, state, tokenizer, "ReasonEval_7B", extra_config=extra)
+
+
+def reason_eval_34b(folder: Path) -> Path:
+    """ReasonEval_34B: a Llama with `score_head`, whose tokenizer adds no BOS; the padding token is another one."""
+    tokenizer = changed(tokenizers.qwen(), pad_token="<|endoftext|>")
+    config = decoder_config("llama", tokenizer)
+    extra = {"score_dim": 3, "bias": False}
+    state = backbone_state(config) | linear("score_head", 3, bias=False)
+    return save(folder, config, state, tokenizer, "ReasonEval_34B", extra_config=extra)
+
+
+def pqm(folder: Path) -> Path:
+    """TRL's value-head wrapper over a Llama with one added token, `[PRM]`, which is not flagged as special."""
+    tokenizer = copy.deepcopy(tokenizers.llama3())
+    tokenizer.add_tokens(["[PRM]"])
+    config = decoder_config("llama", tokenizer)
+    state = backbone_state(config) | vocabulary_head(config) | linear("v_head.summary", 1)
+    return save(folder, config, state, tokenizer, "LlamaForCausalLM")

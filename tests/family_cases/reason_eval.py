@@ -1,0 +1,14 @@
+from functools import partial
+
+import checkpoints_a as checkpoints
+from family_case import FamilyCase
+from reference import reason_eval as reference
+
+CASES = [
+    FamilyCase(
+        "reason_eval-7b", "reason_eval", checkpoints.reason_eval_7b, partial(reference.validity, model_size="7B")
+    ),
+    FamilyCase(
+        "reason_eval-34b", "reason_eval", checkpoints.reason_eval_34b, partial(reference.validity, model_size="34B")
+    ),
+]
