@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from family_case import FamilyCase, all_cases
 from stepscore.checkpoint import read_facts
@@ -112,13 +113,14 @@ def test_rewards_lie_in_the_stated_range(scorer: Scorer) -> None:
         assert all(low <= reward <= high for reward in rewards(scorer, ask(problem, steps))[0])
 
 
-def test_a_typed_special_marker_is_text(scorer: Scorer, case: FamilyCase) -> None:
+def test_a_typed_special_marker_is_text(scorer: Scorer, case: FamilyCase, folder: Path) -> None:
     if case.special_marker is None:
         pytest.skip("the family has no special marker")
     typed = ask(PROBLEM + case.special_marker, [f"We have {case.special_marker} 3.", case.special_marker])
     assert len(rewards(scorer, typed)[0]) == 2
     clean = scorer.encode(ask(PROBLEM, ["We have 3.", "x"]))
-    marker = clean.sequences[0].ids[clean.sequences[0].reads[0]]
+    marker = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids(case.special_marker)
+    assert any(marker in sequence.ids for sequence in clean.sequences)
     for one, other in zip(scorer.encode(typed).sequences, clean.sequences, strict=True):
         assert one.ids.count(marker) == other.ids.count(marker)
 

@@ -1,0 +1,46 @@
+"""PURE's PRM: TRL token classification whose reward is the difference of the two probabilities.
+
+Sources: CJReinforce/PURE and the card of jinachris/PURE-PRM-7B; "Stop Summation: Min-Form Credit Assignment Is All
+Process Reward Model Needs for Reasoning", arXiv 2504.15275.
+
+The ids are those of TRL's trainer: problem, each step and each separator encoded for themselves. The separator is a
+line break on the card and in training; PRMBench's wrapper uses a blank line (`separator`).
+The reward is p(correct) - p(wrong), in [-1, 1], and a step counts as wrong below 0. The default aggregate is the
+soft-min with temperature 0.1: the weights that the authors give to the steps of a return.
+"""
+
+from __future__ import annotations
+
+from stepscore.heads import LinearHead
+from stepscore.layout import LayoutContext
+from stepscore.layouts import SeparatedSteps
+from stepscore.readers import softmax_difference
+from stepscore.registry import Evidence, Family, Option, Parts
+from stepscore.types import RewardRange
+
+
+def build(context: LayoutContext) -> Parts:
+    layout = SeparatedSteps(context.tokenizer, context.options["separator"])
+    return Parts(layout, LinearHead(("score",), outputs=2), softmax_difference(1, 0))
+
+
+FAMILY = Family(
+    name="pure",
+    title="PURE-PRM",
+    source=("https://github.com/CJReinforce/PURE", "https://arxiv.org/abs/2504.15275"),
+    licence="not stated; built on Qwen2.5-Math (Apache-2.0)",
+    checkpoints=("jinachris/PURE-PRM-7B", "jinachris/Qwen2.5-Math-7B-PRM800K"),
+    prompt="{problem}{step 1}\\n{step 2}\\n",
+    marker="the separator (text, default a line break), its last token",
+    formula="softmax(logits)[1] - softmax(logits)[0]",
+    build=build,
+    evidence=Evidence(
+        architectures=(r".*ForTokenClassification",),
+        tensors=(r"score\.weight",),
+        repositories=(r"\bpure\b", "jinachris"),
+    ),
+    rewards=RewardRange("difference", -1.0, 1.0),
+    aggregate="soft_min",
+    threshold=0.0,
+    options={"separator": Option("\n", "the text after each step")},
+)

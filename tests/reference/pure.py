@@ -1,0 +1,24 @@
+"""The PURE-PRM card's loop, transcribed: ids joined step by step, probability of right minus probability of wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+
+def step_rewards(path: Path, problem: str, steps: list[str], separator: str = "\n") -> list[float]:
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model = AutoModelForTokenClassification.from_pretrained(path).eval()
+    separator_ids = tokenizer.encode(separator, add_special_tokens=False, return_tensors="pt")
+    input_ids = tokenizer.encode(problem, add_special_tokens=False, return_tensors="pt")
+    score_ids = []
+    for step in steps:
+        step_ids = tokenizer.encode(step, add_special_tokens=False, return_tensors="pt")
+        input_ids = torch.cat([input_ids, step_ids, separator_ids], dim=-1)
+        score_ids.append(input_ids.size(-1) - 1)
+    with torch.inference_mode():
+        logits = model(input_ids.long()).logits[0]
+    probabilities = logits[score_ids].softmax(dim=-1)
+    return (probabilities[:, 1] - probabilities[:, 0]).tolist()
