@@ -1,1 +1,1 @@
-"""Generators: ways to sample from a policy, behind one protocol."""
+"""Generators: ways to sample from a language model, behind one protocol."""
