@@ -1,0 +1,128 @@
+"""The other side of `judge`: a process that asks math-verify whether answers are equal. Run as a script.
+
+One request a line on standard input: {"answers": [text], "settled": [bool]}. One reply a line on standard output for
+each answer, as soon as it is known: the index of the first answer that it equals, its own where there is none. Two
+settled answers are never compared: the caller knows that they differ. The line `ready` comes before all else.
+
+A process of its own because SymPy can neither be stopped from outside nor kept from taking the interpreter lock for
+minutes (`9^{9^{9^9}}`); alarms work here, in a main thread, and the caller can kill it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from math_verify import parse, verify
+from sympy import Eq, Expr, FiniteSet, Float, Symbol, Tuple
+
+SECONDS = 1.0
+MEMORY_BYTES = 4 << 30
+
+
+class _Late(BaseException):
+    """Not an Exception: math-verify swallows those."""
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """What math-verify read in an answer, and its values at a fixed point (None where it is no number or list)."""
+
+    expressions: list[Any]
+    values: list[complex] | None
+    settled: bool
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Stops what runs longer than SECONDS, which then counts as not equal, like everything that SymPy cannot do."""
+    with suppress(_Late, MemoryError, RecursionError):
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _parsed(answer: str, settled: bool) -> _Parsed:
+    expressions: list[Any] = []
+    values = None
+    with _limited():
+        expressions = parse(f"${answer}$", parsing_timeout=None)
+    with _limited():
+        values = _values(expressions[0]) if expressions and "%" not in answer else None
+    return _Parsed(expressions, values, settled)
+
+
+def _values(expression: Any) -> list[complex] | None:
+    """An expression, the right side of `x = …` or the members of a list, at a fixed point. Equal ones agree there."""
+    if isinstance(expression, Eq) and isinstance(expression.lhs, Symbol):
+        expression = expression.rhs
+    members = expression.args if isinstance(expression, FiniteSet | Tuple) else [expression]
+    with suppress(TypeError, ValueError, OverflowError, ArithmeticError):
+        return sorted((_value(member) for member in members), key=lambda value: (value.real, value.imag))
+    return None
+
+
+def _value(expression: Any) -> complex:
+    """The point depends on nothing but the names of the symbols. Raises TypeError for what is no single number."""
+    if not isinstance(expression, Expr):
+        raise TypeError
+    point = {symbol: Float(Random(symbol.name).uniform(1.0, 2.0)) for symbol in expression.free_symbols}
+    return complex(expression.subs(point).evalf(15))
+
+
+def _far(one: list[complex], other: list[complex]) -> bool:
+    pairs = zip(one, other, strict=False)
+    return len(one) != len(other) or any(not abs(a - b) <= 1e-5 * max(1.0, abs(a), abs(b)) for a, b in pairs)
+
+
+def _equal(one: _Parsed, other: _Parsed) -> bool:
+    if (one.settled and other.settled) or not (one.expressions and other.expressions):
+        return False
+    if one.values is not None and other.values is not None and _far(one.values, other.values):
+        return False
+    same = False
+    with _limited():
+        same = bool(verify(one.expressions, other.expressions, timeout_seconds=None))
+        same = same or bool(verify(other.expressions, one.expressions, timeout_seconds=None))
+    return same
+
+
+def _answer(request: dict[str, list[Any]]) -> Iterator[int]:
+    firsts: dict[int, _Parsed] = {}
+    for index, (text, settled) in enumerate(zip(request["answers"], request["settled"], strict=True)):
+        parsed = _parsed(text, settled)
+        first = next((at for at, known in firsts.items() if _equal(known, parsed)), index)
+        if first == index:
+            firsts[index] = parsed
+        yield first
+
+
+def _late(signum: int, frame: object) -> None:
+    raise _Late
+
+
+def main() -> None:
+    logging.disable(logging.CRITICAL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _late)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        for first in _answer(json.loads(line)):
+            sys.stdout.write(f"{first}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
