@@ -15,7 +15,7 @@ from stepscore.layout import (
     check,
 )
 from stepscore.tokenizer import StepTokenizer
-from stepscore.types import Encoded, EncodedSolution, Solution
+from stepscore.types import EncodedSolution, Solution
 
 
 def system_message(system: str) -> list[Message]:
@@ -93,51 +93,3 @@ class AnsweredTurns:
 
     def _turn(self, text: str) -> tuple[Message, Message]:
         return Message("user", (Text(text),)), Message("assistant", (Place(), self.answer))
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeChat:
-    """A chat of problem and answer for an outcome reward model; reads where the model reads a whole answer.
-
-    per_prefix: one sequence for each prefix of the steps, else one for the whole solution.
-    separator: what joins the steps. pad: the padding id of the checkpoint's config, which is never read.
-    """
-
-    tokenizer: StepTokenizer
-    template: ChatTemplate
-    system: str
-    separator: str
-    per_prefix: bool
-    pad: int | None
-
-    @classmethod
-    def of(cls, context: LayoutContext) -> OutcomeChat:
-        """From the options `system`, `separator` and `per_step`."""
-        options, pad = context.options, context.config.get("pad_token_id")
-        return cls(
-            context.tokenizer,
-            ChatTemplate(context.tokenizer),
-            options["system"],
-            options["separator"],
-            options["per_step"] == "prefix",
-            pad if isinstance(pad, int) else None,
-        )
-
-    def encode(self, solution: Solution) -> EncodedSolution:
-        check(solution)
-        count = len(solution.steps)
-        first = 1 if self.per_prefix else count
-        sequences = (self._sequence(solution, steps) for steps in range(first, count + 1))
-        return EncodedSolution(tuple(sequences), steps=count)
-
-    def _sequence(self, solution: Solution, steps: int) -> Encoded:
-        answer = self.separator.join(solution.steps[:steps])
-        builder = SequenceBuilder(self.tokenizer)
-        conversation = [Message("user", (Text(solution.problem),)), Message("assistant", (Text(answer),))]
-        self.template.write(builder, [*system_message(self.system), *conversation])
-        ids = builder.build().ids
-        return Encoded(ids, (self._last(ids),))
-
-    def _last(self, ids: tuple[int, ...]) -> int:
-        """The last position that does not hold padding: what a sequence classifier of transformers reads."""
-        return max((position for position, token in enumerate(ids) if token != self.pad), default=len(ids) - 1)

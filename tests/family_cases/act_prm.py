@@ -4,7 +4,10 @@ import checkpoints_b as checkpoints
 from family_case import FamilyCase
 from reference import act_prm as reference
 
-ASSISTANT = "You are a helpful and harmless assistant. You should think step-by-step and put your final answer within \\boxed{}."
+ASSISTANT = (
+    "You are a helpful and harmless assistant. "
+    "You should think step-by-step and put your final answer within \\boxed{}."
+)
 
 CASES = [
     FamilyCase("act_prm", "act_prm", checkpoints.ensemble, reference.step_rewards, special_marker="<extra_0>"),

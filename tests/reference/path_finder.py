@@ -1,4 +1,4 @@
-"""The PathFinder-PRM card's inference, transcribed: two passes for each step, the second only when the first is clean."""
+"""The PathFinder-PRM card's inference, transcribed: two passes a step, the second only if the first is clean."""
 
 from __future__ import annotations
 

@@ -1,0 +1,85 @@
+"""What outcome reward models share as families: the chat, the options, and how one reward per step comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from stepscore.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
+from stepscore.layouts import system_message
+from stepscore.readers import joined, reading
+from stepscore.registry import Option
+from stepscore.tokenizer import StepTokenizer
+from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solution, Values
+
+OUTCOME_REWARDS = RewardRange("real", float("-inf"), float("inf"))
+
+
+def outcome_options(system: str = "") -> Mapping[str, Option]:
+    """The options of an outcome reward model whose card gives this system message."""
+    return MappingProxyType(
+        {
+            "system": Option(system, "the system message; empty leaves it to the chat template"),
+            "separator": Option("\n\n", "the text between steps"),
+            "per_step": Option("prefix", "the reward of each prefix, or of the whole for all", ("prefix", "final")),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeChat:
+    """A chat of problem and answer for an outcome reward model; reads where the model reads a whole answer.
+
+    per_prefix: one sequence for each prefix of the steps, else one for the whole solution.
+    separator: what joins the steps. pad: the padding id of the checkpoint's config, which is never read.
+    """
+
+    tokenizer: StepTokenizer
+    template: ChatTemplate
+    system: str
+    separator: str
+    per_prefix: bool
+    pad: int | None
+
+    @classmethod
+    def of(cls, context: LayoutContext) -> OutcomeChat:
+        """From the options `system`, `separator` and `per_step`."""
+        options, pad = context.options, context.config.get("pad_token_id")
+        return cls(
+            context.tokenizer,
+            ChatTemplate(context.tokenizer),
+            options["system"],
+            options["separator"],
+            options["per_step"] == "prefix",
+            pad if isinstance(pad, int) else None,
+        )
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        count = len(solution.steps)
+        first = 1 if self.per_prefix else count
+        sequences = (self._sequence(solution, steps) for steps in range(first, count + 1))
+        return EncodedSolution(tuple(sequences), steps=count)
+
+    def _sequence(self, solution: Solution, steps: int) -> Encoded:
+        answer = self.separator.join(solution.steps[:steps])
+        builder = SequenceBuilder(self.tokenizer)
+        conversation = [Message("user", (Text(solution.problem),)), Message("assistant", (Text(answer),))]
+        self.template.write(builder, [*system_message(self.system), *conversation])
+        ids = builder.build().ids
+        return Encoded(ids, (self._last(ids),))
+
+    def _last(self, ids: tuple[int, ...]) -> int:
+        """The last position that does not hold padding: what a sequence classifier of transformers reads."""
+        return max((position for position, token in enumerate(ids) if token != self.pad), default=len(ids) - 1)
+
+
+def outcome_value(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
+    """reward = v itself, one for each prefix of the steps; where only the whole was read, every step has its reward."""
+    logits_SC = joined(values)
+    if len(logits_SC) == 1:
+        logits_SC = logits_SC.repeat(encoded.steps, axis=0)
+    return reading(logits_SC[:, 0].astype(np.float64), logits_SC)

@@ -1,0 +1,53 @@
+"""Outcome reward models: one reward for each prefix, or the whole answer's for every step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import checkpoints_b as checkpoints
+from reference import outcome as reference
+from stepscore.config import EngineOptions
+from stepscore.scorer import open_scorer
+from stepscore.types import Reading, Solution
+
+PROBLEM = "How many eggs?"
+STEPS = ["Janet sells 16 - 3 - 4 = 9 duck eggs a day.", "She makes 9 * 2 = $18.\n\n", "The answer is 18."]
+
+MODELS = {
+    "sequence classification": (partial(checkpoints.outcome, kind="llama"), reference.sequence_classification),
+    "qwen_math_rm": (checkpoints.qwen_math_rm, reference.qwen_math_rm),
+}
+
+
+def rewards(folder: Path, **options: str) -> tuple[float, ...]:
+    scorer = open_scorer(str(folder), options=EngineOptions(device="cpu", dtype="float32"), family_options=options)
+    (reading,) = scorer.score([Solution(PROBLEM, tuple(STEPS))])
+    assert isinstance(reading, Reading)
+    return reading.rewards
+
+
+@pytest.mark.parametrize(("make", "authors"), MODELS.values(), ids=MODELS)
+def test_final_gives_every_step_the_whole_answers_reward(
+    make: Callable[[Path], Path], authors: Callable[..., list[float]], tmp_path: Path
+) -> None:
+    folder = make(tmp_path / "orm")
+    final = rewards(folder, per_step="final")
+    assert final == pytest.approx(authors(folder, PROBLEM, STEPS, final=True), abs=1e-5)
+    assert len(set(final)) == 1
+    assert final[-1] == pytest.approx(rewards(folder)[-1], abs=1e-5)
+
+
+def test_padding_is_never_the_last_token(tmp_path: Path) -> None:
+    """A config that pads with the closing token moves the reading, as it does in transformers."""
+    folder = checkpoints.outcome(tmp_path / "orm", kind="llama")
+    before = rewards(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
+    after = rewards(folder)
+    assert after == pytest.approx(reference.sequence_classification(folder, PROBLEM, STEPS), abs=1e-5)
+    assert max(abs(one - other) for one, other in zip(before, after, strict=True)) > 1e-3
