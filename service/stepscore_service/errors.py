@@ -1,0 +1,123 @@
+"""The errors that only a service has, and the one table from error class to HTTP status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from stepscore.errors import EngineError, GeneratorError, InvalidInput, NoVerdict, StepscoreError, UnscorableError
+
+
+class InvalidRequest(InvalidInput):
+    """The JSON is not what the route takes. detail: errors (where, problem), count."""
+
+    code = "invalid_request"
+
+
+class InvalidJson(InvalidInput):
+    """The body is no JSON; NaN and Infinity are none."""
+
+    code = "invalid_json"
+
+
+class InvalidUtf8(InvalidInput):
+    """The body is not UTF-8. detail: byte."""
+
+    code = "invalid_utf8"
+
+
+class UnsupportedMediaType(StepscoreError):
+    """The body is not sent as JSON. detail: content_type."""
+
+    code = "unsupported_media_type"
+
+
+class BodyTooLarge(StepscoreError):
+    """More bytes than the service reads. detail: limit."""
+
+    code = "body_too_large"
+
+
+class TooManyItems(StepscoreError):
+    """More solutions in one request than the service takes. detail: items, limit."""
+
+    code = "too_many_items"
+
+
+class TooManyTokens(StepscoreError):
+    """One request that is larger than the whole queue. detail: tokens, limit."""
+
+    code = "too_many_tokens"
+
+
+class Overloaded(StepscoreError):
+    """The queue is full. detail: queued_tokens, limit, retry_after_seconds."""
+
+    code = "overloaded"
+
+
+class Draining(StepscoreError):
+    """The service is shutting down and takes no new work."""
+
+    code = "draining"
+
+
+class DeadlineExceeded(StepscoreError):
+    """The caller's own time limit passed before the answer was there. detail: timeout_ms."""
+
+    code = "deadline_exceeded"
+
+
+class ClientGone(StepscoreError):
+    """The caller hung up. Nobody reads the answer; it counts in logs and metrics."""
+
+    code = "client_gone"
+
+
+STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
+    {
+        StepscoreError: 500,
+        InvalidInput: 422,
+        UnsupportedMediaType: 415,
+        BodyTooLarge: 413,
+        TooManyItems: 413,
+        TooManyTokens: 413,
+        ClientGone: 499,
+        EngineError: 500,
+        UnscorableError: 500,
+        NoVerdict: 502,
+        GeneratorError: 502,
+        Overloaded: 503,
+        Draining: 503,
+        DeadlineExceeded: 504,
+    }
+)
+"""503, never 429: trainers' clients retry a 5xx and give up at a 4xx."""
+
+HTTP_CODES: Mapping[int, str] = MappingProxyType({404: "not_found", 405: "method_not_allowed"})
+"""Codes of the errors that the framework itself raises."""
+
+
+def status_of(error: StepscoreError) -> int:
+    """The status of the error's nearest class in the table."""
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
+def body_of(error: StepscoreError) -> dict[str, Any]:
+    """The one JSON shape of errors: code, message, detail."""
+    return error_body(error.code, error.message, error.detail)
+
+
+def error_body(code: str, message: str, detail: Mapping[str, object] | None = None) -> dict[str, Any]:
+    found = to_jsonable_python(dict(detail or {}), inf_nan_mode="strings", serialize_unknown=True)
+    return {"code": code, "message": message, "detail": found}
+
+
+def headers_of(error: StepscoreError) -> dict[str, str]:
+    """Retry-After, in whole seconds, for the errors that pass."""
+    if isinstance(error, Overloaded | Draining):
+        return {"Retry-After": str(error.detail.get("retry_after_seconds", 1))}
+    return {}

@@ -1,0 +1,124 @@
+"""Every setting of the service: a field here, an environment variable STEPSCORE_<NAME> and a flag of `stepscore serve`.
+
+Unknown names are errors wherever they are given, so that a misspelt variable is noticed at the start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from stepscore.config import Device, DType, EngineOptions, Mode
+
+PREFIX = "STEPSCORE_"
+
+LogFormat = Literal["console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+Texts = Annotated[tuple[str, ...], NoDecode]
+"""Several texts; commas part them in an environment variable."""
+
+
+class Settings(BaseSettings):
+    """How the service runs. Frozen: a running service never changes its settings."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    root_path: str = Field("", description="path under which a proxy shows the service, for example /prm")
+
+    models: Texts = Field(
+        ("embedded",),
+        description="what to serve: 'embedded', a folder or a Hub id, each optionally as name=model; the first is the "
+        "default of requests that name none",
+    )
+    family: str | None = Field(None, description="family of every model; by default the checkpoint tells")
+    family_options: Texts = Field((), description="options of the family, each as key=value")
+    reference: Path | None = Field(None, description="folder of the reference model of an implicit PRM")
+
+    engine: str = Field("torch", description="what runs the forward passes: torch, or fake, which needs no weights")
+    device: Device = Field("auto", description="where the model runs")
+    dtype: DType = Field("auto", description="number format of the forward; auto is fp32 on CPU, bf16 on CUDA")
+    mode: Mode = Field("fast", description="fast shares prefixes; invariant is bitwise independent of the batch")
+    threads: int = Field(0, ge=0, description="CPU threads of a forward; 0 takes torch's default")
+    max_tokens: int = Field(0, ge=0, description="longest sequence in tokens; 0 takes the checkpoint's own limit")
+    max_batch_tokens: int = Field(0, ge=0, description="tokens of one forward; 0 lets the engine choose")
+    max_batch_solutions: int = Field(0, ge=0, description="solutions of one forward; 0 sets no limit")
+    kv_cache_bytes: int = Field(1 << 30, ge=0, description="prefix cache kept across requests, in bytes; 0 turns it off")
+
+    max_queue_tokens: int = Field(
+        1_000_000, ge=1, description="tokens that may wait for one model; more are refused with 503"
+    )
+    max_body_bytes: int = Field(16 << 20, ge=1, description="largest request body in bytes; more is refused with 413")
+    max_items: int = Field(10_000, ge=1, description="solutions in one /score request; more are refused with 413")
+    max_candidates: int = Field(1024, ge=1, description="candidates in one /rerank request; more are refused with 413")
+    drain_seconds: float = Field(
+        30.0, ge=0.0, allow_inf_nan=False, description="seconds that running requests get to finish at shutdown"
+    )
+
+    log_format: LogFormat = Field("console", description="console for people, json for machines")
+    log_level: LogLevel = Field("info", description="least level that is logged")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_variables(cls, values: Any) -> Any:
+        unknown = unknown_variables(os.environ)
+        if unknown:
+            raise ValueError(f"unknown environment variables {', '.join(unknown)}; `stepscore serve --help` lists all")
+        return values
+
+    @field_validator("models", "family_options", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("models")
+    @classmethod
+    def _some_model_each_named_once(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        names = [name for name, _ in map(named, models)]
+        if not names:
+            raise ValueError("name at least one model")
+        if len(set(names)) < len(names):
+            raise ValueError(f"two models have one name: {', '.join(names)}")
+        return models
+
+    @field_validator("family_options")
+    @classmethod
+    def _are_pairs(cls, options: tuple[str, ...]) -> tuple[str, ...]:
+        for option in options:
+            if "=" not in option:
+                raise ValueError(f"{option!r} is not of the form key=value")
+        return options
+
+    def engine_options(self) -> EngineOptions:
+        return EngineOptions(
+            device=self.device,
+            dtype=self.dtype,
+            mode=self.mode,
+            max_batch_tokens=self.max_batch_tokens,
+            kv_cache_bytes=self.kv_cache_bytes,
+            max_tokens=self.max_tokens,
+            threads=self.threads,
+            reference=self.reference,
+        )
+
+    def options_of_family(self) -> dict[str, str]:
+        pairs = (option.partition("=") for option in self.family_options)
+        return {key: value for key, _, value in pairs}
+
+
+def named(model: str) -> tuple[str, str]:
+    """(name, model) of `name=model`; a model without a name is called by its own."""
+    name, equals, path = model.partition("=")
+    return (name, path) if equals else (model, model)
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """The STEPSCORE_* variables that are no setting, sorted."""
+    known = {f"{PREFIX}{field}".upper() for field in Settings.model_fields}
+    return sorted(key for key in environment if key.upper().startswith(PREFIX) and key.upper() not in known)
