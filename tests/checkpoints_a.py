@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 import tokenizers_for_tests as tokenizers
@@ -23,9 +26,35 @@ def changed(tokenizer: PreTrainedTokenizerFast, **names: str) -> PreTrainedToken
     return other
 
 
-def causal(folder: Path, kind: str, *, seed: int = 0, **changes: Any) -> Path:
+@lru_cache
+def legacy_mistral() -> PreTrainedTokenizerFast:
+    """Mistral 7B v0.1's own kind: a normaliser writes the sign of a word's start, before every stretch of text."""
+    inner = tokenizers.mistral()
+    spec = json.loads(inner.backend_tokenizer.to_str())
+    prepend, replace = (
+        {"type": "Prepend", "prepend": "▁"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+    )
+    spec |= {"normalizer": {"type": "Sequence", "normalizers": [prepend, replace]}, "pre_tokenizer": None}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(spec)),
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="</s>",
+    )
+
+
+def math_shepherd(folder: Path) -> Path:
+    """The published one's kinds of model and tokenizer."""
+    return causal(folder, "mistral", seed=7, tokenizer=legacy_mistral())
+
+
+def causal(
+    folder: Path, kind: str, *, seed: int = 0, tokenizer: PreTrainedTokenizerFast | None = None, **changes: Any
+) -> Path:
     """`*ForCausalLM`: `model.*` and `lm_head`, which the config may tie."""
-    tokenizer = TOKENIZERS[kind]()
+    tokenizer = tokenizer or TOKENIZERS[kind]()
     config = decoder_config(kind, tokenizer, **changes)
     head = {} if config.tie_word_embeddings else vocabulary_head(config)
     return save(folder, config, backbone_state(config, seed) | head, tokenizer, ARCHITECTURES[kind])
@@ -42,12 +71,13 @@ def skywork(folder: Path, *, tie_word_embeddings: bool = True) -> Path:
 
 
 def value_head(
-    folder: Path, kind: str = "qwen2", head: str = "v_head.summary", marker: str = "", **changes: Any
+    folder: Path, kind: str = "qwen2", head: str = "v_head.summary", marker: str = "", second: str = ""
 ) -> Path:
-    """A causal model with one more linear layer of one output, under any of the names in use."""
+    """A causal model with one more linear layer of one output, under any of the names in use, or two of them."""
     tokenizer = TOKENIZERS[kind](*([marker] if marker else []))
-    config = decoder_config(kind, tokenizer, **changes)
+    config = decoder_config(kind, tokenizer)
     state = backbone_state(config) | vocabulary_head(config) | linear(head, 1)
+    state |= linear(second, 1) if second else {}
     return save(folder, config, state, tokenizer, ARCHITECTURES[kind])
 
 
@@ -67,9 +97,9 @@ def reasonflux(folder: Path) -> Path:
     return save(folder, config, state, tokenizer, "Qwen2ForProcessRewardModel")
 
 
-def reason_eval_7b(folder: Path) -> Path:
+def reason_eval_7b(folder: Path, *, legacy: bool = False) -> Path:
     """ReasonEval_7B: a Mistral with `score_head` of three classes; the padding token is the BOS."""
-    tokenizer = changed(tokenizers.mistral(), pad_token="<s>")
+    tokenizer = changed(legacy_mistral() if legacy else tokenizers.mistral(), pad_token="<s>")
     config = decoder_config("mistral", tokenizer)
     extra = {"score_dimension": 3, "use_bias": True}
     state = backbone_state(config) | linear("score_head", 3)

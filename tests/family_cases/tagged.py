@@ -13,6 +13,13 @@ CASES = [
         plain_marker="ки",
     ),
     FamilyCase(
+        "math_shepherd-legacy-tokenizer",
+        "math_shepherd",
+        checkpoints.math_shepherd,
+        reference.math_shepherd,
+        plain_marker="ки",
+    ),
+    FamilyCase(
         "math_shepherd-card",
         "math_shepherd",
         partial(checkpoints.causal, kind="mistral", seed=3),

@@ -76,7 +76,7 @@ def ducks(answer: int) -> Solution:
 
 @dataclass(frozen=True)
 class Published:
-    """id, family and checkpoint, what was scored, what was printed; dtype and tolerance are those of the printed run."""
+    """Family and checkpoint, what was scored, what was printed; dtype and tolerance are those of the printed run."""
 
     id: str
     family: str
