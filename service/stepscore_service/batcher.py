@@ -14,18 +14,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Protocol
 
 import structlog
 
-from stepscore.engine.base import TokenCounts
 from stepscore.errors import EngineError, StepscoreError
-from stepscore.scorer import ModelInfo
-from stepscore.types import EncodedSolution, Reading, Solution
+from stepscore.types import EncodedSolution, Solution
+from stepscore_service.batcher_ports import Answer, Meter, Scoring
 from stepscore_service.batcher_queue import Call, Item, take_batch
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
-
-Answer = Reading | StepscoreError
 
 ENCODERS = 2
 ENCODE_AT_ONCE = 64
@@ -33,28 +29,6 @@ ENCODE_AT_ONCE = 64
 RETRY_AFTER_SECONDS = (1, 60)
 
 log = structlog.get_logger("stepscore.batcher")
-
-
-class Scoring(Protocol):
-    """What the batcher needs of a scorer; `encode` and `cost` may run beside a forward, forwards never overlap."""
-
-    @property
-    def info(self) -> ModelInfo: ...
-    def encode(self, solution: Solution) -> EncodedSolution: ...
-    def cost(self, encoded: EncodedSolution) -> int: ...
-    def forward(self, batch: Sequence[EncodedSolution]) -> list[Answer]: ...
-    def counts(self) -> TokenCounts: ...
-    def close(self) -> None: ...
-
-
-class Meter(Protocol):
-    """Who measures; called from any thread."""
-
-    def tokenised(self, seconds: float) -> None: ...
-    def queued(self, seconds: float) -> None: ...
-    def forwarded(self, solutions: int, tokens: int, seconds: float) -> None: ...
-    def skipped(self, reason: str, solutions: int) -> None: ...
-    def answered(self, answer: Answer) -> None: ...
 
 
 class _Pending:

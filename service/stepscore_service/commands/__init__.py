@@ -1,0 +1,1 @@
+"""The commands of `stepscore`: one file each, and what they share."""

@@ -1,0 +1,171 @@
+"""The service's own wire format: requests and answers of /score, /v1/models and the one shape of errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+Include = Literal["logits", "spans", "tokens"]
+Span = tuple[int, int]
+
+
+class Wire(BaseModel):
+    """Requests name their fields exactly: an unknown one is an error, so that no option is ignored unnoticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Options(Wire):
+    """How to score; common to /score and /rerank."""
+
+    model: str | None = Field(None, description="which model; the first one served by default")
+    aggregate: str | None = Field(None, description="how step rewards become the score; the family's choice by default")
+    on_overflow: Literal["error"] = Field("error", description="what happens to a text that is too long for the model")
+
+
+class ScoreItem(Wire):
+    """One problem with a solution, given as steps or as text to be split."""
+
+    problem: str = Field(description="the problem that the solution solves")
+    steps: list[str] | None = Field(None, description="the solution, step by step")
+    solution: str | None = Field(None, description="the solution as one text, instead of `steps`")
+    split: str = Field(
+        "auto", description="how to split `solution`: auto, lines, paragraphs, sentences, numbered, code or regex:<...>"
+    )
+
+    @model_validator(mode="after")
+    def _one_solution(self) -> Self:
+        if (self.steps is None) == (self.solution is None):
+            raise ValueError("give either `steps` or `solution`")
+        if self.solution is None and "split" in self.model_fields_set:
+            raise ValueError("`split` says how to split `solution`; `steps` are split already")
+        return self
+
+
+class ScoreRequest(Options):
+    """One solution (problem with steps or solution), or many of them as items."""
+
+    problem: str | None = Field(None, description="the problem that the solution solves")
+    steps: list[str] | None = Field(None, description="the solution, step by step")
+    solution: str | None = Field(None, description="the solution as one text, instead of `steps`")
+    split: str = Field("auto", description=ScoreItem.model_fields["split"].description)
+    items: list[ScoreItem] | None = Field(None, description="many solutions, instead of the four fields above")
+    threshold: FiniteFloat | None = Field(
+        None, description="a step with a lower reward is an error; the family's choice by default"
+    )
+    include: list[Include] = Field(default_factory=list, description="what else to return")
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> Self:
+        single = self.model_fields_set & {"problem", "steps", "solution", "split"}
+        if self.items is not None and single:
+            raise ValueError(f"give either `items` or {', '.join(f'`{name}`' for name in sorted(single))}")
+        if self.items is None:
+            self.single()
+        return self
+
+    def single(self) -> ScoreItem:
+        """The one solution of a request without items."""
+        given = {name: getattr(self, name) for name in ScoreItem.model_fields if name in self.model_fields_set}
+        return ScoreItem.model_validate(given)
+
+
+class Tokens(BaseModel):
+    """One sequence as the model reads it: token ids, and the positions at which rewards are read."""
+
+    ids: list[int]
+    reads: list[int]
+
+
+class ScoreAnswer(BaseModel):
+    """The rewards of one solution."""
+
+    index: int = Field(0, description="place among the items; absent where one solution was asked")
+    rewards: list[FiniteFloat] = Field(description="one reward per step, in order")
+    score: FiniteFloat = Field(description="the rewards aggregated")
+    aggregate: str = Field(description="how")
+    aggregates: dict[str, FiniteFloat] = Field(description="every aggregate that this model's rewards allow")
+    weakest_step: int = Field(description="index of the step with the lowest reward")
+    first_error: int | None = Field(description="index of the first step with a reward under the threshold, or null")
+    threshold: float
+    spans: list[Span] = Field(
+        default_factory=list,
+        description="characters [start, end) of each step in `solution`, or in the steps joined without anything "
+        "between them; always there for `solution`, on request for `steps`",
+    )
+    token_count: int = Field(description="tokens that the model reads for this solution")
+    model: str
+    revision: str = Field(description="names the weights that the rewards come from")
+    logits: list[list[FiniteFloat]] = Field(default_factory=list, description="on request: raw numbers of each step")
+    tokens: list[Tokens] = Field(default_factory=list, description="on request: what the model reads")
+    extras: dict[str, list[FiniteFloat]] = Field(
+        default_factory=dict, description="further numbers per step, for families that have them"
+    )
+    rationales: list[str] = Field(default_factory=list, description="a judge's words on each step")
+
+
+class ErrorBody(BaseModel):
+    """The one shape of errors."""
+
+    code: str = Field(description="stable name of what went wrong")
+    message: str = Field(description="what to change")
+    detail: dict[str, Any] = Field(description="which item, which step, how many tokens too many")
+
+
+class FailedItem(BaseModel):
+    """An item that could not be scored."""
+
+    index: int
+    error: ErrorBody
+
+
+class ScoreAnswers(BaseModel):
+    """The answers to items, in their order."""
+
+    model: str
+    revision: str
+    results: list[ScoreAnswer | FailedItem]
+
+
+class Range(BaseModel):
+    """Where rewards lie. A null bound is no bound."""
+
+    kind: str
+    low: float | None
+    high: float | None
+
+
+class ModelCard(BaseModel):
+    """One model that is served."""
+
+    id: str
+    object: Literal["model"] = "model"
+    family: str
+    revision: str
+    reward_range: Range
+    aggregate: str
+    threshold: float
+    marker: str
+    max_tokens: int
+    max_batch_tokens: int
+    engine: str
+    device: str
+    dtype: str
+    mode: str
+
+
+class ModelList(BaseModel):
+    """The models that are served; the first is the default."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class Health(BaseModel):
+    """state: alive, ready or draining."""
+
+    state: Literal["alive", "ready", "draining"]
+
+
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
