@@ -50,6 +50,8 @@ class EngineOptions:
     max_tokens: longest sequence accepted; 0 takes the checkpoint's own limit.
     threads: CPU threads of the forward; 0 takes torch's default.
     reference: folder of the reference model, for implicit PRMs.
+    generator: what a judge generates with: "" the checkpoint itself in transformers, "openai:URL" or "openai:URL#MODEL"
+        a server that serves it, "vllm" vLLM in process.
     """
 
     device: Device = "auto"
@@ -60,3 +62,4 @@ class EngineOptions:
     max_tokens: int = 0
     threads: int = 0
     reference: Path | None = None
+    generator: str = ""

@@ -61,7 +61,7 @@ class Family:
     prompt: the layout shown literally. marker: the token or place at which rewards are read. formula: the reward.
     rewards: the interval and kind of a reward. aggregate, threshold: defaults for the score and the first error.
     markers: added tokens that are plain text when a user types them.
-    build: binds the family to a checkpoint.
+    build: binds the family to a checkpoint. judge: its rewards are read from what a generator writes.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Family:
     threshold: float = 0.5
     markers: tuple[str, ...] = ()
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    judge: bool = False
 
     def settle(self, given: Mapping[str, str]) -> dict[str, str]:
         """The options with defaults filled in. Raises InvalidOption for an unknown key or choice."""

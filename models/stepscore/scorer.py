@@ -11,6 +11,7 @@ from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.base import Engine, TokenCounts
 from stepscore.engine.open import open_engine
 from stepscore.errors import StepscoreError, TooLong, UnscorableError
+from stepscore.heads import VerdictHead
 from stepscore.layout import LayoutContext
 from stepscore.registry import Family, Parts, family_named, resolve
 from stepscore.tokenizer import StepTokenizer
@@ -124,6 +125,10 @@ def open_scorer(
     facts = checkpoint_facts(model)
     chosen = family_named(family) if family else resolve(facts)
     parts = bind(chosen, facts, family_options or {})
+    if isinstance(parts.head, VerdictHead):
+        from stepscore.judge import open_judge  # a Scorer itself, so it imports this module
+
+        return open_judge(name or model, chosen, facts, parts, options or EngineOptions())
     running = open_engine(facts, parts.head, options or EngineOptions(), engine=engine)
     return Scorer(_info(name or model, chosen, facts, running), parts, running)
 

@@ -14,6 +14,10 @@ Choose = Callable[[tuple[int, ...], tuple[int, ...]], Sequence[float]]
 """The log-probabilities of a choice's tokens after a prompt."""
 
 
+def characters(text: str) -> Sequence[SampledToken]:
+    return [SampledToken(character, 0.0) for character in text]
+
+
 class FakeGenerator:
     """Writes what `script` returns, cut at the request's stop texts; `choose` gives the log-probabilities of choices.
 
@@ -26,7 +30,7 @@ class FakeGenerator:
         script: Script,
         *,
         choose: Choose = lambda prompt, choice: [-1.0] * len(choice),
-        read: Callable[[str], Sequence[SampledToken]] = lambda text: [SampledToken(c, 0.0) for c in text],
+        read: Callable[[str], Sequence[SampledToken]] = characters,
         max_tokens: int = 4096,
     ) -> None:
         self.requests: list[Request] = []

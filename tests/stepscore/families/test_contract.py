@@ -160,4 +160,5 @@ def test_token_ids_are_golden(scorer: Scorer, case: FamilyCase, request: pytest.
 
 
 def test_every_family_has_a_case() -> None:
-    assert {family.name for family in families()} == {case.family for case in CASES}
+    """Judges have no forward pass and a contract of their own (test_judges.py)."""
+    assert {family.name for family in families() if not family.judge} == {case.family for case in CASES}
