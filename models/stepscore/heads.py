@@ -52,8 +52,25 @@ class TokenLogProbHead:
 
 
 @dataclass(frozen=True, slots=True)
+class GatedHead:
+    """K objectives and the weights that a gating network gives them, both over one hidden state (fp32).
+
+    gate: state-dict prefixes of its linear layers, ReLU between them, the last K wide; scale: key of its factor, (1,).
+    regression: key of the objectives' rows, (K, D); transform: key of the matrix that follows them, (K, K).
+    Outputs C = 2K: softmax(gate / temperature) * scale, then (h regression^T) transform. Source: ArmoRM.
+    """
+
+    gate: tuple[str, ...]
+    scale: str
+    regression: str
+    transform: str
+    objectives: int
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictHead:
     """No tensor: a generator writes a judgement and the family parses it. Run by a judge, never by a forward engine."""
 
 
-Head = LinearHead | EnsembleHead | VocabularyHead | TokenLogProbHead | VerdictHead
+Head = LinearHead | EnsembleHead | VocabularyHead | TokenLogProbHead | GatedHead | VerdictHead

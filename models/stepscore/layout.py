@@ -216,7 +216,8 @@ class ChatTemplate:
 
 
 def _write_parts(builder: SequenceBuilder, parts: Sequence[Part], strip: tuple[bool, bool]) -> None:
-    last = len(parts) - 1
+    written = [index for index, part in enumerate(parts) if not isinstance(part, Place)]
+    first, last = written[0], written[-1]
     for index, part in enumerate(parts):
         if isinstance(part, Marker):
             builder.token(part.token).read()
@@ -225,7 +226,7 @@ def _write_parts(builder: SequenceBuilder, parts: Sequence[Part], strip: tuple[b
         elif isinstance(part, str):
             builder.template(part)
         else:
-            text = part.text.lstrip() if strip[0] and index == 0 else part.text
+            text = part.text.lstrip() if strip[0] and index == first else part.text
             builder.text(text.rstrip() if strip[1] and index == last else text)
 
 

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from stepscore.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
+from stepscore.errors import MarkerMerged
+from stepscore.layout import ChatTemplate, LayoutContext, Message, Place, SequenceBuilder, Text, check
 from stepscore.layouts import system_message
 from stepscore.readers import joined, reading
 from stepscore.registry import Option
@@ -35,6 +36,7 @@ class OutcomeChat:
 
     per_prefix: one sequence for each prefix of the steps, else one for the whole solution.
     separator: what joins the steps. pad: the padding id of the checkpoint's config, which is never read.
+    header: ids that stand before the answer; where there are any, their first token is read too, and first.
     """
 
     tokenizer: StepTokenizer
@@ -43,9 +45,10 @@ class OutcomeChat:
     separator: str
     per_prefix: bool
     pad: int | None
+    header: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, context: LayoutContext) -> OutcomeChat:
+    def of(cls, context: LayoutContext, header: tuple[int, ...] = ()) -> OutcomeChat:
         """From the options `system`, `separator` and `per_step`."""
         options, pad = context.options, context.config.get("pad_token_id")
         return cls(
@@ -55,6 +58,7 @@ class OutcomeChat:
             options["separator"],
             options["per_step"] == "prefix",
             pad if isinstance(pad, int) else None,
+            header,
         )
 
     def encode(self, solution: Solution) -> EncodedSolution:
@@ -67,10 +71,19 @@ class OutcomeChat:
     def _sequence(self, solution: Solution, steps: int) -> Encoded:
         answer = self.separator.join(solution.steps[:steps])
         builder = SequenceBuilder(self.tokenizer)
-        conversation = [Message("user", (Text(solution.problem),)), Message("assistant", (Text(answer),))]
+        conversation = [Message("user", (Text(solution.problem),)), Message("assistant", (Place(), Text(answer)))]
         self.template.write(builder, [*system_message(self.system), *conversation])
-        ids = builder.build().ids
-        return Encoded(ids, (self._last(ids),))
+        written = builder.build()
+        return Encoded(written.ids, (*self._before(written), self._last(written.ids)))
+
+    def _before(self, written: Encoded) -> tuple[int, ...]:
+        if not self.header:
+            return ()
+        stop = written.reads[0] + 1
+        start = stop - len(self.header)
+        if written.ids[max(start, 0) : stop] != self.header:
+            raise MarkerMerged("the answer's first white space merges with the chat template; strip it", step=0)
+        return (start,)
 
     def _last(self, ids: tuple[int, ...]) -> int:
         """The last position that does not hold padding: what a sequence classifier of transformers reads."""
@@ -78,8 +91,11 @@ class OutcomeChat:
 
 
 def outcome_value(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
-    """reward = v itself, one for each prefix of the steps; where only the whole was read, every step has its reward."""
-    logits_SC = joined(values)
-    if len(logits_SC) == 1:
-        logits_SC = logits_SC.repeat(encoded.steps, axis=0)
+    """reward = v itself, one for each prefix of the steps."""
+    logits_SC = for_each_step(joined(values), encoded)
     return reading(logits_SC[:, 0].astype(np.float64), logits_SC)
+
+
+def for_each_step(rows: Values, encoded: EncodedSolution) -> Values:
+    """One row for each step: the rows themselves, or the whole answer's for all where only that was read."""
+    return rows if len(rows) == encoded.steps else rows.repeat(encoded.steps, axis=0)

@@ -1,6 +1,7 @@
 """Heads at work: hidden states at the read positions in, C numbers each out, in fp32.
 
-Shapes: P pairs of a position and its target, D width, C numbers, V vocabulary, E members of an ensemble.
+Shapes: P pairs of a position and its target, D width, C numbers, V vocabulary, E members of an ensemble,
+K gated objectives.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from stepscore.engine.linear import Linear
 from stepscore.engine.loading import Placement, refuse_leftovers
 from stepscore.engine.weights import Weights, backbone_prefix
 from stepscore.errors import CheckpointError, UnsupportedByEngine
-from stepscore.heads import EnsembleHead, Head, LinearHead, TokenLogProbHead, VocabularyHead
+from stepscore.heads import EnsembleHead, GatedHead, Head, LinearHead, TokenLogProbHead, VocabularyHead
 
 LOG_PROB_ROWS = 128
 """Rows of the vocabulary product at a time: 128 x 152k fp32 numbers are 78 MB."""
@@ -38,6 +39,8 @@ def load_readout(head: Head, weights: Weights, shape: Architecture, placement: P
             return _ensemble(head, weights, shape, placement)
         case VocabularyHead():
             return _vocabulary(head, weights, shape, placement)
+        case GatedHead():
+            return _gated(head, weights, shape, placement)
         case TokenLogProbHead():
             rows = _vocabulary_rows(weights, shape).to(placement.device, placement.dtype)
             return TokenLogProbs(Linear(rows, None, placement.tile and LOG_PROB_ROWS))
@@ -94,6 +97,21 @@ class TokenLogProbs:
         return read_P1
 
 
+@dataclass(frozen=True, slots=True)
+class GatedObjectives:
+    """The gating network's K weights beside the K objectives that they weigh."""
+
+    gate: LinearStack
+    temperature: float
+    scale: torch.Tensor
+    regression: Linear
+    transform: Linear
+
+    def __call__(self, hidden_PD: torch.Tensor, targets_P: torch.Tensor) -> torch.Tensor:
+        weights_PK = torch.softmax(self.gate(hidden_PD, targets_P) / self.temperature, dim=1) * self.scale
+        return torch.cat([weights_PK, self.transform(self.regression(hidden_PD.float()))], dim=1)
+
+
 def _linear(head: LinearHead, weights: Weights, shape: Architecture, placement: Placement) -> LinearStack:
     widths = [shape.width, *(_height(weights, f"{layer}.weight") for layer in head.layers[:-1]), head.outputs]
     layers = []
@@ -119,6 +137,19 @@ def _ensemble(head: EnsembleHead, weights: Weights, shape: Architecture, placeme
     ]
     refuse_leftovers(weights, f"{head.prefix}.")
     return EnsembleStack(tuple(pair[0] for pair in read), tuple(pair[1] for pair in read), placement.tile)
+
+
+def _gated(head: GatedHead, weights: Weights, shape: Architecture, placement: Placement) -> GatedObjectives:
+    count = head.objectives
+    regression_KD = _wide(weights.get(head.regression, (count, shape.width)), placement)
+    transform_KK = _wide(weights.get(head.transform, (count, count)), placement)
+    return GatedObjectives(
+        _linear(LinearHead(head.gate, count), weights, shape, placement),
+        head.temperature,
+        _wide(weights.get(head.scale, (1,)), placement),
+        Linear(regression_KD, None, placement.tile),
+        Linear(transform_KK.t().contiguous(), None, placement.tile),
+    )
 
 
 def _vocabulary(head: VocabularyHead, weights: Weights, shape: Architecture, placement: Placement) -> LinearStack:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from stepscore.errors import InvalidInput, TooLong
-from stepscore.heads import Head, LinearHead, TokenLogProbHead, VerdictHead, VocabularyHead
+from stepscore.heads import GatedHead, Head, LinearHead, TokenLogProbHead, VerdictHead, VocabularyHead
 from stepscore.types import Encoded
 
 
@@ -20,6 +20,8 @@ def outputs_of(head: Head) -> int:
             return len(head.token_ids)
         case TokenLogProbHead():
             return 2 if head.reference else 1
+        case GatedHead():
+            return 2 * head.objectives
         case VerdictHead():
             return 0
     return head.members

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import checkpoints_b as checkpoints
+from reference import armo_rm
 from reference import outcome as reference
 from stepscore.config import EngineOptions
 from stepscore.scorer import open_scorer
@@ -21,6 +22,7 @@ STEPS = ["Janet sells 16 - 3 - 4 = 9 duck eggs a day.", "She makes 9 * 2 = $18.\
 MODELS = {
     "sequence classification": (partial(checkpoints.outcome, kind="llama"), reference.sequence_classification),
     "qwen_math_rm": (checkpoints.qwen_math_rm, reference.qwen_math_rm),
+    "armo_rm": (checkpoints.armo_rm, armo_rm.step_rewards),
 }
 
 
