@@ -46,7 +46,7 @@ class ReferenceEngine:
 
     def __init__(self, models: Sequence[ReferenceModel], info: EngineInfo, limits: Limits) -> None:
         self.info = info
-        self._models = list(models)
+        self.models = list(models)
         self._limits = limits
         self._tokens = 0
 
@@ -65,13 +65,13 @@ class ReferenceEngine:
         """Nothing is kept."""
 
     def close(self) -> None:
-        self._models.clear()
+        self.models.clear()
 
     def _one(self, encoded: Encoded) -> Values:
         if not encoded.reads:
             return np.empty((0, self._limits.outputs), dtype=np.float32)
         try:
-            numbers = torch.cat([model.run(encoded) for model in self._models], dim=1)
+            numbers = torch.cat([model.run(encoded) for model in self.models], dim=1)
         except RuntimeError as error:
             raise EngineError(f"the forward pass failed: {error}", tokens=len(encoded.ids)) from error
         self._tokens += len(encoded.ids)
