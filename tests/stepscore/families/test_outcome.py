@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import checkpoints_b as checkpoints
 from reference import armo_rm
 from reference import outcome as reference
-from stepscore.config import EngineOptions
+from stepscore.config import EngineOptions, Mode
+from stepscore.errors import CheckpointError
 from stepscore.scorer import open_scorer
 from stepscore.types import Reading, Solution
 
@@ -42,6 +44,24 @@ def test_final_gives_every_step_the_whole_answers_reward(
     assert final == pytest.approx(authors(folder, PROBLEM, STEPS, final=True), abs=1e-5)
     assert len(set(final)) == 1
     assert final[-1] == pytest.approx(rewards(folder)[-1], abs=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["invariant", "reference"])
+def test_a_gated_head_reads_the_same_in_every_mode(mode: Mode, tmp_path: Path) -> None:
+    folder = checkpoints.armo_rm(tmp_path / "armo_rm")
+    scorer = open_scorer(str(folder), options=EngineOptions(device="cpu", dtype="float32", mode=mode))
+    (reading,) = scorer.score([Solution(PROBLEM, tuple(STEPS))])
+    assert isinstance(reading, Reading)
+    assert reading.rewards == pytest.approx(rewards(folder), abs=1e-5)
+
+
+@pytest.mark.parametrize("key", ["gating.logit_scale", "gating.layers.1.weight", "reward_transform_matrix"])
+def test_a_gated_head_without_one_of_its_tensors_is_refused(key: str, tmp_path: Path) -> None:
+    folder = checkpoints.armo_rm(tmp_path / "armo_rm")
+    state = load_file(folder / "model.safetensors")
+    save_file({name: tensor for name, tensor in state.items() if name != key}, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=key):
+        open_scorer(str(folder), options=EngineOptions(device="cpu"))
 
 
 def test_padding_is_never_the_last_token(tmp_path: Path) -> None:
