@@ -1,0 +1,97 @@
+"""The Dockerfile. No engine builds it here: a linter, and what it must agree on with the code and the Makefile."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from stepscore_service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_hadolint_finds_nothing(tool):
+    result = tool("hadolint", "Dockerfile")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_environment_variables_are_settings_with_valid_values():
+    given = dict(re.findall(r"\bSTEPSCORE_([A-Z_]+)=(\S+)", DOCKERFILE))
+    assert {"HOST", "PORT"} <= set(given)
+    assert {name.lower() for name in given} <= set(Settings.model_fields)
+    Settings(**{name.lower(): value for name, value in given.items()})
+
+
+def test_exposed_port_is_the_port_served():
+    (exposed,) = re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)
+    (served,) = re.findall(r"STEPSCORE_PORT=(\d+)", DOCKERFILE)
+    assert exposed == served == str(Settings.model_fields["port"].default)
+
+
+def test_torch_is_one_range_everywhere():
+    (wanted,) = [item for item in PROJECT["dependencies"] if Requirement(item).name == "torch"]
+    assert f"'{wanted}'" in DOCKERFILE
+    assert f"TORCH := {wanted}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_base_model_is_one_version_everywhere():
+    (wanted,) = re.findall(r"^BASE_MODEL := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert f" {wanted}\n" in DOCKERFILE
+
+
+def test_requirements_that_the_image_installs_are_those_of_the_project(tmp_path):
+    """The line of Python in the `dependencies` stage, run as it stands."""
+    (code,) = re.findall(r'python -c "(.+?)" > /source/requirements', DOCKERFILE, re.DOTALL)
+    code = code.replace("\\\n", "").replace("/source/", f"{ROOT}/")
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines() == PROJECT["dependencies"] + PROJECT["optional-dependencies"]["embedded"]
+
+
+def test_modules_that_the_build_runs_exist():
+    modules = set(re.findall(r"python -m ([\w.]+)", DOCKERFILE)) - {"venv"}
+    assert modules
+    for module in modules:
+        assert importlib.util.find_spec(module), module
+
+
+def test_build_context_holds_what_is_copied():
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = {path for line in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE) for path in line.split()}
+    assert ignored[1] == "*"
+    assert {f"!{path}" for path in copied} <= set(ignored)
+    assert all((ROOT / path).exists() for path in copied)
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_each_target_runs_as_a_user_without_rights(target):
+    assert f"FROM runtime AS {target}" in DOCKERFILE
+    runtime = DOCKERFILE.split("FROM python AS runtime")[1]
+    assert re.findall(r"^USER (\S+)$", runtime, re.MULTILINE) == ["10001:10001"]
+
+
+def test_the_server_is_process_one_and_gets_its_signals():
+    (entry,) = re.findall(r"^ENTRYPOINT (.+)$", DOCKERFILE, re.MULTILINE)
+    (command,) = re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)
+    assert json.loads(entry) + json.loads(command) == ["stepscore", "serve"]
+    assert PROJECT["scripts"]["stepscore"]
+
+
+def test_health_check_answers_by_the_server_alone(free_answer):
+    """The command of HEALTHCHECK, run against a server that is ready and then not."""
+    (line,) = re.findall(r"^HEALTHCHECK .+?CMD (\[.+?\])$", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    _, *arguments = json.loads(line)
+    for status, healthy in ((200, True), (503, False)):
+        with free_answer("/health/ready", status) as port:
+            environment = {"STEPSCORE_PORT": str(port)}
+            result = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, check=False)
+        assert (result.returncode == 0) is healthy
