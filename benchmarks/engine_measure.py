@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,17 +47,18 @@ def last_layer_flops(shape: Architecture) -> int:
     return 2 * (shape.width * shape.heads * shape.head_width + 3 * shape.width * shape.inner)
 
 
-def run(workload: Workload, runner: Runner) -> tuple[list[Values], float]:
-    """The numbers of every sequence, and the processor seconds of all calls."""
-    found: list[Values] = []
-    seconds = _timed(lambda: [found.extend(runner(call)) for call in workload.calls])
-    return found, seconds
+def run(workload: Workload, runner: Runner, every: int = 1) -> tuple[dict[int, list[Values]], float]:
+    """The numbers of every n-th call, and the processor seconds that all calls take at that speed per token asked."""
+    calls = dict(list(enumerate(workload.calls))[::every])
+    found: dict[int, list[Values]] = {}
+    seconds = _timed(lambda: found.update({number: runner(call) for number, call in calls.items()}))
+    return found, seconds * workload.asked / sum(len(one.ids) for call in calls.values() for one in call)
 
 
-def largest_difference(found: Sequence[Values], exact: Sequence[Values]) -> float:
-    """Of the rewards: probability of the second class."""
-    pairs = zip(found, exact, strict=True)
-    return max(float(np.abs(_reward(one) - _reward(other)).max(initial=0.0)) for one, other in pairs)
+def largest_difference(found: Mapping[int, list[Values]], exact: Mapping[int, list[Values]]) -> float:
+    """Of the rewards (the probability of the second class), over the calls that both ran."""
+    common = [pair for call in exact.keys() & found.keys() for pair in zip(found[call], exact[call], strict=True)]
+    return max(float(np.abs(_reward(one) - _reward(other)).max(initial=0.0)) for one, other in common)
 
 
 def _reward(logits: Values) -> Values:
