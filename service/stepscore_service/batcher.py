@@ -18,8 +18,8 @@ from functools import partial
 import structlog
 
 from stepscore.errors import EngineError, StepscoreError
-from stepscore.types import EncodedSolution, Solution
-from stepscore_service.batcher_ports import Answer, Meter, Scoring
+from stepscore.types import EncodedSolution, Reading, Solution
+from stepscore_service.batcher_ports import Answer, Meter, Outcome, Scored, Scoring
 from stepscore_service.batcher_queue import Call, Item, take_batch
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
 
@@ -35,18 +35,18 @@ class _Pending:
     """The answers that a call has so far, and the future on which its caller waits."""
 
     def __init__(self, size: int) -> None:
-        self.answers: list[Answer | None] = [None] * size
+        self.outcomes: list[Outcome | None] = [None] * size
         self.missing = size
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def settle(self, index: int, answer: Answer) -> None:
-        self.answers[index] = answer
+    def settle(self, index: int, outcome: Outcome) -> None:
+        self.outcomes[index] = outcome
         self.missing -= 1
         if not self.missing and not self.done.done():
             self.done.set_result(None)
 
-    def result(self) -> list[Answer]:
-        return [answer for answer in self.answers if answer is not None]
+    def result(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome is not None]
 
 
 class Batcher:
@@ -88,37 +88,36 @@ class Batcher:
         with self._lock:
             return sum(call.tokens for call in self._queue)
 
-    async def submit(self, solutions: Sequence[Solution], timeout: float | None = None) -> list[Answer]:
+    async def submit(self, solutions: Sequence[Solution], deadline: float | None = None) -> list[Outcome]:
         """One reading, or the error of that solution, for each, in order.
 
-        timeout: seconds until the caller no longer wants the answer. Cancelling withdraws what still waits.
+        deadline: when, on the clock, the caller no longer wants the answer. Cancelling withdraws what still waits.
         Raises Draining, Overloaded, TooManyTokens, DeadlineExceeded.
         """
         self._admit(0)
         arrived = self._clock()
-        call = Call(arrived, arrived + timeout if timeout is not None else math.inf)
+        call = Call(arrived, math.inf if deadline is None else deadline)
         self._open[call] = pending = _Pending(len(solutions))
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(None if deadline is None else deadline - arrived):
                 await self._encode(call, solutions)
                 if pending.missing:
                     self._enqueue(call)
                     await pending.done
         except TimeoutError as error:
-            message = "the time limit of the request passed before its answer was there"
-            raise DeadlineExceeded(message, timeout_ms=round(1000 * (timeout or 0))) from error
+            raise DeadlineExceeded("the time limit of the request passed before its answer was there") from error
         finally:
             self._withdraw(call)
-        for answer in pending.result():
-            self._meter.answered(answer)
-        return pending.result()
+        outcomes = pending.result()
+        for outcome in outcomes:
+            self._meter.answered(outcome)
+        return outcomes
 
     async def drain(self, seconds: float) -> None:
         """Take no new work, and give what is there this long to finish; what is left then fails with Draining."""
         self._draining = True
-        until = self._clock() + seconds
-        while self._open and self._clock() < until:
-            await asyncio.sleep(0.02)
+        if self._open:
+            await asyncio.wait([pending.done for pending in self._open.values()], timeout=seconds)
         for pending in self._open.values():
             if not pending.done.done():
                 pending.done.set_exception(Draining("the service shut down before this request's turn came"))
@@ -184,10 +183,9 @@ class Batcher:
     def _withdraw(self, call: Call) -> None:
         """Nobody waits for this call any more: what of it has not been computed will not be."""
         call.departed = True
-        del self._open[call]
+        self._open.pop(call).done.cancel()
         with self._lock:
-            waits = call in self._queue
-            self._queue.pop(call, None)
+            waits = self._queue.pop(call, call) is None
         if waits:
             self._meter.skipped("departed", len(call.waiting))
 
@@ -241,7 +239,8 @@ class Batcher:
     def _settle(self, items: list[Item], answers: list[Answer]) -> None:
         for item, answer in zip(items, answers, strict=True):
             if item.call in self._open:
-                self._open[item.call].settle(item.index, answer)
+                outcome = Scored(answer, item.encoded) if isinstance(answer, Reading) else answer
+                self._open[item.call].settle(item.index, outcome)
 
 
 def _answers(items: list[Item], future: Future[list[Answer]]) -> list[Answer]:

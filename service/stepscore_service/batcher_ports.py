@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from stepscore.engine.base import TokenCounts
@@ -11,6 +12,18 @@ from stepscore.scorer import ModelInfo
 from stepscore.types import EncodedSolution, Reading, Solution
 
 Answer = Reading | StepscoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A reading and what it was read from."""
+
+    reading: Reading
+    encoded: EncodedSolution
+
+
+Outcome = Scored | StepscoreError
+"""What becomes of one solution."""
 
 
 class Scoring(Protocol):
@@ -32,4 +45,4 @@ class Meter(Protocol):
     def queued(self, seconds: float) -> None: ...
     def forwarded(self, solutions: int, tokens: int, seconds: float) -> None: ...
     def skipped(self, reason: str, solutions: int) -> None: ...
-    def answered(self, answer: Answer) -> None: ...
+    def answered(self, outcome: Outcome) -> None: ...

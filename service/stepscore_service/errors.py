@@ -66,7 +66,7 @@ class Draining(StepscoreError):
 
 
 class DeadlineExceeded(StepscoreError):
-    """The caller's own time limit passed before the answer was there. detail: timeout_ms."""
+    """The caller's own time limit passed before the answer was there."""
 
     code = "deadline_exceeded"
 

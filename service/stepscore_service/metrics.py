@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from stepscore.errors import StepscoreError
 from stepscore_service.batcher import Batcher
-from stepscore_service.batcher_ports import Answer, Scoring
+from stepscore_service.batcher_ports import Outcome, Scoring
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 POWERS_OF_TWO = tuple(float(1 << power) for power in range(13))
@@ -91,11 +91,11 @@ class ModelMeter:
     def skipped(self, reason: str, solutions: int) -> None:
         self._skipped.labels(self._model, reason).inc(solutions)
 
-    def answered(self, answer: Answer) -> None:
-        if isinstance(answer, StepscoreError):
+    def answered(self, outcome: Outcome) -> None:
+        if isinstance(outcome, StepscoreError):
             return
-        self._steps.observe(len(answer.rewards))
-        for reward in answer.rewards:
+        self._steps.observe(len(outcome.reading.rewards))
+        for reward in outcome.reading.rewards:
             self._reward.observe(reward)
 
 

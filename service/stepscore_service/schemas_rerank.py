@@ -84,5 +84,3 @@ class RerankAnswer(BaseModel):
     usage: Usage
     groups: list[AnswerGroup] = Field(default_factory=list, description="with `vote`, heaviest first")
     errors: list[FailedCandidate] = Field(default_factory=list, description="with on_error=omit")
-
-

@@ -49,7 +49,9 @@ class Settings(BaseSettings):
     max_tokens: int = Field(0, ge=0, description="longest sequence in tokens; 0 takes the checkpoint's own limit")
     max_batch_tokens: int = Field(0, ge=0, description="tokens of one forward; 0 lets the engine choose")
     max_batch_solutions: int = Field(0, ge=0, description="solutions of one forward; 0 sets no limit")
-    kv_cache_bytes: int = Field(1 << 30, ge=0, description="prefix cache kept across requests, in bytes; 0 turns it off")
+    kv_cache_bytes: int = Field(
+        1 << 30, ge=0, description="prefix cache kept across requests, in bytes; 0 turns it off"
+    )
 
     max_queue_tokens: int = Field(
         1_000_000, ge=1, description="tokens that may wait for one model; more are refused with 503"

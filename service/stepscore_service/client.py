@@ -1,0 +1,88 @@
+"""A small client: typed answers, and the service's errors as exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from stepscore_service.schemas import ModelCard, ModelList, ScoreAnswer, ScoreAnswers
+from stepscore_service.schemas_rerank import RerankAnswer
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class ServiceError(Exception):
+    """What the service answered instead of a score. status: the HTTP status; the rest as in the body."""
+
+    def __init__(self, status: int, code: str, message: str, detail: Mapping[str, Any]) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.detail = dict(detail)
+
+
+class StepscoreClient:
+    """Calls one service; use it as a context manager, or close it.
+
+    timeout: seconds for one answer; the service is told and computes nothing for an answer that would be too late.
+    Every method raises ServiceError, and httpx.TransportError where no answer came.
+    """
+
+    def __init__(self, base_url: str = "http://127.0.0.1:8000", *, timeout: float = 300.0) -> None:
+        headers = {"X-Request-Timeout-Ms": str(max(1, round(timeout * 1000)))}
+        self._http = httpx.Client(base_url=base_url, timeout=timeout, headers=headers)
+
+    def score(
+        self, problem: str, steps: Sequence[str] | None = None, *, solution: str | None = None, **options: Any
+    ) -> ScoreAnswer:
+        """One solution, as `steps` or as text; options are those of /score (split, aggregate, include, ...)."""
+        given = {"steps": list(steps)} if steps is not None else {"solution": solution}
+        return self._post("/score", {"problem": problem, **given, **options}, ScoreAnswer)
+
+    def score_items(self, items: Sequence[Mapping[str, Any]], **options: Any) -> ScoreAnswers:
+        """Many solutions; each result is an answer or a FailedItem, in order."""
+        return self._post("/score", {"items": [dict(item) for item in items], **options}, ScoreAnswers)
+
+    def rerank(self, problem: str, candidates: Sequence[str | Sequence[str]], **options: Any) -> RerankAnswer:
+        """Candidates, best first; options are those of /rerank (top_n, vote, aggregate, ...)."""
+        return self._post("/rerank", {"problem": problem, "candidates": list(candidates), **options}, RerankAnswer)
+
+    def models(self) -> list[ModelCard]:
+        return _answer(self._http.get("/v1/models"), ModelList).data
+
+    def ready(self) -> bool:
+        return self._http.get("/health/ready").is_success
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _post(self, path: str, body: Mapping[str, Any], answer: type[Answer]) -> Answer:
+        return _answer(self._http.post(path, json=body), answer)
+
+
+def _answer(response: httpx.Response, answer: type[Answer]) -> Answer:
+    if response.is_success:
+        return answer.model_validate_json(response.content)
+    raise _error(response)
+
+
+def _error(response: httpx.Response) -> ServiceError:
+    """An answer that is not the service's own (a proxy's page, say) keeps its status and text."""
+    try:
+        body = response.json()
+        return ServiceError(response.status_code, body["code"], body["message"], body["detail"])
+    except (ValueError, KeyError, TypeError):
+        return ServiceError(response.status_code, "http_error", response.text[:500], {})

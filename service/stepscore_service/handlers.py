@@ -1,0 +1,69 @@
+"""Whatever goes wrong in a request, told in the one shape of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from stepscore.errors import StepscoreError
+from stepscore_service.errors import HTTP_CODES, InvalidRequest, body_of, error_body, headers_of, status_of
+
+SHOWN = 20
+"""Validation errors that an answer lists; the count tells how many there are."""
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception with code, message and detail."""
+    app.add_exception_handler(StepscoreError, _told)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _defect)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StepscoreError)
+    return respond(request, error)
+
+
+def respond(request: Request, error: StepscoreError) -> Response:
+    """The error as an answer; counted by code."""
+    request.app.state.metrics.errors.labels(error.code).inc()
+    return JSONResponse(body_of(error), status_of(error), headers_of(error))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return respond(request, invalid_request(error.errors()))
+
+
+def invalid_request(errors: Sequence[Any]) -> InvalidRequest:
+    """Pydantic's errors without the input that they repeat, which may be megabytes long."""
+    shown = [{"where": _where(each["loc"]), "problem": each["msg"]} for each in errors[:SHOWN]]
+    first = shown[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return InvalidRequest(f"{first['where']}: {first['problem']}{more}", errors=shown, count=len(errors))
+
+
+def _where(location: Sequence[object]) -> str:
+    """`items.3.steps`; the body itself where the whole of it is meant."""
+    path = [str(part) for part in location if part != "body"]
+    return ".".join(path) or "body"
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = HTTP_CODES.get(error.status_code, "http_error")
+    request.app.state.metrics.errors.labels(code).inc()
+    message = f"{error.detail}: {request.method} {request.url.path}; /docs lists the routes"
+    return JSONResponse(error_body(code, message), error.status_code, error.headers)
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    """A defect of the program; the traceback goes to the log, not to the caller."""
+    request.app.state.metrics.errors.labels(StepscoreError.code).inc()
+    return JSONResponse(error_body(StepscoreError.code, "the service failed; its log says why"), 500)

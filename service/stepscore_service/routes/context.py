@@ -1,0 +1,43 @@
+"""What routes get from the application."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from stepscore_service.catalogue import Catalogue
+from stepscore_service.metrics import Metrics
+from stepscore_service.schemas import Milliseconds
+from stepscore_service.settings import Settings
+
+
+def _catalogue(request: Request) -> Catalogue:
+    found: Catalogue = request.app.state.catalogue
+    return found
+
+
+def _settings(request: Request) -> Settings:
+    found: Settings = request.app.state.settings
+    return found
+
+
+def _metrics(request: Request) -> Metrics:
+    found: Metrics = request.app.state.metrics
+    return found
+
+
+def _deadline(
+    x_request_timeout_ms: Annotated[
+        Milliseconds | None,
+        Header(description="after this time the answer is 504, and nothing more is computed for the request"),
+    ] = None,
+) -> float | None:
+    return None if x_request_timeout_ms is None else time.monotonic() + x_request_timeout_ms / 1000
+
+
+TheCatalogue = Annotated[Catalogue, Depends(_catalogue)]
+TheSettings = Annotated[Settings, Depends(_settings)]
+TheMetrics = Annotated[Metrics, Depends(_metrics)]
+Deadline = Annotated[float | None, Depends(_deadline)]

@@ -1,0 +1,31 @@
+"""GET /docs: Swagger UI from files that are installed with the service, so that it works without the internet."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+router = APIRouter()
+
+ASSETS = "/docs-assets"
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    root = str(request.scope.get("root_path", "")).rstrip("/")
+    return get_swagger_ui_html(
+        openapi_url=f"{root}/openapi.json",
+        title="Stepscore API",
+        swagger_js_url=f"{root}{ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}{ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{root}{ASSETS}/favicon.png",
+    )
+
+
+def mount_assets(app: FastAPI) -> None:
+    """The files of Swagger UI, as the package fastapi-offline carries them."""
+    app.mount(ASSETS, StaticFiles(directory=str(files("fastapi_offline").joinpath("static"))))

@@ -1,0 +1,50 @@
+"""POST /rerank: candidates sorted by score; also what clients of Cohere and Jina send."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request, Response
+
+from stepscore_service.errors import TooManyItems
+from stepscore_service.ranking import rerank as rank
+from stepscore_service.routes.context import Deadline, TheCatalogue, TheSettings
+from stepscore_service.routes.responses import ERRORS
+from stepscore_service.routes.score import PROBLEM
+from stepscore_service.schemas_rerank import RerankAnswer, RerankRequest
+from stepscore_service.wire import Json, JsonRoute, while_connected
+
+router = APIRouter(route_class=JsonRoute, tags=["scoring"])
+
+CANDIDATES = [
+    "In May she sold 48 / 2 = 24 clips.\nAltogether 48 + 24 = 72.\nThe answer is 72.",
+    "In May she sold 48 / 2 = 24 clips.\nAltogether 48 + 24 = 62.\nThe answer is 62.",
+    "She sold 24 clips in May, so 48 + 24 = 72 altogether.\nThe answer is 72.",
+]
+EXAMPLES = {
+    "candidates": {"summary": "sort candidates", "value": {"problem": PROBLEM, "candidates": CANDIDATES}},
+    "vote": {
+        "summary": "group them by final answer",
+        "value": {"problem": PROBLEM, "candidates": CANDIDATES, "vote": "weighted", "top_n": 1},
+    },
+    "documents": {
+        "summary": "in the words of Cohere and Jina",
+        "value": {"query": PROBLEM, "documents": CANDIDATES, "top_n": 2, "return_documents": True},
+    },
+}
+
+
+@router.post("/rerank", response_model=RerankAnswer, responses=ERRORS, summary="Sort candidates by score")
+async def rerank(
+    request: Request,
+    asked: Annotated[RerankRequest, Body(openapi_examples=EXAMPLES)],  # type: ignore[arg-type]
+    catalogue: TheCatalogue,
+    settings: TheSettings,
+    deadline: Deadline,
+) -> Response:
+    """Candidates best first, each with its step rewards; with `vote` also the groups of equal final answers."""
+    served = catalogue.pick(asked.model)
+    given, limit = len(asked.candidates), settings.max_candidates
+    if given > limit:
+        raise TooManyItems(f"{given} candidates in one request; the limit is {limit}", items=given, limit=limit)
+    return Json(await while_connected(request, rank(served, asked, deadline)))

@@ -1,0 +1,20 @@
+"""The error answers that the documentation shows for routes that score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepscore_service.schemas import ErrorBody
+
+_MEANINGS = {
+    413: "body_too_large, too_many_items, too_many_tokens",
+    415: "unsupported_media_type",
+    422: "invalid_request, invalid_json, invalid_utf8, no_steps, empty_step, marker_in_text, invalid_text, too_long, "
+    "unknown_split, unknown_model, unknown_aggregate, undefined_aggregate",
+    500: "engine_failed, unscorable, internal",
+    503: "overloaded, draining; Retry-After says when to come again",
+    504: "deadline_exceeded",
+}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": meaning} for status, meaning in _MEANINGS.items()
+}

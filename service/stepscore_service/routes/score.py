@@ -1,0 +1,75 @@
+"""POST /score: one reward per step, for one solution or for many."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request, Response
+
+from stepscore.errors import StepscoreError
+from stepscore_service.errors import TooManyItems
+from stepscore_service.routes.context import Deadline, TheCatalogue, TheMetrics, TheSettings
+from stepscore_service.routes.responses import ERRORS
+from stepscore_service.schemas import FailedItem, ScoreAnswer, ScoreAnswers, ScoreRequest
+from stepscore_service.scoring import placed, score_items, wanted
+from stepscore_service.wire import Json, JsonRoute, while_connected
+
+router = APIRouter(route_class=JsonRoute, tags=["scoring"])
+
+PROBLEM = "Natalia sold 48 clips in April and half as many in May. How many clips did she sell altogether?"
+EXAMPLES = {
+    "steps": {
+        "summary": "one solution, in steps",
+        "value": {"problem": PROBLEM, "steps": ["In May she sold 48 / 2 = 24 clips.", "Altogether 48 + 24 = 72."]},
+    },
+    "text": {
+        "summary": "one solution as text",
+        "value": {
+            "problem": PROBLEM,
+            "solution": "In May she sold 48 / 2 = 24 clips.\nAltogether 48 + 24 = 62.",
+            "split": "lines",
+            "aggregate": "min",
+            "include": ["logits"],
+        },
+    },
+    "items": {
+        "summary": "many solutions; the second has no step and gets an error of its own",
+        "value": {
+            "items": [
+                {"problem": PROBLEM, "steps": ["In May she sold 48 / 2 = 24 clips.", "Altogether 48 + 24 = 72."]},
+                {"problem": PROBLEM, "steps": []},
+            ]
+        },
+    },
+}
+
+
+@router.post("/score", response_model=ScoreAnswer | ScoreAnswers, responses=ERRORS, summary="Reward each step")
+async def score(
+    request: Request,
+    asked: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)],  # type: ignore[arg-type]
+    catalogue: TheCatalogue,
+    settings: TheSettings,
+    metrics: TheMetrics,
+    deadline: Deadline,
+) -> Response:
+    """Rewards for one solution, or `results` for `items`: each an answer or an error, in order."""
+    served = catalogue.pick(asked.model)
+    want = wanted(served.info, asked.aggregate, asked.threshold, asked.include)
+    items = [asked.single()] if asked.items is None else asked.items
+    if len(items) > settings.max_items:
+        message = f"{len(items)} items in one request; the limit is {settings.max_items}"
+        raise TooManyItems(message, items=len(items), limit=settings.max_items)
+    results = await while_connected(request, score_items(served, items, want, deadline))
+    if asked.items is None:
+        return Json(_only(results[0]))
+    found = placed(results)
+    for failed in (each for each in found if isinstance(each, FailedItem)):
+        metrics.errors.labels(failed.error.code).inc()
+    return Json(ScoreAnswers(model=served.info.id, revision=served.info.revision, results=found))
+
+
+def _only(result: ScoreAnswer | StepscoreError) -> ScoreAnswer:
+    if isinstance(result, StepscoreError):
+        raise result
+    return result
