@@ -157,8 +157,10 @@ class _Sample:
     def _described(self, token: int, logits_V: torch.Tensor) -> SampledToken:
         logprobs_V = logits_V.log_softmax(-1)
         likeliest = logprobs_V.topk(min(self._sampling.top_logprobs, logprobs_V.numel()))
-        pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
-        return SampledToken(self._decode([token]), float(logprobs_V[token]), {self._decode([t]): p for t, p in pairs})
+        pairs = list(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True))
+        # Pieces of characters decode to the same text: the likeliest of them, put in last, is the one that stays.
+        top = {self._decode([likely]): logprob for likely, logprob in reversed(pairs)}
+        return SampledToken(self._decode([token]), float(logprobs_V[token]), top)
 
 
 def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:

@@ -1,0 +1,239 @@
+"""Sampling over HTTP, against a real server on a free port that samples from the same tiny model."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import checkpoints_judges
+from stepscore.config import EngineOptions
+from stepscore.errors import CheckpointError, GeneratorError
+from stepscore.generate.base import Completion, Generator, Request, Sampling
+from stepscore.generate.open import open_generator
+from stepscore.generate.openai_generator import OpenAIGenerator
+from stepscore.generate.transformers_generator import open_transformers
+from stepscore.scorer import open_scorer
+from stepscore.types import Reading, Solution
+
+CPU = torch.device("cpu")
+Answer = Callable[[dict[str, Any]], tuple[int, Any]]
+PROMPT = tuple(range(40, 70))
+
+
+class Server:
+    """A completions endpoint. answer: from a request's body to a status and a JSON value (or raw text)."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        server, lock = self, threading.Lock()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                with lock:
+                    server.bodies.append(body)
+                    server.headers.append(dict(self.headers))
+                    status, value = answer(body)
+                payload = (value if isinstance(value, str) else json.dumps(value)).encode()
+                self.send_response(status if self.path == "/v1/completions" else 404)
+                self.send_header("content-length", str(len(payload)))
+                self.end_headers()
+                self.wfile.write(payload)
+
+            def log_message(self, *arguments: Any) -> None:
+                """Tests stay quiet."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+def completions_of(model: Generator) -> Answer:
+    """What vLLM answers: the stop text left out of the text, the prompt's tokens in front with `echo`."""
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        prompt = tuple(body["prompt"])
+        if body.get("echo"):
+            pairs = [
+                model.continuations(prompt[:place], [(token,)])[0][0] for place, token in enumerate(prompt) if place
+            ]
+            numbers = [None, *pairs, -0.5]
+            return 200, {"choices": [{"index": 0, "text": "", "logprobs": {"token_logprobs": numbers}}]}
+        sampling = Sampling(
+            n=body["n"],
+            max_tokens=body["max_tokens"],
+            temperature=body["temperature"],
+            top_p=body["top_p"],
+            top_k=body.get("top_k", 0),
+            stop=tuple(body.get("stop", ())),
+            seed=body.get("seed"),
+            top_logprobs=body["logprobs"],
+        )
+        (completions,) = model.generate([Request(prompt, sampling)])
+        choices = [choice_of(index, one) for index, one in reversed(list(enumerate(completions)))]
+        return 200, {"choices": choices, "usage": {"total_tokens": len(prompt) + 7}}
+
+    return answer
+
+
+def choice_of(index: int, completion: Completion) -> dict[str, Any]:
+    tokens = completion.tokens
+    return {
+        "index": index,
+        "text": completion.text,
+        "finish_reason": completion.stop_reason,
+        "stop_reason": completion.stopped_at,
+        "logprobs": {
+            "tokens": [token.text for token in tokens],
+            "token_logprobs": [token.logprob for token in tokens],
+            "top_logprobs": [dict(token.top) for token in tokens],
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints_judges.judge(tmp_path_factory.mktemp("openai") / "ThinkPRM-tiny")
+
+
+@pytest.fixture(scope="module")
+def local(folder: Path) -> Generator:
+    return open_transformers(folder, CPU, torch.float32, max_tokens=4096)
+
+
+@pytest.fixture(scope="module")
+def server(local: Generator) -> Iterator[Server]:
+    running = Server(completions_of(local))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def remote(server: Server) -> Iterator[OpenAIGenerator]:
+    generator = OpenAIGenerator(server.url, "tiny", max_tokens=4096, api_key="word", retries=0)
+    yield generator
+    generator.close()
+
+
+def test_http_changes_nothing(remote: OpenAIGenerator, local: Generator, server: Server) -> None:
+    greedy = Sampling(max_tokens=16, temperature=0.0, top_logprobs=3)
+    stop = local.generate([Request(PROMPT, greedy)])[0][0].text[5:8]
+    requests = [
+        Request(PROMPT, greedy),
+        Request(PROMPT, replace(greedy, n=3, temperature=1.0, seed=4, top_p=0.9, top_k=30)),
+        Request(PROMPT[:5], replace(greedy, stop=("never", stop))),
+        Request(PROMPT, replace(greedy, stop=(stop,), keep_stop=True)),
+    ]
+    assert remote.generate(requests) == local.generate(requests)
+    assert remote.tokens == len(PROMPT) * 3 + 5 + 7 * 4
+    assert {body["model"] for body in server.bodies} == {"tiny"}
+    assert server.headers[-1]["Authorization"] == "Bearer word"
+
+
+def test_continuations_are_read_from_the_echoed_prompt(remote: OpenAIGenerator, local: Generator) -> None:
+    choices = [(40,), (41, 42, 43)]
+    found, expected = remote.continuations(PROMPT[:6], choices), local.continuations(PROMPT[:6], choices)
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_a_judge_over_http_equals_the_judge_in_process(folder: Path, server: Server) -> None:
+    options = EngineOptions(device="cpu", dtype="float32", max_tokens=400)
+    solution = Solution("How many?", ("3 + 4 = 7.",))
+    given = {"max_tokens": "6", "temperature": "0"}
+    rewards = []
+    for address in ("", f"openai:{server.url}#tiny"):
+        scorer = open_scorer(str(folder), options=replace(options, generator=address), family_options=given)
+        assert scorer.info.family == "think_prm"
+        (found,) = scorer.score([solution])
+        assert isinstance(found, Reading), found
+        rewards.append(found.rewards)
+        scorer.close()
+    assert rewards[0] == pytest.approx(rewards[1], abs=1e-5)
+
+
+def ask(answer: Answer, retries: int = 2) -> tuple[Any, Server]:
+    server = Server(answer)
+    generator = OpenAIGenerator(server.url, "tiny", max_tokens=64, retries=retries, pause=0.01)
+    try:
+        return generator.generate([Request("How many?", Sampling(max_tokens=4))]), server
+    finally:
+        generator.close()
+        server.close()
+
+
+def test_a_busy_server_is_asked_again() -> None:
+    statuses = iter([503, 429, 200])
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        return next(statuses), {"choices": [{"text": "7", "finish_reason": "stop"}]}
+
+    found, server = ask(answer)
+    assert found == [(Completion("7", "stop"),)]
+    assert [body["prompt"] for body in server.bodies] == ["How many?"] * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "value", "reason"),
+    [
+        (503, {}, "status 503"),
+        (400, {"error": "no such model"}, "status 400"),
+        (200, "<html>", "not JSON"),
+        (200, {"data": []}, "no choices"),
+        (200, {"choices": []}, "wrong count"),
+    ],
+)
+def test_answers_that_are_none_are_errors(status: int, value: Any, reason: str) -> None:
+    with pytest.raises(GeneratorError) as caught:
+        ask(lambda body: (status, value), retries=1)
+    assert caught.value.detail["reason"] == reason
+
+
+def test_a_server_that_is_not_there_is_an_error() -> None:
+    server = Server(lambda body: (200, {}))
+    server.close()
+    generator = OpenAIGenerator(server.url, "tiny", max_tokens=64, retries=1, pause=0.01)
+    with pytest.raises(GeneratorError, match="2 attempts"):
+        generator.continuations((1, 2), [(3,)])
+    generator.close()
+
+
+def test_a_server_without_echo_is_an_error() -> None:
+    server = Server(lambda body: (200, {"choices": [{"text": "x", "logprobs": {"token_logprobs": [-0.1]}}]}))
+    generator = OpenAIGenerator(server.url, "tiny", max_tokens=64, retries=0)
+    with pytest.raises(GeneratorError, match="echo"):
+        generator.continuations((1, 2), [(3,)])
+    generator.close()
+    server.close()
+
+
+@pytest.mark.parametrize("address", ["openai:", "ollama", "https://example.org/v1"])
+def test_an_address_that_means_nothing_is_refused(folder: Path, address: str) -> None:
+    with pytest.raises(CheckpointError, match="no generator"):
+        open_generator(address, folder, model="m", device=CPU, dtype=torch.float32, max_tokens=64)
+
+
+@pytest.mark.vllm
+def test_vllm_equals_transformers(folder: Path, local: Generator) -> None:
+    generator = open_generator("vllm", folder, model="m", device=CPU, dtype=torch.float32, max_tokens=256)
+    greedy = Request(PROMPT, Sampling(max_tokens=12, temperature=0.0))
+    assert generator.generate([greedy])[0][0].text == local.generate([greedy])[0][0].text
+    choices = [(40,), (41, 42)]
+    for one, other in zip(generator.continuations(PROMPT, choices), local.continuations(PROMPT, choices), strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+    generator.close()

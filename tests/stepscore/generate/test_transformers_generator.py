@@ -1,0 +1,157 @@
+"""Sampling in process: the same tokens as transformers' own loop, the same seed the same text."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+import checkpoints_b
+from stepscore.errors import CheckpointError, GeneratorError
+from stepscore.generate.base import Request, Sampling
+from stepscore.generate.sampling import Sampler, allowed
+from stepscore.generate.stopping import cut
+from stepscore.generate.transformers_generator import TransformersGenerator, open_transformers
+
+GREEDY = Sampling(max_tokens=24, temperature=0.0)
+PROMPT = "Question: How many? Is the step correct (Yes/No)?"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints_b.causal(tmp_path_factory.mktemp("generator") / "tiny", kind="qwen2")
+
+
+@pytest.fixture(scope="module")
+def generator(folder: Path) -> TransformersGenerator:
+    return open_transformers(folder, CPU, torch.float32, max_tokens=128)
+
+
+def ids_of(folder: Path) -> tuple[int, ...]:
+    return tuple(AutoTokenizer.from_pretrained(folder)(PROMPT)["input_ids"])
+
+
+def test_greedy_equals_transformers(generator: TransformersGenerator, folder: Path) -> None:
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    ids = torch.tensor([ids_of(folder)])
+    config = GenerationConfig(max_new_tokens=24, do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=0)
+    output = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
+    (completions,) = generator.generate([Request(PROMPT, dataclasses.replace(GREEDY, n=2))])
+    expected = tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)
+    assert [completion.text for completion in completions] == [expected] * 2
+    assert len(expected) > 10
+
+
+def test_log_probabilities_are_the_models_own(generator: TransformersGenerator, folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.inference_mode():
+        expected = model(torch.tensor([ids_of(folder)])).logits[0, -1].log_softmax(-1)
+    warm = dataclasses.replace(GREEDY, temperature=2.0, top_k=5, seed=3, top_logprobs=4)
+    token = generator.generate([Request(PROMPT, warm)])[0][0].tokens[0]
+    likeliest = expected.topk(4).values.tolist()
+    assert max(token.top.values()) == pytest.approx(likeliest[0], abs=1e-5)
+    assert all(min(abs(found - each) for each in likeliest) < 1e-5 for found in token.top.values())
+    assert min((expected - token.logprob).abs()) < 1e-5
+
+
+def test_continuations_are_log_probabilities(generator: TransformersGenerator, folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    prompt, choices = ids_of(folder), [(40,), (41, 42, 43), (44, 45)]
+    for choice, found in zip(choices, generator.continuations(prompt, choices), strict=True):
+        with torch.inference_mode():
+            logprobs = model(torch.tensor([prompt + choice])).logits[0].log_softmax(-1)
+        expected = [logprobs[len(prompt) - 1 + n, token].item() for n, token in enumerate(choice)]
+        assert found == pytest.approx(expected, abs=1e-5)
+    (alone,) = generator.continuations(prompt, [(40,)])
+    assert alone == pytest.approx(generator.continuations(prompt, choices)[0], abs=1e-5)
+
+
+def test_a_seed_gives_the_same_texts_in_any_company(generator: TransformersGenerator) -> None:
+    sampling = Sampling(n=4, max_tokens=12, seed=7)
+    other = Request("Something else.", dataclasses.replace(sampling, n=2, max_tokens=5))
+    (first,) = generator.generate([Request(PROMPT, sampling)])
+    _, second = generator.generate([other, Request(PROMPT, sampling)])
+    assert [completion.text for completion in first] == [completion.text for completion in second]
+    assert len({completion.text for completion in first}) == 4
+    (third,) = generator.generate([Request(PROMPT, dataclasses.replace(sampling, seed=8))])
+    assert [completion.text for completion in first] != [completion.text for completion in third]
+
+
+def test_stop_texts_end_a_completion(generator: TransformersGenerator) -> None:
+    (whole,) = generator.generate([Request(PROMPT, GREEDY)])[0]
+    stop = whole.text[8:11]
+    end = whole.text.index(stop)
+    (short,) = generator.generate([Request(PROMPT, dataclasses.replace(GREEDY, stop=("never", stop)))])[0]
+    assert (short.text, short.stop_reason, short.stopped_at) == (whole.text[:end], "stop", stop)
+    kept = dataclasses.replace(GREEDY, stop=(stop,), keep_stop=True)
+    assert generator.generate([Request(PROMPT, kept)])[0][0].text == whole.text[: end + len(stop)]
+    assert len(short.tokens) < len(whole.tokens)
+    assert (whole.stop_reason, whole.stopped_at) == ("length", None)
+
+
+def test_the_context_ends_a_completion_and_refuses_a_prompt(generator: TransformersGenerator) -> None:
+    prompt = tuple(range(40, 150))
+    (completion,) = generator.generate([Request(prompt, dataclasses.replace(GREEDY, max_tokens=1000))])[0]
+    assert completion.stop_reason == "length"
+    assert len(completion.tokens) <= 18
+    with pytest.raises(GeneratorError) as caught:
+        generator.generate([Request(prompt + prompt[:18], GREEDY)])
+    assert caught.value.detail["reason"] == "context"
+
+
+def test_tokens_are_counted(generator: TransformersGenerator, folder: Path) -> None:
+    before = generator.tokens
+    generator.generate([Request(PROMPT, dataclasses.replace(GREEDY, max_tokens=3))])
+    assert generator.tokens - before == len(ids_of(folder)) + 2
+
+
+def test_a_missing_tensor_is_an_error_not_a_random_head(folder: Path, tmp_path: Path) -> None:
+    broken = checkpoints_b.causal(tmp_path / "broken", kind="qwen2")
+    state = load_file(broken / "model.safetensors")
+    del state["lm_head.weight"]
+    save_file(state, broken / "model.safetensors")
+    with pytest.raises(CheckpointError, match="lm_head"):
+        open_transformers(broken, CPU, torch.float32, max_tokens=128)
+    with pytest.raises(CheckpointError):
+        open_transformers(tmp_path, CPU, torch.float32, max_tokens=128)
+
+
+@given(
+    logits=st.lists(st.integers(-9, 9), min_size=2, max_size=12, unique=True),
+    top_k=st.integers(0, 13),
+    top_p=st.floats(0.05, 1.0),
+)
+def test_top_k_and_top_p_keep_the_likeliest(logits: list[int], top_k: int, top_p: float) -> None:
+    kept = allowed(torch.tensor(logits, dtype=torch.float32), Sampling(top_k=top_k, top_p=top_p)).isfinite().tolist()
+    order = sorted(range(len(logits)), key=lambda place: -logits[place])
+    count = sum(kept)
+    assert [kept[place] for place in order] == [True] * count + [False] * (len(logits) - count)
+    assert 1 <= count <= (top_k or len(logits))
+    weights = [math.exp(logits[place]) for place in order[: top_k or None]]
+    assert count == len(weights) or sum(weights[:count]) / sum(weights) >= top_p - 1e-5
+
+
+def test_sampling_follows_the_probabilities() -> None:
+    logits = torch.tensor([1.0, 0.0, -20.0])
+    sampler = Sampler(Sampling(seed=1), 0)
+    drawn = [sampler.pick(logits) for _ in range(2000)]
+    assert drawn.count(0) / 2000 == pytest.approx(math.e / (math.e + 1), abs=0.03)
+    assert drawn.count(2) == 0
+
+
+@given(text=st.text("abc", max_size=12), stops=st.lists(st.text("abc", min_size=1, max_size=3), max_size=3))
+def test_a_cut_text_holds_no_stop(text: str, stops: list[str]) -> None:
+    short, stop = cut(text, stops, keep=False)
+    assert text.startswith(short)
+    assert not any(each in short for each in stops)
+    assert (stop is None) == (short == text)
+    kept, _ = cut(text, stops, keep=True)
+    assert kept == short + (stop or "")
