@@ -28,7 +28,7 @@ def find_tool(name: str) -> str:
     found = beside_python or shutil.which(name)
     if found:
         return found
-    message = f"{name} is not on this machine (.ci/packages.txt says where it comes from)"
+    message = f"{name} is not on this machine (see .ci/packages.txt and `make venv`)"
     if os.environ.get("REQUIRE_SYSTEM_TOOLS") == "1":
         pytest.fail(message)
     pytest.skip(message)
