@@ -5,8 +5,8 @@ Shapes: T rows of the forward, H query heads, G key heads, E head width, L token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.nn import functional
 from stepscore.engine.packing import Indices, Segment
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
+Kernel = Callable[..., torch.Tensor]
 
 
 class Attention(Protocol):
@@ -107,9 +108,13 @@ def _heads_first(rows_THE: torch.Tensor) -> torch.Tensor:
 
 
 class VarlenAttention:
-    """One flash-attention call for the whole forward, over keys and values gathered by two index copies."""
+    """One flash-attention call for the whole forward, over keys and values gathered by two index copies.
 
-    def __init__(self, segments: Sequence[Segment], device: torch.device) -> None:
+    kernel: what `torch.nn.attention.varlen.varlen_attn` does; that one by default.
+    """
+
+    def __init__(self, segments: Sequence[Segment], device: torch.device, kernel: Kernel | None = None) -> None:
+        self._kernel = kernel or _flash_kernel()
         lengths = [segment.depth + segment.stop - segment.start for segment in segments]
         counts = [segment.stop - segment.start for segment in segments]
         self._query_ends = _offsets(counts, device)
@@ -125,9 +130,7 @@ class VarlenAttention:
     def __call__(
         self, query_THE: torch.Tensor, fresh: KeysValues, past: KeysValues | None, window: int | None
     ) -> torch.Tensor:
-        from torch.nn.attention.varlen import varlen_attn
-
-        attended = varlen_attn(
+        attended = self._kernel(
             query_THE[: self._rows],
             self._gather(fresh[0], past and past[0]),
             self._gather(fresh[1], past and past[1]),
@@ -138,7 +141,6 @@ class VarlenAttention:
             enable_gqa=True,
             num_splits=1,
         )
-        assert isinstance(attended, torch.Tensor)
         return functional.pad(attended, (0, 0, 0, 0, 0, query_THE.shape[0] - self._rows))
 
     def _gather(self, fresh_TGE: torch.Tensor, past: torch.Tensor | None) -> torch.Tensor:
@@ -147,6 +149,12 @@ class VarlenAttention:
         if past is not None and len(self._slots):
             gathered.index_copy_(0, self._slot_places, past.index_select(0, self._slots))
         return gathered
+
+
+def _flash_kernel() -> Kernel:
+    from torch.nn.attention import varlen  # only where it is used: it needs a GPU
+
+    return cast("Kernel", varlen.varlen_attn)
 
 
 def _offsets(lengths: Sequence[int], device: torch.device) -> torch.Tensor:

@@ -1,0 +1,40 @@
+"""The CUDA path against the CPU's fp32 numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import engine_case as case
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize("mode", ["fast", "invariant"])
+def test_fp32_on_cuda_equals_the_cpu(tmp_path: Path, mode: str) -> None:
+    facts = case.write(tmp_path)
+    sequences = case.batch(seed=1)
+    cuda = case.engine(facts, device="cuda", mode=mode)
+    case.assert_close(cuda.forward(sequences), case.engine(facts).forward(sequences))
+
+
+@pytest.mark.parametrize("window", [None, 12])
+def test_varlen_attention_in_bfloat16_stays_near_fp32(tmp_path: Path, window: int | None) -> None:
+    facts = case.write(tmp_path, "mistral", sliding_window=window, head_dim=32, hidden_size=32)
+    sequences = case.batch(seed=2)
+    exact = case.engine(facts).forward(sequences)
+    engine = case.engine(facts, device="cuda", dtype="bfloat16", max_batch_tokens=90)
+    widest = max(float(abs(one).max()) for one in exact)
+    for rough in (engine.forward(sequences), engine.forward(sequences[::-1])[::-1]):
+        assert all(abs(one - other).max() < 0.1 * widest for one, other in zip(exact, rough, strict=True))
+
+
+def test_scores_on_cuda_do_not_depend_on_company(tmp_path: Path) -> None:
+    facts = case.write(tmp_path, head_dim=32)
+    sequences = case.batch(seed=3, size=10, longest=150)
+    engine = case.engine(facts, device="cuda", dtype="bfloat16", mode="invariant")
+    together = engine.forward(sequences)
+    for one, values in zip(sequences, together, strict=True):
+        assert np.array_equal(engine.forward([one])[0], values)
