@@ -118,7 +118,7 @@ def _auroc(good: Sequence[float], bad: Sequence[float]) -> float:
 
 def _bootstrap(good: Sequence[float], bad: Sequence[float], rounds: int = 200) -> tuple[float, float]:
     rng = np.random.default_rng(0)
-    found = [_auroc(rng.choice(good, len(good)), rng.choice(bad, len(bad))) for _ in range(rounds)]
+    found = [_auroc(rng.choice(good, len(good)).tolist(), rng.choice(bad, len(bad)).tolist()) for _ in range(rounds)]
     return float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
 
 
