@@ -19,7 +19,7 @@ import yaml
 from checkpoints import qwen_math
 
 ROOT = Path(__file__).parents[2]
-READY_SECONDS = 60
+READY_SECONDS = 180
 
 
 def variables():
