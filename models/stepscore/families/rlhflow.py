@@ -71,7 +71,8 @@ FAMILY = Family(
     formula="softmax(logits of `+` and `-`)[0]",
     build=build,
     evidence=Evidence(
-        architectures=("LlamaForCausalLM",), repositories=("rlhflow", r"Llama-?3\.1-8B-PRM-(Mistral|Deepseek)-Data")
+        architectures=("LlamaForCausalLM",),
+        repositories=(r"rlhflow(?!.*(-ORM-|ArmoRM))", r"Llama-?3\.1-8B-PRM-(Mistral|Deepseek)-Data"),
     ),
     aggregate="mean",
     options={
