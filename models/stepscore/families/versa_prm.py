@@ -41,7 +41,7 @@ FAMILY = Family(
     ),
     licence="not stated; built on Llama 3.1 or Qwen",
     checkpoints=("UW-Madison-Lee-Lab/VersaPRM", "UW-Madison-Lee-Lab/Llama-PRM800K", "dongboklee/dPRM-14B"),
-    prompt="{bos}{problem} \\n\\n{step 1} \\n\\n\\n\\n{step 2} \\n\\n\\n\\n",
+    prompt="{bos}{problem} \n\n{step 1} \n\n\n\n{step 2} \n\n\n\n",
     marker="` \\n\\n\\n\\n` (plain text, one token)",
     formula="softmax(logits of `-` and `+` at the tag)[1]",
     build=build,

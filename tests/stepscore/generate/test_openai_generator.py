@@ -69,9 +69,7 @@ def completions_of(model: Generator) -> Answer:
     def answer(body: dict[str, Any]) -> tuple[int, Any]:
         prompt = tuple(body["prompt"])
         if body.get("echo"):
-            pairs = [
-                model.continuations(prompt[:place], [(token,)])[0][0] for place, token in enumerate(prompt) if place
-            ]
+            (pairs,) = model.continuations(prompt[:1], [prompt[1:]])
             numbers = [None, *pairs, -0.5]
             return 200, {"choices": [{"index": 0, "text": "", "logprobs": {"token_logprobs": numbers}}]}
         sampling = Sampling(
