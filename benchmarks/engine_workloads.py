@@ -29,6 +29,11 @@ class Workload:
     def asked(self) -> int:
         return sum(len(one.ids) for call in self.calls for one in call)
 
+    @property
+    def one_a_call(self) -> bool:
+        """Whether no call has two sequences, so that whoever keeps nothing between calls is the loop."""
+        return all(len(call) == 1 for call in self.calls)
+
 
 class Writer:
     """Random tokens; the last id of the vocabulary is the marker that ends a step."""
@@ -67,27 +72,23 @@ def solution(ids: Sequence[int], marker: int) -> Encoded:
     return Encoded((*ids, 0, 1), reads)
 
 
-def synthetic(vocabulary: int, scale: float = 1.0) -> Iterator[Workload]:
-    """singles, rerank, beam and tree; `scale` shrinks the numbers of sequences (1.0: 64, 64, 4x4x10, 200)."""
+def synthetic(vocabulary: int, count: int = 64, rounds: int = 10, nodes: int = 200) -> Iterator[Workload]:
+    """`count` singles, a rerank of as many candidates, a beam search and a tree search."""
     writer = Writer(vocabulary)
-    count = max(4, round(64 * scale))
     yield Workload(f"{count} singles", [[writer.whole(writer.prompt()) for _ in range(count)]])
     prompt = writer.prompt()
     yield Workload(f"rerank of {count}", [[writer.whole(prompt) for _ in range(count)]])
-    rounds = max(3, round(10 * scale))
     yield Workload(f"beam 4x4x{rounds}", list(_beam(writer, rounds)))
-    nodes = max(20, round(200 * scale))
     yield Workload(f"tree of {nodes}", list(_tree(writer, nodes)))
 
 
-def real(data: Path, tokenise: Tokenise, marker: int, scale: float = 1.0) -> Iterator[Workload]:
+def real(data: Path, tokenise: Tokenise, marker: int, count: int) -> Iterator[Workload]:
     """Reranks of four GSM8K solutions each, and ProcessBench solutions that grow step by step as in a search."""
-    count = max(4, round(24 * scale))
     lines = (data / "gsm8k" / "model_solutions.jsonl").read_text(encoding="utf-8").splitlines()
     calls = [_candidates(json.loads(line), tokenise, marker) for line in _spread(lines, count)]
     yield Workload(f"GSM8K: {count} reranks of 4", calls)
     solved = json.loads((data / "processbench" / "math.json").read_text(encoding="utf-8"))
-    grown = [call for item in _spread(solved, max(2, count // 3)) for call in _growing(item, tokenise, marker)]
+    grown = [call for item in _spread(solved, count // 2) for call in _growing(item, tokenise, marker)]
     yield Workload(f"ProcessBench: {len(grown)} calls step by step", grown)
 
 
