@@ -16,7 +16,9 @@ from stepscore.config import EngineOptions
 from stepscore_service.commands.say import stop
 from stepscore_service.settings import PREFIX, Settings
 
-MODEL_FLAGS = frozenset({"models", "family", "family_options", "engine", *(option.name for option in fields(EngineOptions))})
+MODEL_FLAGS = frozenset(
+    {"models", "family", "family_options", "engine", *(option.name for option in fields(EngineOptions))}
+)
 """The settings that say what reads and how: the offline commands take these, `serve` takes all."""
 
 Command = Callable[..., None]
@@ -59,7 +61,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         kind, flags = bool, [f"{_flag(name)}/--no-{_flag(name)[2:]}"]
     elif get_origin(field.annotation) is tuple:
         kind, text = list[str], f"{text} (may be given several times)"
-    option = typer.Option(*flags, help=text.replace("[", r"\["), show_default=False, rich_help_panel="Settings")
+    option = typer.Option(*flags, help=text, show_default=False, rich_help_panel="Settings")
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )

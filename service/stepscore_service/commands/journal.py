@@ -106,14 +106,16 @@ def _refuse_another(out: Path, before: Manifest, now: Manifest) -> None:
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if changed:
         said = "; ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in changed)
-        stop(f"{out} holds rows of another run: {said}. Give another --out, or remove it and {manifest_path(out).name}.")
+        stop(
+            f"{out} holds rows of another run: {said}. Give another --out, or remove it and {manifest_path(out).name}."
+        )
 
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all."""
     beside = path.with_name(path.name + ".part")
     beside.write_text(text)
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from stepscore.aggregate import aggregate
 from stepscore.errors import StepscoreError
-from stepscore.scorer import ModelInfo, Scorer, open_scorer
 from stepscore_service.commands.journal import Manifest
 from stepscore_service.commands.rows import Source
 from stepscore_service.commands.say import ENGINE_FAILED, ERR, note, stop_with
 from stepscore_service.settings import Settings, named
+
+if TYPE_CHECKING:
+    from stepscore.scorer import ModelInfo, Scorer
 
 
 @contextmanager
@@ -22,6 +25,8 @@ def opened(settings: Settings) -> Iterator[Scorer]:
         note(f"Several models are set; using the first, {name}.")
     try:
         with ERR.status(f"Opening {name}"):
+            from stepscore.scorer import open_scorer  # takes seconds to import, which `--help` need not wait for
+
             scorer = open_scorer(
                 model,
                 name=name,

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stepscore.errors import StepscoreError
-from stepscore_service.commands.journal import Journal, Manifest, StdoutJournal, open_journal
+from stepscore_service.commands.journal import FileJournal, Journal, Manifest, StdoutJournal, open_journal
 from stepscore_service.commands.rows import STDIN, Line, Row, Source
-from stepscore_service.commands.say import ERR, INTERRUPTED, note
+from stepscore_service.commands.say import ERR, INTERRUPTED, ROWS_FAILED, note, stop
 from stepscore_service.errors import body_of
 
 CONSUMED = frozenset({"problem", "steps", "solution", "split", "candidates"})
@@ -57,7 +56,7 @@ def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
     errors = 0
     lines = islice(source.lines(), journal.done, None)
     with _stopping() as asked, _progress() as progress:
-        task = progress.add_task("rows", total=source.total, completed=journal.done)
+        task = progress.add_task("rows", total=source.total, completed=journal.done, errors=0)
         for chunk in _chunks(lines, size):
             results = score(chunk)
             journal.append(results)
@@ -72,6 +71,15 @@ def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
     return errors
 
 
+def report(errors: int, journal: Journal) -> None:
+    """Say how it went; ends the command with ROWS_FAILED where a row has an error."""
+    where = f' See the rows with "error" in {journal.path}.' if isinstance(journal, FileJournal) else ""
+    if isinstance(journal, FileJournal):
+        note(f"Results: {journal.path}")
+    if errors:
+        stop(f"{errors} of the rows of this run could not be scored.{where}", ROWS_FAILED)
+
+
 def _chunks(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
     while chunk := list(islice(lines, size)):
         yield chunk
@@ -80,7 +88,9 @@ def _chunks(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     errors = TextColumn("[red]{task.fields[errors]} errors")
-    return Progress(*columns, TextColumn("left"), TimeRemainingColumn(), errors, console=ERR, disable=not ERR.is_terminal)
+    return Progress(
+        *columns, TextColumn("left"), TimeRemainingColumn(), errors, console=ERR, disable=not ERR.is_terminal
+    )
 
 
 @contextmanager
@@ -91,7 +101,7 @@ def _stopping() -> Iterator[list[int]]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         asked.append(number)
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
         note("Stopping after this batch (again to stop at once).")
 
     for number in before:
@@ -101,7 +111,3 @@ def _stopping() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def exit_code(errors: int) -> Any:
-    raise NotImplementedError

@@ -1,0 +1,23 @@
+"""The command line. Each command is a file of `commands`; here they only get their names."""
+
+from __future__ import annotations
+
+import typer
+
+from stepscore_service.commands.families import families
+from stepscore_service.commands.rerank import rerank
+from stepscore_service.commands.score import score
+from stepscore_service.commands.serve import serve
+from stepscore_service.commands.show import show
+from stepscore_service.commands.version import version
+
+app = typer.Typer(
+    name="stepscore",
+    help="Step rewards of process reward models: served over HTTP, or offline over files.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (serve, score, rerank, show, families, version):
+    app.command()(command)

@@ -1,0 +1,48 @@
+"""`stepscore families`: what can be read, and why a checkpoint is read as it is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Column, Table
+
+from stepscore.errors import StepscoreError
+from stepscore_service.commands.say import OUT, stop, stop_with
+
+
+def families(
+    explain: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="say which family reads this folder or Hub id, and why")
+    ] = None,
+) -> None:
+    """List the families of checkpoints that Stepscore reads."""
+    if explain is None:
+        _list()
+    else:
+        _explain(explain)
+
+
+def _list() -> None:
+    from stepscore.registry import families as every
+
+    table = Table("family", "reads", "rewards", "score", Column("checkpoints", overflow="fold"), show_lines=True)
+    for family in every():
+        rewards = f"{family.rewards.kind} {family.rewards.low:g}…{family.rewards.high:g}"
+        table.add_row(family.name, family.title, rewards, family.aggregate, "\n".join(family.checkpoints))
+    OUT.print(table)
+
+
+def _explain(model: str) -> None:
+    from stepscore.registry import explain
+    from stepscore.scorer import checkpoint_facts
+
+    try:
+        resolution = explain(checkpoint_facts(model))
+    except StepscoreError as error:
+        stop_with(error)
+    for reason in resolution.reasons:
+        OUT.print(reason, markup=False)
+    if resolution.family is None:
+        stop("No family reads this checkpoint. Name one of `stepscore families` with --family.")
+    OUT.print(f"[bold]{resolution.family.name}[/]: {resolution.family.title}")

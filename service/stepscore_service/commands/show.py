@@ -1,0 +1,120 @@
+"""`stepscore show`: one solution in the terminal, its steps coloured by reward."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from stepscore.aggregate import aggregate as aggregated
+from stepscore.aggregate import first_error, weakest_step
+from stepscore.errors import InvalidInput, StepscoreError
+from stepscore.types import Reading, RewardRange, Solution
+from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.items import Item, item_of, item_of_text
+from stepscore_service.commands.model import aggregate_of, described, opened
+from stepscore_service.commands.rows import STDIN, Line, Row
+from stepscore_service.commands.say import ENGINE_FAILED, OUT, stop, stop_with
+from stepscore_service.settings import Settings
+
+BAR = 10
+EXAMPLE = "stepscore show --problem 'How much is 2+3?' --step '2+3 = 6' --step 'The answer is 6.'"
+
+
+@with_settings(only=MODEL_FLAGS)
+def show(
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help="the solution as text, or a JSON object as for `score`; - for stdin"),
+    ] = None,
+    problem: Annotated[str | None, typer.Option("--problem", "-p", help="the problem")] = None,
+    step: Annotated[list[str] | None, typer.Option("--step", "-s", help="a step; give one for each")] = None,
+    solution: Annotated[str | None, typer.Option(help="the solution as one text")] = None,
+    line: Annotated[int, typer.Option(min=1, help="which line of a JSONL file")] = 1,
+    split: Annotated[str, typer.Option(help="how text is split into steps")] = "auto",
+    aggregate: Annotated[str | None, typer.Option(help="which aggregate is the score; default the model's")] = None,
+    threshold: Annotated[float | None, typer.Option(help="rewards under it are errors; default the model's")] = None,
+    *,
+    settings: Settings,
+) -> None:
+    """Score one solution and show its steps, coloured by reward, with the weakest step and the first error marked."""
+    given = {"steps": step, "solution": solution}
+    row = {"problem": problem, **{key: value for key, value in given.items() if value}}
+    try:
+        item = item_of(row, split) if file is None else _read(file, problem, line, split)
+    except InvalidInput as error:
+        stop(
+            f"{error.message}. For example: stepscore show --problem '2+3?' --step '2+3 = 5' --step 'The answer is 5.'"
+        )
+    with opened(settings) as scorer:
+        name = aggregate_of(scorer.info, aggregate)
+        reading = scorer.score([item.solution])[0]
+        if isinstance(reading, StepscoreError):
+            stop_with(reading, ENGINE_FAILED)
+        info = scorer.info
+        limit = info.threshold if threshold is None else threshold
+    _print(item.solution, reading, info.range, limit)
+    score = aggregated(reading.rewards, name, info.range)
+    OUT.print(Text(f"score {score:.4f} ({name}) · {described(info)}", style="dim"))
+
+
+def _read(file: str, problem: str | None, number: int, how: str) -> Item:
+    """A JSON or JSONL file of rows as `score` takes them, or plain text with the problem from --problem."""
+    try:
+        text = sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        stop(f"cannot read {file}: {error}")
+    row = _row(text, number)
+    if row is not None:
+        return item_of({**row, "problem": row.get("problem", problem)}, how)
+    if problem is None:
+        raise InvalidInput(f"{file} is plain text, so give the problem with --problem", field="problem")
+    return item_of_text(problem, text, how)
+
+
+def _row(text: str, number: int) -> Row | None:
+    """The row of a JSON object or of the given line of JSONL; None where the text is neither."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        whole = json.loads(text)
+        return whole if isinstance(whole, dict) else None
+    except ValueError:  # more than one object: JSONL
+        lines = text.splitlines()
+        if number > len(lines):
+            stop(f"there is no line {number}; the file has {len(lines)}")
+        return Line(number, lines[number - 1].encode()).row()
+
+
+def _print(solution: Solution, reading: Reading, range_: RewardRange, threshold: float) -> None:
+    OUT.print(Padding(Text(solution.problem, style="bold"), (0, 0, 1, 0)))
+    weakest, wrong = weakest_step(reading.rewards), first_error(reading.rewards, threshold)
+    table = Table.grid(padding=(0, 1))
+    for index, (text, reward) in enumerate(zip(solution.steps, reading.rewards, strict=True)):
+        marks = [mark for mark, at in (("weakest", weakest), ("first error", wrong)) if at == index]
+        share = _share(reward, range_)
+        colour = _colour(share)
+        table.add_row(
+            Text(str(index), style="dim"),
+            Text(f"{reward:.4f}", style=colour),
+            Text(("█" * round(share * BAR)).ljust(BAR, "░"), style=colour),
+            Text(text, style=colour).append(f"  ← {', '.join(marks)}" if marks else "", style="bold red"),
+        )
+    OUT.print(Padding(table, (0, 0, 1, 0)))
+
+
+def _share(reward: float, range_: RewardRange) -> float:
+    """Where a reward lies between bad (0) and good (1): itself for a probability, else squashed around 0."""
+    return reward if range_.kind == "probability" else 0.5 + 0.5 * math.tanh(reward / 2)
+
+
+def _colour(share: float) -> str:
+    """Red over yellow to green."""
+    return f"rgb({round(235 * min(1.0, 2 - 2 * share))},{round(190 * min(1.0, 2 * share))},60)"

@@ -1,0 +1,17 @@
+"""`stepscore version`: what is installed."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version as installed
+
+from stepscore_service.commands.say import OUT
+
+PACKAGES = ("torch", "transformers", "fastapi")
+
+
+def version() -> None:
+    """Print the versions of Stepscore, Python and the packages that decide its numbers."""
+    OUT.print(f"stepscore {installed('stepscore')}")
+    parts = [f"python {platform.python_version()}", *(f"{package} {installed(package)}" for package in PACKAGES)]
+    OUT.print(", ".join(parts))
