@@ -15,34 +15,37 @@ import uvicorn
 from stepscore.config import EngineOptions
 from stepscore.engine.fake_engine import FakeEngine
 from stepscore.registry import resolve
-from stepscore.scorer import Scorer, _info, bind, checkpoint_facts, open_scorer
+from stepscore.scorer import Scorer, bind, checkpoint_facts, open_scorer
 from stepscore_service.app import create_app
 from stepscore_service.settings import Settings
 
-CPU = EngineOptions(device="cpu", dtype="float32", kv_cache_bytes=1 << 20)
+PROBLEM = "How many eggs does Janet sell a day?"
+STEPS = ["Janet sells 16 - 3 - 4 = 9 duck eggs a day.", "She makes 9 * 2 = $18 every day."]
 
 
-def torch_scorer(folder: Path, name: str) -> Scorer:
-    return open_scorer(str(folder), name=name, options=CPU)
+def torch_scorer(folder: Path, name: str, mode: Any = "fast") -> Scorer:
+    options = EngineOptions(device="cpu", dtype="float32", mode=mode, kv_cache_bytes=1 << 20)
+    return open_scorer(str(folder), name=name, options=options)
 
 
 def fake_scorer(folder: Path, name: str = "fake", **options: Any) -> Scorer:
-    """The checkpoint's true tokenizer and layout over an engine without weights."""
+    """The checkpoint's true tokenizer and layout over an engine without weights; options are those of FakeEngine."""
     facts = checkpoint_facts(str(folder))
-    family = resolve(facts)
-    engine = FakeEngine(2, **{"max_tokens": facts.max_tokens, **options})
-    return Scorer(_info(name, family, facts, engine), bind(family, facts, {}), engine)
+    info = open_scorer(str(folder), name=name, engine="fake").info
+    engine = FakeEngine(2, **{"max_tokens": info.max_tokens, **options})
+    return Scorer(info, bind(resolve(facts), facts, {}), engine)
 
 
 @contextmanager
 def live(scorers: Mapping[str, Scorer], **settings: Any) -> Iterator[str]:
     """The base URL of a running service."""
     app = create_app(Settings(**settings), scorers)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         while not server.started:
+            assert thread.is_alive(), "the service did not start"
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
@@ -51,5 +54,12 @@ def live(scorers: Mapping[str, Scorer], **settings: Any) -> Iterator[str]:
         thread.join()
 
 
-def client(url: str) -> httpx.Client:
+def connect(url: str) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=60)
+
+
+def metric(client: httpx.Client, name: str, **labels: str) -> float:
+    """The value of one series, or the sum of those with the labels; 0 where there is none."""
+    lines = [line for line in client.get("/metrics").text.splitlines() if line.partition("{")[0].partition(" ")[0] == name]
+    wanted = [f'{key}="{value}"' for key, value in labels.items()]
+    return sum(float(line.rpartition(" ")[2]) for line in lines if all(part in line for part in wanted))

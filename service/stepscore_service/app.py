@@ -18,7 +18,7 @@ from stepscore_service.settings import Settings
 from stepscore_service.version import version
 
 DESCRIPTION = """Step rewards of process reward models. `POST /score` rewards each step of a solution, `POST /rerank`
-sorts candidates. Every error is `{"code", "message", "detail"}`; a score that cannot be computed is an error, never a 0.
+sorts candidates. Every error is `{"code", "message", "detail"}`; what cannot be scored is an error, never a 0.
 """
 
 

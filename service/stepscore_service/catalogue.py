@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +13,15 @@ from stepscore.types import Solution
 from stepscore_service.batcher import Batcher
 from stepscore_service.errors import Draining
 from stepscore_service.metrics import Metrics, ModelMeter
-from stepscore_service.settings import Settings, named
+from stepscore_service.settings import PREFIX, Settings, named
 
 WARM_UP = Solution("How many are three and four?", ("3 + 4 = 7", "So the answer is 7."))
 
 
 def open_scorers(settings: Settings) -> dict[str, Scorer]:
     """Every model of the settings by name, the default first, each warmed by one forward. Raises CheckpointError."""
+    if settings.cache is not None:
+        os.environ[f"{PREFIX}CACHE"] = str(settings.cache)  # the library looks for it there
     return {name: _open(settings, name, model) for name, model in map(named, settings.models)}
 
 

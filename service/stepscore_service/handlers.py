@@ -43,10 +43,14 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 def invalid_request(errors: Sequence[Any]) -> InvalidRequest:
     """Pydantic's errors without the input that they repeat, which may be megabytes long."""
-    shown = [{"where": _where(each["loc"]), "problem": each["msg"]} for each in errors[:SHOWN]]
+    shown = [{"where": _where(each["loc"]), "problem": _said(each["msg"])} for each in errors[:SHOWN]]
     first = shown[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return InvalidRequest(f"{first['where']}: {first['problem']}{more}", errors=shown, count=len(errors))
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")
 
 
 def _where(location: Sequence[object]) -> str:

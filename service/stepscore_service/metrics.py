@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -21,6 +28,8 @@ REWARDS = (
     *(2.0, 5.0, 10.0, 20.0),
 )
 """Twenty steps over [0, 1], where probabilities lie, and coarse ones beyond for log-ratios."""
+
+disable_created_metrics()  # a second time series for every counter and histogram, which nobody asks for
 
 
 class Metrics:

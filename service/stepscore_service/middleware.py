@@ -20,7 +20,7 @@ log = structlog.get_logger("stepscore.access")
 
 
 class Watch:
-    """ASGI middleware. A caller's X-Request-Id comes back; without one, or with one that is no plain word, we make it."""
+    """ASGI middleware. A caller's X-Request-Id comes back; where there is none, or no plain word, we make one."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -53,7 +53,14 @@ class Watch:
         self._metrics.request_seconds.labels(route).observe(seconds)
         tell = log.debug if route.startswith(_QUIET) else log.info
         client = scope["client"][0] if scope.get("client") else None
-        tell("request", method=scope["method"], path=scope["path"], status=status, ms=round(1e3 * seconds, 1), client=client)
+        tell(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            ms=round(1e3 * seconds, 1),
+            client=client,
+        )
 
 
 def _request_id(scope: Scope) -> str:

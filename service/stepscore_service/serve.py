@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from types import FrameType
 
@@ -22,10 +21,11 @@ from stepscore_service.settings import Settings
 from stepscore_service.version import version
 
 FAILED = 1
+INTERRUPTED = 130
 LAST_SECONDS = 2
 """What connections get to read their answers, once all answers are there."""
-POLL_SECONDS = 0.05
 BACKLOG = 2048
+PLACES = {"page": "/", "docs": "/docs", "metrics": "/metrics"}
 
 log = structlog.get_logger("stepscore.serve")
 
@@ -57,10 +57,10 @@ class Server(uvicorn.Server):
     async def _drain_and_exit(self) -> None:
         catalogue = self._app.state.catalogue
         catalogue.draining = True
-        log.info("draining", running=len(self.server_state.tasks), seconds=self._drain_seconds)
-        until = time.monotonic() + self._drain_seconds
-        while self.server_state.tasks and time.monotonic() < until:
-            await asyncio.sleep(POLL_SECONDS)
+        running = set(self.server_state.tasks)
+        log.info("draining", running=len(running), seconds=self._drain_seconds)
+        if running:
+            await asyncio.wait(running, timeout=self._drain_seconds)
         await catalogue.drain(0)
         self.should_exit = True
 
@@ -74,6 +74,8 @@ def serve(settings: Settings) -> int:
     except (StepscoreError, OSError) as error:
         print(f"stepscore: {error}", file=sys.stderr)  # noqa: T201 - the last word of a command that cannot start
         return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     with listener:
         app = create_app(settings, scorers)
         print(banner([scorer.info for scorer in scorers.values()], _url(listener)), flush=True)  # noqa: T201
@@ -96,9 +98,10 @@ def banner(models: Sequence[ModelInfo], url: str) -> str:
     """What a person wants to know when the service starts: what is served, on what, and where."""
     lines = [f"Stepscore {version()}"]
     for info in models:
-        lines.append(f"  model   {info.id} (family {info.family}, revision {info.revision})")
-        lines.append(f"          {info.engine} on {info.device}, {info.dtype}, mode {info.mode}, {info.max_tokens} tokens")
-    return "\n".join([*lines, f"  page    {url}/", f"  docs    {url}/docs", f"  metrics {url}/metrics", "Ctrl-C stops it."])
+        lines.append(f"  model    {info.id} (family {info.family}, revision {info.revision})")
+        lines.append(f"           {info.engine} on {info.device}, {info.dtype}, mode {info.mode}")
+    lines += [f"  {name:8} {url}{path}" for name, path in PLACES.items()]
+    return "\n".join([*lines, "  Ctrl-C stops the service."])
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     )
     family: str | None = Field(None, description="family of every model; by default the checkpoint tells")
     family_options: Texts = Field((), description="options of the family, each as key=value")
+    cache: Path | None = Field(None, description="folder of what is prepared once; by default ~/.cache/stepscore")
     reference: Path | None = Field(None, description="folder of the reference model of an implicit PRM")
 
     engine: str = Field("torch", description="what runs the forward passes: torch, or fake, which needs no weights")

@@ -1,0 +1,174 @@
+"""Every bad input gets an answer that says what to change; none brings the service down, none truncates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from service_case import PROBLEM, STEPS
+
+GOOD: dict[str, Any] = {"problem": PROBLEM, "steps": STEPS}
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(autouse=True)
+def _still_serves(http: httpx.Client) -> Iterator[None]:
+    yield
+    answer = http.post("/score", json=GOOD)
+    assert answer.status_code == 200
+    assert len(answer.json()["rewards"]) == 2
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (status, code), body
+    assert set(body) == {"code", "message", "detail"}
+    assert body["message"]
+    assert len(answer.content) < 20_000, "an error must not repeat the input"
+    detail: dict[str, Any] = body["detail"]
+    return detail
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "detail"),
+    [
+        ({"steps": []}, "no_steps", {}),
+        ({"steps": ["a", " \n"]}, "empty_step", {"step": 1}),
+        ({"model": "gpt"}, "unknown_model", {"model": "gpt", "known": ["tiny", "fake"]}),
+        ({"aggregate": "median"}, "unknown_aggregate", {"aggregate": "median"}),
+    ],
+)
+def test_what_cannot_be_scored(http: httpx.Client, change: dict[str, Any], code: str, detail: dict[str, Any]) -> None:
+    found = refused(http.post("/score", json=GOOD | change), 422, code)
+    assert found.items() >= detail.items()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"problem": PROBLEM},
+        {"steps": STEPS},
+        GOOD | {"solution": "both"},
+        GOOD | {"split": "lines"},
+        GOOD | {"items": []},
+        GOOD | {"steps": "no list"},
+        GOOD | {"steps": [1, 2]},
+        GOOD | {"steps": [None]},
+        GOOD | {"problem": {"text": PROBLEM}},
+        GOOD | {"thresh": 0.5},
+        GOOD | {"threshold": "high"},
+        GOOD | {"include": ["everything"]},
+        GOOD | {"on_overflow": "truncate"},
+        {"items": [GOOD, {"problem": PROBLEM}]},
+        {"items": "none"},
+        [GOOD],
+        "text",
+        None,
+        42,
+    ],
+)
+def test_wrong_shapes(http: httpx.Client, body: object) -> None:
+    detail = refused(http.post("/score", content=json.dumps(body), headers=JSON), 422, "invalid_request")
+    assert detail["count"] == len(detail["errors"]) >= 1
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_no_number_that_is_none(http: httpx.Client, number: str) -> None:
+    body = json.dumps(GOOD)[:-1] + f', "threshold": {number}}}'
+    answer = http.post("/score", content=body, headers=JSON)
+    assert answer.status_code == 422
+    assert answer.json()["code"] in {"invalid_json", "invalid_request"}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"problem": }', b'{"a": 1} {', b"[" * 100_000, b'{"problem": "\\ud800"}'])
+def test_no_json(http: httpx.Client, body: bytes) -> None:
+    refused(http.post("/score", content=body, headers=JSON), 422, "invalid_json")
+
+
+def test_invalid_utf8(http: httpx.Client) -> None:
+    body = b'{"problem": "caf\xe9", "steps": ["a"]}'
+    assert refused(http.post("/score", content=body, headers=JSON), 422, "invalid_utf8") == {"byte": 16}
+
+
+def test_other_media_types(http: httpx.Client) -> None:
+    refused(http.post("/score", content=json.dumps(GOOD), headers={"content-type": "text/plain"}), 415, _MEDIA)
+    refused(http.post("/score", data={"problem": "x"}), 415, _MEDIA)
+
+
+_MEDIA = "unsupported_media_type"
+
+
+def test_too_long_says_by_how_much(http: httpx.Client) -> None:
+    detail = refused(http.post("/score", json={"problem": PROBLEM, "steps": ["7 + 1 " * 2000]}), 422, "too_long")
+    assert detail["tokens"] - detail["limit"] == detail["excess"] > 0
+    assert detail["limit"] == 1024
+
+
+def test_ten_megabytes_of_text(http: httpx.Client) -> None:
+    detail = refused(http.post("/score", json={"problem": PROBLEM, "solution": "7 + 1 \n" * 1_450_000}), 422, "too_long")
+    assert detail["excess"] > 1_000_000
+
+
+def test_more_bytes_than_the_limit(http: httpx.Client) -> None:
+    answer = http.post("/score", content=b" " * (17 << 20), headers=JSON)
+    assert refused(answer, 413, "body_too_large") == {"limit": 16 << 20}
+
+
+def test_more_bytes_than_the_limit_without_a_declared_length(http: httpx.Client) -> None:
+    answer = http.post("/score", content=(b" " * (1 << 20) for _ in range(17)), headers=JSON)
+    assert refused(answer, 413, "body_too_large") == {"limit": 16 << 20}
+
+
+def test_a_hundred_thousand_items(http: httpx.Client) -> None:
+    body = {"items": [{"problem": "p", "steps": ["a"]}] * 100_000}
+    assert refused(http.post("/score", json=body), 413, "too_many_items") == {"items": 100_000, "limit": 10_000}
+
+
+def test_too_many_candidates(http: httpx.Client) -> None:
+    answer = http.post("/rerank", json={"problem": "p", "candidates": ["a"] * 1025})
+    assert refused(answer, 413, "too_many_items") == {"items": 1025, "limit": 1024}
+
+
+def test_a_typed_marker_is_text_where_the_marker_is_a_special_token(http: httpx.Client) -> None:
+    plain = http.post("/score", json=GOOD).json()
+    typed = http.post("/score", json=GOOD | {"steps": [f"{STEPS[0]} <extra_0> and more", STEPS[1]]}).json()
+    assert len(typed["rewards"]) == len(plain["rewards"]) == 2
+
+
+def test_items_fail_one_by_one(http: httpx.Client) -> None:
+    items = [GOOD, {"problem": "p", "steps": []}, {"problem": "p", "solution": "a", "split": "hows"}, GOOD]
+    results = http.post("/score", json={"items": items}).json()["results"]
+    assert [each["index"] for each in results] == [0, 1, 2, 3]
+    assert [each.get("error", {}).get("code") for each in results] == [None, "no_steps", "unknown_split", None]
+
+
+def test_unknown_routes_and_methods(http: httpx.Client) -> None:
+    refused(http.get("/scores"), 404, "not_found")
+    answer = http.get("/score")
+    refused(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("value", ["0", "-5", "soon", "1e3", "99999999999"])
+def test_a_time_limit_that_is_none(http: httpx.Client, value: str) -> None:
+    refused(http.post("/score", json=GOOD, headers={"X-Request-Timeout-Ms": value}), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"candidates": [1]}, 422, "invalid_request"),
+        ({"candidates": [{"body": "x"}]}, 422, "invalid_request"),
+        ({"candidates": ["a", "  "]}, 422, "no_steps"),
+        ({"top_n": -1}, 422, "invalid_request"),
+        ({"vote": "plurality"}, 422, "invalid_request"),
+        ({"documents": ["twice"]}, 422, "invalid_request"),
+        ({"split": "regex:("}, 422, "unknown_split"),
+    ],
+)
+def test_bad_rerank_requests(http: httpx.Client, change: dict[str, Any], status: int, code: str) -> None:
+    refused(http.post("/rerank", json={"problem": PROBLEM, "candidates": STEPS} | change), status, code)
