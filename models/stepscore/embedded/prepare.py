@@ -4,7 +4,7 @@
 
 The result is a plain checkpoint folder of the base's architecture, opened by mmap like any other. Its name holds a
 digest of the trained part, so that another adapter is prepared anew; it is written beside and renamed, so that a
-kill leaves nothing half-made. The cache is $STEPSCORE_CACHE, else $XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore.
+kill leaves nothing half-made. The cache is $XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ State = dict[str, torch.Tensor]
 
 
 def cache_folder() -> Path:
-    if chosen := os.environ.get("STEPSCORE_CACHE"):
-        return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stepscore"
 
 

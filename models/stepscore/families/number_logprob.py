@@ -130,5 +130,5 @@ FAMILY = Family(
     marker="none: every digit of a step is read",
     formula="sigmoid(a * min over the step's digits of log p(digit) + b)",
     build=build,
-    evidence=Evidence(repositories=(r"^embedded$", r"stepscore-embedded")),
+    evidence=Evidence(architectures=("LlamaForCausalLM",), repositories=(r"^embedded$", r"stepscore-embedded")),
 )
