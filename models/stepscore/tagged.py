@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stepscore.errors import CheckpointError
+from stepscore.errors import CheckpointError, MarkerInText
 from stepscore.layout import SequenceBuilder, check
 from stepscore.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Solution
@@ -43,14 +43,22 @@ class TaggedText:
     def encode(self, solution: Solution) -> EncodedSolution:
         check(solution, self.refused)
         expect = self.tokenizer.last_id(self.tag)
-        problem = solution.problem.strip() if self.trimmed_problem else solution.problem
-        builder = SequenceBuilder(self.tokenizer).bos().text(problem + self.opening)
-        for number, step in enumerate(self._written(solution), start=1):
-            builder.text(self.between if number > 1 else "").text(step + self.tag).read(expect)
+        builder = SequenceBuilder(self.tokenizer).bos()
+        for step, piece in enumerate(self._pieces(solution)):
+            if self.refused in piece:
+                raise MarkerInText(
+                    f"what stands before step {step} and its beginning make {self.refused!r} together; strip the step",
+                    marker=self.refused,
+                    where=f"step {step}",
+                )
+            builder.text(piece + self.tag).read(expect)
         return EncodedSolution((builder.build(),), steps=len(solution.steps))
 
-    def _written(self, solution: Solution) -> Iterator[str]:
+    def _pieces(self, solution: Solution) -> Iterator[str]:
+        """What is written from the end of one tag to the next tag."""
+        problem = solution.problem.strip() if self.trimmed_problem else solution.problem
         for number, text in enumerate(solution.steps, start=1):
+            before = self.between if number > 1 else problem + self.opening
             step = text.strip() if self.trimmed else text
             bare = self.numbered and not step.lstrip().startswith(("Step", "step"))
-            yield f"Step {number}: {step}" if bare else step
+            yield f"{before}Step {number}: {step}" if bare else before + step
