@@ -67,10 +67,11 @@ bench-engine: $(VENV)/.stamp ## tokens a second of the engine, packed against on
 bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
 	@$(BIN)/python benchmarks/service.py $(ARGS)
 
-GSM8K ?= ../shared/data/gsm8k
+DATA ?= ../shared/data
 OUT ?= runs/embedded
-embedded: $(VENV)/.stamp ## train the embedded checkpoint again (GSM8K=folder, OUT=folder)
-	@$(BIN)/python -m stepscore_service.jobs.embedded.train --gsm8k "$(GSM8K)" --out "$(OUT)" $(ARGS)
+embedded: $(VENV)/.stamp ## train the embedded checkpoint again (DATA=folder with gsm8k/train.jsonl, OUT=folder)
+	@$(BIN)/python -m stepscore_service.jobs.embedded.train --gsm8k "$(DATA)/gsm8k/train.jsonl" --out "$(OUT)" $(ARGS)
+	@$(BIN)/python -m stepscore_service.jobs.embedded.export --run "$(OUT)" --data "$(DATA)" --out models/stepscore/embedded
 
 clean: ## remove the environments and what tools cached here
 	@rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from stepscore.checkpoint import locate, read_facts
 from stepscore.config import CheckpointFacts, EngineOptions
@@ -116,13 +117,15 @@ def open_scorer(
     options: EngineOptions | None = None,
     family_options: Mapping[str, str] | None = None,
     engine: str = "torch",
+    cache: Path | None = None,
 ) -> Scorer:
     """Open a checkpoint for scoring.
 
     model: "embedded", a folder, or a Hub id. name: what it is called in requests; default the model itself.
-    family: overrides the resolution. Raises CheckpointError (UnknownFamily, InvalidOption, ...).
+    family: overrides the resolution. cache: where "embedded" is prepared; default the user's cache folder.
+    Raises CheckpointError (UnknownFamily, InvalidOption, ...).
     """
-    facts = checkpoint_facts(model)
+    facts = checkpoint_facts(model, cache)
     chosen = family_named(family) if family else resolve(facts)
     parts = bind(chosen, facts, family_options or {})
     if isinstance(parts.head, VerdictHead):
@@ -133,12 +136,12 @@ def open_scorer(
     return Scorer(_info(name or model, chosen, facts, running), parts, running)
 
 
-def checkpoint_facts(model: str) -> CheckpointFacts:
+def checkpoint_facts(model: str, cache: Path | None = None) -> CheckpointFacts:
     """The facts of "embedded", a folder or a Hub id."""
     if model == EMBEDDED:
         from stepscore.embedded.prepare import prepare  # only the default model needs its converter
 
-        return replace(read_facts(prepare()), name=EMBEDDED)
+        return replace(read_facts(prepare(cache)), name=EMBEDDED)
     return read_facts(locate(model), name=model.rstrip("/"))
 
 

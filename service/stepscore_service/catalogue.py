@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,15 +12,13 @@ from stepscore.types import Solution
 from stepscore_service.batcher import Batcher
 from stepscore_service.errors import Draining
 from stepscore_service.metrics import Metrics, ModelMeter
-from stepscore_service.settings import PREFIX, Settings, named
+from stepscore_service.settings import Settings, named
 
 WARM_UP = Solution("How many are three and four?", ("3 + 4 = 7", "So the answer is 7."))
 
 
 def open_scorers(settings: Settings) -> dict[str, Scorer]:
     """Every model of the settings by name, the default first, each warmed by one forward. Raises CheckpointError."""
-    if settings.cache is not None:
-        os.environ[f"{PREFIX}CACHE"] = str(settings.cache)  # the library looks for it there
     return {name: _open(settings, name, model) for name, model in map(named, settings.models)}
 
 
@@ -33,6 +30,7 @@ def _open(settings: Settings, name: str, model: str) -> Scorer:
         options=settings.engine_options(),
         family_options=settings.options_of_family(),
         engine=settings.engine,
+        cache=settings.cache,
     )
     scorer.score([WARM_UP])
     return scorer
@@ -44,6 +42,7 @@ class Served:
 
     info: ModelInfo
     batcher: Batcher
+    max_characters: int
 
 
 class Catalogue:
@@ -86,4 +85,4 @@ def _serve(scorer: Scorer, settings: Settings, metrics: Metrics) -> Served:
         max_solutions=settings.max_batch_solutions,
     )
     metrics.watch(scorer, batcher)
-    return Served(scorer.info, batcher)
+    return Served(scorer.info, batcher, settings.max_characters)

@@ -34,6 +34,7 @@ def opened(settings: Settings) -> Iterator[Scorer]:
                 options=settings.engine_options(),
                 family_options=settings.options_of_family(),
                 engine=settings.engine,
+                cache=settings.cache,
             )
     except StepscoreError as error:
         stop_with(error)
