@@ -11,18 +11,26 @@ from stepscore.engine.validation import outputs_of
 from stepscore.errors import CheckpointError, UnsupportedByEngine
 from stepscore.heads import Head, VerdictHead
 
-EngineName = Literal["torch", "fake"]
+EngineName = Literal["torch", "vllm", "fake"]
 
 
 def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engine: str = "torch") -> Engine:
-    """The engine of that name over a checkpoint. Raises CheckpointError, or UnsupportedByEngine for the pair."""
+    """The engine of that name over a checkpoint. Raises CheckpointError, or UnsupportedByEngine for the pair.
+
+    engine: "torch"; "vllm" (in this process) or "vllm:ADDRESS" (a server that serves the same checkpoint); "fake".
+    """
     if isinstance(head, VerdictHead):
         raise UnsupportedByEngine(f"{facts.name} is a judge: it generates, and no forward engine does", engine=engine)
-    match engine:
+    name, _, address = engine.partition(":")
+    match name:
         case "fake":
             return FakeEngine(outputs_of(head), max_tokens=options.max_tokens or facts.max_tokens)
         case "torch":
             return _open_torch(facts, head, options)
+        case "vllm":
+            from stepscore.engine.vllm_engine import open_vllm_engine  # the transports bring what they need
+
+            return open_vllm_engine(facts, head, options, address)
     raise CheckpointError(f"no engine is called {engine}; there are {', '.join(get_args(EngineName))}", engine=engine)
 
 
