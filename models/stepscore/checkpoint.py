@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,9 +97,12 @@ def _safetensors_shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
 def _torch_shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     import torch
 
-    state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    for key, tensor in state.items():
-        yield key, tuple(tensor.shape)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        yield from [(key, tuple(tensor.shape)) for key, tensor in state.items()]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
+        reason = str(error).split("\n")[0]
+        raise CheckpointError(f"{file} is damaged, or holds more than tensors: {reason}", path=str(file)) from error
 
 
 def _revision(path: Path) -> str:

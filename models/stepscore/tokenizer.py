@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -19,6 +20,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from stepscore.errors import CheckpointError
 
 Offsets = list[tuple[int, int]]
+VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 
 
 class StepTokenizer:
@@ -36,8 +38,14 @@ class StepTokenizer:
 
     @classmethod
     def open(cls, path: str, markers: Sequence[str] = ()) -> StepTokenizer:
-        """Raises CheckpointError where the folder holds no fast tokenizer."""
-        inner = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        """Raises CheckpointError where the folder holds no whole fast tokenizer."""
+        if not any((Path(path) / name).is_file() for name in VOCABULARIES):
+            # transformers would make an empty one up, which encodes every text to nothing.
+            raise CheckpointError(f"{path} has no tokenizer ({', '.join(VOCABULARIES)})", path=path)
+        try:
+            inner = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        except Exception as error:  # the tokenizers package raises bare Exceptions for a damaged file
+            raise CheckpointError(f"the tokenizer of {path}, or its config.json, is damaged: {error}") from error
         if not isinstance(inner, PreTrainedTokenizerFast):
             raise CheckpointError(f"{path} has no fast tokenizer (tokenizer.json)", path=path)
         return cls(inner, markers)

@@ -1,0 +1,258 @@
+"""Opening a checkpoint: whole ones score, damaged ones are errors that say what is wrong, none runs its own code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import checkpoints
+import checkpoints_b
+import checkpoints_judges
+from stepscore.checkpoint import locate, read_facts
+from stepscore.config import EngineOptions
+from stepscore.errors import CheckpointError, UnknownFamily, UnsupportedByEngine
+from stepscore.scorer import open_scorer
+from stepscore.types import Reading, Solution
+
+CPU = EngineOptions(device="cpu", dtype="float32")
+SOLUTION = Solution("How many?", ("3 + 4 = 7.\n\nSo 7.", "7 + 1 = 8 √é", "The answer is 8."))
+
+
+def rewards(folder: Path, family: str | None = None, **options: str) -> tuple[float, ...]:
+    scorer = open_scorer(str(folder), family=family, options=CPU, family_options=options)
+    (reading,) = scorer.score([SOLUTION])
+    assert isinstance(reading, Reading), reading
+    return reading.rewards
+
+
+def change_weights(folder: Path, **changes: torch.Tensor | None) -> Path:
+    """Tensors replaced, added or (None) removed; `__` in a name stands for a dot."""
+    state = load_file(folder / "model.safetensors")
+    for name, tensor in changes.items():
+        key = name.replace("__", ".")
+        if tensor is None:
+            del state[key]
+        else:
+            state[key] = tensor
+    save_file(state, folder / "model.safetensors")
+    return folder
+
+
+def change_config(folder: Path, file: str = "config.json", **changes: Any) -> Path:
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+    return folder
+
+
+# Whole checkpoints in every shape they are published in
+
+
+def test_shards_change_nothing(tmp_path: Path) -> None:
+    whole, sharded = checkpoints.qwen_math(tmp_path / "whole"), checkpoints.qwen_math(tmp_path / "sharded", shards=4)
+    assert len(list(sharded.glob("*.safetensors"))) == 4
+    assert rewards(whole) == rewards(sharded)
+
+
+def test_tied_embeddings_are_the_vocabulary_head(tmp_path: Path) -> None:
+    tied = checkpoints_b.causal(tmp_path / "tied", tie_word_embeddings=True)
+    untied = checkpoints_b.causal(tmp_path / "untied")
+    embeddings = load_file(tied / "model.safetensors")["model.embed_tokens.weight"]
+    change_weights(untied, lm_head__weight=embeddings.clone())
+    assert "lm_head.weight" not in read_facts(tied).shapes
+    assert rewards(tied, "rlhflow") == pytest.approx(rewards(untied, "rlhflow"), abs=1e-6)
+
+
+def test_a_causal_head_left_on_a_class_model_is_let_by(tmp_path: Path) -> None:
+    plain, extra = checkpoints.qwen_math(tmp_path / "plain"), checkpoints.qwen_math(tmp_path / "extra")
+    change_weights(extra, lm_head__weight=torch.full((300, checkpoints.HIDDEN), 9.0))
+    assert rewards(extra) == rewards(plain)
+
+
+def test_pytorch_files_change_nothing(tmp_path: Path) -> None:
+    folder = checkpoints.qwen_math(tmp_path / "prm")
+    expected = rewards(folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert rewards(folder) == expected
+
+
+def test_the_revision_names_config_and_weights(tmp_path: Path) -> None:
+    folder = checkpoints.qwen_math(tmp_path / "prm")
+    first = read_facts(folder).revision
+    assert read_facts(folder).revision == first
+    second = read_facts(change_weights(folder, score__2__bias=torch.tensor([1.0, 2.0]))).revision
+    third = read_facts(change_config(folder, rope_theta=5000.0)).revision
+    assert len({first, second, third}) == 3
+
+
+# Damaged ones
+
+
+def delete(file: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / file).unlink()
+
+
+def write(file: str, content: bytes) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder / file).write_bytes(content)
+
+    return damage
+
+
+def cut_weights(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        pytest.param(delete("config.json"), r"config\.json is missing", id="no config"),
+        pytest.param(write("config.json", b"{"), "not JSON", id="broken config"),
+        pytest.param(write("config.json", b"\xff\xfe"), "not JSON", id="binary config"),
+        pytest.param(write("config.json", b"[]"), "no JSON object", id="config is a list"),
+        pytest.param(
+            lambda f: change_config(f, num_hidden_layers="three"), r"config\.json", id="a layer count in words"
+        ),
+        pytest.param(lambda f: change_config(f, hidden_size=64), "shape", id="another width"),
+        pytest.param(delete("model.safetensors"), "holds no weights", id="no weights"),
+        pytest.param(write("model.safetensors", b"\x00" * 64), "damaged", id="weights of zeros"),
+        pytest.param(cut_weights, "damaged", id="weights cut short"),
+        pytest.param(
+            lambda f: change_weights(f, score__2__weight=torch.zeros(3, 32)), r"score\.2\.weight", id="3 classes"
+        ),
+        pytest.param(lambda f: change_weights(f, score__0__weight=torch.zeros(16, 32)), r"score\.0\.", id="thin head"),
+        pytest.param(lambda f: change_weights(f, score__2__weight=None), "no family reads", id="no head"),
+        pytest.param(lambda f: change_weights(f, model__norm__weight=None), r"model\.norm\.weight", id="no norm"),
+        pytest.param(
+            lambda f: change_weights(f, score__4__weight=torch.zeros(2)), r"score\.4\.weight", id="a third layer"
+        ),
+        pytest.param(
+            lambda f: change_weights(f, model__layers__0__self_attn__q_proj__lora_A__weight=torch.zeros(2)),
+            "lora_A",
+            id="an adapter that would be ignored",
+        ),
+        pytest.param(delete("tokenizer.json"), "tokenizer", id="no tokenizer"),
+        pytest.param(write("tokenizer.json", b"{}"), "tokenizer", id="broken tokenizer"),
+    ],
+)
+def test_a_damaged_checkpoint_says_what_is_wrong(tmp_path: Path, damage: Callable[[Path], Any], says: str) -> None:
+    folder = checkpoints.qwen_math(tmp_path / "prm")
+    damage(folder)
+    with pytest.raises(CheckpointError, match=says):
+        open_scorer(str(folder), options=CPU)
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    folder = checkpoints.qwen_math(tmp_path / "prm", shards=3)
+    (folder / "model-00002-of-00003.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="model-00002-of-00003") as caught:
+        open_scorer(str(folder), options=CPU)
+    assert caught.value.detail["missing"] == ["model-00002-of-00003.safetensors"]
+
+
+def test_a_head_that_lacks_a_layer_is_named_where_the_family_is(tmp_path: Path) -> None:
+    folder = change_weights(checkpoints.qwen_math(tmp_path / "prm"), score__2__weight=None)
+    with pytest.raises(CheckpointError, match=r"lacks the tensor score\.2\.weight"):
+        open_scorer(str(folder), family="qwen_math", options=CPU)
+
+
+def test_an_untied_model_without_a_vocabulary_head_is_refused(tmp_path: Path) -> None:
+    folder = change_weights(checkpoints_b.causal(tmp_path / "prm"), lm_head__weight=None)
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight"):
+        open_scorer(str(folder), family="rlhflow", options=CPU)
+
+
+def test_a_tokenizer_without_the_marker_is_refused(tmp_path: Path) -> None:
+    folder = checkpoints.token_classification(tmp_path / "prm")
+    with pytest.raises(CheckpointError, match="<extra_0>"):
+        open_scorer(str(folder), family="qwen_math", options=CPU)
+
+
+@pytest.mark.parametrize("model", ["./nowhere", "/nowhere/at/all", "one-word"])
+def test_a_place_without_a_checkpoint_is_an_error(model: str) -> None:
+    with pytest.raises(CheckpointError, match="is no folder"):
+        locate(model)
+
+
+# Code that comes with a checkpoint
+
+
+TRAP = "from pathlib import Path\nPath({!r}).write_text('ran')\nraise RuntimeError('ran')\n"
+AUTO_MAP = {
+    "AutoConfig": "modeling_trap.TrapConfig",
+    "AutoModel": "modeling_trap.TrapModel",
+    "AutoModelForCausalLM": "modeling_trap.TrapModel",
+    "AutoTokenizer": ["modeling_trap.TrapTokenizer", "modeling_trap.TrapTokenizer"],
+}
+
+
+def trapped(folder: Path) -> Path:
+    """The folder with code that leaves a file behind when it is imported; returns that file's path."""
+    sprung = folder / "sprung"
+    (folder / "modeling_trap.py").write_text(TRAP.format(str(sprung)), encoding="utf-8")
+    change_config(folder, auto_map=AUTO_MAP)
+    change_config(folder, "tokenizer_config.json", auto_map=AUTO_MAP)
+    return sprung
+
+
+@pytest.mark.parametrize("mode", ["fast", "invariant", "reference"])
+def test_a_checkpoints_code_is_never_run(tmp_path: Path, mode: Any) -> None:
+    folder = checkpoints.qwen_math(tmp_path / "prm")
+    expected = rewards(folder)
+    sprung = trapped(folder)
+    scorer = open_scorer(str(folder), options=EngineOptions(device="cpu", dtype="float32", mode=mode))
+    (reading,) = scorer.score([SOLUTION])
+    assert isinstance(reading, Reading), reading
+    assert reading.rewards == pytest.approx(expected, abs=1e-5)
+    assert not sprung.exists()
+
+
+def test_a_judges_code_is_never_run(tmp_path: Path) -> None:
+    folder = checkpoints_judges.judge(tmp_path / "ThinkPRM-tiny")
+    sprung = trapped(folder)
+    assert len(rewards(folder, max_tokens="2")) == 3
+    assert not sprung.exists()
+
+
+def test_an_architecture_that_only_its_code_knows_is_an_error(tmp_path: Path) -> None:
+    folder = checkpoints.qwen_math(tmp_path / "prm")
+    sprung = trapped(folder)
+    change_config(folder, model_type="trap")
+    with pytest.raises(UnsupportedByEngine, match="trap"):
+        open_scorer(str(folder), options=CPU)
+    change_config(folder, architectures=["TrapModel"])
+    change_weights(folder, score__0__weight=None)
+    with pytest.raises(UnknownFamily):
+        open_scorer(str(folder), options=CPU)
+    assert not sprung.exists()
+
+
+class Bomb:
+    """A pickle that would write a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (self.path, "ran")
+
+
+def test_a_pickle_is_never_run(tmp_path: Path) -> None:
+    folder = checkpoints.qwen_math(tmp_path / "prm")
+    sprung = folder / "sprung"
+    (folder / "model.safetensors").unlink()
+    torch.save({"score.0.weight": Bomb(sprung)}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin"):
+        open_scorer(str(folder), options=CPU)
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(sprung)))
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin"):
+        open_scorer(str(folder), options=CPU)
+    assert not sprung.exists()
