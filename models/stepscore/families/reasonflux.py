@@ -3,9 +3,9 @@
 Source: the model card of Gen-Verse/ReasonFlux-PRM-7B (arXiv 2506.18896).
 
 The authors pass no system message, so the chat template writes its default one; `system` sets another. The reward is
-`softmax(logits)[1]` at `<extra_0>` after each step. The default aggregate is the mean, in which the paper's own
-trajectory score takes its step rewards. ReasonFlux-PRM-1.5B is another model (one score a call, `reward_head.pt`)
-and is not read by this family.
+`softmax(logits)[1]` at `<extra_0>` after each step. The card names no aggregate; the mean is the default, because
+thinking trajectories run to hundreds of steps, of which a minimum or a product keeps only the oddest.
+ReasonFlux-PRM-1.5B is another model (one score a call, `reward_head.pt`) and is not read by this family.
 """
 
 from __future__ import annotations
