@@ -41,6 +41,12 @@ class BodyTooLarge(StepscoreError):
     code = "body_too_large"
 
 
+class TooManyCharacters(InvalidInput):
+    """A solution so long that it is not even tokenised. detail: characters, limit, excess."""
+
+    code = "too_many_characters"
+
+
 class TooManyItems(StepscoreError):
     """More solutions in one request than the service takes. detail: items, limit."""
 

@@ -47,7 +47,8 @@ async def rerank(served: Served, request: RerankRequest, deadline: float | None)
     scored (detail: index).
     """
     name = wanted(served.info, request.aggregate, None, ()).aggregate
-    found = await outcomes(served, await cut_all([_item(request, each) for each in request.candidates]), deadline)
+    cuts = await cut_all(served, [_item(request, each) for each in request.candidates])
+    found = await outcomes(served, cuts, deadline)
     if request.on_error == "fail":
         _raise_first(found)
     texts = [_text(candidate) for candidate in request.candidates]

@@ -18,6 +18,8 @@ class Document(Wire):
 
 
 Candidate = str | Document | list[str]
+CANDIDATES = ("candidates", "documents", "texts", "solutions")
+"""The names under which candidates may be sent."""
 
 
 class RerankRequest(Options):
@@ -27,7 +29,7 @@ class RerankRequest(Options):
 
     problem: str = Field(validation_alias=AliasChoices("problem", "query"), description="or `query`")
     candidates: list[Candidate] = Field(
-        validation_alias=AliasChoices("candidates", "documents", "texts", "solutions"),
+        validation_alias=AliasChoices(*CANDIDATES),
         description="texts, lists of steps or objects with a `text`; or `documents`, `texts`, `solutions`",
     )
     split: str = Field("auto", description="how texts are split into steps, as in /score")

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepscore.aggregate import aggregate, aggregate_all, first_error, weakest_step
-from stepscore.errors import StepscoreError, UnscorableError
+from stepscore.errors import StepscoreError, TooLong, UnscorableError
 from stepscore.scorer import ModelInfo
 from stepscore.segment import split
 from stepscore.types import Solution
 from stepscore_service.batcher_ports import Outcome, Scored
 from stepscore_service.catalogue import Served
-from stepscore_service.errors import body_of
+from stepscore_service.errors import TooManyCharacters, body_of
 from stepscore_service.schemas import ErrorBody, FailedItem, Include, ScoreAnswer, ScoreItem, Span, Tokens
 
 SPLIT_AT_ONCE = 64
@@ -45,33 +45,56 @@ def wanted(info: ModelInfo, aggregate_: str | None, threshold: float | None, inc
     return Wanted(name, info.threshold if threshold is None else threshold, frozenset(include))
 
 
-async def cut_all(items: Sequence[ScoreItem]) -> list[Cut | StepscoreError]:
+async def cut_all(served: Served, items: Sequence[ScoreItem]) -> list[Cut | StepscoreError]:
     """The items in steps; texts are split on another thread, a few at a time so that others get their turn."""
-    if all(item.steps is not None for item in items):
-        return [cut(item) for item in items]
     cuts: list[Cut | StepscoreError] = []
     for first in range(0, len(items), SPLIT_AT_ONCE):
-        cuts += await asyncio.to_thread(_cut_some, items[first : first + SPLIT_AT_ONCE])
+        some = items[first : first + SPLIT_AT_ONCE]
+        at_once = all(item.steps is not None for item in some)
+        cuts += _cut_some(served, some) if at_once else await asyncio.to_thread(_cut_some, served, some)
     return cuts
 
 
-def _cut_some(items: Sequence[ScoreItem]) -> list[Cut | StepscoreError]:
-    return [cut(item) for item in items]
+def _cut_some(served: Served, items: Sequence[ScoreItem]) -> list[Cut | StepscoreError]:
+    return [_cut(served, item) for item in items]
 
 
-def cut(item: ScoreItem) -> Cut | StepscoreError:
-    """One item in steps, or why it cannot be split."""
-    if item.steps is not None:
-        return Cut(Solution(item.problem, tuple(item.steps)), _joined_spans(item.steps))
-    return cut_text(item.problem, item.solution or "", item.split)
-
-
-def cut_text(problem: str, text: str, how: str) -> Cut | StepscoreError:
+def _cut(served: Served, item: ScoreItem) -> Cut | StepscoreError:
+    """One item in steps, or why it cannot be had."""
     try:
-        steps = split(text, how)
+        _check_characters(item, served.max_characters)
+        made = _given(item) if item.steps is not None else _split(item)
+        _check_steps(made, served.info)
     except StepscoreError as error:
         return error
-    return Cut(Solution(problem, tuple(step.text for step in steps)), tuple((step.start, step.end) for step in steps))
+    return made
+
+
+def _given(item: ScoreItem) -> Cut:
+    steps = item.steps or []
+    return Cut(Solution(item.problem, tuple(steps)), _joined_spans(steps))
+
+
+def _split(item: ScoreItem) -> Cut:
+    steps = split(item.solution or "", item.split)
+    texts, spans = tuple(step.text for step in steps), tuple((step.start, step.end) for step in steps)
+    return Cut(Solution(item.problem, texts), spans)
+
+
+def _check_characters(item: ScoreItem, limit: int) -> None:
+    """Splitting and tokenising what can never fit would keep a core busy for many seconds."""
+    count = len(item.problem) + len(item.solution or "") + sum(map(len, item.steps or ()))
+    if count > limit:
+        message = f"{count} characters are {count - limit} more than the {limit} that are read"
+        raise TooManyCharacters(message, characters=count, limit=limit, excess=count - limit)
+
+
+def _check_steps(made: Cut, info: ModelInfo) -> None:
+    """Every step is one token or more, so that their number alone can say that they are too many."""
+    count, limit = len(made.spans), info.max_tokens
+    if count > limit:
+        message = f"{count} steps are {count - limit} tokens or more over the {limit} that {info.id} reads"
+        raise TooLong(message, tokens=count, limit=limit, excess=count - limit, at_least=True)
 
 
 def _joined_spans(steps: Sequence[str]) -> tuple[Span, ...]:
@@ -94,7 +117,7 @@ async def score_items(
     served: Served, items: Sequence[ScoreItem], want: Wanted, deadline: float | None
 ) -> list[ScoreAnswer | StepscoreError]:
     """An answer, or the error, for every item, in order."""
-    cuts = await cut_all(items)
+    cuts = await cut_all(served, items)
     found = await outcomes(served, cuts, deadline)
     return [_result(served.info, item, each, out, want) for item, each, out in zip(items, cuts, found, strict=True)]
 

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
         1_000_000, ge=1, description="tokens that may wait for one model; more are refused with 503"
     )
     max_body_bytes: int = Field(16 << 20, ge=1, description="largest request body in bytes; more is refused with 413")
+    max_characters: int = Field(
+        1_000_000, ge=1, description="characters of one problem with its solution; more are refused untokenised"
+    )
     max_items: int = Field(10_000, ge=1, description="solutions in one /score request; more are refused with 413")
     max_candidates: int = Field(1024, ge=1, description="candidates in one /rerank request; more are refused with 413")
     drain_seconds: float = Field(

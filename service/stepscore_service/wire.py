@@ -12,7 +12,16 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
-from stepscore_service.errors import BodyTooLarge, ClientGone, InvalidJson, InvalidUtf8, UnsupportedMediaType
+from stepscore_service.errors import (
+    BodyTooLarge,
+    ClientGone,
+    InvalidJson,
+    InvalidUtf8,
+    TooManyItems,
+    UnsupportedMediaType,
+)
+from stepscore_service.schemas_rerank import CANDIDATES
+from stepscore_service.settings import Settings
 
 T = TypeVar("T")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -60,6 +69,16 @@ def _check_utf8(body: bytes) -> None:
         raise InvalidUtf8(f"the body is not UTF-8 at byte {error.start}", byte=error.start) from error
 
 
+def check_counts(body: Any, settings: Settings) -> None:
+    """Raises TooManyItems, before time is spent on looking at each of them."""
+    limits = {"items": settings.max_items} | dict.fromkeys(CANDIDATES, settings.max_candidates)
+    for name, limit in limits.items():
+        many = body.get(name) if isinstance(body, dict) else None
+        if isinstance(many, list) and len(many) > limit:
+            message = f"{len(many)} {name} in one request; the limit is {limit}"
+            raise TooManyItems(message, items=len(many), limit=limit)
+
+
 class JsonRoute(APIRoute):
     """A route whose body is read by JsonRequest."""
 
@@ -69,8 +88,10 @@ class JsonRoute(APIRoute):
             return handle
 
         async def load_and_handle(request: Request) -> Response:
+            settings: Settings = request.app.state.settings
             loaded = JsonRequest(request.scope, request.receive)
-            await loaded.load(request.app.state.settings.max_body_bytes)
+            await loaded.load(settings.max_body_bytes)
+            check_counts(await loaded.json(), settings)
             return await handle(loaded)
 
         return load_and_handle

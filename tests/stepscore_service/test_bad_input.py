@@ -84,7 +84,9 @@ def test_no_number_that_is_none(http: httpx.Client, number: str) -> None:
     assert answer.json()["code"] in {"invalid_json", "invalid_request"}
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"problem": }', b'{"a": 1} {', b"[" * 100_000, b'{"problem": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"problem": }', b'{"a": 1} {', b"[" * 100_000, b'{"problem": "\\ud800"}']
+)
 def test_no_json(http: httpx.Client, body: bytes) -> None:
     refused(http.post("/score", content=body, headers=JSON), 422, "invalid_json")
 
@@ -109,8 +111,14 @@ def test_too_long_says_by_how_much(http: httpx.Client) -> None:
 
 
 def test_ten_megabytes_of_text(http: httpx.Client) -> None:
-    detail = refused(http.post("/score", json={"problem": PROBLEM, "solution": "7 + 1 \n" * 1_450_000}), 422, "too_long")
-    assert detail["excess"] > 1_000_000
+    answer = http.post("/score", json={"problem": "", "solution": "7 + 1 \n" * 1_500_000})
+    detail = refused(answer, 422, "too_many_characters")
+    assert detail == {"characters": 10_500_000, "limit": 1_000_000, "excess": 9_500_000}
+
+
+def test_more_steps_than_tokens(http: httpx.Client) -> None:
+    detail = refused(http.post("/score", json={"problem": PROBLEM, "steps": ["7"] * 200_000}), 422, "too_long")
+    assert detail == {"tokens": 200_000, "limit": 1024, "excess": 198_976, "at_least": True}
 
 
 def test_more_bytes_than_the_limit(http: httpx.Client) -> None:

@@ -105,7 +105,10 @@ def _load(seed: int) -> list[dict[str, Any]]:
         steps = random.choices(words, k=random.randint(0 if random.random() < 0.1 else 1, 6))
         return {"problem": random.choice([PROBLEM, "What is x?"]), "steps": steps}
 
-    return [solution() if random.random() < 0.6 else {"items": [solution() for _ in range(random.randint(1, 20))]} for _ in range(40)]
+    def request() -> dict[str, Any]:
+        return solution() if random.random() < 0.6 else {"items": [solution() for _ in range(random.randint(1, 8))]}
+
+    return [request() for _ in range(24)]
 
 
 @pytest.mark.parametrize(("mode", "tolerance"), [("invariant", 0.0), ("fast", 1e-5)])

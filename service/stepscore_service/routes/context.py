@@ -10,16 +10,10 @@ from fastapi import Depends, Header, Request
 from stepscore_service.catalogue import Catalogue
 from stepscore_service.metrics import Metrics
 from stepscore_service.schemas import Milliseconds
-from stepscore_service.settings import Settings
 
 
 def _catalogue(request: Request) -> Catalogue:
     found: Catalogue = request.app.state.catalogue
-    return found
-
-
-def _settings(request: Request) -> Settings:
-    found: Settings = request.app.state.settings
     return found
 
 
@@ -38,6 +32,5 @@ def _deadline(
 
 
 TheCatalogue = Annotated[Catalogue, Depends(_catalogue)]
-TheSettings = Annotated[Settings, Depends(_settings)]
 TheMetrics = Annotated[Metrics, Depends(_metrics)]
 Deadline = Annotated[float | None, Depends(_deadline)]

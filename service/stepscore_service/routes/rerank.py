@@ -6,9 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
 
-from stepscore_service.errors import TooManyItems
 from stepscore_service.ranking import rerank as rank
-from stepscore_service.routes.context import Deadline, TheCatalogue, TheSettings
+from stepscore_service.routes.context import Deadline, TheCatalogue
 from stepscore_service.routes.responses import ERRORS
 from stepscore_service.routes.score import PROBLEM
 from stepscore_service.schemas_rerank import RerankAnswer, RerankRequest
@@ -39,12 +38,8 @@ async def rerank(
     request: Request,
     asked: Annotated[RerankRequest, Body(openapi_examples=EXAMPLES)],  # type: ignore[arg-type]
     catalogue: TheCatalogue,
-    settings: TheSettings,
     deadline: Deadline,
 ) -> Response:
     """Candidates best first, each with its step rewards; with `vote` also the groups of equal final answers."""
     served = catalogue.pick(asked.model)
-    given, limit = len(asked.candidates), settings.max_candidates
-    if given > limit:
-        raise TooManyItems(f"{given} candidates in one request; the limit is {limit}", items=given, limit=limit)
     return Json(await while_connected(request, rank(served, asked, deadline)))

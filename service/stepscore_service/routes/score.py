@@ -7,8 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request, Response
 
 from stepscore.errors import StepscoreError
-from stepscore_service.errors import TooManyItems
-from stepscore_service.routes.context import Deadline, TheCatalogue, TheMetrics, TheSettings
+from stepscore_service.routes.context import Deadline, TheCatalogue, TheMetrics
 from stepscore_service.routes.responses import ERRORS
 from stepscore_service.schemas import FailedItem, ScoreAnswer, ScoreAnswers, ScoreRequest
 from stepscore_service.scoring import placed, score_items, wanted
@@ -49,7 +48,6 @@ async def score(
     request: Request,
     asked: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)],  # type: ignore[arg-type]
     catalogue: TheCatalogue,
-    settings: TheSettings,
     metrics: TheMetrics,
     deadline: Deadline,
 ) -> Response:
@@ -57,9 +55,6 @@ async def score(
     served = catalogue.pick(asked.model)
     want = wanted(served.info, asked.aggregate, asked.threshold, asked.include)
     items = [asked.single()] if asked.items is None else asked.items
-    if len(items) > settings.max_items:
-        message = f"{len(items)} items in one request; the limit is {settings.max_items}"
-        raise TooManyItems(message, items=len(items), limit=settings.max_items)
     results = await while_connected(request, score_items(served, items, want, deadline))
     if asked.items is None:
         return Json(_only(results[0]))
