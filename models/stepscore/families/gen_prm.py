@@ -5,10 +5,10 @@ Sources: RyanLiu112/GenPRM, `src/prm_evaluation/infer_module/{genprm_inference,p
 
 The conversation holds every step as a user turn and the judge's own earlier critiques as assistant turns; the prompt
 ends behind the last step, without the template's closing token and without an assistant header, and the stage's
-opening text follows. `stages` are the authors' flags: `verify` (analyze and verify, without execute: the model writes
-the Python, and "[Code Output]" is opened for it to continue), `analyze` (no Python), `output` (the verdict at once).
-The Python that the model writes is never run here, so the authors' execute flag has no counterpart; a score that
-depends on executed code is not reproduced.
+opening text follows. `stages` are the authors' flags: `verify` (analyze and verify: the model writes Python),
+`analyze` (no Python), `output` (the verdict at once). The authors run that Python in their own process. Here it is not
+run, as with their execute flag off: "[Code Output]" is opened for the model to continue. Only where `sandbox` names a
+command is it run, by that command, and what it prints is shown to the model.
 The authors' loop never ends for a model that does not close its output; here the fallback is tried once and read as it
 is. Their reading takes the first "Yes}" or "No}" of the whole critique and the probabilities at the last such token;
 a sample without either counts 0.5 (`no_verdict=half`), and here it has no vote: a step without any is an error.
@@ -30,6 +30,7 @@ from stepscore.generate.base import Completion, Generator, Request, SampledToken
 from stepscore.judging import Opinion, judge_parts, mean_reading, sampling_of, sampling_options
 from stepscore.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
 from stepscore.registry import Evidence, Family, Option, Parts
+from stepscore.sandbox import CommandSandbox
 from stepscore.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
 
@@ -43,6 +44,8 @@ ANALYZE = "<analyze>\nLet's analyze the Paragraph {} step by step: "
 VERIFY = "<verify>\nLet's use python code to find any potential error:\n```python\n"
 OUTPUT = "<output>\n**Judgement**: $\\boxed"
 CODE_OUTPUT = "[Code Output]\n\n```\n"
+CODE_END = "\n```\n"
+NO_CODE = "Code format error: No code found."
 ANALYZED, VERIFIED, JUDGED = "</analyze>\n", "</verify>\n", "</output>\n"
 ROUNDS = 3
 FALLBACK_TOKENS = 20
@@ -59,6 +62,7 @@ class StagedCritiques:
     card_turn: bool
     half: bool
     double_bos: bool
+    sandbox: CommandSandbox | None
 
     def encode(self, solution: Solution) -> EncodedSolution:
         """The prompts as they are with empty critiques: each critique adds to those behind it."""
@@ -69,9 +73,10 @@ class StagedCritiques:
 
     def judge(self, solution: Solution, generator: Generator) -> Reading:
         critiques: list[str] = []
+        blocks: list[str] = []
         steps: list[list[Opinion]] = []
         for step in range(len(solution.steps)):
-            paths = [Path(self, solution, tuple(critiques), generator, n) for n in range(self.sampling.n)]
+            paths = [Path(self, solution, tuple(critiques), generator, n, blocks) for n in range(self.sampling.n)]
             written = [path.write() for path in paths]
             steps.append(self._opinions(written, step))
             critiques.append(written[0][0])
@@ -110,13 +115,14 @@ class StagedCritiques:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One critique of one step, written stage by stage."""
+    """One critique of one step, written stage by stage. blocks: the solution's Python so far, of all paths."""
 
     layout: StagedCritiques
     solution: Solution
     critiques: tuple[str, ...]
     generator: Generator
     number: int
+    blocks: list[str]
 
     def write(self) -> tuple[str, Sequence[SampledToken]]:
         """The critique, and the tokens of the stage in which its verdict stands."""
@@ -126,27 +132,40 @@ class Path:
             left = self.layout.sampling.max_tokens - len(self.layout.tokenizer.encode(text)[0])
             if left <= 0:
                 break
-            last = self._continue(text, JUDGED, left)
+            last = self._continue(text, left, JUDGED, *((CODE_END,) if self._executes else ()))
             text += last.text
             if text.endswith(JUDGED):
                 return text, last.tokens
-            text += CODE_OUTPUT
+            text += self._code_output(text) if self._executes else CODE_OUTPUT
         return self._fallback(text, analysis)
 
     def _analysis(self) -> str:
         opening = ANALYZE.format(len(self.critiques) + 1)
-        return opening + self._continue(opening, ANALYZED, self.layout.sampling.max_tokens).text
+        return opening + self._continue(opening, self.layout.sampling.max_tokens, ANALYZED).text
+
+    @property
+    def _executes(self) -> bool:
+        return self.layout.sandbox is not None and self.layout.stages == "verify"
+
+    def _code_output(self, text: str) -> str:
+        """What the last Python of the text prints, in the namespace of the blocks before it."""
+        found = re.findall(r"```python\s*(.*?)\s*```", text, re.DOTALL)
+        printed = NO_CODE
+        if found and self.layout.sandbox is not None:
+            self.blocks.append(found[-1].strip())
+            printed = self.layout.sandbox.run(self.blocks)
+        return f"{CODE_OUTPUT}{printed}\n```\n"
 
     def _fallback(self, text: str, analysis: str) -> tuple[str, Sequence[SampledToken]]:
         """Back to the analysis, or on with what there is, and straight to the verdict."""
         text = analysis.split("</analyze>")[0] + ANALYZED if analysis else text + VERIFIED
-        last = self._continue(text + OUTPUT, JUDGED, FALLBACK_TOKENS)
+        last = self._continue(text + OUTPUT, FALLBACK_TOKENS, JUDGED)
         return text + OUTPUT + last.text, last.tokens
 
-    def _continue(self, text: str, stop: str, max_tokens: int) -> Completion:
+    def _continue(self, text: str, max_tokens: int, *stop: str) -> Completion:
         sampling = self.layout.sampling
         seed = None if sampling.seed is None else sampling.seed + self.number
-        one = replace(sampling, n=1, stop=(stop,), keep_stop=True, max_tokens=max_tokens, seed=seed, top_logprobs=20)
+        one = replace(sampling, n=1, stop=stop, keep_stop=True, max_tokens=max_tokens, seed=seed, top_logprobs=20)
         prompt = self.layout.prompt(self.solution, self.critiques, text)
         return self.generator.generate([Request(prompt, one)])[0][0]
 
@@ -174,6 +193,7 @@ def build(context: LayoutContext) -> Parts:
             card_turn=options["first_turn"] == "card",
             half=options["no_verdict"] == "half",
             double_bos=options["bos"] == "twice",
+            sandbox=CommandSandbox(options["sandbox"]) if options["sandbox"] else None,
         )
     )
 
@@ -205,6 +225,7 @@ FAMILY = Family(
             "evaluation", "the first turn of the evaluation code or the card's", ("evaluation", "card")
         ),
         "no_verdict": Option("error", "a sample without a verdict has no vote, or counts 0.5", ("error", "half")),
+        "sandbox": Option("", "command that runs the Python on its standard input; empty runs none"),
         "bos": Option("once", "the template's own BOS alone, or the tokenizer's before it too", ("once", "twice")),
     },
     judge=True,

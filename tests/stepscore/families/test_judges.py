@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -256,6 +257,24 @@ def test_gen_prm_runs_no_code_and_falls_back_once(qwen: Path) -> None:
     assert asked[3].count("[Code Output]\n\n```\n") == 2
     assert asked[-1].endswith("fine.</analyze>\n<output>\n**Judgement**: $\\boxed")
     assert found.rewards[0] > 0.8
+
+
+def test_gen_prm_runs_code_only_in_a_sandbox_that_is_named(qwen: Path) -> None:
+    asked: list[str] = []
+
+    def script(prompt: Prompt, sampling: Sampling) -> list[str]:
+        asked.append(text_of(qwen, prompt))
+        if "analyze" in sampling.stop[0]:
+            return ["fine.</analyze>\n"]
+        code = "x = 6 * 7" if asked[-1].endswith("```python\n") else "</verify>\n{Yes}$\n</output>\n"
+        return [code + "\nprint(x)\n```\nmore"]
+
+    generator = FakeGenerator(script, read=spell(TOPS))
+    scorer = scripted(qwen, "gen_prm", generator, sandbox=f"{sys.executable} -I -")
+    found = reading(scorer, Solution(PROBLEM, ("a",)))
+    assert asked[-1].endswith("x = 6 * 7\nprint(x)\n```\n[Code Output]\n\n```\n42\n```\n")
+    assert generator.requests[-1].sampling.stop == ("</output>\n", "\n```\n")
+    assert found.rationales[0].endswith("{Yes}$\n</output>\n")
 
 
 def test_gen_prm_without_a_verdict_is_an_error_or_half_by_name(qwen: Path) -> None:
