@@ -60,8 +60,6 @@ def connect(url: str) -> httpx.Client:
 
 def metric(client: httpx.Client, name: str, **labels: str) -> float:
     """The value of one series, or the sum of those with the labels; 0 where there is none."""
-    lines = [
-        line for line in client.get("/metrics").text.splitlines() if line.partition("{")[0].partition(" ")[0] == name
-    ]
+    lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
     wanted = [f'{key}="{value}"' for key, value in labels.items()]
     return sum(float(line.rpartition(" ")[2]) for line in lines if all(part in line for part in wanted))

@@ -70,28 +70,39 @@ def serve(settings: Settings) -> int:
     configure_logs(settings.log_format, settings.log_level)
     try:
         listener = _listen(settings)
-        scorers = open_scorers(settings)
-    except (StepscoreError, OSError) as error:
-        print(f"stepscore: {error}", file=sys.stderr)  # noqa: T201 - the last word of a command that cannot start
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except OSError as error:
+        return _failed(error)
     with listener:
-        app = create_app(settings, scorers)
+        try:
+            scorers = open_scorers(settings)
+        except StepscoreError as error:
+            return _failed(error)
+        except KeyboardInterrupt:
+            return INTERRUPTED
         print(banner([scorer.info for scorer in scorers.values()], _url(listener)), flush=True)  # noqa: T201
-        config = uvicorn.Config(
-            app,
-            loop="auto",
-            http="httptools",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            root_path=settings.root_path,
-            timeout_graceful_shutdown=LAST_SECONDS,
-            backlog=BACKLOG,
-        )
-        Server(config, app, settings.drain_seconds).run(sockets=[listener])
+        _run(settings, create_app(settings, scorers), listener)
     return 0
+
+
+def _failed(error: Exception) -> int:
+    """The last word of a command that cannot start."""
+    print(f"stepscore: {error}", file=sys.stderr)  # noqa: T201
+    return FAILED
+
+
+def _run(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,
+        loop="auto",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        root_path=settings.root_path,
+        timeout_graceful_shutdown=LAST_SECONDS,
+        backlog=BACKLOG,
+    )
+    Server(config, app, settings.drain_seconds).run(sockets=[listener])
 
 
 def banner(models: Sequence[ModelInfo], url: str) -> str:

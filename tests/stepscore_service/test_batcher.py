@@ -104,7 +104,7 @@ def rewards(outcomes: Sequence[Outcome]) -> list[float | str]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - it waits for what another thread does
             await asyncio.sleep(0.005)
 
 

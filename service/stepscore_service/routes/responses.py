@@ -9,8 +9,8 @@ from stepscore_service.schemas import ErrorBody
 _MEANINGS = {
     413: "body_too_large, too_many_items, too_many_tokens",
     415: "unsupported_media_type",
-    422: "invalid_request, invalid_json, invalid_utf8, no_steps, empty_step, marker_in_text, invalid_text, too_long, too_many_characters, "
-    "unknown_split, unknown_model, unknown_aggregate, undefined_aggregate",
+    422: "invalid_request, invalid_json, invalid_utf8, no_steps, empty_step, marker_in_text, invalid_text, too_long, "
+    "too_many_characters, unknown_split, unknown_model, unknown_aggregate, undefined_aggregate",
     500: "engine_failed, unscorable, internal",
     503: "overloaded, draining; Retry-After says when to come again",
     504: "deadline_exceeded",
