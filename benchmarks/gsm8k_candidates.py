@@ -2,7 +2,8 @@
 
 Input (openai/grade-school-math, `example_model_solutions.jsonl`): one problem a line, with the solutions of four models
 and whether each is right. Output: {"id", "problem", "candidates": [text], "correct": [bool], "generators": [name]} a
-line. The calculator notes `<<2+3=5>>` inside the solutions are dropped: no reader of the solution sees them.
+line. The calculator notes `<<2+3=5>>` inside the solutions are dropped, also one that was cut off at the end: no reader
+of the solution sees them.
 
     python benchmarks/gsm8k_candidates.py model_solutions.jsonl candidates.jsonl
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 GENERATORS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
-_NOTE = re.compile(r"<<[^<>]*>>")
+_NOTE = re.compile(r"<<[^<>]*(?:>>|\Z)")
 
 
 def converted(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

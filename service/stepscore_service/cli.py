@@ -21,3 +21,6 @@ app = typer.Typer(
 )
 for command in (serve, score, rerank, show, families, version):
     app.command()(command)
+
+if __name__ == "__main__":
+    app()

@@ -50,6 +50,7 @@ class FileJournal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._file.close()
             stop(f"another run is writing {path}. Wait for it, or give another --out.")
         self.done = self._whole_rows()
 

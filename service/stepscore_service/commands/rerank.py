@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -43,13 +44,12 @@ def rerank(
     tally = Tally()
     with opened(settings) as scorer:
         name = aggregate_of(scorer.info, aggregate)
-        journal = journal_for(
-            source, out, "reranked", manifest_of("rerank", scorer.info, settings, source, split=split, aggregate=name)
-        )
-        if isinstance(journal, FileJournal):
-            tally.add(read_rows(journal.path))
-        note(f"Reranking with {described(scorer.info)}")
-        errors = run(source, journal, lambda lines: tally.add(rank(scorer, lines, split, name)), batch_rows)
+        chosen = manifest_of("rerank", scorer.info, settings, source, split=split, aggregate=name)
+        with closing(journal_for(source, out, "reranked", chosen)) as journal:
+            if isinstance(journal, FileJournal):
+                tally.add(read_rows(journal.path))
+            note(f"Reranking with {described(scorer.info)}")
+            errors = run(source, journal, lambda lines: tally.added(rank(scorer, lines, split, name)), batch_rows)
     if tally.rows:
         ERR.print(tally.table())
     report(errors, journal)
@@ -69,13 +69,14 @@ class Tally:
     best: int = 0
     any: int = 0
 
-    def add(self, rows: Iterable[Row]) -> list[Row]:
-        """Count the rows and hand them on."""
-        seen = list(rows) if not isinstance(rows, list) else rows
-        for row in seen:
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
             if "error" not in row and "correct" in row:
                 self._count(row["correct"], row)
-        return seen
+
+    def added(self, rows: list[Row]) -> list[Row]:
+        self.add(rows)
+        return rows
 
     def _count(self, correct: list[bool], row: Row) -> None:
         n = len(correct)

@@ -21,6 +21,8 @@ from stepscore_service.errors import body_of
 CONSUMED = frozenset({"problem", "steps", "solution", "split", "candidates"})
 """Columns that are not repeated in the results; all others are, so that ids stay."""
 
+RESUME = "What was computed is written; the same command continues after it."
+
 ScoreChunk = Callable[[Sequence[Line]], Sequence[Row]]
 
 
@@ -58,15 +60,14 @@ def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
     with _stopping() as asked, _progress() as progress:
         task = progress.add_task("rows", total=source.total, completed=journal.done, errors=0)
         for chunk in _chunks(lines, size):
-            results = score(chunk)
+            results = _scored(score, chunk)
             journal.append(results)
             errors += sum("error" in row for row in results)
             progress.update(task, advance=len(chunk), errors=errors)
             if asked:
                 break
-    journal.close()
     if asked:
-        note("Stopped; what was computed is written. Resume with the same command.")
+        note(f"Stopped. {RESUME}")
         raise typer.Exit(INTERRUPTED)
     return errors
 
@@ -78,6 +79,14 @@ def report(errors: int, journal: Journal) -> None:
         note(f"Results: {journal.path}")
     if errors:
         stop(f"{errors} of the rows of this run could not be scored.{where}", ROWS_FAILED)
+
+
+def _scored(score: ScoreChunk, chunk: Sequence[Line]) -> Sequence[Row]:
+    try:
+        return score(chunk)
+    except StepscoreError:
+        note(f"Failed at line {chunk[0].number}. {RESUME}")
+        raise
 
 
 def _chunks(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,9 +48,9 @@ def score(
         name = aggregate_of(scorer.info, aggregate)
         limit = scorer.info.threshold if threshold is None else threshold
         chosen = manifest_of("score", scorer.info, settings, source, split=split, aggregate=name, threshold=limit)
-        journal = journal_for(source, out, "scored", chosen)
-        note(f"Scoring with {described(scorer.info)}")
-        errors = run(source, journal, lambda lines: _score(scorer, lines, split, name, limit), batch_rows)
+        with closing(journal_for(source, out, "scored", chosen)) as journal:
+            note(f"Scoring with {described(scorer.info)}")
+            errors = run(source, journal, lambda lines: _score(scorer, lines, split, name, limit), batch_rows)
     report(errors, journal)
 
 

@@ -1,0 +1,137 @@
+"""What the README tells people to type works: its curl and Python blocks run against a live server.
+
+Conventions: a `make` line needs an existing target, a `docker` or `kubectl` line existing files; a `curl` line is run;
+a `stepscore` line is run, but for `serve`, whose flags must exist; any other line must be a known program's. A `json`
+block right after a curl is its answer: keys and kinds always, numbers to 1e-3 where the embedded checkpoint is served.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import checkpoints
+from cli_case import invoke
+from readme_blocks import ADDRESS, ROOT, Block, blocks, differences, make_targets, whole_commands
+from service_case import live, torch_scorer
+from stepscore.config import EngineOptions
+from stepscore.errors import CheckpointError
+from stepscore.scorer import Scorer, open_scorer
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = list(blocks(README))
+SHELL = [block for block in BLOCKS if block.language in ("bash", "sh", "console")]
+PYTHON = [block for block in BLOCKS if block.language == "python"]
+ONLY_CHECKED = ("git", "cd", "pip", "export", "source", "apt", "docker", "kubectl", "docker-compose")
+
+
+def place(block: Block) -> str:
+    return f"README.md:{block.line}"
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    """The embedded checkpoint where it can be prepared, else a tiny one under its name."""
+    try:
+        return open_scorer("embedded", options=EngineOptions(device="cpu", dtype="float32"))
+    except (
+        CheckpointError,
+        ImportError,
+    ):  # its base model is an optional package: the shape of answers is still checked
+        return torch_scorer(checkpoints.qwen_math(tmp_path_factory.mktemp("readme") / "tiny"), "embedded")
+
+
+@pytest.fixture(scope="module")
+def address(scorer: Scorer) -> Iterator[str]:
+    with live({"embedded": scorer}) as url:
+        yield url.removeprefix("http://")
+
+
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to run in, so that blocks that write files leave nothing behind."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_readme_shows_how_to_start() -> None:
+    said = [command for block in SHELL for command in block.commands]
+    assert any(command.startswith("make serve") for command in said)
+    assert any(command.startswith("make test") for command in said)
+
+
+@pytest.mark.parametrize("block", SHELL, ids=place)
+def test_shell_blocks(block: Block, address: str, scorer: Scorer, example: Path) -> None:
+    for command in whole_commands(block):
+        words = [word for word in shlex.split(command, comments=True) if "=" not in word or not word[0].isupper()]
+        if words[0] == "make":
+            assert set(words[1:]) <= make_targets(), command
+        elif words[0] == "curl":
+            check_curl(command, block.answer, address, is_embedded(scorer))
+        elif words[0].endswith("stepscore"):
+            check_stepscore(words[1:])
+        else:
+            assert words[0].rpartition("/")[2] in ONLY_CHECKED, f"{command}: nothing checks this"
+            check_files(words)
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=place)
+def test_python_blocks(block: Block, address: str, scorer: Scorer, example: Path) -> None:
+    source = block.text.replace(ADDRESS, address).replace(f"localhost:{ADDRESS[-4:]}", address)
+    if not is_embedded(scorer) and '"embedded"' in source:
+        pytest.skip("opens the embedded checkpoint, whose base model is not installed")
+    exec(compile(source, place(block), "exec"), {"__name__": "readme"})
+
+
+def check_curl(command: str, answer: str | None, address: str, exact: bool) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    shown = command.replace(ADDRESS, address).replace(f"localhost:{ADDRESS[-4:]}", address)
+    ran = subprocess.run(["bash", "-c", shown], capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, f"{command}\n{ran.stderr}"
+    assert '"code":' not in ran.stdout[:20], f"{command}\n{ran.stdout}"
+    if answer is not None:
+        wrong = list(differences(parsed(answer), parsed(ran.stdout), exact))
+        assert not wrong, "\n".join([command, *wrong, ran.stdout])
+
+
+def parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pytest.fail(f"this is no JSON:\n{text}")
+
+
+def check_stepscore(words: list[str]) -> None:
+    """Run what needs nothing but the embedded checkpoint or the register; of the rest, the flags must exist."""
+    if words[0] in ("families", "version"):
+        assert invoke(*words).exit_code == 0, words
+        return
+    known = invoke(words[0], "--help", env={"COLUMNS": "300"})
+    assert known.exit_code == 0, words
+    for word in words[1:]:
+        assert not word.startswith("--") or word.partition("=")[0] in known.output, f"{word} is no flag of {words[0]}"
+
+
+def check_files(words: list[str]) -> None:
+    """Paths of the repository that a command names must exist."""
+    for word in words[1:]:
+        if word.startswith(("deploy/", "docs/", "benchmarks/", "./deploy")):
+            assert (ROOT / word).exists(), f"{' '.join(words)}: there is no {word}"
+
+
+def is_embedded(scorer: Scorer) -> bool:
+    """The tiny stand-in reads 1,024 tokens, the embedded checkpoint more."""
+    return scorer.info.max_tokens > 1024
+
+
+def test_the_python_that_runs_the_blocks_is_the_projects() -> None:
+    assert sys.version_info >= (3, 11)
