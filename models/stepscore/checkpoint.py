@@ -19,34 +19,39 @@ from stepscore.errors import CheckpointError
 
 Shapes = dict[str, tuple[int, ...]]
 
-_WANTED = ["*.json", "*.safetensors", "pytorch_model*.bin", "*.model", "*.jinja", "*.txt", "value_head.bin"]
+_PAPERS = ["*.json", "*.model", "*.jinja", "*.txt"]
+_WEIGHTS = ["*.safetensors", "pytorch_model*.bin", "value_head.bin"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 
 
-def locate(model: str, revision: str | None = None) -> Path:
+def locate(model: str, revision: str | None = None, *, weights: bool = True) -> Path:
     """A local folder, or the local copy of a Hub repository (downloaded where it is not cached yet).
 
-    Raises CheckpointError where neither exists.
+    weights: without them only config and tokenizer are downloaded. Raises CheckpointError where neither exists.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise CheckpointError(f"{model} is no folder; give a checkpoint's folder or a Hub id (owner/name)", path=model)
+    wanted = [*_PAPERS, *(_WEIGHTS if weights else ())]
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=_WANTED))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"{model} is neither a folder nor can it be had from the Hub: {error}", path=model
         ) from error
 
 
-def read_facts(path: Path, name: str | None = None) -> CheckpointFacts:
-    """Config, tensor shapes and revision of the checkpoint in a folder. Raises CheckpointError."""
+def read_facts(path: Path, name: str | None = None, *, weights: bool = True) -> CheckpointFacts:
+    """Config, tensor shapes and revision of the checkpoint in a folder.
+
+    weights: whether they must be there; a judge that asks a server needs none. Raises CheckpointError.
+    """
     config = _read_json(path / "config.json")
-    shapes = dict(_shapes(path))
-    if not shapes:
+    shapes = dict(_shapes(path)) if weights or weight_files(path) else {}
+    if weights and not shapes:
         raise CheckpointError(f"{path} holds no weights (*.safetensors or pytorch_model*.bin)", path=str(path))
     return CheckpointFacts(path, name or path.name, config, shapes, _revision(path))
 

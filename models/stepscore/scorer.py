@@ -125,24 +125,25 @@ def open_scorer(
     family: overrides the resolution. cache: where "embedded" is prepared; default the user's cache folder.
     Raises CheckpointError (UnknownFamily, InvalidOption, ...).
     """
-    facts = checkpoint_facts(model, cache)
+    options = options or EngineOptions()
+    facts = checkpoint_facts(model, cache, weights=not options.generator.startswith("openai:"))
     chosen = family_named(family) if family else resolve(facts)
     parts = bind(chosen, facts, family_options or {})
     if isinstance(parts.head, VerdictHead):
         from stepscore.judge import open_judge  # a Scorer itself, so it imports this module
 
-        return open_judge(name or model, chosen, facts, parts, options or EngineOptions())
-    running = open_engine(facts, parts.head, options or EngineOptions(), engine=engine)
+        return open_judge(name or model, chosen, facts, parts, options)
+    running = open_engine(facts, parts.head, options, engine=engine)
     return Scorer(_info(name or model, chosen, facts, running), parts, running)
 
 
-def checkpoint_facts(model: str, cache: Path | None = None) -> CheckpointFacts:
-    """The facts of "embedded", a folder or a Hub id."""
+def checkpoint_facts(model: str, cache: Path | None = None, *, weights: bool = True) -> CheckpointFacts:
+    """The facts of "embedded", a folder or a Hub id. weights: whether they must be there."""
     if model == EMBEDDED:
         from stepscore.embedded.prepare import prepare  # only the default model needs its converter
 
         return replace(read_facts(prepare(cache)), name=EMBEDDED)
-    return read_facts(locate(model), name=model.rstrip("/"))
+    return read_facts(locate(model, weights=weights), name=model.rstrip("/"), weights=weights)
 
 
 def bind(family: Family, facts: CheckpointFacts, options: Mapping[str, str]) -> Parts:

@@ -165,6 +165,18 @@ def test_a_judge_over_http_equals_the_judge_in_process(folder: Path, server: Ser
     assert rewards[0] == pytest.approx(rewards[1], abs=1e-5)
 
 
+def test_a_judge_over_http_needs_no_weights(server: Server, tmp_path: Path) -> None:
+    folder = checkpoints_judges.judge(tmp_path / "ThinkPRM-tiny")
+    (folder / "model.safetensors").unlink()
+    options = EngineOptions(device="cpu", generator=f"openai:{server.url}")
+    scorer = open_scorer(str(folder), options=options, family_options={"max_tokens": "2"})
+    (found,) = scorer.score([Solution("How many?", ("3 + 4 = 7.",))])
+    assert isinstance(found, Reading), found
+    scorer.close()
+    with pytest.raises(CheckpointError, match="holds no weights"):
+        open_scorer(str(folder), options=replace(options, generator=""))
+
+
 def ask(answer: Answer, retries: int = 2) -> tuple[Any, Server]:
     server = Server(answer)
     generator = OpenAIGenerator(server.url, "tiny", max_tokens=64, retries=retries, pause=0.01)
