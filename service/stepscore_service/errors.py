@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_json
 
 from stepscore.errors import EngineError, GeneratorError, InvalidInput, NoVerdict, StepscoreError, UnscorableError
 
@@ -118,8 +118,8 @@ def body_of(error: StepscoreError) -> dict[str, Any]:
 
 
 def error_body(code: str, message: str, detail: Mapping[str, object] | None = None) -> dict[str, Any]:
-    found = to_jsonable_python(dict(detail or {}), inf_nan_mode="strings", serialize_unknown=True)
-    return {"code": code, "message": message, "detail": found}
+    written = to_json(dict(detail or {}), inf_nan_mode="strings", serialize_unknown=True)
+    return {"code": code, "message": message, "detail": from_json(written)}
 
 
 def headers_of(error: StepscoreError) -> dict[str, str]:
