@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     family_options: Texts = Field((), description="options of the family, each as key=value")
     cache: Path | None = Field(None, description="folder of what is prepared once; by default ~/.cache/stepscore")
     reference: Path | None = Field(None, description="folder of the reference model of an implicit PRM")
+    generator: str = Field(
+        "",
+        description="what a judge generates with: openai:URL or openai:URL#MODEL, vllm; by default its own checkpoint",
+    )
 
     engine: str = Field("torch", description="what runs the forward passes: torch, or fake, which needs no weights")
     device: Device = Field("auto", description="where the model runs")
@@ -111,6 +115,7 @@ class Settings(BaseSettings):
             max_tokens=self.max_tokens,
             threads=self.threads,
             reference=self.reference,
+            generator=self.generator,
         )
 
     def options_of_family(self) -> dict[str, str]:
