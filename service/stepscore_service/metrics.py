@@ -29,7 +29,7 @@ REWARDS = (
 )
 """Twenty steps over [0, 1], where probabilities lie, and coarse ones beyond for log-ratios."""
 
-disable_created_metrics()  # a second time series for every counter and histogram, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second time series for every counter and histogram, which nobody asks for
 
 
 class Metrics:

@@ -53,13 +53,13 @@ async def rerank(served: Served, request: RerankRequest, deadline: float | None)
         _raise_first(found)
     texts = [_text(candidate) for candidate in request.candidates]
     entries = [_entry(served.info, name, i, texts[i], out) for i, out in enumerate(found) if isinstance(out, Scored)]
-    failed = [FailedCandidate(index=i, error=ErrorBody(**body_of(e))) for i, e in enumerate(found) if _failed(e)]
+    failed = [
+        FailedCandidate(index=index, error=ErrorBody(**body_of(outcome)))
+        for index, outcome in enumerate(found)
+        if isinstance(outcome, StepscoreError)
+    ]
     groups = await _groups(served.info, request, name, entries)
     return _answer(served.info, name, request, entries, groups, failed)
-
-
-def _failed(outcome: object) -> bool:
-    return isinstance(outcome, StepscoreError)
 
 
 def _item(request: RerankRequest, candidate: Candidate) -> ScoreItem:

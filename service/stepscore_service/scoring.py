@@ -135,8 +135,10 @@ def placed(results: Sequence[ScoreAnswer | StepscoreError]) -> list[ScoreAnswer 
 def _result(
     info: ModelInfo, item: ScoreItem, each: Cut | StepscoreError, outcome: Outcome, want: Wanted
 ) -> ScoreAnswer | StepscoreError:
-    if isinstance(outcome, StepscoreError) or isinstance(each, StepscoreError):
-        return outcome if isinstance(outcome, StepscoreError) else each
+    if isinstance(outcome, StepscoreError):
+        return outcome
+    if isinstance(each, StepscoreError):
+        return each
     extra: dict[str, Any] = {}
     if item.solution is not None or "spans" in want.include:
         extra["spans"] = list(each.spans)

@@ -36,7 +36,7 @@ EXAMPLES = {
 @router.post("/rerank", response_model=RerankAnswer, responses=ERRORS, summary="Sort candidates by score")
 async def rerank(
     request: Request,
-    asked: Annotated[RerankRequest, Body(openapi_examples=EXAMPLES)],  # type: ignore[arg-type]
+    asked: Annotated[RerankRequest, Body(openapi_examples=EXAMPLES)],
     catalogue: TheCatalogue,
     deadline: Deadline,
 ) -> Response:

@@ -46,7 +46,7 @@ EXAMPLES = {
 @router.post("/score", response_model=ScoreAnswer | ScoreAnswers, responses=ERRORS, summary="Reward each step")
 async def score(
     request: Request,
-    asked: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)],  # type: ignore[arg-type]
+    asked: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)],
     catalogue: TheCatalogue,
     metrics: TheMetrics,
     deadline: Deadline,

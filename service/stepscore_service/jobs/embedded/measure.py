@@ -1,14 +1,16 @@
-"""Calibrate the embedded checkpoint and measure what its card says.
+"""Measure what the embedded checkpoint's card says.
 
     python -m stepscore_service.jobs.embedded.measure --data FOLDER --model embedded --out card.json
 
-FOLDER holds `gsm8k/{train,model_solutions}.jsonl` and `processbench/math.json`. Needs the `train` extra.
+FOLDER holds `gsm8k/{train,model_solutions}.jsonl` and `processbench/math.json`. Needs the `train` extra. Every part is
+written to the file when it is done. A part of size 0 is left out. `--base` reads the base without the adapter.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from stepscore.aggregate import aggregate, first_error
+from stepscore.embedded.prepare import RECIPE, write
 from stepscore.errors import StepscoreError
 from stepscore.scorer import Scorer, open_scorer
 from stepscore.types import Reading, Solution
@@ -131,17 +134,22 @@ def candidates(file: Path) -> Iterator[tuple[str, list[str], list[bool]]]:
 
 
 def best_of_four(scorer: Scorer, file: Path, problems: int) -> Measured:
-    """Solution AUROC and best-of-4 accuracy for every aggregate, beside the mean candidate and majority vote."""
-    rows = list(candidates(file))[:problems]
+    """Solution AUROC and best-of-4 accuracy for every aggregate, beside the mean candidate and majority vote.
+
+    problems: a random sample of that size (seed 0). AUROC is over the solutions that the model can read.
+    """
+    rows = list(candidates(file))
+    rows = random.Random(0).sample(rows, min(problems, len(rows)))
     solutions = [Solution(problem, steps_of(text)) for problem, texts, _ in rows for text in texts]
     found = list(readings(scorer, solutions, "best of four"))
     correct = np.array([right for _, _, rights in rows for right in rights])
-    measured: Measured = {"problems": len(rows), "unreadable": sum(reading is None for reading in found)}
+    readable = np.array([reading is not None for reading in found])
+    measured: Measured = {"problems": len(rows), "unreadable": int((~readable).sum())}
     for name in AGGREGATES:
         scores = np.array([_score(scorer, reading, name) for reading in found])
         picked = scores.reshape(-1, len(MODELS)).argmax(axis=1)
         measured[name] = {
-            "auroc": round(_auroc(scores[correct].tolist(), scores[~correct].tolist()), 4),
+            "auroc": round(_auroc(scores[correct & readable].tolist(), scores[~correct & readable].tolist()), 4),
             "best_of_4": round(float(correct.reshape(-1, len(MODELS))[np.arange(len(rows)), picked].mean()), 4),
         }
     measured["mean_candidate"] = round(float(correct.mean()), 4)
@@ -199,27 +207,41 @@ def _f1(found: Sequence[Reading | None], labels: Sequence[int], threshold: float
     return 2 * wrong * right / (wrong + right) if wrong + right else 0.0
 
 
+def measure(scorer: Scorer, data: Path, sizes: tuple[int, int, int]) -> Iterator[tuple[str, Measured]]:
+    """The parts of the card, each as it is done. sizes: problems of the step AUROC, ProcessBench, best-of-4."""
+    steps, bench, solutions = sizes
+    if steps:
+        yield "step_auroc", step_auroc(scorer, data / "gsm8k" / "train.jsonl", steps)
+    if bench:
+        yield "processbench_math", process_bench(scorer, data / "processbench" / "math.json", bench)
+    if solutions:
+        yield "gsm8k_solutions", best_of_four(scorer, data / "gsm8k" / "model_solutions.jsonl", solutions)
+
+
+def open_base(folder: Path) -> Scorer:
+    """The base without the adapter, read with the constants that ship. folder: where it is prepared."""
+    write(folder, {}, json.loads(RECIPE.read_text(encoding="utf-8")))
+    return open_scorer(str(folder), family="number_logprob")
+
+
 def main(
     data: Annotated[Path, typer.Option(help="folder with gsm8k/ and processbench/", exists=True)],
     out: Annotated[Path, typer.Option(help="JSON file for the results")],
     model: Annotated[str, typer.Option(help="checkpoint to measure")] = "embedded",
     family: Annotated[str, typer.Option(help="read it as this family")] = "",
+    base: Annotated[bool, typer.Option(help="measure the base without the adapter instead")] = False,
     steps: Annotated[int, typer.Option(help="held-out problems for the step AUROC")] = 250,
     solutions: Annotated[int, typer.Option(help="problems of the best-of-4")] = 660,
     bench: Annotated[int, typer.Option(help="ProcessBench MATH problems")] = 300,
-    only_calibrate: Annotated[bool, typer.Option(help="fit the constants of the reading and stop")] = False,
 ) -> None:
-    """Calibrate or measure the embedded checkpoint."""
-    scorer = open_scorer(model, family=family or None)
-    gsm8k = data / "gsm8k" / "train.jsonl"
-    measured: Measured = {"model": model, "revision": scorer.info.revision, "dtype": scorer.info.dtype}
-    if only_calibrate:
-        measured["number_logprob"] = calibrate(scorer, gsm8k, steps)
-    else:
-        measured["step_auroc"] = step_auroc(scorer, gsm8k, steps)
-        measured["gsm8k_solutions"] = best_of_four(scorer, data / "gsm8k" / "model_solutions.jsonl", solutions)
-        measured["processbench_math"] = process_bench(scorer, data / "processbench" / "math.json", bench)
-    out.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    """Measure the embedded checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        scorer = open_base(Path(folder)) if base else open_scorer(model, family=family or None)
+        name = "base" if base else model
+        measured: Measured = {"model": name, "revision": scorer.info.revision, "dtype": scorer.info.dtype}
+        for part, numbers in measure(scorer, data, (steps, bench, solutions)):
+            measured[part] = numbers
+            out.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     typer.echo(json.dumps(measured, indent=1))
 
 
