@@ -25,7 +25,8 @@ read, and what the numbers mean. Each is one file in `models/stepscore/families/
 entry point: [adding-a-family.md](adding-a-family.md).
 
 In the prompts, braces hold what is filled in, and `↵` stands for a line break (the page adds one of its own after it).
-Judges are families whose rewards are read from generated text; each step then has a `rationale`.
+Judges are families whose rewards are read from generated text; each step then has a rationale. They generate with
+their own checkpoint in this process, or with a server that holds it (`--generator openai:http://host:8000/v1`).
 
 | family | checkpoints | reward | range | aggregate | threshold |
 |---|---|---|---|---|---|

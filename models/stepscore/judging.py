@@ -49,10 +49,13 @@ def sampling_options(*, n: int, temperature: float, top_p: float, max_tokens: in
 
 def sampling_of(options: Mapping[str, str]) -> Sampling:
     """The sampling that the settled options ask for. Raises InvalidOption."""
+    top_p = number(options, "top_p")
+    if not 0.0 < top_p <= 1.0:
+        raise InvalidOption(f"top_p={options['top_p']!r} does not lie in (0, 1]", option="top_p", known=[])
     return Sampling(
         n=whole(options, "n", least=1),
         temperature=number(options, "temperature"),
-        top_p=number(options, "top_p"),
+        top_p=top_p,
         top_k=whole(options, "top_k"),
         max_tokens=whole(options, "max_tokens", least=1),
         seed=whole(options, "seed") if options["seed"] else None,
@@ -95,13 +98,13 @@ def mean_reading(steps: Sequence[Sequence[Opinion]]) -> Reading:
         (sum((opinion.reward - reward) ** 2 for opinion in opinions) / len(opinions)) ** 0.5
         for opinions, reward in zip(steps, rewards, strict=True)
     ]
-    nearest = [
-        min(opinions, key=lambda opinion, mean=reward: abs(opinion.reward - mean))  # type: ignore[misc]
-        for opinions, reward in zip(steps, rewards, strict=True)
-    ]
     return Reading(
         rewards=tuple(rewards),
         logits=tuple(tuple(one for opinion in opinions for one in opinion.logits) for opinions in steps),
         extras={"spread": tuple(spread)},
-        rationales=tuple(opinion.text for opinion in nearest),
+        rationales=tuple(_nearest(opinions, reward).text for opinions, reward in zip(steps, rewards, strict=True)),
     )
+
+
+def _nearest(opinions: Sequence[Opinion], reward: float) -> Opinion:
+    return min(opinions, key=lambda opinion: abs(opinion.reward - reward))

@@ -401,7 +401,9 @@ def test_a_judge_says_what_it_is(qwen: Path, family: str) -> None:
     scorer.close()
 
 
-@pytest.mark.parametrize("options", [{"n": "0"}, {"n": "x"}, {"temperature": "-1"}, {"seed": "a"}, {"top_p": "nan"}])
+@pytest.mark.parametrize(
+    "options", [{"n": "0"}, {"n": "x"}, {"temperature": "-1"}, {"seed": "a"}, {"top_p": "nan"}, {"top_p": "0"}]
+)
 def test_options_that_mean_nothing_are_refused(qwen: Path, options: dict[str, str]) -> None:
     with pytest.raises(InvalidOption):
         bind(family_named("critic"), read_facts(qwen), options)
