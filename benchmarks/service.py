@@ -30,10 +30,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import torch
 
 GSM8K = Path(__file__).parents[2] / "shared" / "data" / "gsm8k" / "model_solutions.jsonl"
-FACTORS = (0.5, 1.0, 1.5, 2.0)
+FACTORS = (0.5, 1.0, 2.0)
 """Offered rates over the capacity of one request at a time."""
 RUN = "import sys; from stepscore_service.serve import serve; from stepscore_service.settings import Settings; "
 RUN += "sys.exit(serve(Settings()))"
@@ -209,13 +208,15 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 def header(options: argparse.Namespace) -> str:
     """What a reader needs to judge the numbers: when, on what, with what, how."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("stepscore", "torch", "fastapi", "uvicorn"))
+    settings = ", ".join(f"{key}={value}" for key, value in os.environ.items() if key.startswith("STEPSCORE_"))
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     lines = [
         f"# Service under load, {datetime.now(UTC):%Y-%m-%d}",
-        f"- machine: {_processor()}, {os.cpu_count()} cores, torch threads {torch.get_num_threads()}; load {load}",
+        f"- machine: {_processor()}, {os.cpu_count()} cores, load {load} (it is shared with whatever else runs)",
         f"- software: Python {platform.python_version()}, {packages}",
         f"- model {options.model}; requests of {options.candidates} solution(s) from "
         f"{'GSM8K model solutions' if GSM8K.is_file() else 'made-up sums'}; {options.seconds:g} s of arrivals a rate",
+        f"- settings: {settings or 'all by default'}",
         f"- command: python -m benchmarks.service {' '.join(sys.argv[1:])}",
     ]
     return "\n".join(lines)
