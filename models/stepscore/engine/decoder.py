@@ -149,8 +149,11 @@ class Decoder:
         gate, up = gate_up.chunk(2, dim=-1)
         if not self._serial_rows:
             return functional.silu(gate).mul_(up)
-        parts = zip(torch.split(gate, self._serial_rows), torch.split(up, self._serial_rows), strict=True)
-        return torch.cat([functional.silu(gate).mul_(up) for gate, up in parts])
+        out = torch.empty_like(gate, memory_format=torch.contiguous_format)
+        for start in range(0, len(out), self._serial_rows):
+            part = slice(start, start + self._serial_rows)
+            torch.mul(functional.silu(gate[part]), up[part], out=out[part])
+        return out
 
     def _attend(self, layer: Layer, number: int, hidden_TD: torch.Tensor, current: Pass) -> torch.Tensor:
         shape = self.architecture

@@ -23,20 +23,24 @@ class Linear:
     tile: int = 0
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        if not self.tile or len(rows) == self.tile:
+        if not self.tile:
             return functional.linear(rows, self.weight, self.bias)
-        out = rows.new_empty((len(rows), len(self.weight)))
-        for start in range(0, len(rows), self.tile):
-            stop = min(start + self.tile, len(rows))
-            out[start:stop] = self._whole_tile(rows[start:stop])[: stop - start]
-        return out
+        count = self.whole(len(rows))
+        padded = functional.pad(rows, (0, 0, 0, count - len(rows))) if count > len(rows) else rows
+        out = rows.new_empty((count, len(self.weight)))
+        for start in range(0, count, self.tile):
+            self._one_tile(padded[start : start + self.tile], out[start : start + self.tile])
+        return out[: len(rows)]
 
     def whole(self, rows: int) -> int:
         """The number of rows, rounded up to whole tiles."""
         return rows if not self.tile else self.tile * -(-rows // self.tile)
 
-    def _whole_tile(self, rows: torch.Tensor) -> torch.Tensor:
-        return functional.linear(functional.pad(rows, (0, 0, 0, self.tile - len(rows))), self.weight, self.bias)
+    def _one_tile(self, rows: torch.Tensor, out: torch.Tensor) -> None:
+        if self.bias is None:
+            torch.mm(rows, self.weight.t(), out=out)
+        else:
+            torch.addmm(self.bias, rows, self.weight.t(), out=out)
 
 
 def tile_for(device: torch.device) -> int:

@@ -46,13 +46,17 @@ class Model:
 
 
 class TorchEngine:
-    """Modes `fast` and `invariant` of the engine protocol."""
+    """Modes `fast` and `invariant` of the engine protocol.
+
+    `cost`, `counts` and `purge` may be called from other threads while a forward runs.
+    """
 
     def __init__(self, models: Sequence[Model], info: EngineInfo, limits: Limits, kv_cache_bytes: int) -> None:
         self.info = info
         self.models = list(models)
         self._limits = limits
         self._asked = self._computed = 0
+        self._running = threading.Lock()
         self._lock = threading.Lock()
         self._slots = SlotPool(0)
         self._tree: RadixTree | None = None
@@ -78,14 +82,16 @@ class TorchEngine:
         self._limits.check(batch)
         results: dict[int, Values] = {}
         waiting = sorted(range(len(batch)), key=lambda index: batch[index].ids, reverse=True)
-        while waiting:
-            results.update(self._one_forward(batch, waiting))
-        self._asked += sum(len(encoded.ids) for encoded in batch)
+        with self._running:
+            while waiting:
+                results.update(self._one_forward(batch, waiting))
+            self._asked += sum(len(encoded.ids) for encoded in batch)
         return [results[index] for index in range(len(batch))]
 
     def purge(self) -> None:
+        """Waits for a running forward. New weights come in an engine of their own, with its own tree."""
         if self._tree is not None:
-            with self._lock:
+            with self._running, self._lock:
                 self._tree.clear()
 
     def close(self) -> None:

@@ -218,6 +218,28 @@ def test_costs_may_be_asked_while_forwards_run(facts: CheckpointFacts, alone: To
         case.assert_close(values, alone.forward(batch))
 
 
+def test_a_purge_waits_for_the_running_forward(facts: CheckpointFacts, alone: TorchEngine) -> None:
+    engine = case.engine(facts, max_batch_tokens=60)
+    batches = [case.batch(seed) for seed in range(10)]
+    done = threading.Event()
+
+    def purge() -> None:
+        while not done.wait(0.001):
+            engine.purge()
+
+    purger = threading.Thread(target=purge)
+    purger.start()
+    try:
+        found = [engine.forward(batch) for batch in batches]
+    finally:
+        done.set()
+        purger.join()
+    for values, batch in zip(found, batches, strict=True):
+        case.assert_close(values, alone.forward(batch))
+    engine.purge()
+    assert engine.cached_tokens == 0
+
+
 @pytest.mark.slow
 def test_ten_thousand_requests_leave_no_growth(tmp_path: Path) -> None:
     engine = case.engine(case.write(tmp_path), kv_cache_bytes=2000 * TINY_KV_BYTES)
