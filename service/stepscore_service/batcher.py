@@ -19,6 +19,7 @@ import structlog
 
 from stepscore.errors import EngineError, StepscoreError
 from stepscore.types import EncodedSolution, Reading, Solution
+from stepscore_service.batcher_pending import Pending
 from stepscore_service.batcher_ports import Answer, Meter, Outcome, Scored, Scoring
 from stepscore_service.batcher_queue import Call, Item, take_batch
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
@@ -29,24 +30,6 @@ ENCODE_AT_ONCE = 64
 RETRY_AFTER_SECONDS = (1, 60)
 
 log = structlog.get_logger("stepscore.batcher")
-
-
-class _Pending:
-    """The answers that a call has so far, and the future on which its caller waits."""
-
-    def __init__(self, size: int) -> None:
-        self.outcomes: list[Outcome | None] = [None] * size
-        self.missing = size
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def settle(self, index: int, outcome: Outcome) -> None:
-        self.outcomes[index] = outcome
-        self.missing -= 1
-        if not self.missing and not self.done.done():
-            self.done.set_result(None)
-
-    def result(self) -> list[Outcome]:
-        return [outcome for outcome in self.outcomes if outcome is not None]
 
 
 class Batcher:
@@ -70,7 +53,7 @@ class Batcher:
         self._max_solutions = max_solutions
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._open: dict[Call, _Pending] = {}
+        self._open: dict[Call, Pending] = {}
         self._lock = threading.Lock()
         self._queue: dict[Call, None] = {}
         self._running = False
@@ -97,7 +80,7 @@ class Batcher:
         self._admit(0)
         arrived = self._clock()
         call = Call(arrived, math.inf if deadline is None else deadline)
-        self._open[call] = pending = _Pending(len(solutions))
+        self._open[call] = pending = Pending(len(solutions))
         try:
             async with asyncio.timeout(None if deadline is None else deadline - arrived):
                 await self._encode(call, solutions)
@@ -183,7 +166,7 @@ class Batcher:
     def _withdraw(self, call: Call) -> None:
         """Nobody waits for this call any more: what of it has not been computed will not be."""
         call.departed = True
-        self._open.pop(call).done.cancel()
+        self._open.pop(call).dismiss()
         with self._lock:
             waits = self._queue.pop(call, call) is None
         if waits:

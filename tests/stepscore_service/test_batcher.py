@@ -3,84 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
-from stepscore.engine.base import TokenCounts
-from stepscore.errors import EmptyStep, EngineError, StepscoreError, UnscorableError
-from stepscore.scorer import ModelInfo
-from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution
+from held_scorer import BIT, Counted, HeldScorer
+from stepscore.errors import EngineError
+from stepscore.types import Solution
 from stepscore_service.batcher import Batcher
-from stepscore_service.batcher_ports import Answer, Outcome, Scored
+from stepscore_service.batcher_ports import Outcome, Scored
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
-
-INFO = ModelInfo("m", "f", "r", PROBABILITY, "min", 0.5, "", 1000, 100, "stub", "cpu", "float32", "fast")
-BIT = 10
-"""Tokens of every solution here."""
-
-
-class HeldScorer:
-    """One reward per step: the length of the step over 100. A forward waits while `held` is set."""
-
-    info = INFO
-
-    def __init__(self, forward: Callable[[Sequence[str]], None] = lambda texts: None) -> None:
-        self.batches: list[list[str]] = []
-        self.free = threading.Event()
-        self.free.set()
-        self.entered = threading.Event()
-        self._before = forward
-        self.closed = False
-
-    def encode(self, solution: Solution) -> EncodedSolution:
-        if not solution.steps[0].strip():
-            raise EmptyStep("step 0 is empty", step=0)
-        ids = tuple(solution.steps[0].encode().ljust(BIT))
-        return EncodedSolution((Encoded(ids, (BIT - 1,)),), steps=1)
-
-    def cost(self, encoded: EncodedSolution) -> int:
-        return encoded.tokens
-
-    def forward(self, batch: Sequence[EncodedSolution]) -> list[Answer]:
-        texts = [bytes(encoded.sequences[0].ids).decode().strip() for encoded in batch]
-        self.batches.append(texts)
-        self.entered.set()
-        assert self.free.wait(10)
-        self._before(texts)
-        return [UnscorableError("no") if text == "bad" else Reading((len(text) / 100,)) for text in texts]
-
-    def counts(self) -> TokenCounts:
-        return TokenCounts(0, 0)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class Counted:
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.skips: dict[str, int] = {}
-        self.batches: list[int] = []
-
-    def tokenised(self, seconds: float) -> None:
-        assert seconds >= 0
-
-    def queued(self, seconds: float) -> None:
-        assert seconds >= 0
-
-    def forwarded(self, solutions: int, tokens: int, seconds: float) -> None:
-        self.batches.append(solutions)
-
-    def skipped(self, reason: str, solutions: int) -> None:
-        self.skips[reason] = self.skips.get(reason, 0) + solutions
-
-    def answered(self, outcome: Outcome) -> None:
-        assert isinstance(outcome, Scored | StepscoreError)
 
 
 @asynccontextmanager
