@@ -1,55 +1,21 @@
-"""Opening a checkpoint: whole ones score, damaged ones are errors that say what is wrong, none runs its own code."""
+"""Opening a checkpoint: whole ones score, damaged ones are errors that say what is wrong."""
 
 from __future__ import annotations
 
-import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import checkpoints
 import checkpoints_b
-import checkpoints_judges
+from loading_case import CPU, change_config, change_weights, rewards
 from stepscore.checkpoint import locate, read_facts
-from stepscore.config import EngineOptions
-from stepscore.errors import CheckpointError, UnknownFamily, UnsupportedByEngine
+from stepscore.errors import CheckpointError
 from stepscore.scorer import open_scorer
-from stepscore.types import Reading, Solution
-
-CPU = EngineOptions(device="cpu", dtype="float32")
-SOLUTION = Solution("How many?", ("3 + 4 = 7.\n\nSo 7.", "7 + 1 = 8 √é", "The answer is 8."))
-
-
-def rewards(folder: Path, family: str | None = None, **options: str) -> tuple[float, ...]:
-    scorer = open_scorer(str(folder), family=family, options=CPU, family_options=options)
-    (reading,) = scorer.score([SOLUTION])
-    assert isinstance(reading, Reading), reading
-    return reading.rewards
-
-
-def change_weights(folder: Path, **changes: torch.Tensor | None) -> Path:
-    """Tensors replaced, added or (None) removed; `__` in a name stands for a dot."""
-    state = load_file(folder / "model.safetensors")
-    for name, tensor in changes.items():
-        key = name.replace("__", ".")
-        if tensor is None:
-            del state[key]
-        else:
-            state[key] = tensor
-    save_file(state, folder / "model.safetensors")
-    return folder
-
-
-def change_config(folder: Path, file: str = "config.json", **changes: Any) -> Path:
-    path = folder / file
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
-    return folder
-
 
 # Whole checkpoints in every shape they are published in
 
@@ -180,79 +146,3 @@ def test_a_tokenizer_without_the_marker_is_refused(tmp_path: Path) -> None:
 def test_a_place_without_a_checkpoint_is_an_error(model: str) -> None:
     with pytest.raises(CheckpointError, match="is no folder"):
         locate(model)
-
-
-# Code that comes with a checkpoint
-
-
-TRAP = "from pathlib import Path\nPath({!r}).write_text('ran')\nraise RuntimeError('ran')\n"
-AUTO_MAP = {
-    "AutoConfig": "modeling_trap.TrapConfig",
-    "AutoModel": "modeling_trap.TrapModel",
-    "AutoModelForCausalLM": "modeling_trap.TrapModel",
-    "AutoTokenizer": ["modeling_trap.TrapTokenizer", "modeling_trap.TrapTokenizer"],
-}
-
-
-def trapped(folder: Path) -> Path:
-    """The folder with code that leaves a file behind when it is imported; returns that file's path."""
-    sprung = folder / "sprung"
-    (folder / "modeling_trap.py").write_text(TRAP.format(str(sprung)), encoding="utf-8")
-    change_config(folder, auto_map=AUTO_MAP)
-    change_config(folder, "tokenizer_config.json", auto_map=AUTO_MAP)
-    return sprung
-
-
-@pytest.mark.parametrize("mode", ["fast", "invariant", "reference"])
-def test_a_checkpoints_code_is_never_run(tmp_path: Path, mode: Any) -> None:
-    folder = checkpoints.qwen_math(tmp_path / "prm")
-    expected = rewards(folder)
-    sprung = trapped(folder)
-    scorer = open_scorer(str(folder), options=EngineOptions(device="cpu", dtype="float32", mode=mode))
-    (reading,) = scorer.score([SOLUTION])
-    assert isinstance(reading, Reading), reading
-    assert reading.rewards == pytest.approx(expected, abs=1e-5)
-    assert not sprung.exists()
-
-
-def test_a_judges_code_is_never_run(tmp_path: Path) -> None:
-    folder = checkpoints_judges.judge(tmp_path / "ThinkPRM-tiny")
-    sprung = trapped(folder)
-    assert len(rewards(folder, max_tokens="2")) == 3
-    assert not sprung.exists()
-
-
-def test_an_architecture_that_only_its_code_knows_is_an_error(tmp_path: Path) -> None:
-    folder = checkpoints.qwen_math(tmp_path / "prm")
-    sprung = trapped(folder)
-    change_config(folder, model_type="trap")
-    with pytest.raises(UnsupportedByEngine, match="trap"):
-        open_scorer(str(folder), options=CPU)
-    change_config(folder, architectures=["TrapModel"])
-    change_weights(folder, score__0__weight=None)
-    with pytest.raises(UnknownFamily):
-        open_scorer(str(folder), options=CPU)
-    assert not sprung.exists()
-
-
-class Bomb:
-    """A pickle that would write a file when it is loaded."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.write_text, (self.path, "ran")
-
-
-def test_a_pickle_is_never_run(tmp_path: Path) -> None:
-    folder = checkpoints.qwen_math(tmp_path / "prm")
-    sprung = folder / "sprung"
-    (folder / "model.safetensors").unlink()
-    torch.save({"score.0.weight": Bomb(sprung)}, folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin"):
-        open_scorer(str(folder), options=CPU)
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(sprung)))
-    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin"):
-        open_scorer(str(folder), options=CPU)
-    assert not sprung.exists()
