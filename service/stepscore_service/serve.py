@@ -98,7 +98,6 @@ def _run(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        root_path=settings.root_path,
         timeout_graceful_shutdown=LAST_SECONDS,
         backlog=BACKLOG,
     )

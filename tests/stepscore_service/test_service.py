@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service_case import PROBLEM, STEPS, metric
+from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
 from stepscore_service.metrics import Metrics, ModelMeter
 
 ONE = {"problem": PROBLEM, "steps": STEPS}
@@ -112,3 +112,11 @@ def test_every_error_is_documented(http: httpx.Client) -> None:
     for status, answer in answers.items():
         if status != "200":
             assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorBody")
+
+
+def test_behind_a_proxy_the_links_have_its_path(folder: Path) -> None:
+    with live({"fake": fake_scorer(folder)}, root_path="/prm") as url, connect(url) as http:
+        assert http.post("/score", json=ONE).is_success
+        assert "/prm/openapi.json" in http.get("/docs").text
+        assert "/prm/docs-assets/swagger-ui.css" in http.get("/docs").text
+        assert http.get("/openapi.json").json()["servers"] == [{"url": "/prm"}]
