@@ -29,7 +29,7 @@ def rerank(
     out: Annotated[str | None, typer.Option(help="where results go; default FILE.reranked.jsonl; - for stdout")] = None,
     split: Annotated[str, typer.Option(help="how a candidate given as text is split into steps")] = "auto",
     aggregate: Annotated[str | None, typer.Option(help="which aggregate is the score; default the model's")] = None,
-    batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 8,
+    batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 4,
     *,
     settings: Settings,
 ) -> None:
