@@ -44,6 +44,17 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
         ) from error
 
 
+def folder_name(folder: Path) -> str:
+    """What a folder tells of its origin: its own name, or owner/name where it is a snapshot in the Hub's cache.
+
+    The folders above it tell nothing: a checkpoint under `/models/pure/` is not for that a PURE model.
+    """
+    folder = folder.resolve()
+    if folder.parent.name == "snapshots":
+        return folder.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
+    return folder.name
+
+
 def read_facts(path: Path, name: str | None = None, *, weights: bool = True) -> CheckpointFacts:
     """Config, tensor shapes and revision of the checkpoint in a folder.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stepscore.checkpoint import locate, read_facts
+from stepscore.checkpoint import folder_name, locate, read_facts
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.base import Engine, TokenCounts
 from stepscore.engine.open import open_engine
@@ -143,7 +143,8 @@ def checkpoint_facts(model: str, cache: Path | None = None, *, weights: bool = T
         from stepscore.embedded.prepare import prepare  # only the default model needs its converter
 
         return replace(read_facts(prepare(cache)), name=EMBEDDED)
-    return read_facts(locate(model, weights=weights), name=model.rstrip("/"), weights=weights)
+    folder = locate(model, weights=weights)
+    return read_facts(folder, name=folder_name(folder) if Path(model).is_dir() else model, weights=weights)
 
 
 def bind(family: Family, facts: CheckpointFacts, options: Mapping[str, str]) -> Parts:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stepscore.checkpoint import folder_name
 from stepscore.config import CheckpointFacts
 from stepscore.errors import UnknownFamily
 from stepscore.registry import Family, explain, families, resolve
@@ -112,3 +113,9 @@ def test_an_unknown_checkpoint_lists_the_families_and_the_reasons(architecture: 
     assert "tensors model.embed_tokens.weight, lm_head.weight: no family" in message
     assert "name me/my-model: no family" in message
     assert "--family" in message
+
+
+def test_only_the_folders_own_name_tells_of_its_origin(tmp_path: Path) -> None:
+    assert folder_name(tmp_path / "pure" / "my-checkpoint") == "my-checkpoint"
+    snapshot = tmp_path / "models--PRIME-RL--EurusPRM-Stage1" / "snapshots" / ("a" * 40)
+    assert folder_name(snapshot) == "PRIME-RL/EurusPRM-Stage1"

@@ -71,6 +71,7 @@ def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Sourc
         "family": info.family,
         "family_options": ",".join(sorted(settings.family_options)),
         "reference": str(settings.reference) if settings.reference else None,
+        "generator": settings.generator,
         "engine": info.engine,
         "dtype": info.dtype,
         "mode": info.mode,
