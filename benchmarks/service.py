@@ -2,9 +2,9 @@
 
     python -m benchmarks.service --model embedded --seconds 15
 
-Two services are measured one after the other with the same checkpoint, requests and arrival times: one as it is, and
-one whose forwards take one solution each (`max_batch_solutions=1`). The offered rates are multiples of what a single
-client that waits for each answer gets from the second one. No request is sent twice to one service, so that nothing is
+Two services are measured in turn with the same checkpoint, requests and arrival times: one as it is, and one whose
+forwards take one solution each (`max_batch_solutions=1`). The offered rates are multiples of what a single client that
+waits for each answer gets. No request is sent twice to one service, so that nothing is
 answered from memory. Only addresses on this machine are used; the run ends by itself.
 """
 
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -32,7 +32,7 @@ from typing import Any
 import httpx
 
 GSM8K = Path(__file__).parents[2] / "shared" / "data" / "gsm8k" / "model_solutions.jsonl"
-FACTORS = (0.5, 1.0, 2.0)
+FACTORS = (0.5, 1.0, 2.0, 4.0)
 """Offered rates over the capacity of one request at a time."""
 RUN = "import sys; from stepscore_service.serve import serve; from stepscore_service.settings import Settings; "
 RUN += "sys.exit(serve(Settings()))"
@@ -61,16 +61,23 @@ def main() -> None:
     requests = workload(options.candidates, options.seed)
     print(header(options))
     probes, rest = requests[: options.probe], requests[options.probe :]
-    points: list[Point] = []
-    rates: list[float] = []
-    for name in LIMITS:
-        with service(options.model, name) as url:
-            capacity = asyncio.run(sequential_capacity(url, probes))
-            rates = rates or [factor * capacity for factor in FACTORS]
+    with ExitStack() as running:
+        urls = {name: running.enter_context(service(options.model, name)) for name in LIMITS}
+        capacities = {name: asyncio.run(sequential_capacity(url, probes)) for name, url in urls.items()}
+        for name, capacity in capacities.items():
             print(f"- {name}: {capacity:.2f} requests/s to one client that waits for each answer")
-            fresh = iter(rest)
-            points += [asyncio.run(measure(url, name, fresh, rate, options)) for rate in rates]
+        points = list(_measure_all(urls, rest, min(capacities.values()), options))
     print("\n" + table(points))
+
+
+def _measure_all(
+    urls: dict[str, str], requests: Sequence[Request], capacity: float, options: argparse.Namespace
+) -> Iterator[Point]:
+    """Both services at one rate, then at the next, so that what else the machine does disturbs them alike."""
+    fresh = {name: iter(requests) for name in urls}
+    for factor in FACTORS:
+        for name, url in urls.items():
+            yield asyncio.run(measure(url, name, fresh[name], factor * capacity, options))
 
 
 def arguments() -> argparse.Namespace:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from service_case import PROBLEM, STEPS
+import checkpoints_a
+from service_case import PROBLEM, STEPS, connect, fake_scorer, live
 
 GOOD: dict[str, Any] = {"problem": PROBLEM, "steps": STEPS}
 JSON = {"content-type": "application/json"}
@@ -145,6 +147,13 @@ def test_a_typed_marker_is_text_where_the_marker_is_a_special_token(http: httpx.
     plain = http.post("/score", json=GOOD).json()
     typed = http.post("/score", json=GOOD | {"steps": [f"{STEPS[0]} <extra_0> and more", STEPS[1]]}).json()
     assert len(typed["rewards"]) == len(plain["rewards"]) == 2
+
+
+def test_a_typed_marker_is_an_error_where_the_marker_is_plain_text(tmp_path: Path) -> None:
+    scorer = fake_scorer(checkpoints_a.math_shepherd(tmp_path / "math-shepherd-mistral-7b-prm"))
+    with live({"shepherd": scorer}) as url, connect(url) as http:
+        detail = refused(http.post("/score", json=GOOD | {"steps": ["so ки", "7"]}), 422, "marker_in_text")
+    assert detail == {"marker": "ки", "where": "step 0"}
 
 
 def test_items_fail_one_by_one(http: httpx.Client) -> None:
