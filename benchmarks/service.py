@@ -32,7 +32,7 @@ from typing import Any
 import httpx
 
 GSM8K = Path(__file__).parents[2] / "shared" / "data" / "gsm8k" / "model_solutions.jsonl"
-FACTORS = (0.5, 1.0, 2.0, 4.0)
+FACTORS = (0.5, 1.0, 2.0)
 """Offered rates over the capacity of one request at a time."""
 RUN = "import sys; from stepscore_service.serve import serve; from stepscore_service.settings import Settings; "
 RUN += "sys.exit(serve(Settings()))"
@@ -192,7 +192,7 @@ async def _call(client: httpx.AsyncClient, request: Request, when: float) -> flo
     await asyncio.sleep(max(0.0, when - time.perf_counter()))
     try:
         answer = await client.post("/score", json=request)
-    except httpx.TimeoutException:
+    except httpx.TransportError:
         return None
     return time.perf_counter() - when if answer.is_success else None
 

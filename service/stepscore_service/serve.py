@@ -24,6 +24,8 @@ FAILED = 1
 INTERRUPTED = 130
 LAST_SECONDS = 2
 """What connections get to read their answers, once all answers are there."""
+KEEP_ALIVE_SECONDS = 75
+"""Longer than clients keep an idle connection, so that none sends a request on one that is just being closed."""
 BACKLOG = 2048
 PLACES = {"page": "/", "docs": "/docs", "metrics": "/metrics"}
 
@@ -99,6 +101,7 @@ def _run(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=LAST_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         backlog=BACKLOG,
     )
     Server(config, app, settings.drain_seconds).run(sockets=[listener])
