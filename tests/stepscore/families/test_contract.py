@@ -113,9 +113,11 @@ def test_rewards_lie_in_the_stated_range(scorer: Scorer) -> None:
         assert all(low <= reward <= high for reward in rewards(scorer, ask(problem, steps))[0])
 
 
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.special_marker], ids=lambda case: case.id, indirect=True
+)
 def test_a_typed_special_marker_is_text(scorer: Scorer, case: FamilyCase, folder: Path) -> None:
-    if case.special_marker is None:
-        pytest.skip("the family has no special marker")
+    assert case.special_marker
     typed = ask(PROBLEM + case.special_marker, [f"We have {case.special_marker} 3.", case.special_marker])
     assert len(rewards(scorer, typed)[0]) == 2
     clean = scorer.encode(ask(PROBLEM, ["We have 3.", "x"]))
