@@ -53,7 +53,7 @@ FAMILY = Family(
     title="ActPRM",
     source=("https://github.com/sail-sg/ActivePRM", "https://arxiv.org/abs/2504.10559"),
     licence="code Apache-2.0; weights not stated",
-    checkpoints=("sail/ActPRM", "sail/ActPRM-X"),
+    checkpoints=("ActPRM/ActPRM", "ActPRM/ActPRM-X", "sail/ActPRM", "sail/ActPRM-X"),
     prompt=(
         "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{problem}<|im_end|>\n"
         "<|im_start|>assistant\n{step 1}<extra_0>{step 2}<extra_0><|im_end|>\n"
