@@ -62,10 +62,10 @@ test-vllm: $(VLLM_VENV)/.stamp ## the tests against vLLM on CPU, in an environme
 	@HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_VENV)/bin/pytest -m vllm $(ARGS)
 
 bench-engine: $(VENV)/.stamp ## tokens a second of the engine, packed against one at a time
-	@$(BIN)/python benchmarks/engine.py $(ARGS)
+	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
 bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
-	@$(BIN)/python benchmarks/service.py $(ARGS)
+	@$(BIN)/python -m benchmarks.service $(ARGS)
 
 DATA ?= ../shared/data
 OUT ?= runs/embedded

@@ -25,6 +25,7 @@ from service_case import live, torch_scorer
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError
 from stepscore.scorer import Scorer, open_scorer
+from stepscore_service.settings import Settings
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = list(blocks(README))
@@ -135,3 +136,9 @@ def is_embedded(scorer: Scorer) -> bool:
 
 def test_the_python_that_runs_the_blocks_is_the_projects() -> None:
     assert sys.version_info >= (3, 11)
+
+
+def test_the_table_of_settings_is_whole() -> None:
+    for name, field in Settings.model_fields.items():
+        assert f"| `--{name.replace('_', '-')}` | `STEPSCORE_{name.upper()}` |" in README
+        assert str(field.description) in README

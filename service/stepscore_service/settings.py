@@ -46,7 +46,10 @@ class Settings(BaseSettings):
         description="what a judge generates with: openai:URL or openai:URL#MODEL, vllm; by default its own checkpoint",
     )
 
-    engine: str = Field("torch", description="what runs the forward passes: torch, or fake, which needs no weights")
+    engine: str = Field(
+        "torch",
+        description="what runs the forward passes: torch, vllm (in this process), or vllm:ADDRESS (a vLLM server)",
+    )
     device: Device = Field("auto", description="where the model runs")
     dtype: DType = Field("auto", description="number format of the forward; auto is fp32 on CPU, bf16 on CUDA")
     mode: Mode = Field("fast", description="fast shares prefixes; invariant is bitwise independent of the batch")
