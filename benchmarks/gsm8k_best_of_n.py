@@ -60,7 +60,9 @@ def main() -> None:
     scores, correct, failed = read_rows(parser.parse_args().reranked)
     print(f"{len(correct)} problems, {correct.shape[1]} candidates each, {failed} rows without scores")
     print(
-        f"mean candidate: {interval(np.asarray(correct.mean(axis=1), dtype=np.float64))} %, any right: {interval(np.asarray(correct.any(axis=1), dtype=np.float64))} %\n"
+    chance = np.asarray(correct.mean(axis=1), dtype=np.float64)
+    oracle = np.asarray(correct.any(axis=1), dtype=np.float64)
+    print(f"mean candidate: {interval(chance)} %, any right: {interval(oracle)} %\n")
     )
     print("| aggregate | solution AUROC | best of N, % (95%) |\n|---|---|---|")
     for name in NAMES:

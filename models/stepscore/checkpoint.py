@@ -12,7 +12,7 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from stepscore.config import CheckpointFacts
 from stepscore.errors import CheckpointError
@@ -104,9 +104,7 @@ def _safetensors_shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         with safe_open(file, framework="np") as tensors:
             for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
                 yield key, tuple(tensors.get_slice(key).get_shape())
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
+    except SafetensorError as error:
         raise CheckpointError(f"{file} is damaged: {error}", path=str(file)) from error
 
 
