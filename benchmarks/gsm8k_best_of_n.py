@@ -59,11 +59,9 @@ def main() -> None:
     parser.add_argument("reranked", type=Path)
     scores, correct, failed = read_rows(parser.parse_args().reranked)
     print(f"{len(correct)} problems, {correct.shape[1]} candidates each, {failed} rows without scores")
-    print(
     chance = np.asarray(correct.mean(axis=1), dtype=np.float64)
     oracle = np.asarray(correct.any(axis=1), dtype=np.float64)
     print(f"mean candidate: {interval(chance)} %, any right: {interval(oracle)} %\n")
-    )
     print("| aggregate | solution AUROC | best of N, % (95%) |\n|---|---|---|")
     for name in NAMES:
         auroc = roc_auc_score(correct.ravel(), scores[name].ravel())
