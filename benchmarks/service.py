@@ -200,11 +200,15 @@ async def _call(client: httpx.AsyncClient, request: Request, when: float) -> flo
 async def _batches(client: httpx.AsyncClient) -> tuple[float, float]:
     """Solutions and forwards so far."""
     text = (await client.get("/metrics")).text
-    found = {kind: re.search(rf"^stepscore_batch_solutions_{kind}{{.*}} (\S+)$", text, re.MULTILINE) for kind in _KINDS}
-    return tuple(float(match[1]) if match else 0.0 for match in found.values())  # type: ignore[return-value]
+    return _sample(text, "sum"), _sample(text, "count")
 
 
-_KINDS = ("sum", "count")
+def _sample(metrics: str, kind: str) -> float:
+    """A missing metric is an error: a zero in its place would be a figure that nobody measured."""
+    found = re.search(rf"^stepscore_batch_solutions_{kind}{{.*}} (\S+)$", metrics, re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"/metrics shows no stepscore_batch_solutions_{kind}")
+    return float(found[1])
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
