@@ -1,15 +1,17 @@
 """Fine-tune the policy behind the embedded checkpoint: language modelling on GSM8K's training solutions.
 
-    python -m stepscore_service.jobs.embedded.train --gsm8k train.jsonl --out FOLDER --minutes 60
+    python -m stepscore_service.jobs.embedded.train --gsm8k train.jsonl --out FOLDER --tokens 900000
 
 LoRA on the upper layers of SmolLM2-135M-Instruct; the loss is the cross-entropy of the solution's tokens, digits
 weighing three times as much, because digits are what the reading reads. Training state is saved every few minutes,
-and the same command continues after a kill. The learning rate falls to zero at the planned end.
+and the same command continues after a kill. The learning rate falls to zero at the planned end, which is counted in
+tokens, so that the same command gives the same run on a slow machine and on a fast one.
 Needs the `train` and `embedded` extras.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -38,10 +40,14 @@ DIGIT_WEIGHT = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """minutes: wall clock of the whole run. batch: problems of one step. layers: trained, counted from the top."""
+    """tokens: of the whole run. batch: problems of one step, of like length out of a `block` of batches.
 
-    minutes: float
+    layers: trained, counted from the top.
+    """
+
+    tokens: int
     batch: int = 8
+    block: int = 12
     learning_rate: float = 5e-4
     rank: int = 32
     layers: int = 24
@@ -75,14 +81,18 @@ def add_adapter(model: Any, recipe: Recipe) -> PeftModel:
 
 
 def batches(problems: list[Worked], recipe: Recipe, start: int) -> Iterator[list[Worked]]:
-    """Endless batches of problems in styles of their own; batch number `start` is the same in every run."""
-    number = start
-    while True:
-        rng = random.Random(f"{recipe.seed}/{number}")
-        first = number * recipe.batch
-        order = [(first + offset) % len(problems) for offset in range(recipe.batch)]
-        yield [styled(problems[index], rng) for index in order]
-        number += 1
+    """Endless batches of problems in styles of their own; batch number `start` is the same in every run.
+
+    A block of batches is sorted by length before it is cut, so that little is padded; its batches come in random order.
+    """
+    for block in itertools.count(start // recipe.block):
+        rng = random.Random(f"{recipe.seed}/{block}")
+        size = recipe.block * recipe.batch
+        chosen = [styled(problems[(block * size + offset) % len(problems)], rng) for offset in range(size)]
+        chosen.sort(key=lambda worked: len(worked.problem) + sum(len(step.text) for step in worked.steps))
+        order = rng.sample(range(recipe.block), recipe.block)
+        for number in order[max(0, start - block * recipe.block) :]:
+            yield chosen[number * recipe.batch :][: recipe.batch]
 
 
 def loss_of(
@@ -110,7 +120,7 @@ def loss_of(
 
 def rate(recipe: Recipe, done: Progressed) -> float:
     """Learning rate after `done`: linear warm-up, then a cosine to zero at the planned end."""
-    part = min(1.0, done.seconds / (60 * recipe.minutes))
+    part = min(1.0, done.tokens / recipe.tokens)
     return recipe.learning_rate * min(1.0, (done.step + 1) / recipe.warmup_steps) * 0.5 * (1 + math.cos(math.pi * part))
 
 
@@ -126,14 +136,14 @@ def run(gsm8k: Path, out: Path, recipe: Recipe) -> Progressed:
     random.Random(recipe.seed).shuffle(problems)
     digits = torch.tensor(sorted(digit_tokens(tokenizer)))
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as progress:
-        bar = progress.add_task("training", total=60 * recipe.minutes)
-        progress.update(bar, completed=done.seconds)
+        bar = progress.add_task("training", total=recipe.tokens)
+        progress.update(bar, completed=done.tokens)
         saved = done.seconds
         for batch in batches(problems, recipe, done.step):
-            if done.seconds >= 60 * recipe.minutes:
+            if done.tokens >= recipe.tokens:
                 break
             train_step(model, optimizer, tokenizer, digits, batch, recipe, done)
-            progress.update(bar, completed=done.seconds, description=f"step {done.step}, loss {done.loss:.3f}")
+            progress.update(bar, completed=done.tokens, description=f"step {done.step}, loss {done.loss:.3f}")
             if done.seconds - saved > SAVE_SECONDS:
                 save(out, model, optimizer, done)
                 saved = done.seconds
@@ -184,10 +194,10 @@ def restore(out: Path, model: PeftModel, optimizer: torch.optim.Optimizer) -> Pr
 def main(
     gsm8k: Annotated[Path, typer.Option(help="GSM8K's train.jsonl", exists=True)],
     out: Annotated[Path, typer.Option(help="folder for the adapter; the same folder continues a run")],
-    minutes: Annotated[float, typer.Option(help="wall clock of the run")] = 60.0,
+    tokens: Annotated[int, typer.Option(help="tokens of the run, those of the problems included")] = 900_000,
 ) -> None:
     """Fine-tune the policy behind the embedded checkpoint."""
-    done = run(gsm8k, out, Recipe(minutes))
+    done = run(gsm8k, out, Recipe(tokens))
     typer.echo(f"{done.step} steps, {done.tokens} tokens, loss {done.loss:.3f}, {done.seconds / 60:.1f} min: {out}")
 
 

@@ -41,8 +41,8 @@ def gsm8k(tmp_path: Path) -> Path:
 def test_a_run_learns_continues_and_exports(gsm8k: Path, tmp_path: Path) -> None:
     torch.set_num_threads(2)
     out = tmp_path / "run"
-    first = train.run(gsm8k, out, train.Recipe(minutes=0.3, batch=4, rank=4, layers=2))
-    again = train.run(gsm8k, out, train.Recipe(minutes=0.5, batch=4, rank=4, layers=2))
+    first = train.run(gsm8k, out, train.Recipe(tokens=1_500, batch=4, rank=4, layers=2))
+    again = train.run(gsm8k, out, train.Recipe(tokens=3_000, batch=4, rank=4, layers=2))
     assert again.step > first.step > 1
     assert again.loss < first.loss
     adapter, scale = adapter_of(out)
