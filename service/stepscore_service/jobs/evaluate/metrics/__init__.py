@@ -1,0 +1,1 @@
+"""Numbers from arrays: pure functions, without files, models or plots."""

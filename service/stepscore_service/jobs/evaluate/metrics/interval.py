@@ -1,0 +1,61 @@
+"""Percentile bootstrap: how far a number would move on other problems of the same kind.
+
+Shape suffixes: N units that are resampled (problems or solutions), R rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+ROUNDS = 1000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with the bounds of its 95% interval. None where it is not defined on the data."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def bootstrap(statistic: Callable[[Doubles], float | None], count: int, rounds: int = ROUNDS) -> Estimate:
+    """The statistic with equal weights, and its percentile interval over `rounds` resamples of the units (seed 0).
+
+    statistic: takes how often each of the `count` units is drawn, shape (N,); None where it is undefined on a draw.
+    Draws on which it is undefined are left out.
+    """
+    value = statistic(np.ones(count)) if count else None
+    if value is None:
+        return Estimate(None)
+    rng = np.random.default_rng(0)
+    chances_N = np.full(count, 1.0 / count)
+    draws = (statistic(rng.multinomial(count, chances_N).astype(np.float64)) for _ in range(rounds))
+    return Estimate(value, *percentiles([draw for draw in draws if draw is not None]))
+
+
+def mean_with_interval(values_N: Doubles, rounds: int = ROUNDS) -> Estimate:
+    """The mean of one number for each unit."""
+    return bootstrap(lambda weights_N: weighted_mean(values_N, weights_N), len(values_N), rounds)
+
+
+def percentiles(draws: list[float]) -> tuple[float | None, float | None]:
+    if not draws:
+        return None, None
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def weighted_mean(values_N: Doubles | Booleans, weights_N: Doubles) -> float | None:
+    """None where nothing has any weight."""
+    total = float(weights_N.sum())
+    return float(weights_N @ values_N) / total if total > 0 else None
