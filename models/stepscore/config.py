@@ -50,6 +50,7 @@ class EngineOptions:
     max_tokens: longest sequence accepted; 0 takes the checkpoint's own limit.
     threads: CPU threads of the forward; 0 takes torch's default.
     reference: folder of the reference model, for implicit PRMs.
+    tensor_parallel_size: GPUs that vLLM spreads the model over, in this process; the torch engine knows 1 only.
     generator: what a judge generates with: "" the checkpoint itself in transformers, "openai:URL" or "openai:URL#MODEL"
         a server that serves it, "vllm" vLLM in process.
     """
@@ -62,4 +63,5 @@ class EngineOptions:
     max_tokens: int = 0
     threads: int = 0
     reference: Path | None = None
+    tensor_parallel_size: int = 1
     generator: str = ""

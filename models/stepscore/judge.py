@@ -98,6 +98,7 @@ def _open(facts: CheckpointFacts, options: EngineOptions) -> Generator:
         device=device,
         dtype=choose_dtype(options.dtype, device),
         max_tokens=options.max_tokens or facts.max_tokens,
+        tensor_parallel_size=options.tensor_parallel_size,
     )
 
 

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     max_tokens: int = Field(0, ge=0, description="longest sequence in tokens; 0 takes the checkpoint's own limit")
     max_batch_tokens: int = Field(0, ge=0, description="tokens of one forward; 0 lets the engine choose")
     max_batch_solutions: int = Field(0, ge=0, description="solutions of one forward; 0 sets no limit")
+    tensor_parallel_size: int = Field(
+        1, ge=1, description="GPUs over which vLLM in this process spreads a model (a 72B needs 2 or more)"
+    )
     kv_cache_bytes: int = Field(
         1 << 30, ge=0, description="prefix cache kept across requests, in bytes; 0 turns it off"
     )
@@ -118,6 +121,7 @@ class Settings(BaseSettings):
             max_tokens=self.max_tokens,
             threads=self.threads,
             reference=self.reference,
+            tensor_parallel_size=self.tensor_parallel_size,
             generator=self.generator,
         )
 

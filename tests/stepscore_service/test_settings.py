@@ -64,5 +64,6 @@ def test_settings_do_not_change() -> None:
 
 
 def test_the_engine_gets_what_concerns_it() -> None:
-    options = Settings(mode="invariant", max_tokens=512, kv_cache_bytes=0).engine_options()
+    options = Settings(mode="invariant", max_tokens=512, kv_cache_bytes=0, tensor_parallel_size=4).engine_options()
     assert (options.mode, options.max_tokens, options.kv_cache_bytes) == ("invariant", 512, 0)
+    assert options.tensor_parallel_size == 4

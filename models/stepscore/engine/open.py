@@ -22,6 +22,7 @@ def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engi
     if isinstance(head, VerdictHead):
         raise UnsupportedByEngine(f"{facts.name} is a judge: it generates, and no forward engine does", engine=engine)
     name, _, address = engine.partition(":")
+    check_tensor_parallel(options.tensor_parallel_size, engine)
     match name:
         case "fake":
             return FakeEngine(outputs_of(head), max_tokens=options.max_tokens or facts.max_tokens)
@@ -32,6 +33,18 @@ def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engi
 
             return open_vllm_engine(facts, head, options, address)
     raise CheckpointError(f"no engine is called {engine}; there are {', '.join(get_args(EngineName))}", engine=engine)
+
+
+def check_tensor_parallel(size: int, engine: str) -> None:
+    """Raise UnsupportedByEngine where more than one GPU is asked of anything but vLLM in this process."""
+    if size == 1 or engine == "vllm":
+        return
+    advice = "take engine vllm"
+    if engine.startswith("vllm:"):
+        advice = f"start that server with --tensor-parallel-size {size}"
+    raise UnsupportedByEngine(
+        f"engine {engine} does not spread a model over {size} GPUs; {advice}", engine=engine, tensor_parallel_size=size
+    )
 
 
 def _open_torch(facts: CheckpointFacts, head: Head, options: EngineOptions) -> Engine:

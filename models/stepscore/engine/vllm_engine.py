@@ -1,7 +1,8 @@
 """The engine over vLLM, in this process or at a server's address, for the heads that vLLM reads itself.
 
 Class heads (Qwen's process reward models, token classification) come from token-wise pooling, without its activation;
-vocabulary pairs from the log-probabilities of the next token after each prefix. Tensor parallelism is vLLM's own.
+vocabulary pairs from the log-probabilities of the next token after each prefix; log-probabilities of a sequence's own
+tokens from its prompt's. Tensor parallelism is vLLM's own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from stepscore.engine.base import EngineInfo, TokenCounts
 from stepscore.engine.planning import needed_ids
 from stepscore.engine.validation import Limits
 from stepscore.errors import EngineError, UnsupportedByEngine
-from stepscore.heads import Head, LinearHead, VocabularyHead
+from stepscore.heads import Head, LinearHead, TokenLogProbHead, VocabularyHead
 from stepscore.types import Encoded, Values
 
 Ids = tuple[int, ...]
@@ -30,7 +31,9 @@ class Transport(Protocol):
     """How vLLM is reached. Raises EngineError where it cannot be."""
 
     @property
-    def max_tokens(self) -> int: ...
+    def max_tokens(self) -> int:
+        """Longest sequence that vLLM holds, tokens that it generates included."""
+        ...
 
     @property
     def dtype(self) -> str: ...
@@ -41,6 +44,10 @@ class Transport(Protocol):
 
     def next_token(self, prefixes: Sequence[Ids], candidates: Ids) -> list[Values]:
         """(len(candidates),) log-probabilities of each candidate as the token after each prefix."""
+        ...
+
+    def prompt_logprobs(self, sequences: Sequence[Ids]) -> list[Values]:
+        """(T - 1,) for each sequence of T: the log-probability of each token but the first, given those before it."""
         ...
 
     def close(self) -> None: ...
@@ -63,7 +70,13 @@ class VllmEngine:
 
     def forward(self, batch: Sequence[Encoded]) -> list[Values]:
         self._limits.check(batch)
-        found = self._vocabulary(batch) if isinstance(self._limits.head, VocabularyHead) else self._classes(batch)
+        match self._limits.head:
+            case VocabularyHead(candidates):
+                found = self._vocabulary(batch, candidates)
+            case TokenLogProbHead():
+                found = self._own_tokens(batch)
+            case _:
+                found = self._classes(batch)
         self._asked += sum(len(encoded.ids) for encoded in batch)
         return found
 
@@ -92,21 +105,38 @@ class VllmEngine:
             )
         return rows
 
-    def _vocabulary(self, batch: Sequence[Encoded]) -> list[Values]:
-        head = self._limits.head
-        assert isinstance(head, VocabularyHead)
+    def _vocabulary(self, batch: Sequence[Encoded], candidates: Ids) -> list[Values]:
         prefixes = list({encoded.ids[: read + 1]: None for encoded in batch for read in encoded.reads})
-        rows = dict(
-            zip(prefixes, self._transport.next_token(prefixes, head.token_ids) if prefixes else [], strict=True)
-        )
+        rows = dict(zip(prefixes, self._transport.next_token(prefixes, candidates) if prefixes else [], strict=True))
         self._computed += sum(len(needed_ids(encoded)) for encoded in batch)
         return [
             np.stack([rows[encoded.ids[: read + 1]] for read in encoded.reads]) if encoded.reads else self._none()
             for encoded in batch
         ]
 
+    def _own_tokens(self, batch: Sequence[Encoded]) -> list[Values]:
+        """Targets that follow in the sequence are read from it; another target takes a sequence that ends in it."""
+        asked = [_prompts(encoded) for encoded in batch]
+        unique = list({ids: None for prompts in asked for ids in prompts})
+        rows = dict(zip(unique, self._transport.prompt_logprobs(unique) if unique else [], strict=True))
+        self._computed += sum(len(ids) for ids in unique)
+        return [
+            np.array([[rows[ids][read]] for ids, read in zip(prompts, encoded.reads, strict=True)], np.float32)
+            if encoded.reads
+            else self._none()
+            for encoded, prompts in zip(batch, asked, strict=True)
+        ]
+
     def _none(self) -> Values:
         return np.empty((0, self._limits.outputs), dtype=np.float32)
+
+
+def _prompts(encoded: Encoded) -> list[Ids]:
+    """For each read a sequence in which its target stands right after it."""
+    aims = list(zip(encoded.reads, encoded.targets, strict=True))
+    follows = [read for read, target in aims if encoded.ids[read + 1 : read + 2] == (target,)]
+    own = encoded.ids[: follows[-1] + 2] if follows else ()
+    return [own if read in follows else (*encoded.ids[: read + 1], target) for read, target in aims]
 
 
 def open_vllm_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, server: str = "") -> VllmEngine:
@@ -116,7 +146,7 @@ def open_vllm_engine(facts: CheckpointFacts, head: Head, options: EngineOptions,
     """
     check_supported(facts, head)
     transport = _open(facts, head, options, server)
-    max_tokens = options.max_tokens or min(facts.max_tokens, transport.max_tokens)
+    max_tokens = min(options.max_tokens or facts.max_tokens, transport.max_tokens - room(head))
     info = EngineInfo(
         name="vllm",
         device=server or "vllm",
@@ -135,7 +165,7 @@ def check_supported(facts: CheckpointFacts, head: Head) -> None:
             return
         case LinearHead(layers=("score",)) if any(name.endswith(TOKEN_CLASSIFICATION) for name in facts.architectures):
             return
-        case VocabularyHead():
+        case VocabularyHead() | TokenLogProbHead(reference=False):
             return
     named = ", ".join(facts.architectures) or "a checkpoint without architectures"
     raise UnsupportedByEngine(
@@ -145,11 +175,22 @@ def check_supported(facts: CheckpointFacts, head: Head) -> None:
     )
 
 
+def room(head: Head) -> int:
+    """Tokens that vLLM holds beside a sequence: the one it must generate, and before it a target of ours."""
+    match head:
+        case VocabularyHead():
+            return 1
+        case TokenLogProbHead():
+            return 2
+    return 0
+
+
 def _open(facts: CheckpointFacts, head: Head, options: EngineOptions, server: str) -> Transport:
     if server:
         from stepscore.engine.vllm_server import VllmServer  # each transport brings its own dependency
 
-        return VllmServer(server, head)
+        return VllmServer(server)
     from stepscore.engine.vllm_process import VllmProcess
 
-    return VllmProcess(facts, head, options)
+    longest = min(facts.max_tokens, (options.max_tokens or facts.max_tokens) + room(head))
+    return VllmProcess(facts, head, options, longest)

@@ -9,34 +9,22 @@ import numpy as np
 
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.errors import CheckpointError, EngineError
-from stepscore.heads import Head, VocabularyHead
+from stepscore.heads import Head, LinearHead
 from stepscore.types import Values
 
 Ids = tuple[int, ...]
 
 
 class VllmProcess:
-    """vLLM's LLM object: a pooling runner for class heads, a generating one for vocabulary pairs.
+    """vLLM's LLM object: a pooling runner for class heads, a generating one for log-probabilities.
 
     Pooling is of type ALL and rows are picked by read position, so that no step tag can be wrong.
+    max_tokens: longest sequence, what is generated included.
     """
 
-    def __init__(self, facts: CheckpointFacts, head: Head, options: EngineOptions) -> None:
-        vllm = _vllm()
-        self._vllm = vllm
-        pooling = not isinstance(head, VocabularyHead)
-        settings: dict[str, Any] = {"runner": "pooling" if pooling else "generate"}
-        if pooling:
-            settings["pooler_config"] = {"tok_pooling_type": "ALL"}
-        if options.max_batch_tokens:
-            settings["max_num_batched_tokens"] = options.max_batch_tokens
-        self._llm = vllm.LLM(
-            model=str(facts.path),
-            dtype=options.dtype,
-            max_model_len=options.max_tokens or facts.max_tokens,
-            enforce_eager=True,
-            **settings,
-        )
+    def __init__(self, facts: CheckpointFacts, head: Head, options: EngineOptions, max_tokens: int) -> None:
+        self._vllm = _vllm()
+        self._llm = self._vllm.LLM(**llm_settings(facts, head, options, max_tokens))
 
     @property
     def max_tokens(self) -> int:
@@ -70,6 +58,17 @@ class VllmProcess:
             for output in outputs
         ]
 
+    def prompt_logprobs(self, sequences: Sequence[Ids]) -> list[Values]:
+        parameters = self._vllm.SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+        outputs = self._run(lambda prompts: self._llm.generate(prompts, parameters, use_tqdm=False), sequences)
+        return [
+            np.array(
+                [place[token].logprob for place, token in zip(output.prompt_logprobs[1:], ids[1:], strict=True)],
+                dtype=np.float32,
+            )
+            for output, ids in zip(outputs, sequences, strict=True)
+        ]
+
     def close(self) -> None:
         del self._llm
 
@@ -78,6 +77,24 @@ class VllmProcess:
             return list(call([{"prompt_token_ids": list(ids)} for ids in sequences]))
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"vLLM failed: {error}", sequences=len(sequences)) from error
+
+
+def llm_settings(facts: CheckpointFacts, head: Head, options: EngineOptions, max_tokens: int) -> dict[str, Any]:
+    """What vLLM's LLM object is opened with."""
+    settings: dict[str, Any] = {
+        "model": str(facts.path),
+        "dtype": options.dtype,
+        "max_model_len": max_tokens,
+        "tensor_parallel_size": options.tensor_parallel_size,
+        "enforce_eager": True,
+    }
+    if isinstance(head, LinearHead):
+        settings |= {"runner": "pooling", "pooler_config": {"tok_pooling_type": "ALL"}}
+    else:
+        settings |= {"runner": "generate"}
+    if options.max_batch_tokens:
+        settings["max_num_batched_tokens"] = options.max_batch_tokens
+    return settings
 
 
 def _vllm() -> Any:

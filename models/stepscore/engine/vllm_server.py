@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
 import numpy as np
 
-from stepscore.errors import EngineError, UnsupportedByEngine
-from stepscore.heads import Head, VocabularyHead
+from stepscore.errors import EngineError
 from stepscore.types import Values
 
 Ids = tuple[int, ...]
 
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)
+PROMPTS = 256
+"""Prompts of one completion request; vLLM takes up to VLLM_MAX_COMPLETION_PROMPTS, 1,024 unless told otherwise."""
 
 
 class VllmServer:
-    """A server started with `--runner pooling` and a pooler of type ALL, or STEP with the family's marker.
+    """A server that serves the same checkpoint; the head decides how it must have been started.
 
+    Class heads: `--runner pooling` with a pooler of type ALL, or STEP with the family's marker. Vocabulary pairs and
+    log-probabilities of own tokens: the generating runner, which is vLLM's default. JSON carries numbers exactly.
     Raises EngineError where it does not answer, or answers with an error.
     """
 
-    def __init__(self, address: str, head: Head) -> None:
-        if isinstance(head, VocabularyHead):
-            raise UnsupportedByEngine("vocabulary pairs are read by vLLM in process, not by a server", engine="vllm")
+    def __init__(self, address: str) -> None:
         self._http = httpx.Client(base_url=address.rstrip("/"), timeout=TIMEOUT)
         self._model = self._get("/v1/models")["data"][0]
 
@@ -49,10 +50,41 @@ class VllmServer:
         return [np.asarray(answer["data"], dtype=np.float32) for answer in answers]
 
     def next_token(self, prefixes: Sequence[Ids], candidates: Ids) -> list[Values]:
-        raise UnsupportedByEngine("vocabulary pairs are read by vLLM in process, not by a server", engine="vllm")
+        wanted = {
+            "logprobs": len(candidates),
+            "logprob_token_ids": list(candidates),
+            "return_tokens_as_token_ids": True,
+        }
+        choices = self._complete(prefixes, wanted)
+        return [
+            _numbers(choice["logprobs"]["top_logprobs"][0].get, [f"token_id:{token}" for token in candidates])
+            for choice in choices
+        ]
+
+    def prompt_logprobs(self, sequences: Sequence[Ids]) -> list[Values]:
+        choices = self._complete(sequences, {"prompt_logprobs": 0})
+        return [
+            np.concatenate(
+                [
+                    _numbers(lambda key, place=place: place.get(key, {}).get("logprob"), [str(token)])
+                    for place, token in zip(choice["prompt_logprobs"][1:], ids[1:], strict=True)
+                ]
+            )
+            for choice, ids in zip(choices, sequences, strict=True)
+        ]
 
     def close(self) -> None:
         self._http.close()
+
+    def _complete(self, prompts: Sequence[Ids], wanted: dict[str, Any]) -> list[Any]:
+        """One answer for each prompt, in order."""
+        body = {"model": self._model["id"], "max_tokens": 1, "temperature": 0.0, **wanted}
+        found: list[Any] = []
+        for start in range(0, len(prompts), PROMPTS):
+            part = [list(ids) for ids in prompts[start : start + PROMPTS]]
+            choices = self._post("/v1/completions", body | {"prompt": part})["choices"]
+            found += sorted(choices, key=lambda choice: int(choice["index"]))
+        return found
 
     def _get(self, path: str) -> Any:
         return self._answer(self._http.build_request("GET", path))
@@ -68,3 +100,11 @@ class VllmServer:
         if response.is_error:
             raise EngineError(f"the vLLM server answered {response.status_code}: {response.text[:500]}")
         return response.json()
+
+
+def _numbers(place: Callable[[str], float | None], keys: Sequence[str]) -> Values:
+    """The numbers under some keys. A server that is too old to know what was asked leaves them out."""
+    found = [place(key) for key in keys]
+    if None in found:
+        raise EngineError(f"the vLLM server gave no log-probability of {keys}; it is too old for this head")
+    return np.array(found, dtype=np.float32)

@@ -14,15 +14,25 @@ API_KEY = "OPENAI_API_KEY"
 
 
 def open_generator(
-    address: str, path: Path, *, model: str, device: torch.device, dtype: torch.dtype, max_tokens: int
+    address: str,
+    path: Path,
+    *,
+    model: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    max_tokens: int,
+    tensor_parallel_size: int = 1,
 ) -> Generator:
     """The generator at an address.
 
     address: "" runs the checkpoint in `path` with transformers, "vllm" with vLLM, and "openai:URL" or
     "openai:URL#NAME" asks the server at URL (…/v1) for the model NAME, by default `model`; the key, where the server
     wants one, comes from the environment variable OPENAI_API_KEY.
+    tensor_parallel_size: GPUs that vLLM spreads the checkpoint over; nothing else takes more than 1.
     Raises CheckpointError for any other address and for a checkpoint that cannot be opened.
     """
+    if tensor_parallel_size > 1 and address != "vllm":
+        raise CheckpointError(f"only the generator vllm spreads a model over {tensor_parallel_size} GPUs")
     kind, _, url = address.partition(":")
     if not address:
         from stepscore.generate.transformers_generator import open_transformers  # each backend only where it is used
@@ -34,13 +44,14 @@ def open_generator(
         server, _, name = url.partition("#")
         return OpenAIGenerator(server, name or model, max_tokens=max_tokens, api_key=os.environ.get(API_KEY, ""))
     if address == "vllm":
-        return _open_vllm(path, dtype, max_tokens)
+        return _open_vllm(path, dtype, max_tokens, tensor_parallel_size)
     raise CheckpointError(f'{address!r} is no generator; there are "", openai:URL and vllm', generator=address)
 
 
-def _open_vllm(path: Path, dtype: torch.dtype, max_tokens: int) -> Generator:
+def _open_vllm(path: Path, dtype: torch.dtype, max_tokens: int, gpus: int) -> Generator:
     try:
         from stepscore.generate.vllm_generator import VllmGenerator
     except ImportError as error:
         raise CheckpointError("vLLM is not installed; install stepscore[vllm]", generator="vllm") from error
-    return VllmGenerator(str(path), dtype=str(dtype).removeprefix("torch."), max_model_len=max_tokens)
+    number = str(dtype).removeprefix("torch.")
+    return VllmGenerator(str(path), dtype=number, max_model_len=max_tokens, tensor_parallel_size=gpus)
