@@ -44,12 +44,21 @@ class Judge:
         with self._lock:
             while len(asked) > 1 and time.monotonic() < until:
                 replies = self._ask([answers[at] for at in asked], [settled[at] for at in asked], until)
-                for at, reply in zip(asked, replies, strict=False):
-                    firsts[at] = asked[reply]
+                for at, (first, _) in zip(asked, replies, strict=False):
+                    firsts[at] = asked[first]
                 if len(replies) == len(asked):
                     break
                 del asked[len(replies)]
         return firsts
+
+    def compare(self, one: str, other: str) -> bool | None:
+        """Whether two answers are equal; None where that could not be told in time, or one of them not be read."""
+        with self._lock:
+            replies = self._ask([one, other], [False, False], time.monotonic() + TOTAL_SECONDS)
+        if len(replies) < 2:
+            return None
+        first, sure = replies[1]
+        return first == 0 if sure else None
 
     def close(self) -> None:
         """End the worker; the next question starts another."""
@@ -58,16 +67,17 @@ class Judge:
             process.kill()
             process.communicate()
 
-    def _ask(self, answers: Sequence[str], settled: Sequence[bool], until: float) -> list[int]:
+    def _ask(self, answers: Sequence[str], settled: Sequence[bool], until: float) -> list[tuple[int, bool]]:
         """The replies that came in time: all of them, or those before the answer that killed the worker."""
         lines = self._send(json.dumps({"answers": answers, "settled": settled}))
-        replies: list[int] = []
+        replies: list[tuple[int, bool]] = []
         while len(replies) < len(answers):
             line = lines.next(min(REPLY_SECONDS, until - time.monotonic()))
             if line is None:
                 self.close()
                 break
-            replies.append(int(line))
+            first, sure = line.split()
+            replies.append((int(first), sure == b"1"))
         return replies
 
     def _send(self, request: str) -> _Lines:
@@ -83,7 +93,7 @@ class Judge:
     def _start(self) -> None:
         self.close()
         script = Path(__file__).with_name("judge_worker.py")
-        self._process = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen([sys.executable, "-P", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._owner = os.getpid()
         assert self._process.stdout is not None
         if _Lines(self._process.stdout.fileno()).next(START_SECONDS) != b"ready":

@@ -1,7 +1,8 @@
 """The other side of `judge`: a process that asks math-verify whether answers are equal. Run as a script.
 
 One request a line on standard input: {"answers": [text], "settled": [bool]}. One reply a line on standard output for
-each answer, as soon as it is known: the index of the first answer that it equals, its own where there is none. Two
+each answer, as soon as it is known: the index of the first answer that it equals, its own where there is none, and 1
+where all its comparisons came to an end, 0 where one was cut short or the text says nothing that can be compared. Two
 settled answers are never compared: the caller knows that they differ. The line `ready` comes before all else.
 
 A process of its own because SymPy can neither be stopped from outside nor kept from taking the interpreter lock for
@@ -22,7 +23,7 @@ from random import Random
 from typing import Any
 
 from math_verify import parse, verify
-from sympy import Eq, Expr, FiniteSet, Float, Symbol, Tuple
+from sympy import Eq, Expr, FiniteSet, Float, Ne, Rel, Symbol, Tuple
 
 SECONDS = 1.0
 MEMORY_BYTES = 4 << 30
@@ -39,6 +40,11 @@ class _Parsed:
     expressions: list[Any]
     values: list[complex] | None
     settled: bool
+
+    @property
+    def readable(self) -> bool:
+        """math-verify keeps the bare text of what it cannot read."""
+        return self.settled or any(not isinstance(expression, str) for expression in self.expressions)
 
 
 @contextmanager
@@ -59,7 +65,18 @@ def _parsed(answer: str, settled: bool) -> _Parsed:
         expressions = parse(f"${answer}$", parsing_timeout=None)
     with _limited():
         values = _values(expressions[0]) if expressions and "%" not in answer else None
+    with _limited():
+        expressions = expressions + [_solved(one) for one in expressions if _is_range(one)]
     return _Parsed(expressions, values, settled)
+
+
+def _is_range(expression: Any) -> bool:
+    return isinstance(expression, Rel) and not isinstance(expression, Eq | Ne) and len(expression.free_symbols) == 1
+
+
+def _solved(inequality: Any) -> Any:
+    """`x <= 3` as the interval that it describes, in which form others write the same answer."""
+    return inequality.as_set()
 
 
 def _values(expression: Any) -> list[complex] | None:
@@ -85,26 +102,32 @@ def _far(one: list[complex], other: list[complex]) -> bool:
     return len(one) != len(other) or any(not abs(a - b) <= 1e-5 * max(1.0, abs(a), abs(b)) for a, b in pairs)
 
 
-def _equal(one: _Parsed, other: _Parsed) -> bool:
-    if (one.settled and other.settled) or not (one.expressions and other.expressions):
+def _equal(one: _Parsed, other: _Parsed) -> bool | None:
+    """None where it is not known: the comparison was cut short, or one of the two is nothing but text."""
+    if one.settled and other.settled:
         return False
     if one.values is not None and other.values is not None and _far(one.values, other.values):
         return False
-    same = False
+    same: bool | None = None
     with _limited():
         same = bool(verify(one.expressions, other.expressions, timeout_seconds=None))
         same = same or bool(verify(other.expressions, one.expressions, timeout_seconds=None))
-    return same
+    return same if same or (one.readable and other.readable) else None
 
 
-def _answer(request: dict[str, list[Any]]) -> Iterator[int]:
+def _answer(request: dict[str, list[Any]]) -> Iterator[tuple[int, bool]]:
     firsts: dict[int, _Parsed] = {}
     for index, (text, settled) in enumerate(zip(request["answers"], request["settled"], strict=True)):
-        parsed = _parsed(text, settled)
-        first = next((at for at, known in firsts.items() if _equal(known, parsed)), index)
+        parsed, first, sure = _parsed(text, settled), index, True
+        for at, known in firsts.items():
+            same = _equal(known, parsed)
+            sure = sure and same is not None
+            if same:
+                first, sure = at, True
+                break
         if first == index:
             firsts[index] = parsed
-        yield first
+        yield first, sure
 
 
 def _late(signum: int, frame: object) -> None:
@@ -119,8 +142,8 @@ def main() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:
-        for first in _answer(json.loads(line)):
-            sys.stdout.write(f"{first}\n")
+        for first, sure in _answer(json.loads(line)):
+            sys.stdout.write(f"{first} {sure:d}\n")
             sys.stdout.flush()
 
 

@@ -12,7 +12,8 @@ from fractions import Fraction
 
 _NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,60})(?:\.\d{0,60})?|[-+]?\.\d{1,60}"
 _PLAIN = re.compile(_NUMBER)
-_RATIO = re.compile(r"([-+]?)(?:\\frac\{?(\d{1,60})\}?\{?(\d{1,60})\}?|(\d{1,60})/(\d{1,60}))")
+_FRACTION = r"\\frac\s*(?:\{(\d{1,60})\}|(\d))\s*(?:\{(\d{1,60})\}|(\d))|(\d{1,60}) ?/ ?(\d{1,60})"
+_RATIO = re.compile(rf"([-+]?) ?(?:(\d{{1,60}}) ?(?=\\)|(\d{{1,60}}) (?=\d))?(?:{_FRACTION})")
 _WITH_UNIT = re.compile(rf"(?P<number>{_NUMBER})\s*(?P<unit>[^\W\d_][^\d\\^_=+*/(){{}}\[\]|<>]*)")
 _WORDS = re.compile(r"[^\W\d_][^\W\d_]{2,}|[^\W\d_]+(?:[\s,.'’-]+[^\W\d_]+)+")
 _WRAPPERS = (
@@ -81,14 +82,22 @@ def _is_finite_decimal(value: Fraction) -> bool:
 
 
 def _value(text: str) -> Fraction | None:
+    ratio = _RATIO.fullmatch(text)
+    if ratio:
+        return _ratio(*ratio.groups())
     compact = text.replace(" ", "")
-    if _PLAIN.fullmatch(compact):
-        return Fraction(compact.replace(",", ""))
-    ratio = _RATIO.fullmatch(compact)
-    if not ratio:
+    return Fraction(compact.replace(",", "")) if _PLAIN.fullmatch(compact) else None
+
+
+def _ratio(sign: str, *parts: str | None) -> Fraction | None:
+    """`3/4` and the mixed number `3 1/2`. parts: whole (two spellings), top (two), bottom (two), top and bottom."""
+    numbers = [int(part) for part in parts if part]
+    whole = numbers.pop(0) if len(numbers) == 3 else 0
+    top, bottom = numbers
+    if not bottom:
         return None
-    top, bottom = int(ratio[2] or ratio[4]), int(ratio[3] or ratio[5])
-    return Fraction(-top if ratio[1] == "-" else top, bottom) if bottom else None
+    value = whole + Fraction(top, bottom)
+    return -value if sign == "-" else value
 
 
 def _singular(unit: str) -> str:

@@ -1,0 +1,64 @@
+"""The math verifier: equal to the truth by form, unit and algebra; what cannot be told is unreadable, never wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from stepscore.errors import InvalidInput
+from stepscore.verify.math_verifier import MathVerifier
+from stepscore.verify.open import open_verifier
+from stepscore.verify.verifier import Outcome, Truth, Verifier
+
+
+@pytest.fixture(scope="module")
+def math() -> Verifier:
+    return open_verifier("math")
+
+
+@pytest.mark.parametrize(
+    ("found", "truth", "outcome"),
+    [
+        ("$5", "5 dollars", "right"),
+        ("5 km", "5000 m", "right"),
+        ("5 km", "500 m", "wrong"),
+        ("90 minutes", "1.5 hours", "right"),
+        (r"\$0.50", "50 cents", "right"),
+        ("5 apples", "5 pears", "wrong"),
+        ("50%", "0.5", "right"),
+        ("50", r"50\%", "right"),
+        ("5", "50%", "wrong"),
+        ("3 1/2", "3.5", "right"),
+        (r"3\frac{1}{2}", r"\frac{7}{2}", "right"),
+        ("31/2", "3.5", "wrong"),
+        (r"x \le 3", r"(-\infty, 3]", "right"),
+        (r"x < 3", r"(-\infty, 3]", "wrong"),
+        (r"[0,1)\cup(2,3]", r"(2,3]\cup[0,1)", "right"),
+        (r"\{1,2\}", "2, 1", "right"),
+        ("0.333", "1/3", "wrong"),
+        ("2^{10}", "1024", "right"),
+        ("Monday", "tuesday", "wrong"),
+        ("9^{9^{9^9}}", "9^{9^9}", "unreadable"),
+        (r"\frac{}{", "5", "unreadable"),
+        ("x" * 300 + "+1", "5", "unreadable"),
+    ],
+)
+def test_an_answer_against_the_truth(math: Verifier, found: str, truth: str, outcome: Outcome) -> None:
+    verified = math.verify([rf"So \boxed{{{found}}}" if "{}" not in found else f"#### {found}"], Truth(truth))
+    assert [one.outcome for one in verified] == [outcome], verified
+
+
+def test_each_text_gets_its_own_result_in_order(math: Verifier) -> None:
+    verified = math.verify(["#### 4", "no number", "A: 5", "#### 4.0"], Truth("4"))
+    assert [one.outcome for one in verified] == ["right", "unreadable", "wrong", "right"]
+    assert [one.found for one in verified] == ["4", None, "5", "4.0"]
+    assert verified[2].reason == "5 is not 4"
+
+
+def test_a_truth_without_an_answer_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="answer"):
+        MathVerifier().verify(["#### 4"], Truth(tests="assert True"))
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(InvalidInput.__mro__[1], match="choose one of math"):
+        open_verifier("maths")
