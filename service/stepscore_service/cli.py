@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from stepscore_service.commands.evaluate import evaluate
 from stepscore_service.commands.families import families
 from stepscore_service.commands.rerank import rerank
 from stepscore_service.commands.score import score
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, score, rerank, show, families, version):
+for command in (serve, score, rerank, show, evaluate, families, version):
     app.command()(command)
 
 if __name__ == "__main__":

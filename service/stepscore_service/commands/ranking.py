@@ -54,7 +54,7 @@ def _ranked(info: ModelInfo, line: Line, answers: Sequence[Reading | StepscoreEr
     order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
     return {
         **kept(row),
-        **_correct(row, finals),
+        **correct_of(row, finals),
         "line": line.number,
         "best": order[0],
         "results": [{"index": i, "score": scores[i], "rewards": readings[i].rewards} for i in order],
@@ -71,7 +71,7 @@ def _of_candidate(index: int, error: StepscoreError) -> Row:
     return {**body, "message": f"candidate {index}: {body['message']}"}
 
 
-def _correct(row: Row, finals: Sequence[str | None]) -> Row:
+def correct_of(row: Row, finals: Sequence[str | None]) -> Row:
     """`correct` as given, else by comparing final answers with the row's `answer`, where there is one."""
     if "correct" in row or not isinstance(row.get("answer"), str | int | float):
         return {}

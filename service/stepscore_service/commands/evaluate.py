@@ -1,0 +1,102 @@
+"""`stepscore evaluate`: how good a model's rewards are, on labelled data, with a report to show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stepscore.errors import StepscoreError
+from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.model import opened
+from stepscore_service.commands.say import ENGINE_FAILED, stop, stop_with
+from stepscore_service.settings import Settings
+
+if TYPE_CHECKING:
+    from stepscore_service.jobs.evaluate.rewards import Rewards
+
+NEEDED = ("scipy", "matplotlib", "jinja2")
+
+
+@with_settings(only=MODEL_FLAGS)
+def evaluate(
+    out: Annotated[Path, typer.Option(help="folder for the rows, the numbers, the plots and the report")],
+    processbench: Annotated[
+        list[str] | None, typer.Option(metavar="[NAME=]FILE", help="find the first wrong step; rows of ProcessBench")
+    ] = None,
+    prmbench: Annotated[
+        list[str] | None, typer.Option(metavar="[NAME=]FILE", help="nine kinds of errors; rows of PRMBench")
+    ] = None,
+    best_of_n: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]FILE", help="choose among candidates; input or output of `stepscore rerank`"),
+    ] = None,
+    steps: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]FILE", help="AUROC, calibration, reward hacking; rows with labels per step"),
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL[#MODEL]", help="ask this running service instead of opening a model")
+    ] = None,
+    threshold: Annotated[
+        str, typer.Option(metavar="model|NUMBER|tuned", help="rewards under it are errors; tuned: see --tune-on")
+    ] = "model",
+    tune_on: Annotated[
+        str | None, typer.Option(metavar="NAME", help="the --processbench file on which the threshold is tuned")
+    ] = None,
+    orm: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="outcome model to compare with in --best-of-n")
+    ] = None,
+    split: Annotated[str, typer.Option(help="how a candidate given as text is split into steps")] = "auto",
+    probes: Annotated[bool, typer.Option(help="also score --steps with an empty step added (4 times the work)")] = True,
+    bias: Annotated[bool, typer.Option(help="fit a bias beside the temperature")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="only the first rows of every file; 0 takes all")] = 0,
+    batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 16,
+    *,
+    settings: Settings,
+) -> None:
+    """Measure a model on labelled data and write a report.
+
+    Every file option may be given several times. The report is DIR/report.html (one file to send around) and
+    DIR/report.md, the numbers are DIR/metrics.json. Run the same command again after an interruption and it continues.
+    """
+    lacking = [name for name in NEEDED if find_spec(name) is None]
+    if lacking:
+        stop(f"evaluate needs {', '.join(lacking)}: pip install 'stepscore[train]'")
+    from stepscore_service.jobs.evaluate.job import Choice, evaluate_all  # needs what was just looked for
+
+    files = {"processbench": processbench, "prmbench": prmbench, "best_of_n": best_of_n, "steps": steps}
+    choice = Choice(
+        out=out,
+        files={kind: tuple(given) for kind, given in files.items() if given},
+        threshold=threshold,
+        tune_on=tune_on or "",
+        split=split,
+        probes=probes,
+        with_bias=bias,
+        limit=limit,
+        batch_rows=batch_rows,
+    )
+    evaluate_all(choice, settings, url, orm, _rewards)
+
+
+@contextmanager
+def _rewards(settings: Settings, url: str | None) -> Iterator[Rewards]:
+    """The service at `url`, or the model of the settings; ends the command, saying why, where it cannot be had."""
+    from stepscore_service.client import StepscoreClient
+    from stepscore_service.jobs.evaluate.rewards import LocalRewards, RemoteRewards
+
+    if url is None:
+        with opened(settings) as scorer:
+            yield LocalRewards(scorer)
+        return
+    address, _, name = url.partition("#")
+    try:
+        with StepscoreClient(address) as client:
+            yield RemoteRewards(client, name)
+    except StepscoreError as error:
+        stop_with(error, ENGINE_FAILED)

@@ -1,0 +1,102 @@
+"""An evaluation: every file through its suite into a journal, then the numbers from the journals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from stepscore.errors import StepscoreError
+from stepscore.types import PROBABILITY, RewardRange, Solution
+from stepscore_service.commands.journal import Manifest, open_journal, read_rows
+from stepscore_service.commands.rows import Line, Row
+from stepscore_service.commands.run import error_row, run
+from stepscore_service.commands.say import note
+from stepscore_service.jobs.evaluate.inputs import Input
+from stepscore_service.jobs.evaluate.rewards import Answer, Rewards
+from stepscore_service.jobs.evaluate.suites.base import Measured, Suite
+from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN, is_reranked, range_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of one suite. name: what it is called in the report."""
+
+    suite: Suite
+    name: str
+    source: Input
+
+    def journal(self, out: Path) -> Path:
+        return out / "rows" / f"{self.suite.kind}-{self.name}.jsonl"
+
+    def asks(self) -> bool:
+        """Whether a model is needed: rows that `stepscore rerank` wrote hold their rewards."""
+        first = next(self.source.lines())
+        return not (isinstance(self.suite, BestOfN) and is_reranked(first.row()))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a journal holds, as often as somebody goes through it."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[Row]:
+        return read_rows(self.path)
+
+
+def score(part: Part, rewards: Rewards | None, out: Path, manifest: Manifest, batch_rows: int) -> int:
+    """Every row of the file into the journal, continuing what is there. Returns how many rows cannot be used."""
+    path = part.journal(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(open_journal(path, manifest)) as journal:
+        if journal.done:
+            note(f"{part.suite.kind} {part.name}: {journal.done} rows are done; continuing after them.")
+        run(part.source, journal, lambda lines: kept(part.suite, rewards, lines), batch_rows)
+    return sum("error" in row for row in read_rows(path))
+
+
+def kept(suite: Suite, rewards: Rewards | None, lines: Sequence[Line]) -> list[Row]:
+    """The result rows of some lines. All their solutions go to the model together."""
+    asked = [_asked(suite, line) for line in lines]
+    solutions = [solution for each in asked if isinstance(each, list) for solution in each]
+    answers = iter(rewards.score(solutions) if rewards is not None and solutions else [])
+    return [_kept(suite, line, each, answers) for line, each in zip(lines, asked, strict=True)]
+
+
+def measure(parts: Sequence[Part], range_: RewardRange | None, out: Path) -> Measured:
+    """The numbers of every suite by its kind. range_: of the model's rewards; None where no model was asked."""
+    measured: Measured = {}
+    for kind in dict.fromkeys(part.suite.kind for part in parts):
+        some = [part for part in parts if part.suite.kind == kind]
+        files: Mapping[str, Rows] = {part.name: Rows(part.journal(out)) for part in some}
+        known = range_ or _common_range(files)
+        measured[kind] = some[0].suite.measure(files, known)
+    return measured
+
+
+def with_suite(parts: Sequence[Part], suites: Mapping[str, Suite]) -> list[Part]:
+    """The parts with the suites of these kinds in place of their own."""
+    return [replace(part, suite=suites.get(part.suite.kind, part.suite)) for part in parts]
+
+
+def _common_range(files: Mapping[str, Rows]) -> RewardRange:
+    ranges = [range_of(rows) for rows in files.values()]
+    return next((each for each in ranges if each.kind != "probability"), PROBABILITY)
+
+
+def _asked(suite: Suite, line: Line) -> list[Solution] | StepscoreError:
+    try:
+        return suite.ask(line.row())
+    except StepscoreError as error:
+        return error
+
+
+def _kept(suite: Suite, line: Line, asked: list[Solution] | StepscoreError, answers: Iterator[Answer]) -> Row:
+    if isinstance(asked, StepscoreError):
+        return error_row(line, asked)
+    return {"line": line.number, **suite.keep(line.row(), [next(answers) for _ in asked])}

@@ -1,0 +1,94 @@
+"""PRMBench in the report."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from stepscore_service.jobs.evaluate.metrics.prm_score import GROUPS
+from stepscore_service.jobs.evaluate.report.parts import (
+    Palette,
+    Plot,
+    Section,
+    Table,
+    Tile,
+    bounds,
+    percent,
+    reasons,
+    with_bounds,
+)
+from stepscore_service.jobs.evaluate.report.published import PRMBENCH
+from stepscore_service.jobs.evaluate.suites.base import Measured
+
+WHOLE = 6216
+"""Items of the published benchmark."""
+
+
+def section(measured: Measured) -> Section:
+    files: dict[str, Measured] = measured["files"]
+    name, first = next(iter(files.items()))
+    return Section(
+        title="PRMBench: kinds of errors",
+        lead=_lead(measured["rule"]),
+        tiles=[Tile("PRM-Score", percent(first["prm_score"]["value"]), f"{name}{bounds(first['prm_score'])}")],
+        tables=[_overall(files), _classes(files), _more(files)],
+        plots=[Plot("prmbench-classes", "PRM-Score of each class, by group.", partial(_bars, files), (6.8, 3.6))],
+    )
+
+
+def _lead(rule: Measured) -> str:
+    what = "the change of the reward from the step before" if rule["by_change"] else "the reward"
+    return (
+        f"A step is called valid if {what} is over {rule['threshold']:g}. PRM-Score is the mean of the F1 of valid and "
+        "of invalid steps, pooled over all items; in MS, where every step is valid, it is the F1 of valid steps."
+    )
+
+
+def _overall(files: dict[str, Measured]) -> Table:
+    rows = [
+        (name, str(found["items"]), reasons(found["unscorable"]), with_bounds(found["prm_score"]))
+        for name, found in files.items()
+    ]
+    rows += [(model, str(WHOLE), "", f"{score:.1f}") for model, score in PRMBENCH.items()]
+    note = "Items without rewards are left out, as the benchmark does. Named models: as published (arXiv 2501.03124)."
+    return Table(("", "items", "unscorable", "PRM-Score (95%)"), rows, note)
+
+
+def _classes(files: dict[str, Measured]) -> Table:
+    columns = [column for group, members in GROUPS.items() for column in (*members, group)]
+    rows = []
+    for name, found in files.items():
+        numbers = [
+            percent(score)
+            for group, members in GROUPS.items()
+            for score in (*(found["classes"][each] for each in members.values()), found["groups"][group])
+        ]
+        rows.append((name, *numbers))
+    names = "; ".join(f"{short} {long}" for members in GROUPS.values() for short, long in members.items())
+    return Table(("", *columns), rows, f"{names}. A group is the mean of its classes.")
+
+
+def _more(files: dict[str, Measured]) -> Table:
+    keys = ("f1", "f1_invalid", "valid_step_accuracy", "invalid_step_accuracy", "first_error_accuracy", "similarity")
+    rows = [(name, *(percent(found[key]) for key in keys)) for name, found in files.items()]
+    note = "Similarity: how far the share of steps called valid lies from that in the sound solution of the problem."
+    return Table(("", *(key.replace("_", " ") for key in keys)), rows, note)
+
+
+def _bars(files: dict[str, Measured], axes: Axes, palette: Palette) -> None:
+    shorts = [
+        (short, name, group) for group, (_, members) in enumerate(GROUPS.items()) for short, name in members.items()
+    ]
+    places, width = np.arange(len(shorts)), 0.8 / len(files)
+    for number, (name, found) in enumerate(files.items()):
+        heights = [100 * (found["classes"][each] or 0) for _, each, _ in shorts]
+        colours = [palette.series[group] for _, _, group in shorts]
+        offset = (number - (len(files) - 1) / 2) * width
+        axes.bar(places + offset, heights, width * 0.92, color=colours, alpha=1 - 0.25 * (number % 4), label=name)
+    axes.set_xticks(places, [short for short, _, _ in shorts])
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("PRM-Score, %")
+    if len(files) > 1:
+        axes.legend()

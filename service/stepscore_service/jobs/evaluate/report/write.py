@@ -1,0 +1,110 @@
+"""The report of an evaluation on disk: metrics.json, calibration.json, plots/, report.md, report.html."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.table import Table as Shown
+
+from stepscore_service.jobs.evaluate.report import best_of_n, prmbench, processbench, steps
+from stepscore_service.jobs.evaluate.report.drawing import png, svg
+from stepscore_service.jobs.evaluate.report.parts import DARK, LIGHT, Plot, Section, Tile
+from stepscore_service.jobs.evaluate.suites.base import Measured
+
+
+def write_report(measured: Measured, out: Path) -> None:
+    """measured: what `metrics.json` holds; the rest is made from it alone."""
+    _write(out / "metrics.json", json.dumps(measured, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    for name, calibration in calibrations(measured).items():
+        _write(out / name, json.dumps(calibration, indent=1) + "\n")
+    found = sections(measured)
+    _write_plots([plot for section in found for plot in section.plots], out / "plots")
+    context = {"measured": measured, "sections": found, "tiles": tiles(found)}
+    _write(out / "report.md", _environment().get_template("report.md.j2").render(context))
+    _write(out / "report.html", _environment().get_template("report.html.j2").render(context))
+
+
+def sections(measured: Measured) -> list[Section]:
+    """One for each suite that was run, in the order of the suites."""
+    found: list[Section] = []
+    suites = measured["suites"]
+    if "processbench" in suites:
+        found.append(processbench.section(suites["processbench"]))
+    if "prmbench" in suites:
+        found.append(prmbench.section(suites["prmbench"]))
+    found += best_of_n.sections(suites.get("best_of_n", {}))
+    return found + steps.sections(suites.get("steps", {}))
+
+
+def tiles(found: Sequence[Section]) -> list[Tile]:
+    return [tile for section in found for tile in section.tiles]
+
+
+def calibrations(measured: Measured) -> dict[str, Measured]:
+    """By file name, what `stepscore serve --calibration` reads; one for each file of labelled steps that allows it."""
+    files = measured["suites"].get("steps", {})
+    fitted = {name: (found["calibration"] or {}).get("fitted") for name, found in files.items()}
+    known = {name: fit for name, fit in fitted.items() if fit is not None}
+    model = measured["model"] or {}
+    return {
+        "calibration.json" if len(known) == 1 else f"calibration-{name}.json": {
+            **fit,
+            "model": model.get("id"),
+            "family": model.get("family"),
+            "revision": model.get("revision", ""),
+            "fitted_on": name,
+            "steps": files[name]["labelled_steps"],
+        }
+        for name, fit in known.items()
+    }
+
+
+def summary(measured: Measured) -> Shown:
+    """The first numbers, for the terminal."""
+    table = Shown(title="Evaluation", title_justify="left")
+    for column, side in (("", "left"), ("value", "right"), ("", "left")):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    for tile in tiles(sections(measured)):
+        table.add_row(tile.label, tile.number, tile.detail)
+    return table
+
+
+def _write_plots(plots: Sequence[Plot], folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for plot in plots:
+        (folder / f"{plot.name}.png").write_bytes(png(plot))
+        _write(folder / f"{plot.name}.svg", svg(plot))
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("stepscore_service.jobs.evaluate.report"),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["light"] = lambda plot: _address(plot, dark=False)
+    found.filters["dark"] = lambda plot: _address(plot, dark=True)
+    found.filters["cell"] = lambda value: str(value).replace("|", "\\|")
+    return found
+
+
+def _address(plot: Plot, *, dark: bool) -> str:
+    """The plot as an address that holds it, so that the page needs no other file."""
+    drawn: Any = svg(plot, DARK if dark else LIGHT)
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a report is often looked at while it is made again."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

@@ -1,0 +1,81 @@
+"""What every suite has: rows in, questions to the model, rows of results out, numbers from those."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from stepscore.errors import InvalidInput, NoSteps, StepscoreError
+from stepscore.types import RewardRange, Solution
+from stepscore_service.errors import body_of
+from stepscore_service.jobs.evaluate.rewards import Answer, Scored
+
+Row = dict[str, Any]
+Measured = dict[str, Any]
+"""JSON: numbers, texts, None, and lists and objects of those."""
+
+IDS = ("id", "idx", "generator")
+"""Columns that a result row repeats."""
+
+
+class Suite(Protocol):
+    """One kind of labelled data."""
+
+    kind: ClassVar[str]
+    shape: ClassVar[str]
+    """What a row looks like, for error messages."""
+
+    def ask(self, row: Row) -> list[Solution]:
+        """The solutions that the model must read for this row. Raises InvalidInput for a row that cannot be used."""
+        ...
+
+    def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
+        """What is written down of the row and the answers to `ask`, enough for `measure`."""
+        ...
+
+    def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
+        """The numbers, from the kept rows of each file by name, read as often as needed. Rows with "error" are void."""
+        ...
+
+
+def ids(row: Row) -> Row:
+    return {name: row[name] for name in IDS if name in row}
+
+
+def rewards_of(answer: Answer) -> Row:
+    """The rewards, or why there are none."""
+    if isinstance(answer, StepscoreError):
+        return {"rewards": None, "unscorable": body_of(answer)}
+    return {"rewards": list(answer.reading.rewards)}
+
+
+def numbers_of(answer: Answer) -> list[float] | None:
+    return list(answer.reading.rewards) if isinstance(answer, Scored) else None
+
+
+def text(row: Row, name: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str):
+        raise InvalidInput(f"{name!r} is no text (columns: {', '.join(row) or 'none'})", field=name)
+    return value
+
+
+def texts(row: Row, name: str) -> tuple[str, ...]:
+    value = row.get(name)
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise InvalidInput(f"{name!r} is no list of texts (columns: {', '.join(row) or 'none'})", field=name)
+    if not value:
+        raise NoSteps(f"{name!r} is empty", field=name)
+    return tuple(value)
+
+
+def whole_number(row: Row, name: str) -> int:
+    value = row.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidInput(f"{name!r} is no whole number (columns: {', '.join(row) or 'none'})", field=name)
+    return value
+
+
+def usable(rows: Iterable[Row]) -> Iterable[Row]:
+    """The rows that hold results."""
+    return (row for row in rows if "error" not in row)

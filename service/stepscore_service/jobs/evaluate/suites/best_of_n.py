@@ -1,0 +1,132 @@
+"""Best-of-n: what choosing by the model gains, for every aggregate, over votes and an outcome model.
+
+Rows as `stepscore rerank` takes them, or as it writes them; the latter ask the model nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from stepscore.aggregate import aggregate
+from stepscore.errors import InvalidInput
+from stepscore.types import PROBABILITY, RewardRange, Solution
+from stepscore.verify.answers import final_answer, group_answers
+from stepscore_service.commands.items import Item, candidates_of, text_of
+from stepscore_service.commands.ranking import correct_of
+from stepscore_service.jobs.evaluate.metrics.best_of_n import sizes
+from stepscore_service.jobs.evaluate.rewards import Answer, Rewards, Scored
+from stepscore_service.jobs.evaluate.suites.base import Measured, Row, ids, numbers_of, usable
+from stepscore_service.jobs.evaluate.suites.choosing import Chooser
+
+ORM_COLUMN = "orm"
+
+
+def is_reranked(row: Row) -> bool:
+    """Whether `stepscore rerank` wrote this row, so that its rewards are there."""
+    return "results" in row
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfN:
+    """split: how a candidate given as text becomes steps. orm: an outcome model that scores every candidate too."""
+
+    split: str = "auto"
+    orm: Rewards | None = None
+    kind: ClassVar[str] = "best_of_n"
+    shape: ClassVar[str] = (
+        'an object like {"problem": "…", "candidates": ["…", "…"], "correct": [true, false]}, or a row that '
+        "`stepscore rerank` wrote"
+    )
+
+    def ask(self, row: Row) -> list[Solution]:
+        if is_reranked(row):
+            _check_reranked(row)
+            return []
+        items = candidates_of(row, self.split)
+        if "correct" not in row and not isinstance(row.get("answer"), str | int | float):
+            raise InvalidInput('give "correct" or "answer", or nothing can be measured', field="correct")
+        return [item.solution for item in items if isinstance(item, Item)]
+
+    def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
+        """groups: which candidates give the same final answer (numbers from 0), None where one gives none."""
+        if is_reranked(row):
+            return _of_reranked(row)
+        items, texts = candidates_of(row, self.split), [text_of(each) for each in row["candidates"]]
+        finals = [final_answer(each) for each in texts]
+        scored = iter(answers)
+        return {
+            **ids(row),
+            **correct_of(row, finals),
+            **_given(row),
+            "groups": groups_of(finals),
+            "rewards": [numbers_of(next(scored)) if isinstance(item, Item) else None for item in items],
+            **self._outcome(items),
+        }
+
+    def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
+        return {name: _measured(rows, range_) for name, rows in files.items()}
+
+    def _outcome(self, items: Sequence[Item | InvalidInput]) -> Row:
+        """The outcome model's score of each candidate; None where it gives none."""
+        if self.orm is None:
+            return {}
+        answers = iter(self.orm.score([item.solution for item in items if isinstance(item, Item)]))
+        return {ORM_COLUMN: [_score(self.orm, next(answers)) if isinstance(item, Item) else None for item in items]}
+
+
+def groups_of(finals: Sequence[str | None]) -> list[int | None]:
+    places: list[int | None] = [None] * len(finals)
+    for number, members in enumerate(group_answers(finals)):
+        for member in members:
+            places[member] = None if finals[member] is None else number
+    return places
+
+
+def _measured(rows: Iterable[Row], range_: RewardRange) -> Measured:
+    """Curves reach to the number of candidates that every problem has."""
+    fewest = min((len(row["correct"]) for row in usable(rows)), default=0)
+    if not fewest:
+        return {"problems": 0}
+    chooser = Chooser(range_, sizes(fewest))
+    for row in usable(rows):
+        chooser.add(row)
+    return chooser.measured()
+
+
+def _given(row: Row) -> Row:
+    return {name: row[name] for name in ("correct", ORM_COLUMN) if name in row}
+
+
+def _score(orm: Rewards, answer: Answer) -> float | None:
+    if not isinstance(answer, Scored):
+        return None
+    return aggregate(answer.reading.rewards, orm.info.aggregate, orm.info.range)
+
+
+def _check_reranked(row: Row) -> None:
+    results, correct = row["results"], row.get("correct")
+    if not isinstance(results, list) or not all(_is_result(each) for each in results):
+        raise InvalidInput('"results" is no list of {"index", "rewards"}', field="results")
+    if not isinstance(correct, list) or len(correct) != len(results):
+        raise InvalidInput(f'"correct" is no list of {len(results)} true/false', field="correct")
+    if sorted(each["index"] for each in results) != list(range(len(results))):
+        raise InvalidInput('"results" does not name each candidate once', field="results")
+
+
+def _is_result(each: Any) -> bool:
+    return isinstance(each, dict) and isinstance(each.get("index"), int) and isinstance(each.get("rewards"), list)
+
+
+def _of_reranked(row: Row) -> Row:
+    by_place = sorted(row["results"], key=lambda result: result["index"])
+    rewards = [result["rewards"] for result in by_place]
+    finals = row.get("answers") or [None] * len(rewards)
+    return {**ids(row), **_given(row), "groups": groups_of(finals), "rewards": rewards}
+
+
+def range_of(rows: Iterable[Row]) -> RewardRange:
+    """For rewards that are there already: probabilities, if all of them could be."""
+    numbers = (number for row in usable(rows) for rewards in row["rewards"] for number in rewards or ())
+    return PROBABILITY if all(0.0 <= number <= 1.0 for number in numbers) else RewardRange("real", -1e308, 1e308)

@@ -1,0 +1,97 @@
+"""ProcessBench: find the first wrong step of a solution (arXiv 2412.06559). Rows as in Qwen/ProcessBench."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from stepscore.errors import InvalidInput
+from stepscore.types import RewardRange, Solution
+from stepscore_service.jobs.evaluate.metrics.first_error import (
+    NO_ERROR,
+    Windows,
+    accuracies,
+    curve,
+    f1_with_interval,
+    tuned,
+    windows,
+)
+from stepscore_service.jobs.evaluate.rewards import Answer
+from stepscore_service.jobs.evaluate.suites.base import (
+    Measured,
+    Row,
+    ids,
+    rewards_of,
+    text,
+    texts,
+    usable,
+    whole_number,
+)
+
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessBench:
+    """threshold: a step under it is an error. tune_on: instead, the file on which the best threshold is looked for."""
+
+    threshold: float
+    tune_on: str = ""
+    kind: ClassVar[str] = "processbench"
+    shape: ClassVar[str] = 'an object like {"problem": "…", "steps": ["…", "…"], "label": 1} (-1: no error)'
+
+    def ask(self, row: Row) -> list[Solution]:
+        steps, label = texts(row, "steps"), whole_number(row, "label")
+        if not NO_ERROR <= label < len(steps):
+            raise InvalidInput(f"label {label} names no step of {len(steps)} and is not -1", field="label")
+        return [Solution(text(row, "problem"), steps)]
+
+    def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
+        return {**ids(row), "label": row["label"], **rewards_of(answers[0])}
+
+    def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
+        """F1 in [0, 1] by file, and the unweighted mean over files, which is the published headline."""
+        found = {name: _read(rows) for name, rows in files.items()}
+        best = tuned(found[self.tune_on][0]) if self.tune_on else None
+        threshold = self.threshold if best is None else best
+        splits = {name: _split(each, why, threshold) for name, (each, why) in found.items()}
+        f1s = [split["f1"]["value"] for split in splits.values()]
+        mean = None if None in f1s else sum(f1s) / len(f1s)
+        return {"threshold": threshold, "tuned_on": self.tune_on or None, "mean_f1": mean, "splits": splits}
+
+
+def _read(rows: Iterable[Row]) -> tuple[Windows, Counter[str]]:
+    """The windows, and how many solutions could not be scored for which reason."""
+    why: Counter[str] = Counter()
+    solutions: list[tuple[Sequence[float] | None, int]] = []
+    for row in usable(rows):
+        why.update([row["unscorable"]["code"]] if row["rewards"] is None else [])
+        solutions.append((row["rewards"], row["label"]))
+    return windows(solutions), why
+
+
+def _split(found: Windows, why: Counter[str], threshold: float) -> Measured:
+    accuracy = accuracies(found, threshold)
+    best = tuned(found)
+    return {
+        "solutions": len(found),
+        "with_error": int(found.wrong.sum()),
+        "unscorable": dict(why),
+        "error_accuracy": accuracy.error,
+        "correct_accuracy": accuracy.correct,
+        "f1": asdict(f1_with_interval(found, threshold)),
+        "best_threshold": best,
+        "best_f1": None if best is None else accuracies(found, best).f1,
+        "curve": _thinned(found),
+    }
+
+
+def _thinned(found: Windows) -> Measured:
+    """At most CURVE_POINTS of the curve, evenly spread over its points, for the plot."""
+    thresholds, f1s = curve(found)
+    some = np.unique(np.linspace(0, max(len(f1s) - 1, 0), CURVE_POINTS).astype(int))[: len(f1s)]
+    return {"thresholds": thresholds[some].tolist(), "f1": f1s[some].tolist()}

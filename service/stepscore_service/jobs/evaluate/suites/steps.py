@@ -1,0 +1,57 @@
+"""Labelled steps: how well rewards keep sound from wrong steps apart, and whether they can be trusted as numbers.
+
+Rows are TRL's (`prompt`, `completions`, `labels`), as `stepscore label` writes and `stepscore train` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from stepscore.types import RewardRange, Solution
+from stepscore_service.jobs.evaluate.rewards import Answer, Scored
+from stepscore_service.jobs.evaluate.suites.base import Measured, Row, ids, numbers_of, rewards_of, usable
+from stepscore_service.jobs.evaluate.suites.probes import place_of, probed
+from stepscore_service.jobs.evaluate.suites.step_numbers import Steps
+from stepscore_service.jobs.labelled import of_row
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSteps:
+    """aggregate: what the score of a solution is. probes: also score each solution with an empty step added."""
+
+    aggregate: str
+    probes: bool = True
+    with_bias: bool = False
+    kind: ClassVar[str] = "steps"
+    shape: ClassVar[str] = 'an object like {"prompt": "…", "completions": ["…", "…"], "labels": [true, false]}'
+
+    def ask(self, row: Row) -> list[Solution]:
+        solution = of_row(row).solution
+        return [solution, *probed(solution).values()] if self.probes else [solution]
+
+    def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
+        labelled = of_row(row)
+        solution = labelled.solution
+        tokens = answers[0].tokens if isinstance(answers[0], Scored) else None
+        numbers = [numbers_of(answer) for answer in answers[1:]]
+        probes = dict(zip(probed(solution), numbers, strict=True)) if self.probes else {}
+        return {
+            **ids(row),
+            "labels": list(labelled.labels),
+            "outcome": labelled.outcome,
+            **rewards_of(answers[0]),
+            "tokens": tokens,
+            "characters": sum(map(len, solution.steps)),
+            **({"probes": probes, "place": place_of(solution)} if self.probes else {}),
+        }
+
+    def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
+        found = {}
+        for name, rows in files.items():
+            steps = Steps(range_, self.aggregate, self.with_bias)
+            for row in usable(rows):
+                steps.add(row)
+            found[name] = steps.measured()
+        return found
