@@ -1,4 +1,7 @@
-"""vLLM itself against the torch engine, on tiny checkpoints in fp32 (make test-vllm: an environment of its own)."""
+"""vLLM itself against the torch engine, in fp32, on tiny checkpoints and on the embedded one.
+
+make test-vllm: an environment of its own. Every model is opened once; vLLM takes half a minute to start.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +23,11 @@ import engine_case as case
 import tokenizers_for_tests as tokenizers
 from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions
+from stepscore.embedded.base import base_file
 from stepscore.engine.open import open_engine
-from stepscore.heads import Head, LinearHead, VocabularyHead
-from stepscore.types import Encoded
+from stepscore.heads import Head, LinearHead, TokenLogProbHead, VocabularyHead
+from stepscore.scorer import open_scorer
+from stepscore.types import Encoded, Reading, Solution, Values
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 
@@ -29,6 +35,8 @@ WIDTH, MARKER = 128, 60
 CLASSES = LinearHead(("score.0", "score.2"), outputs=2)
 LABELS = LinearHead(("score",), outputs=2)
 PAIR = VocabularyHead((7, 3))
+OWN = TokenLogProbHead(reference=False)
+TINY = EngineOptions(device="cpu", dtype="float32", max_tokens=256)
 
 
 def write(folder: Path, architecture: str, head: dict[str, Any]) -> CheckpointFacts:
@@ -41,6 +49,11 @@ def write(folder: Path, architecture: str, head: dict[str, Any]) -> CheckpointFa
     return read_facts(folder)
 
 
+def language_model(folder: Path) -> CheckpointFacts:
+    rows = checkpoints.linear("lm_head", case.VOCABULARY, WIDTH, bias=False)["lm_head.weight"] * 0.2
+    return write(folder, "Qwen2ForCausalLM", {"lm_head.weight": rows})
+
+
 def sequences() -> list[Encoded]:
     """Prefix-sharing sequences read at their markers."""
     made = []
@@ -48,6 +61,19 @@ def sequences() -> list[Encoded]:
         ids = tuple(MARKER if place in one.reads else token % MARKER for place, token in enumerate(one.ids))
         made.append(Encoded(ids, one.reads))
     return made
+
+
+def own_tokens() -> list[Encoded]:
+    """Read before their own tokens, and one before a token that does not follow."""
+    made = [
+        Encoded(one.ids, one.reads[:-1], tuple(one.ids[read + 1] for read in one.reads[:-1])) for one in sequences()
+    ]
+    return [*made, Encoded((5, 6, 7), (0, 2), (6, 9))]
+
+
+def difference(rows: Values) -> Values:
+    """vLLM gives log-probabilities, which differ from logits by one number for each position."""
+    return rows[:, 0] - rows[:, 1]
 
 
 @pytest.mark.parametrize(
@@ -63,42 +89,64 @@ def sequences() -> list[Encoded]:
 )
 def test_class_heads_in_process(tmp_path: Path, architecture: str, head: Head, state: dict[str, Any]) -> None:
     facts = write(tmp_path, architecture, state)
-    options = EngineOptions(device="cpu", dtype="float32", max_tokens=256)
-    engine = open_engine(facts, head, options, engine="vllm")
+    engine = open_engine(facts, head, TINY, engine="vllm")
     found = engine.forward(sequences())
     engine.close()
-    case.assert_close(found, open_engine(facts, head, options).forward(sequences()))
+    case.assert_close(found, open_engine(facts, head, TINY).forward(sequences()))
 
 
 def test_vocabulary_pairs_in_process(tmp_path: Path) -> None:
-    """vLLM gives log-probabilities, which differ from logits by one number for each position."""
-    head = {"lm_head.weight": checkpoints.linear("lm_head", case.VOCABULARY, WIDTH, bias=False)["lm_head.weight"] * 0.2}
-    facts = write(tmp_path, "Qwen2ForCausalLM", head)
-    options = EngineOptions(device="cpu", dtype="float32", max_tokens=256)
-    engine = open_engine(facts, PAIR, options, engine="vllm")
+    facts = language_model(tmp_path)
+    engine = open_engine(facts, PAIR, TINY, engine="vllm")
     found = engine.forward(sequences())
     engine.close()
-    wanted = open_engine(facts, PAIR, options).forward(sequences())
-    case.assert_close([rows[:, 0] - rows[:, 1] for rows in found], [rows[:, 0] - rows[:, 1] for rows in wanted])
+    wanted = open_engine(facts, PAIR, TINY).forward(sequences())
+    case.assert_close(list(map(difference, found)), list(map(difference, wanted)))
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[CheckpointFacts, str]]:
-    """A vLLM server with STEP pooling at our marker."""
-    state = checkpoints.linear("score.0", WIDTH, WIDTH) | checkpoints.linear("score.2", 2, WIDTH)
-    facts = write(tmp_path / "prm", "Qwen2ForProcessRewardModel", state)
+def test_own_tokens_in_process(tmp_path: Path) -> None:
+    facts = language_model(tmp_path)
+    engine = open_engine(facts, OWN, TINY, engine="vllm")
+    found = engine.forward(own_tokens())
+    engine.close()
+    case.assert_close(found, open_engine(facts, OWN, TINY).forward(own_tokens()))
+
+
+SOLUTIONS = (
+    Solution("Sue has 12 apples and gives 5 away. How many are left?", ("12 - 5 = 7 apples are left.", "So 7.")),
+    Solution("Sue has 12 apples and gives 5 away. How many are left?", ("12 - 5 = 8 apples are left.", "So 8.")),
+    Solution("A shirt costs $20 and is 25% off. What is the price?", ("25% of 20 is 5.", "20 - 5 = $15.", "Done.")),
+)
+
+
+@pytest.mark.skipif(base_file() is None, reason="the base of the embedded checkpoint is not installed")
+def test_the_embedded_checkpoint_in_process() -> None:
+    """Rewards within 1e-5; measured: 5e-7."""
+    options = EngineOptions(device="cpu", dtype="float32", max_tokens=256)
+    engine = open_scorer("embedded", options=options, engine="vllm")
+    found = rewards(engine.score(SOLUTIONS))
+    engine.close()
+    wanted = rewards(open_scorer("embedded", options=options).score(SOLUTIONS))
+    assert found == pytest.approx(wanted, rel=0.0, abs=1e-5)
+
+
+def rewards(readings: Sequence[object]) -> list[float]:
+    return [reward for reading in readings if isinstance(reading, Reading) for reward in reading.rewards]
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str) -> Iterator[str]:
+    """The address of a vLLM server over a checkpoint, stopped at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    pooler = f'{{"tok_pooling_type":"STEP","step_tag_id":{MARKER}}}'
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--model", str(facts.path), "--runner", "pooling", "--dtype", "float32", "--enforce-eager"]
-    command += ["--max-model-len", "256", "--pooler-config", pooler]
-    with (tmp_path / "server.log").open("w") as log:
+    command += ["--model", str(folder), "--dtype", "float32", "--enforce-eager", "--max-model-len", "256", *arguments]
+    with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "HF_HUB_OFFLINE": "1"})
         try:
             wait_for(f"http://127.0.0.1:{port}/health", server)
-            yield facts, f"http://127.0.0.1:{port}"
+            yield f"vllm:http://127.0.0.1:{port}"
         finally:
             server.terminate()
             server.wait(60)
@@ -116,8 +164,20 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the server was not ready in time")
 
 
-def test_class_heads_at_a_server_with_step_pooling(served: tuple[CheckpointFacts, str]) -> None:
-    facts, address = served
-    options = EngineOptions(device="cpu", dtype="float32", max_tokens=256)
-    found = open_engine(facts, CLASSES, options, engine=f"vllm:{address}").forward(sequences())
-    case.assert_close(found, open_engine(facts, CLASSES, options).forward(sequences()))
+def test_class_heads_at_a_server_with_step_pooling(tmp_path: Path) -> None:
+    state = checkpoints.linear("score.0", WIDTH, WIDTH) | checkpoints.linear("score.2", 2, WIDTH)
+    facts = write(tmp_path, "Qwen2ForProcessRewardModel", state)
+    pooler = f'{{"tok_pooling_type":"STEP","step_tag_id":{MARKER}}}'
+    with serving(tmp_path, "--runner", "pooling", "--pooler-config", pooler) as address:
+        found = open_engine(facts, CLASSES, TINY, engine=address).forward(sequences())
+    case.assert_close(found, open_engine(facts, CLASSES, TINY).forward(sequences()))
+
+
+def test_log_probabilities_at_a_server(tmp_path: Path) -> None:
+    facts = language_model(tmp_path)
+    with serving(tmp_path) as address:
+        pairs = open_engine(facts, PAIR, TINY, engine=address).forward(sequences())
+        own = open_engine(facts, OWN, TINY, engine=address).forward(own_tokens())
+    wanted = open_engine(facts, PAIR, TINY).forward(sequences())
+    case.assert_close(list(map(difference, pairs)), list(map(difference, wanted)))
+    case.assert_close(own, open_engine(facts, OWN, TINY).forward(own_tokens()))

@@ -1,0 +1,111 @@
+"""vLLM over the same weights and the same calls, as a child process in the environment that holds vLLM.
+
+    .venv-vllm/bin/python -m benchmarks.engine.in_vllm JOB.json
+
+The parent writes the job (checkpoint, head, workloads as token ids) and reads the answer beside it. vLLM runs its core
+in the child itself, on as many threads as the parent's ways, so that processor seconds count all of its work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.engine.measure import Measured, clock_of, run, warming
+from benchmarks.engine.subjects import CLASSES, OWN, Subject
+from benchmarks.engine.ways import EngineRunner
+from benchmarks.engine.workloads import Workload
+
+from stepscore.checkpoint import read_facts
+from stepscore.config import EngineOptions
+from stepscore.engine.open import open_engine
+from stepscore.types import Encoded
+
+WAY = "vLLM"
+
+
+def measure_in_vllm(
+    python: Path, subject: Subject, work: Mapping[str, tuple[Workload, int]], dtype: str, device: str, folder: Path
+) -> tuple[str, dict[str, Measured]]:
+    """vLLM's version and what was measured of each workload (with its every n-th call).
+
+    Raises CalledProcessError where the child fails; what it said is on standard error.
+    """
+    job, answer = folder / "vllm-job.json", folder / "vllm-answer.json"
+    job.write_text(
+        json.dumps(
+            {
+                "checkpoint": str(subject.facts.path),
+                "targets": subject.reads_targets,
+                "dtype": dtype,
+                "device": device,
+                "workloads": [_written(workload, every) for workload, every in work.values()],
+            }
+        ),
+        encoding="utf-8",
+    )
+    subprocess.run([python, "-m", __spec__.name, str(job), str(answer)], check=True, env=_environment())
+    found = json.loads(answer.read_text(encoding="utf-8"))
+    return found["version"], {name: _measured(one) for name, one in found["workloads"].items()}
+
+
+def _environment() -> dict[str, str]:
+    """One process, nothing from the Hub, no threads bound to cores that other ways do not have."""
+    import torch
+
+    return os.environ | {
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def _written(workload: Workload, every: int) -> dict[str, Any]:
+    calls = [[(one.ids, one.reads, one.targets) for one in call] for call in workload.calls]
+    return {"name": workload.name, "every": every, "calls": calls}
+
+
+def _read(written: Mapping[str, Any]) -> Workload:
+    calls = [[Encoded(*map(tuple, one)) for one in call] for call in written["calls"]]
+    return Workload(written["name"], calls)
+
+
+def _measured(written: Mapping[str, Any]) -> Measured:
+    found = {int(call): [np.array(rows, np.float32) for rows in values] for call, values in written["found"].items()}
+    return Measured(found, written["computed"], written["seconds"])
+
+
+def _answered(measured: Measured) -> dict[str, Any]:
+    found = {call: [rows.tolist() for rows in values] for call, values in measured.found.items()}
+    return {"found": found, "computed": measured.computed, "seconds": measured.seconds}
+
+
+def main(arguments: Sequence[str]) -> None:
+    import vllm
+
+    job, answer = map(Path, arguments)
+    wanted = json.loads(job.read_text(encoding="utf-8"))
+    facts = read_facts(Path(wanted["checkpoint"]))
+    options = EngineOptions(device=wanted["device"], dtype=wanted["dtype"])
+    engine = open_engine(facts, OWN if wanted["targets"] else CLASSES, options, engine="vllm")
+    warm = warming(int(facts.config["vocab_size"]) - 1, wanted["targets"])
+    done: dict[str, Any] = {}
+    for written in wanted["workloads"]:
+        measured = run(_read(written), EngineRunner(engine), written["every"], clock_of(wanted["device"]), warm)
+        print(f"{written['name']}: {WAY}, {measured.seconds:.1f} s", file=sys.stderr, flush=True)
+        done[written["name"]] = _answered(measured)
+    answer.write_text(json.dumps({"version": vllm.__version__, "workloads": done}), encoding="utf-8")
+    engine.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
