@@ -30,7 +30,7 @@ from stepscore.types import Reading, Solution
 from stepscore.verify.answers import final_answer, group_answers
 from stepscore_service.jobs.embedded.corrupt import corruptions
 from stepscore_service.jobs.embedded.gsm8k import read_worked, strip_notes, styled
-from stepscore_service.jobs.embedded.train import HELD_OUT
+from stepscore_service.jobs.embedded.rows import HELD_OUT
 
 CHUNK = 64
 AGGREGATES = ("min", "mean", "prod", "geometric_mean", "soft_min")

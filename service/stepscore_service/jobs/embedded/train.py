@@ -30,10 +30,9 @@ from torch.nn import functional
 from stepscore.embedded.base import load_base
 from stepscore.families.number_logprob import digit_tokens, write
 from stepscore.tokenizer import StepTokenizer
-from stepscore_service.jobs.embedded.gsm8k import Worked, read_worked, styled
+from stepscore_service.jobs.embedded.gsm8k import Worked, styled
+from stepscore_service.jobs.embedded.rows import Part, problems_of
 
-HELD_OUT = 500
-"""The last problems of the training file are kept for calibration and measurement."""
 SAVE_SECONDS = 240.0
 DIGIT_WEIGHT = 3.0
 
@@ -132,7 +131,7 @@ def run(gsm8k: Path, out: Path, recipe: Recipe) -> Progressed:
         [each for each in model.parameters() if each.requires_grad], lr=recipe.learning_rate, weight_decay=0.0
     )
     done = restore(out, model, optimizer)
-    problems = list(read_worked(gsm8k))[:-HELD_OUT]
+    problems = problems_of(gsm8k, Part.TRAIN)
     random.Random(recipe.seed).shuffle(problems)
     digits = torch.tensor(sorted(digit_tokens(tokenizer)))
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as progress:

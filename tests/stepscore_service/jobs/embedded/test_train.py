@@ -16,6 +16,7 @@ from stepscore.scorer import open_scorer
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.embedded import train
 from stepscore_service.jobs.embedded.export import UNFITTED, adapter_of
+from stepscore_service.jobs.embedded.rows import HELD_OUT
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,7 +33,7 @@ def gsm8k(tmp_path: Path) -> Path:
             "question": f"Ann has {n} eggs and buys {n + 1}. How many?",
             "answer": f"She has {n}+{n + 1} = <<{n}+{n + 1}={2 * n + 1}>>{2 * n + 1} eggs.\n#### {2 * n + 1}",
         }
-        for n in range(2, 2 + train.HELD_OUT + 20)
+        for n in range(2, 2 + HELD_OUT + 20)
     )
     file.write_text("\n".join(map(json.dumps, rows)))
     return file

@@ -1,0 +1,108 @@
+"""GSM8K's worked solutions and their corruptions as files that `stepscore train` and `stepscore evaluate` read.
+
+    python -m stepscore_service.jobs.embedded.rows --gsm8k train.jsonl --part measure --out steps.jsonl
+    python -m stepscore_service.jobs.embedded.rows --gsm8k train.jsonl --shape processbench --out bench.jsonl
+
+`steps`: every worked solution, and for each mistake that can be made in it the solution up to the wrong step; rows of
+TRL, in which only the last step of a corrupted one is judged, so that no step is counted twice. `processbench`: every
+worked solution once as it is and once with one mistake, after which it goes on as before; rows of ProcessBench.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stepscore.types import Solution
+from stepscore_service.jobs.embedded.corrupt import Corrupted, corruptions
+from stepscore_service.jobs.embedded.gsm8k import Worked, read_worked, styled
+from stepscore_service.jobs.labelled import Labelled, to_row
+
+HELD_OUT = 500
+"""The last problems of the training file are kept out of training, for calibration and measurement."""
+
+Row = dict[str, Any]
+
+
+class Part(StrEnum):
+    """Which problems: those of training, or of the held-out ones the even (calibrate) or the odd (measure)."""
+
+    TRAIN = "train"
+    CALIBRATE = "calibrate"
+    MEASURE = "measure"
+
+
+class Shape(StrEnum):
+    STEPS = "steps"
+    PROCESSBENCH = "processbench"
+
+
+def problems_of(gsm8k: Path, part: Part) -> list[Worked]:
+    every = list(read_worked(gsm8k))
+    if part is Part.TRAIN:
+        return every[:-HELD_OUT]
+    return every[-HELD_OUT:][part is Part.MEASURE :: 2]
+
+
+def step_rows(problems: list[Worked]) -> Iterator[Row]:
+    """TRL rows; `kind` names the mistake, or "clean". The style and the mistakes of a problem depend on its number."""
+    for number, problem in enumerate(problems):
+        rng = random.Random(number)
+        worked = styled(problem, rng)
+        sound = tuple(1.0 for _ in worked.steps)
+        yield to_row(Labelled(worked.solution, sound, True, {"id": f"{number}", "kind": "clean"}))
+        for wrong in corruptions(worked, rng):
+            labels = (*(None for _ in wrong.solution.steps[1:]), 0.0)
+            yield to_row(Labelled(wrong.solution, labels, None, {"id": f"{number}", "kind": wrong.kind}))
+
+
+def processbench_rows(problems: list[Worked]) -> Iterator[Row]:
+    for number, problem in enumerate(problems):
+        rng = random.Random(number)
+        worked = styled(problem, rng)
+        yield _bench_row(f"{number}-clean", worked.solution, -1, "clean")
+        mistakes = list(corruptions(worked, rng))
+        if mistakes:
+            wrong = rng.choice(mistakes)
+            place = len(wrong.solution.steps) - 1
+            yield _bench_row(f"{number}-wrong", _going_on(worked, wrong), place, wrong.kind)
+
+
+def _going_on(worked: Worked, wrong: Corrupted) -> Solution:
+    place = len(wrong.solution.steps)
+    return Solution(worked.problem, wrong.solution.steps + worked.solution.steps[place:])
+
+
+def _bench_row(name: str, solution: Solution, label: int, kind: str) -> Row:
+    return {
+        "id": name,
+        "generator": kind,
+        "problem": solution.problem,
+        "steps": list(solution.steps),
+        "final_answer_correct": label < 0,
+        "label": label,
+    }
+
+
+def main(
+    gsm8k: Annotated[Path, typer.Option(help="GSM8K's train.jsonl", exists=True)],
+    out: Annotated[Path, typer.Option(help="JSONL file")],
+    part: Annotated[Part, typer.Option(help="which problems")] = Part.MEASURE,
+    shape: Annotated[Shape, typer.Option(help="which rows")] = Shape.STEPS,
+    problems: Annotated[int, typer.Option(min=0, help="only the first of them; 0 takes all")] = 0,
+) -> None:
+    """Write labelled rows of GSM8K and its corruptions."""
+    chosen = problems_of(gsm8k, part)[: problems or None]
+    rows = list(step_rows(chosen) if shape is Shape.STEPS else processbench_rows(chosen))
+    out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    typer.echo(f"{out}: {len(rows)} rows of {len(chosen)} problems")
+
+
+if __name__ == "__main__":
+    typer.run(main)
