@@ -70,7 +70,7 @@ class SequenceBuilder:
     def piece(self, text: str) -> SequenceBuilder:
         """A text encoded for itself, merging with nothing before or after it."""
         self._flush()
-        self._ids.extend(self._tokenizer.encode(text)[0])
+        self._ids.extend(self._tokenizer.ids(text))
         self._opening = False
         return self
 
@@ -93,15 +93,20 @@ class SequenceBuilder:
     def _flush(self) -> None:
         if not self._text:
             return
-        ids, offsets = self._tokenizer.encode(self._text, first=self._opening)
-        ends = [end for _, end in offsets]
+        if self._pending:
+            self._flush_read()
+        else:
+            self._ids.extend(self._tokenizer.ids(self._text, first=self._opening))
+        self._text, self._pending, self._opening = "", [], False
+
+    def _flush_read(self) -> None:
+        ids, ends = self._tokenizer.encode(self._text, first=self._opening)
         token = 0
         for character, expect in self._pending:
             while ends[token] < character or (token + 1 < len(ends) and ends[token + 1] == ends[token]):
                 token += 1
             self._note(token, ids[token], ends[token] == character, expect)
         self._ids.extend(ids)
-        self._text, self._pending, self._opening = "", [], False
 
     def _note(self, token: int, found: int, ends_here: bool, expect: int | None) -> None:
         if expect is not None and (found != expect or not ends_here):

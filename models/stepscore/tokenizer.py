@@ -3,13 +3,16 @@
 User text is encoded with special tokens off: a marker that somebody types is text. Template text is split at its
 special tokens first, and the plain stretches between them (user text included) are encoded together, which gives
 the ids of the checkpoint's own tokenizer on the whole rendered string.
+
+What was tokenised before is remembered: stretches between special tokens, and inside them lines, where the tokenizer
+lets a text be cut there (stepscore.cuts). So a step that is sent again costs no tokenisation.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,11 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from stepscore.cuts import exact_cuts
 from stepscore.errors import CheckpointError
+from stepscore.token_cache import TokenCache, Tokens
 
-Offsets = list[tuple[int, int]]
+CACHE_BYTES = 64 << 20
 VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 
 
@@ -27,14 +32,22 @@ class StepTokenizer:
     """A checkpoint's tokenizer, read for scoring.
 
     markers: added tokens that are typed text when a user writes them, even where the checkpoint does not flag them
-    as special.
+    as special. cache_bytes: budget of the texts that are remembered; 0 remembers none.
     """
 
-    def __init__(self, inner: PreTrainedTokenizerFast, markers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, inner: PreTrainedTokenizerFast, markers: Sequence[str] = (), cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self.inner = inner
+        self.calls = 0
+        """Texts that went through the tokenizer; those that were remembered are not among them."""
         self._vocabulary = inner.get_added_vocab()
-        self._first = _plain(inner, markers, first=True)
-        self._rest = _plain(inner, markers, first=False)
+        spec = _plain_spec(inner, markers)
+        self._cuts = exact_cuts(spec)
+        self._first = self._rest = _load(spec)
+        if _drop_prefix(spec["pre_tokenizer"]):
+            self._rest = _load(spec)
+        self._cache = TokenCache(cache_bytes)
 
     @classmethod
     def open(cls, path: str, markers: Sequence[str] = ()) -> StepTokenizer:
@@ -56,10 +69,28 @@ class StepTokenizer:
         ids = self.inner("", add_special_tokens=True)["input_ids"]
         return tuple(ids[:1]) if ids and ids[0] == self.inner.bos_token_id else ()
 
-    def encode(self, text: str, *, first: bool = True) -> tuple[list[int], Offsets]:
-        """Plain text to ids and character offsets. first: the text opens a sequence (matters for Metaspace)."""
-        encoding = (self._first if first else self._rest).encode(text, add_special_tokens=False)
-        return encoding.ids, encoding.offsets
+    def encode(self, text: str, *, first: bool = True) -> tuple[list[int], list[int]]:
+        """Plain text to ids and the characters at which they end.
+
+        first: the text opens a sequence (matters for Metaspace).
+        """
+        ids: list[int] = []
+        ends: list[int] = []
+        start = 0
+        for part in self._cuts.split(text):
+            tokens = self._tokens(part, first=first and not start)
+            ids.extend(tokens.ids)
+            ends.extend(start + end for end in tokens.ends)
+            start += len(part)
+        return ids, ends
+
+    def ids(self, text: str, *, first: bool = True) -> list[int]:
+        """The ids of `encode`, for who needs no more."""
+        opening, *rest = self._cuts.split(text)
+        ids = self._tokens(opening, first=first).ids.tolist()
+        for part in rest:
+            ids.extend(self._tokens(part, first=False).ids)
+        return ids
 
     def token_id(self, token: str) -> int:
         """The id of a token of the vocabulary. Raises CheckpointError where there is none."""
@@ -70,13 +101,24 @@ class StepTokenizer:
 
     def last_id(self, text: str) -> int:
         """`encode(text)[-1]`, the way many model cards name a token."""
-        return self.encode(text)[0][-1]
+        return self.ids(text)[-1]
 
     def parts(self, template: str) -> Iterator[tuple[str, int | None]]:
         """Template text as (text, None) stretches and (token, id) special tokens, in order."""
         for part in self._splitter.split(template):
             if part:
                 yield part, self._vocabulary.get(part)
+
+    def _tokens(self, part: str, *, first: bool) -> Tokens:
+        key = first and self._rest is not self._first, part
+        found = self._cache.get(key)
+        if found is None:
+            tokenizer = self._first if first else self._rest
+            encoding = tokenizer.encode(part, add_special_tokens=False)
+            self.calls += 1
+            found = Tokens.of(encoding.ids, [end for _, end in encoding.offsets])
+            self._cache.put(key, found)
+        return found
 
     @cached_property
     def _splitter(self) -> re.Pattern[str]:
@@ -85,24 +127,24 @@ class StepTokenizer:
         return re.compile(f"({alternatives})")
 
 
-def _plain(inner: PreTrainedTokenizerFast, markers: Sequence[str], *, first: bool) -> Tokenizer:
-    """A copy that sees every special token and marker as text."""
+def _plain_spec(inner: PreTrainedTokenizerFast, markers: Sequence[str]) -> dict[str, Any]:
+    """The tokenizer's JSON, which knows no markers and adds nothing."""
     spec: dict[str, Any] = json.loads(inner.backend_tokenizer.to_str())
     spec["added_tokens"] = [token for token in spec["added_tokens"] if token["content"] not in markers]
-    spec["post_processor"] = None
-    if not first:
-        _drop_prefix(spec.get("pre_tokenizer"))
+    return spec | {"post_processor": None, "truncation": None, "padding": None}
+
+
+def _load(spec: Mapping[str, Any]) -> Tokenizer:
+    """A tokenizer that sees every special token as text."""
     plain = Tokenizer.from_str(json.dumps(spec))
-    plain.no_truncation()
-    plain.no_padding()
     plain.encode_special_tokens = True
     return plain
 
 
-def _drop_prefix(pre_tokenizer: dict[str, Any] | None) -> None:
-    """Metaspace with `first` puts its sign only before the first stretch of a text."""
-    if pre_tokenizer is None:
-        return
-    for part in pre_tokenizer.get("pretokenizers", [pre_tokenizer]):
-        if part["type"] == "Metaspace" and part.get("prepend_scheme") == "first":
-            part["prepend_scheme"] = "never"
+def _drop_prefix(pre_tokenizer: dict[str, Any] | None) -> bool:
+    """Metaspace with `first` puts its sign only before the first stretch of a text. Whether something was dropped."""
+    parts = [] if pre_tokenizer is None else pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    found = [part for part in parts if part["type"] == "Metaspace" and part.get("prepend_scheme") == "first"]
+    for part in found:
+        part["prepend_scheme"] = "never"
+    return bool(found)
