@@ -131,3 +131,9 @@ class NoVerdict(StepscoreError):
     """A judge wrote no verdict that can be read. detail: step, samples."""
 
     code = "no_verdict"
+
+
+class SandboxUnavailable(StepscoreError):
+    """This machine cannot confine a program that a model wrote. detail: reason."""
+
+    code = "no_sandbox"

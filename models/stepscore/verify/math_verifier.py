@@ -44,8 +44,9 @@ def equal_to_truth(found: str, right: str) -> bool | None:
     settled = _by_form(one, other)
     if settled is not None:
         return settled
-    if same_quantity(found, right):
-        return True
+    same = same_quantity(found, right)
+    if same is not None:
+        return same
     if one.settled and other.settled:
         return False
     if max(len(one.text), len(other.text)) > MAX_ALGEBRA_CHARACTERS:

@@ -1,19 +1,62 @@
-"""Verifiers by name."""
+"""Verifiers by name, with an option after a colon where they have one: `numeric:0.01`, `code:weak`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from stepscore.errors import InvalidOption
+from stepscore.verify.code_verifier import CodeVerifier
+from stepscore.verify.exact import ExactVerifier
 from stepscore.verify.math_verifier import MathVerifier
+from stepscore.verify.numeric import NumericVerifier
 from stepscore.verify.verifier import Verifier
 
-VERIFIERS: dict[str, Callable[[], Verifier]] = {"math": MathVerifier}
+Opened = TypeVar("Opened")
 
 
 def open_verifier(name: str) -> Verifier:
-    """Raises InvalidOption for an unknown name."""
-    if name not in VERIFIERS:
-        known = ", ".join(VERIFIERS)
-        raise InvalidOption(f"No verifier is called {name!r}; choose one of {known}.", option="verifier", known=known)
-    return VERIFIERS[name]()
+    """math, numeric (option: relative tolerance), exact, code (option weak: accept less than full confinement).
+
+    Raises InvalidOption for an unknown name or option, and SandboxUnavailable where programs cannot be confined.
+    """
+    kind, _, option = name.partition(":")
+    return chosen(VERIFIERS, kind, "verifier")(option)
+
+
+def chosen(known: dict[str, Callable[[str], Opened]], name: str, what: str) -> Callable[[str], Opened]:
+    """What opens the named one. Raises InvalidOption with the names that there are."""
+    if name not in known:
+        names = ", ".join(known)
+        raise InvalidOption(f"No {what} is called {name!r}; choose one of {names}.", option=what, known=list(known))
+    return known[name]
+
+
+def _plain(kind: type[Verifier]) -> Callable[[str], Verifier]:
+    def opened(option: str) -> Verifier:
+        if option:
+            raise InvalidOption(f"this verifier has no option {option!r}", option="verifier", known=[])
+        return kind()
+
+    return opened
+
+
+def _numeric(option: str) -> Verifier:
+    try:
+        return NumericVerifier(float(option)) if option else NumericVerifier()
+    except ValueError as error:
+        raise InvalidOption(f"numeric:{option}: {option!r} is no tolerance", option="verifier", known=[]) from error
+
+
+def _code(option: str) -> Verifier:
+    if option not in ("", "weak"):
+        raise InvalidOption(f"code has no option {option!r}; it knows weak", option="verifier", known=["weak"])
+    return CodeVerifier(weak=option == "weak")
+
+
+VERIFIERS: dict[str, Callable[[str], Verifier]] = {
+    "math": _plain(MathVerifier),
+    "numeric": _numeric,
+    "exact": _plain(ExactVerifier),
+    "code": _code,
+}

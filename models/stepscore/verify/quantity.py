@@ -60,12 +60,17 @@ _UNITS = {
 }
 
 
-def same_quantity(one: str, other: str) -> bool:
-    """Whether two answers name the same amount, or the same share where one of them is a percentage."""
+def same_quantity(one: str, other: str) -> bool | None:
+    """Whether two answers name the same amount, or the same share where one of them is a percentage.
+
+    None where they are not two amounts of one kind, nor a percentage and a number.
+    """
     first, second = _amount(one), _amount(other)
-    if first is not None and first == second:
-        return True
-    return _same_share(one, other) or _same_share(other, one)
+    if first is not None and second is not None and first[0] == second[0]:
+        return first[1] == second[1]
+    if "%" in one or "%" in other:
+        return _same_share(one, other) if "%" in one else _same_share(other, one)
+    return None
 
 
 def _amount(answer: str) -> tuple[str, Fraction] | None:
@@ -78,8 +83,13 @@ def _amount(answer: str) -> tuple[str, Fraction] | None:
     return kind, known.number * worth
 
 
-def _same_share(percentage: str, other: str) -> bool:
+def _same_share(percentage: str, other: str) -> bool | None:
     """A percentage equals its fraction, and its own number where the sign was left out."""
-    number = form(percentage.replace("\\%", "").replace("%", "")).number if "%" in percentage else None
-    plain = form(other).number
-    return number is not None and plain is not None and plain in (number, number / 100)
+    first, second = _number(percentage), _number(other)
+    if first is None or second is None:
+        return None
+    return first == second if "%" in other else second in (first, first / 100)
+
+
+def _number(answer: str) -> Fraction | None:
+    return form(answer.replace("\\%", "").replace("%", "")).number

@@ -57,8 +57,3 @@ def test_each_text_gets_its_own_result_in_order(math: Verifier) -> None:
 def test_a_truth_without_an_answer_is_refused() -> None:
     with pytest.raises(InvalidInput, match="answer"):
         MathVerifier().verify(["#### 4"], Truth(tests="assert True"))
-
-
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InvalidInput.__mro__[1], match="choose one of math"):
-        open_verifier("maths")
