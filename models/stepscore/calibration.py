@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepscore.errors import InvalidOption
-from stepscore.types import RewardRange
+from stepscore.types import Reading, RewardRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,13 @@ class Calibration:
                 option="calibration",
                 known=[revision],
             )
+
+
+def calibrated(reading: Reading, calibration: Calibration | None) -> Reading:
+    """The reading with its rewards scaled; its logits and extras stay as the model gave them."""
+    if calibration is None:
+        return reading
+    return replace(reading, rewards=tuple(map(float, calibration.apply(reading.rewards))))
 
 
 def read_calibration(file: Path) -> Calibration:

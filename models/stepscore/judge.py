@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stepscore.calibration import calibrated
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.base import TokenCounts
 from stepscore.engine.placement import choose_device, choose_dtype
@@ -66,7 +67,8 @@ class JudgeScorer(Scorer):
         if not isinstance(encoded, PromptedSolution):
             raise TypeError("a judge takes what its own encode returned")
         try:
-            return checked(self._judge.judge(encoded.solution, self._generator), encoded.steps)
+            judged = self._judge.judge(encoded.solution, self._generator)
+            return checked(calibrated(judged, self.info.calibration), encoded.steps)
         except StepscoreError as error:
             return error
 

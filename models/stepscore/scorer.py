@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stepscore.calibration import Calibration, calibrated
 from stepscore.checkpoint import folder_name, locate, read_facts
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.base import Engine, TokenCounts
@@ -23,7 +24,10 @@ EMBEDDED = "embedded"
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is served: names, meaning of the rewards, limits (tokens) and where it runs."""
+    """What is served: names, meaning of the rewards, limits (tokens) and where it runs.
+
+    calibration: what is done to rewards after the family has read them; None leaves them as they are.
+    """
 
     id: str
     family: str
@@ -38,6 +42,7 @@ class ModelInfo:
     device: str
     dtype: str
     mode: str
+    calibration: Calibration | None = None
 
 
 class Scorer:
@@ -94,7 +99,8 @@ class Scorer:
 
     def _read(self, encoded: EncodedSolution, values: Iterator[Values]) -> Reading | StepscoreError:
         try:
-            return checked(self._parts.read([next(values) for _ in encoded.sequences], encoded), encoded.steps)
+            read = self._parts.read([next(values) for _ in encoded.sequences], encoded)
+            return checked(calibrated(read, self.info.calibration), encoded.steps)
         except StepscoreError as error:
             return error
 
@@ -118,23 +124,29 @@ def open_scorer(
     family_options: Mapping[str, str] | None = None,
     engine: str = "torch",
     cache: Path | None = None,
+    calibration: Calibration | None = None,
 ) -> Scorer:
     """Open a checkpoint for scoring.
 
     model: "embedded", a folder, or a Hub id. name: what it is called in requests; default the model itself.
     family: overrides the resolution. cache: where "embedded" is prepared; default the user's cache folder.
-    Raises CheckpointError (UnknownFamily, InvalidOption, ...).
+    calibration: applied to every reward; refused where rewards are no probabilities. Raises CheckpointError (UnknownFamily, InvalidOption, ...).
     """
     options = options or EngineOptions()
     facts = checkpoint_facts(model, cache, weights=not options.generator.startswith("openai:"))
     chosen = family_named(family) if family else resolve(facts)
+    if calibration is not None:
+        calibration.check(chosen.rewards, facts.revision)
     parts = bind(chosen, facts, family_options or {})
     if isinstance(parts.head, VerdictHead):
         from stepscore.judge import open_judge  # a Scorer itself, so it imports this module
 
-        return open_judge(name or model, chosen, facts, parts, options)
-    running = open_engine(facts, parts.head, options, engine=engine)
-    return Scorer(_info(name or model, chosen, facts, running), parts, running)
+        scorer: Scorer = open_judge(name or model, chosen, facts, parts, options)
+    else:
+        running = open_engine(facts, parts.head, options, engine=engine)
+        scorer = Scorer(_info(name or model, chosen, facts, running), parts, running)
+    scorer.info = replace(scorer.info, calibration=calibration)
+    return scorer
 
 
 def checkpoint_facts(model: str, cache: Path | None = None, *, weights: bool = True) -> CheckpointFacts:

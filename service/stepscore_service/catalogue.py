@@ -31,6 +31,7 @@ def _open(settings: Settings, name: str, model: str) -> Scorer:
         family_options=settings.options_of_family(),
         engine=settings.engine,
         cache=settings.cache,
+        calibration=settings.calibration_of_rewards(),
     )
     scorer.score([WARM_UP])
     return scorer

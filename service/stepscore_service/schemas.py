@@ -136,6 +136,13 @@ class Range(BaseModel):
     high: float | None
 
 
+class Calibrated(BaseModel):
+    """Rewards are sigmoid(logit(p) / temperature + bias) of what the family reads."""
+
+    temperature: float
+    bias: float
+
+
 class ModelCard(BaseModel):
     """One model that is served."""
 
@@ -153,6 +160,7 @@ class ModelCard(BaseModel):
     device: str
     dtype: str
     mode: str
+    calibration: Calibrated | None = Field(None, description="null where rewards are as the family reads them")
 
 
 class ModelList(BaseModel):

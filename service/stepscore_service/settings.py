@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from stepscore.calibration import Calibration, read_calibration
 from stepscore.config import Device, DType, EngineOptions, Mode
 
 PREFIX = "STEPSCORE_"
@@ -64,6 +65,16 @@ class Settings(BaseSettings):
         1 << 30, ge=0, description="prefix cache kept across requests, in bytes; 0 turns it off"
     )
 
+    temperature: float = Field(
+        1.0,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="rewards that are probabilities p become sigmoid(logit(p) / temperature); 1 leaves them",
+    )
+    calibration: Path | None = Field(
+        None, description="calibration.json of `stepscore evaluate`, instead of a temperature"
+    )
+
     max_queue_tokens: int = Field(
         1_000_000, ge=1, description="tokens that may wait for one model; more are refused with 503"
     )
@@ -103,6 +114,12 @@ class Settings(BaseSettings):
             raise ValueError(f"two models have one name: {', '.join(names)}")
         return models
 
+    @model_validator(mode="after")
+    def _one_calibration(self) -> Self:
+        if self.calibration is not None and self.temperature != 1.0:
+            raise ValueError("give either --temperature or --calibration")
+        return self
+
     @field_validator("family_options")
     @classmethod
     def _are_pairs(cls, options: tuple[str, ...]) -> tuple[str, ...]:
@@ -124,6 +141,12 @@ class Settings(BaseSettings):
             tensor_parallel_size=self.tensor_parallel_size,
             generator=self.generator,
         )
+
+    def calibration_of_rewards(self) -> Calibration | None:
+        """What is done to every reward; None for nothing. Raises InvalidOption where the file cannot be used."""
+        if self.calibration is not None:
+            return read_calibration(self.calibration)
+        return None if self.temperature == 1.0 else Calibration(self.temperature)
 
     def options_of_family(self) -> dict[str, str]:
         pairs = (option.partition("=") for option in self.family_options)

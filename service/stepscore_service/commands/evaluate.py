@@ -54,7 +54,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="how a candidate given as text is split into steps")] = "auto",
     probes: Annotated[bool, typer.Option(help="also score --steps with an empty step added (4 times the work)")] = True,
     bias: Annotated[bool, typer.Option(help="fit a bias beside the temperature")] = False,
-    limit: Annotated[int, typer.Option(min=0, help="only the first rows of every file; 0 takes all")] = 0,
+    sample: Annotated[int, typer.Option(min=0, help="so many rows of every file, spread evenly; 0 takes all")] = 0,
     batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 16,
     *,
     settings: Settings,
@@ -78,7 +78,7 @@ def evaluate(
         split=split,
         probes=probes,
         with_bias=bias,
-        limit=limit,
+        sample=sample,
         batch_rows=batch_rows,
     )
     evaluate_all(choice, settings, url, orm, _rewards)

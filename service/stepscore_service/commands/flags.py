@@ -17,7 +17,15 @@ from stepscore_service.commands.say import stop
 from stepscore_service.settings import PREFIX, Settings
 
 MODEL_FLAGS = frozenset(
-    {"models", "family", "family_options", "engine", *(option.name for option in fields(EngineOptions))}
+    {
+        "models",
+        "family",
+        "family_options",
+        "engine",
+        "temperature",
+        "calibration",
+        *(option.name for option in fields(EngineOptions)),
+    }
 )
 """The settings that say what reads and how: the offline commands take these, `serve` takes all."""
 

@@ -35,6 +35,7 @@ def opened(settings: Settings) -> Iterator[Scorer]:
                 family_options=settings.options_of_family(),
                 engine=settings.engine,
                 cache=settings.cache,
+                calibration=settings.calibration_of_rewards(),
             )
     except StepscoreError as error:
         stop_with(error)
@@ -76,5 +77,6 @@ def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Sourc
         "dtype": info.dtype,
         "mode": info.mode,
         "max_tokens": info.max_tokens,
+        "calibration": None if info.calibration is None else repr(info.calibration),
         **chosen,
     }

@@ -6,9 +6,10 @@ import math
 
 from fastapi import APIRouter
 
+from stepscore.calibration import Calibration
 from stepscore.scorer import ModelInfo
 from stepscore_service.routes.context import TheCatalogue
-from stepscore_service.schemas import ModelCard, ModelList, Range
+from stepscore_service.schemas import Calibrated, ModelCard, ModelList, Range
 
 router = APIRouter(tags=["models"])
 
@@ -35,7 +36,12 @@ def _card(info: ModelInfo) -> ModelCard:
         device=info.device,
         dtype=info.dtype,
         mode=info.mode,
+        calibration=None if info.calibration is None else _calibrated(info.calibration),
     )
+
+
+def _calibrated(calibration: Calibration) -> Calibrated:
+    return Calibrated(temperature=calibration.temperature, bias=calibration.bias)
 
 
 def _bound(value: float) -> float | None:

@@ -46,6 +46,7 @@ def _model(info: ModelInfo) -> Measured:
         "device": info.device,
         "dtype": info.dtype,
         "mode": info.mode,
+        "calibration": None if info.calibration is None else f"T = {info.calibration.temperature:g}",
     }
 
 

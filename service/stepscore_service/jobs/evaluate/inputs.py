@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -20,15 +19,19 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Input(Source):
-    """array: the file is one JSON array; its elements are numbered from 1. limit: only the first rows; 0 takes all."""
+    """array: the file is one JSON array; its elements are numbered from 1. rows: how many the file holds.
+
+    sample: take so many of them, spread evenly over the file, which may be sorted; 0 takes all.
+    """
 
     array: bool = False
-    limit: int = 0
+    rows: int = 0
+    sample: int = 0
 
     def lines(self) -> Iterator[Line]:
-        return islice(self._all(), self.limit or None)
+        return (line for place, line in enumerate(self.all()) if is_sampled(place, self.sample, self.rows))
 
-    def _all(self) -> Iterator[Line]:
+    def all(self) -> Iterator[Line]:
         if not self.array:
             yield from Source.lines(self)
             return
@@ -37,22 +40,26 @@ class Input(Source):
                 yield Line(number, element.encode())
 
 
-def open_input(path: str, limit: int = 0) -> Input:
+def is_sampled(place: int, sample: int, rows: int) -> bool:
+    """Whether the row at `place` (from 0) is one of `sample` among `rows`."""
+    return not 0 < sample < rows or (place + 1) * sample // rows > place * sample // rows
+
+
+def open_input(path: str, sample: int = 0) -> Input:
     """Look at a file once. Ends the command where it cannot be read, holds no row, or breaks off."""
     try:
         with Path(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         with Path(path).open(encoding="utf-8") as text:
             array = text.read(CHUNK).lstrip().startswith("[")
-        found = Input(path, None, digest, array, limit)
-        total = sum(1 for _ in found.lines())
+        rows = sum(1 for _ in Input(path, None, digest, array).all())
     except OSError as error:
         stop(f"cannot read {path}: {error.strerror}. Give a file of JSONL, or with one JSON array.")
     except (UnicodeDecodeError, InvalidInput) as error:
         stop(f"{path} is neither JSONL nor one JSON array: {error}")
-    if not total:
+    if not rows:
         stop(f"{path} holds no rows, so there is nothing to measure.")
-    return Input(path, total, digest, array, limit)
+    return Input(path, min(rows, sample or rows), digest, array, rows, sample)
 
 
 def elements(file: TextIO) -> Iterator[str]:

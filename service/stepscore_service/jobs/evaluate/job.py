@@ -39,7 +39,7 @@ class Choice:
     split: str = "auto"
     probes: bool = True
     with_bias: bool = False
-    limit: int = 0
+    sample: int = 0
     batch_rows: int = 16
 
     def number(self) -> float | None:
@@ -91,7 +91,7 @@ def _parts(choice: Choice) -> list[Part]:
         names = [_named(each)[0] for each in given]
         if len(set(names)) < len(names):
             stop(f"two files of one suite have one name: {', '.join(names)}. Give NAME=FILE.")
-        parts += [Part(suites[kind], name, open_input(path, choice.limit)) for name, path in map(_named, given)]
+        parts += [Part(suites[kind], name, open_input(path, choice.sample)) for name, path in map(_named, given)]
     return parts
 
 
@@ -128,7 +128,7 @@ def _named(given: str) -> tuple[str, str]:
 
 def _manifest(choice: Choice, settings: Settings, part: Part, rewards: Rewards | None, orm: Rewards | None) -> Manifest:
     """What the rows of a part depend on. Thresholds are no part of it: they are applied to the written rewards."""
-    chosen: dict[str, str | float] = {"suite": part.suite.kind, "limit": choice.limit}
+    chosen: dict[str, str | float] = {"suite": part.suite.kind, "sample": choice.sample}
     if part.suite.kind == "steps":
         chosen["probes"] = choice.probes
     if part.suite.kind == "best_of_n":

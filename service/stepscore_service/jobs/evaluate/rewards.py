@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
+from stepscore.calibration import Calibration
 from stepscore.errors import EngineError, InvalidInput, StepscoreError
 from stepscore.types import EncodedSolution, Reading, RewardRange, Solution
 from stepscore_service.client import ServiceError, StepscoreClient
@@ -108,7 +109,9 @@ def info_of(card: ModelCard) -> ModelInfo:
     low, high = card.reward_range.low, card.reward_range.high
     kind: Any = card.reward_range.kind
     bounds = (-math.inf if low is None else low, math.inf if high is None else high)
-    return ModelInfo(range=RewardRange(kind, *bounds), **given)
+    scaled = card.calibration
+    calibration = None if scaled is None else Calibration(scaled.temperature, scaled.bias)
+    return ModelInfo(range=RewardRange(kind, *bounds), calibration=calibration, **given)
 
 
 _SHARED = (
