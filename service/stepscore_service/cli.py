@@ -6,6 +6,7 @@ import typer
 
 from stepscore_service.commands.evaluate import evaluate
 from stepscore_service.commands.families import families
+from stepscore_service.commands.label import label
 from stepscore_service.commands.rerank import rerank
 from stepscore_service.commands.score import score
 from stepscore_service.commands.serve import serve
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, score, rerank, show, evaluate, families, version):
+for command in (serve, score, rerank, show, label, evaluate, families, version):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+"""The run behind `stepscore label`: check everything, open the tools, label shard after shard, say how it went."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from stepscore.errors import StepscoreError
+from stepscore.verify.open import open_verifier
+from stepscore_service.commands.rows import STDIN, Source, open_source
+from stepscore_service.commands.say import (
+    ENGINE_FAILED,
+    ERR,
+    INTERRUPTED,
+    OUT,
+    ROWS_FAILED,
+    note,
+    stop,
+    stop_with,
+)
+from stepscore_service.jobs.label.closing import none_right, summary, warnings
+from stepscore_service.jobs.label.folder import OutputFolder
+from stepscore_service.jobs.label.inputs import Inputs
+from stepscore_service.jobs.label.job import Label, here
+from stepscore_service.jobs.label.job import run as run_job
+from stepscore_service.jobs.label.plan import Plan, versions
+from stepscore_service.jobs.label.progress import LabelProgress
+from stepscore_service.jobs.label.shard import shards
+from stepscore_service.jobs.label.tools import Told, Tools, open_tools
+
+RESUME = "Finished shards are whole; the same command continues after them."
+Open = Callable[[Plan, Told], Tools]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run reads and where it writes. limit: 0 takes all rows. ray: a cluster's address; None works here."""
+
+    file: str
+    out: Path
+    shard_problems: int = 16
+    limit: int = 0
+    ray: str | None = None
+    workers: int = 1
+
+
+def run(plan: Plan, asked: Run, open_: Open = open_tools) -> None:
+    """Label what the output folder lacks. Ends the command, saying what to change, where something fails."""
+    source = _source(asked.file)
+    inputs = Inputs(source, plan, asked.limit)
+    try:
+        plan.check()
+        count = inputs.check(open_verifier(plan.verifier))
+        folder = OutputFolder(asked.out, _identity(plan, asked, source), versions())
+    except StepscoreError as error:
+        stop_with(error)
+    with closing(folder), _interruptible(folder):
+        _label(plan, asked, inputs, folder, count, open_)
+    _report(folder)
+
+
+def _label(plan: Plan, asked: Run, inputs: Inputs, folder: OutputFolder, count: int, open_: Open) -> None:
+    done = folder.totals.get("problems", 0)
+    if done:
+        note(f"{asked.out}: {done} of {count} problems are labelled; continuing after them.")
+    if done == count:
+        return
+    with LabelProgress(ERR, count, done) as progress, _opened(plan, asked, progress, open_) as label:
+        try:
+            run_job(shards(inputs.tasks(), asked.shard_problems), folder, label, progress.finished)
+        except StepscoreError as error:
+            _failed(folder, error)
+
+
+@contextmanager
+def _opened(plan: Plan, asked: Run, progress: LabelProgress, open_: Open) -> Iterator[Label]:
+    """What labels shards: this process or a cluster. Ends the command where it cannot be had."""
+    if asked.ray is not None:
+        yield _on_ray(plan, asked, open_)
+        return
+    try:
+        tools = open_(plan, progress.rolled)
+    except StepscoreError as error:
+        stop_with(error)
+    with closing(tools):
+        yield here(tools)
+
+
+def _on_ray(plan: Plan, asked: Run, open_: Open) -> Label:
+    try:
+        from stepscore_service.jobs.label.ray_run import on_ray
+    except ImportError:
+        stop("--ray needs Ray Data: pip install 'stepscore[ray]'")
+    return partial(on_ray, plan=plan, address=asked.ray or "auto", workers=asked.workers, open_=open_)
+
+
+def _source(file: str) -> Source:
+    if file == STDIN:
+        stop("label reads its input twice and resumes: give a file, not standard input.")
+    return open_source(file)
+
+
+def _identity(plan: Plan, asked: Run, source: Source) -> dict[str, object]:
+    return {
+        "command": "label",
+        "input_sha256": source.digest,
+        "input_rows": source.total,
+        "limit": asked.limit,
+        "shard_problems": asked.shard_problems,
+        **plan.identity(),
+    }
+
+
+@contextmanager
+def _interruptible(folder: OutputFolder) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the command with 130 at once: what was finished is on disk, and the rest is made again."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"Stopped with {folder.totals.get('problems', 0)} problems labelled. {RESUME}")
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _failed(folder: OutputFolder, error: StepscoreError) -> NoReturn:
+    note(f"Failed with {folder.totals.get('problems', 0)} problems labelled in {folder.path}. {RESUME}")
+    stop_with(error, ENGINE_FAILED)
+
+
+def _report(folder: OutputFolder) -> None:
+    """Ends the command with ROWS_FAILED where rollouts were made and none is right."""
+    OUT.print(summary(folder.totals))
+    note(f"Labels: {folder.path}")
+    for warning in warnings(folder.totals):
+        note(warning)
+    wrong = none_right(folder.totals)
+    if wrong:
+        stop(wrong, ROWS_FAILED)

@@ -1,0 +1,1 @@
+"""Labelling: from problems whose answer is known to a label for each step."""

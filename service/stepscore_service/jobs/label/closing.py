@@ -1,0 +1,44 @@
+"""What a finished run says of itself, and the warnings that its totals call for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+HALF = 0.5
+Totals = Mapping[str, int]
+
+
+def summary(totals: Totals) -> str:
+    """One line on labels, one on rollouts where there were any."""
+    labels = (
+        f"{totals.get('rows', 0)} rows of {totals.get('problems', 0)} problems, {totals.get('rows_with_error', 0)} "
+        f"with an error: {totals.get('steps', 0)} steps, {totals.get('steps_without_label', 0)} without a label."
+    )
+    rollouts = totals.get("rollouts", 0)
+    if not rollouts:
+        return labels
+    ended = ", ".join(f"{totals.get(name, 0)} {name}" for name in ("right", "wrong", "unreadable", "truncated"))
+    return f"{labels}\n{rollouts} rollouts in {totals.get('rounds', 0)} rounds: {ended}."
+
+
+def none_right(totals: Totals) -> str:
+    """What is wrong where rollouts were made and not one was right; "" where that is not so."""
+    rollouts = totals.get("rollouts", 0)
+    if not rollouts or totals.get("right", 0):
+        return ""
+    return (
+        f"not one of {rollouts} rollouts is right, so these labels say nothing of the steps. Look at some with "
+        "--rollouts: the prompt (--prompt) may not suit the policy, the answers may need another --verifier, or the "
+        "policy is too weak for these problems. The rows are kept."
+    )
+
+
+def warnings(totals: Totals) -> list[str]:
+    """Things that make labels weak, each with what to change."""
+    found = []
+    rollouts = totals.get("rollouts", 0)
+    if totals.get("truncated", 0) > HALF * rollouts:
+        found.append("More than half of the rollouts ran out of tokens and were not judged: raise --rollout-tokens.")
+    if totals.get("unreadable", 0) > HALF * rollouts:
+        found.append("More than half of the rollouts state no answer that can be read: see --prompt and --verifier.")
+    return found

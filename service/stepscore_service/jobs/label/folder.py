@@ -1,0 +1,145 @@
+"""The output folder: shards that are whole or absent, and a manifest that says how they came about.
+
+A kill loses the shard that was being made. The same run on the same folder continues; another one is refused.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from stepscore.errors import InvalidInput, StepscoreError
+from stepscore_service.jobs.label.shard import LABELS, Finished
+from stepscore_service.jobs.label.tally import added
+
+MANIFEST = "manifest.json"
+LOCK = ".lock"
+Identity = Mapping[str, Any]
+
+
+class OutputError(StepscoreError):
+    """The output folder cannot be written. detail: path."""
+
+    code = "output_failed"
+
+
+class OutputFolder:
+    """One run's folder. done: shards that are on disk, by index, with their rows and digests."""
+
+    def __init__(self, path: Path, identity: Identity, made_by: Mapping[str, Any]) -> None:
+        """identity: what the labels depend on. made_by: versions and the like, noted only.
+
+        Raises InvalidInput where the folder holds another run's labels or other files, OutputError.
+        """
+        self.path = path
+        self.done: dict[int, dict[str, Any]] = {}
+        self._identity = json.loads(json.dumps(identity))
+        self._made_by = made_by
+        self._lock = self._locked()
+        self._read()
+
+    def keep(self, finished: Finished) -> None:
+        """Write a shard's files, then the manifest that names them. Raises OutputError; nothing half remains."""
+        files = {f"{kind}-{finished.index:05}.jsonl": text.encode() for kind, text in finished.files.items()}
+        for name, content in files.items():
+            self._write(name, content)
+        self.done[finished.index] = {
+            "rows": finished.files[LABELS].count("\n"),
+            "totals": dict(finished.totals),
+            "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        }
+        self._write_manifest()
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Over all shards on disk."""
+        return added([entry["totals"] for entry in self.done.values()])
+
+    def label_files(self) -> list[Path]:
+        return [self.path / f"{LABELS}-{index:05}.jsonl" for index in sorted(self.done)]
+
+    def close(self) -> None:
+        self._lock.close()
+
+    def _locked(self) -> IO[str]:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / LOCK).open("w")
+        except OSError as error:
+            raise _failed(self.path, error) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise InvalidInput(f"another run is writing {self.path}", path=str(self.path)) from error
+        return lock
+
+    def _read(self) -> None:
+        """Take over what an earlier run of the same kind has finished; damaged shards are made again."""
+        manifest = self.path / MANIFEST
+        if not manifest.exists():
+            found = sorted(file.name for file in self.path.iterdir() if file.suffix == ".jsonl")
+            if found:
+                raise InvalidInput(f"{self.path} holds {found[0]} but no {MANIFEST}, which says what made it")
+            self._write_manifest()
+            return
+        before = json.loads(manifest.read_text(encoding="utf-8"))
+        changed = differences(before["run"], self._identity)
+        if changed:
+            raise InvalidInput(f"{self.path} holds labels of another run: {'; '.join(changed)}", differs=changed)
+        entries = {int(index): entry for index, entry in before["shards"].items()}
+        self.done = {index: entry for index, entry in entries.items() if self._whole(entry)}
+
+    def _whole(self, entry: Mapping[str, Any]) -> bool:
+        files = {self.path / name: digest for name, digest in entry["files"].items()}
+        return all(file.is_file() and _digest(file) == digest for file, digest in files.items())
+
+    def _write_manifest(self) -> None:
+        shards = {str(index): self.done[index] for index in sorted(self.done)}
+        manifest = {"run": self._identity, "made_by": self._made_by, "totals": self.totals, "shards": shards}
+        self._write(MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Whole or not at all: beside it, synced, then moved into its place. Raises OutputError."""
+        beside = self.path / (name + ".part")
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path / name)
+            _sync_folder(self.path)
+        except OSError as error:
+            with suppress(OSError):  # the first error is the one to tell
+                beside.unlink(missing_ok=True)
+            raise _failed(self.path / name, error) from error
+
+
+def differences(before: Identity, now: Identity) -> list[str]:
+    """For people: each entry that differs, with both values."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return [f"{name} was {before.get(name)!r} and is {now.get(name)!r}" for name in names]
+
+
+def _failed(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {error.strerror or error}", path=str(path))
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync_folder(path: Path) -> None:
+    """So that the move itself survives a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

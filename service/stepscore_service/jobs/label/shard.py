@@ -1,0 +1,80 @@
+"""A shard: the tasks that are labelled together and whose results are written together, or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stepscore_service.jobs.label.methods.base import Labels, Method
+from stepscore_service.jobs.label.tally import Log, added, watched
+from stepscore_service.jobs.label.task import Task
+from stepscore_service.jobs.label.work import Roll, finish, together
+from stepscore_service.jobs.labelled import Labelled, to_row
+
+LABELS, ROLLOUTS, TREES = "labels", "rollouts", "trees"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Consecutive tasks of the input. index: its place, from 0."""
+
+    index: int
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The files of a shard, as they are written, and what was counted. files: by kind, JSON lines."""
+
+    index: int
+    files: Mapping[str, str]
+    totals: Mapping[str, int]
+
+
+def shards(tasks: Iterable[Task], size: int) -> Iterator[Shard]:
+    held: list[Task] = []
+    index = 0
+    for task in tasks:
+        held.append(task)
+        if len(held) == size:
+            yield Shard(index, tuple(held))
+            held, index = [], index + 1
+    if held:
+        yield Shard(index, tuple(held))
+
+
+def label_shard(shard: Shard, method: Method, roll: Roll, *, keep_rollouts: bool = False) -> Finished:
+    """All tasks of a shard side by side. The same shard, method and seed give the same files. Raises StepscoreError."""
+    logs = [Log(task.id, keep=keep_rollouts) for task in shard.tasks]
+    works = [watched(method.label(task), log) for task, log in zip(shard.tasks, logs, strict=True)]
+    labels = finish(together(works), roll)
+    rows = [row for each in labels for row in each.rows]
+    files = {LABELS: lines(map(to_row, rows)), **_trees(labels)}
+    if keep_rollouts:
+        files[ROLLOUTS] = lines(row for log in logs for row in log.rows)
+    return Finished(shard.index, files, added([*(log.totals for log in logs), counts_of(rows, len(shard.tasks))]))
+
+
+def counts_of(rows: Sequence[Labelled], tasks: int) -> dict[str, int]:
+    """Rows and steps by label; an error is a label of 0."""
+    labels = [label for row in rows for label in row.labels]
+    return {
+        "problems": tasks,
+        "rows": len(rows),
+        "steps": len(labels),
+        "steps_without_label": labels.count(None),
+        "rows_with_error": sum(row.first_error() is not None for row in rows),
+        "solutions_right": sum(row.outcome is True for row in rows),
+        "solutions_wrong": sum(row.outcome is False for row in rows),
+    }
+
+
+def lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
+def _trees(labels: Sequence[Labels]) -> dict[str, str]:
+    trees = [each.tree for each in labels if each.tree is not None]
+    return {TREES: lines(trees)} if trees else {}

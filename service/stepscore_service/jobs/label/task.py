@@ -1,0 +1,134 @@
+"""What is labelled: a problem, what is known of its answer, and solutions that somebody has written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stepscore.errors import InvalidInput, NoSteps
+from stepscore.segment import split
+from stepscore.types import Solution
+from stepscore.verify.verifier import Truth
+
+Row = Mapping[str, Any]
+_GSM8K_MARK = "####"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A solution of a problem as it was written. ends: for each step, the characters of `text` up to the next one.
+
+    complete: whether it was written to its end; a sampled one that ran out of tokens was not.
+    """
+
+    text: str
+    steps: tuple[str, ...]
+    ends: tuple[int, ...]
+    complete: bool = True
+
+    def prefix(self, steps: int) -> str:
+        """The text of the first `steps` steps, with what parts the last of them from the next."""
+        return self.text[: self.ends[steps - 1]] if steps else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A problem to label. id: the row's own, or its line. attempts: solutions that the row brought; maybe none."""
+
+    id: str
+    line: int
+    problem: str
+    truth: Truth
+    attempts: tuple[Attempt, ...] = ()
+
+    def solution(self, attempt: Attempt) -> Solution:
+        return Solution(self.problem, attempt.steps)
+
+
+def attempt_of_text(text: str, how: str = "auto", *, complete: bool = True) -> Attempt:
+    """Raises NoSteps for a blank text, UnknownSplit."""
+    steps = split(text, how)
+    ends = (*(step.start for step in steps[1:]), len(text))
+    return Attempt(text, tuple(step.text for step in steps), ends, complete)
+
+
+def attempt_of_steps(steps: Sequence[str], join: str) -> Attempt:
+    """join: what stands between two steps where they are read as one text."""
+    ends, text = [], ""
+    for step in steps:
+        text += step + join
+        ends.append(len(text))
+    last = len(text) - len(join)
+    return Attempt(text[:last], tuple(steps), (*ends[:-1], last))
+
+
+def task_of(row: Row, line: int, *, how: str = "auto", join: str = "\n") -> Task:
+    """The task of one row of the input. Raises InvalidInput, which names the column."""
+    problem, truth = _problem(row), _truth(row)
+    attempts = tuple(_attempt(given, how, join, name) for name, given in _given(row))
+    _check_labels(row, attempts)
+    return Task(str(row.get("id", line)), line, problem, truth, attempts)
+
+
+def _problem(row: Row) -> str:
+    name = "question" if "problem" not in row and "question" in row else "problem"
+    found = row.get(name)
+    if not isinstance(found, str) or not found.strip():
+        wrong = f'"{name}" is no text' if name in row else '"problem" (or "question") is missing'
+        raise InvalidInput(f"{wrong} (columns: {', '.join(row) or 'none'})", field=name)
+    return found.strip() if name == "question" else found
+
+
+def _truth(row: Row) -> Truth:
+    """What the row knows; GSM8K writes the answer behind `####` of a worked solution. Numbers are taken as texts."""
+    answer = row.get("answer", "")
+    if isinstance(answer, int | float) and not isinstance(answer, bool):
+        answer = str(answer)
+    if not isinstance(answer, str):
+        raise InvalidInput(f'"answer" is a {type(answer).__name__}, not text or a number', field="answer")
+    if "question" in row and _GSM8K_MARK in answer:
+        answer = answer.rsplit(_GSM8K_MARK, 1)[1].strip()
+    return Truth(answer, _text(row, "tests"), _text(row, "entry_point"))
+
+
+def _text(row: Row, name: str) -> str:
+    found = row.get(name, "")
+    if not isinstance(found, str):
+        raise InvalidInput(f'"{name}" is a {type(found).__name__}, not text', field=name)
+    return found
+
+
+def _given(row: Row) -> list[tuple[str, Any]]:
+    """The row's solutions with the column that each stands in. Raises InvalidInput where two columns have some."""
+    names = [name for name in ("solutions", "solution", "steps") if row.get(name) is not None]
+    if len(names) > 1:
+        raise InvalidInput(f"give one of {', '.join(names)}, not several", field=names[1])
+    if not names:
+        return []
+    if names[0] != "solutions":
+        return [(names[0], row[names[0]])]
+    if not isinstance(row["solutions"], list):
+        raise InvalidInput('"solutions" is no list', field="solutions")
+    return [("solutions", given) for given in row["solutions"]]
+
+
+def _attempt(given: Any, how: str, join: str, name: str) -> Attempt:
+    if isinstance(given, str):
+        return attempt_of_text(given, how)
+    if not isinstance(given, list) or not all(isinstance(step, str) for step in given):
+        raise InvalidInput(f'"{name}" holds neither a text nor a list of texts', field=name)
+    if not given:
+        raise NoSteps(f'"{name}" holds a solution without steps', field=name)
+    return attempt_of_steps(given, join)
+
+
+def _check_labels(row: Row, attempts: Sequence[Attempt]) -> None:
+    """Labels that a row brings are not read, but as many as steps they must be: else its steps were torn."""
+    labels = row.get("labels")
+    if labels is None or len(attempts) != 1:
+        return
+    steps = len(attempts[0].steps)
+    if not isinstance(labels, list) or len(labels) != steps:
+        count = len(labels) if isinstance(labels, list) else "no list of"
+        raise InvalidInput(f'"labels" has {count} labels for {steps} steps', field="labels")
