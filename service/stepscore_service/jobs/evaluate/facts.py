@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -46,7 +47,7 @@ def _model(info: ModelInfo) -> Measured:
         "device": info.device,
         "dtype": info.dtype,
         "mode": info.mode,
-        "calibration": None if info.calibration is None else f"T = {info.calibration.temperature:g}",
+        **({} if info.calibration is None else {"calibration": asdict(info.calibration)}),
     }
 
 

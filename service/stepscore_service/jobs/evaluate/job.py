@@ -59,7 +59,7 @@ def evaluate_all(choice: Choice, settings: Settings, url: str | None, orm: str |
         check_first(part.source, part.suite.ask, part.suite.shape)
     with ExitStack() as stack:
         rewards = stack.enter_context(open_(settings, url)) if any(part.asks() for part in parts) else None
-        outcome = stack.enter_context(open_(settings.model_copy(update={"models": (orm,)}), None)) if orm else None
+        outcome = stack.enter_context(open_(_for_orm(settings, orm), None)) if orm else None
         parts = with_suite(parts, _suites(choice, rewards, outcome))
         if rewards is not None:
             note(f"Evaluating {described(rewards.info)}")
@@ -81,6 +81,12 @@ def evaluate_all(choice: Choice, settings: Settings, url: str | None, orm: str |
         stop(f'{malformed} rows cannot be used; see those with "error" in {choice.out / "rows"}.', ROWS_FAILED)
 
 
+def _for_orm(settings: Settings, orm: str) -> Settings:
+    """The same engine for another model: what names the first model's family is not meant for it."""
+    changed = {"models": (orm,), "family": None, "family_options": (), "temperature": 1.0, "calibration": None}
+    return settings.model_copy(update=changed)
+
+
 def _parts(choice: Choice) -> list[Part]:
     """Ends the command where nothing is to be done, a file cannot be read or a name is given twice."""
     if not choice.files:
@@ -100,12 +106,13 @@ def _suites(choice: Choice, rewards: Rewards | None, orm: Rewards | None) -> dic
     number = choice.number()
     own = 0.5 if rewards is None else rewards.info.threshold
     family = "" if rewards is None else rewards.info.family
+    aggregate = "min" if rewards is None else rewards.info.aggregate
     rule = Rule(number) if number is not None else rule_of(family, own)
     return {
         "processbench": ProcessBench(own if number is None else number, _tune_on(choice)),
         "prmbench": PrmBench(rule),
-        "best_of_n": BestOfN(choice.split, orm),
-        "steps": LabelledSteps("min" if rewards is None else rewards.info.aggregate, choice.probes, choice.with_bias),
+        "best_of_n": BestOfN(choice.split, aggregate, orm),
+        "steps": LabelledSteps(aggregate, choice.probes, choice.with_bias),
     }
 
 

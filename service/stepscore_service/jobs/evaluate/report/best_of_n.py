@@ -33,21 +33,22 @@ def sections(measured: Measured) -> list[Section]:
 
 
 def _section(name: str, found: Measured) -> Section:
-    n, best = found["n"][-1], _best_way(found)
+    n, own = found["n"][-1], BEST + found["aggregate"]
+    reached = found["curves"][own][-1]
     lead = (
         f"{found['problems']} problems, {found['candidates']} candidates ({found['unscorable']} could not be scored: "
         "the last choice). Each number is the expected share of problems answered right when choosing among n "
         "candidates, over all subsets of that size; equals are chosen among at random."
     )
-    tile = Tile(f"best of {n}", percent(found["curves"][best][-1]["value"]), f"{name}, {_label(best)}")
-    gain = found["gain_over_majority"][best]
+    tile = Tile(f"best of {n}", percent(reached["value"]), f"{name}, {_label(own)}{bounds(reached)}")
+    gain = found["gain_over_majority"][own]
     return Section(
         title=f"Best of n: {name}",
         lead=lead,
         tiles=[tile, Tile("over majority vote", _signed(gain["value"]), f"points{bounds(gain, _signed)}")],
         tables=[_ways(found), _curve_table(found)],
         plots=[
-            Plot(f"best-of-n-{name}", "Accuracy over n, with 95% intervals.", partial(_curves, found, best)),
+            Plot(f"best-of-n-{name}", "Accuracy over n; the bands are 95% intervals.", partial(_curves, found, own)),
             Plot(
                 f"best-of-n-{name}-ways",
                 f"All ways to choose at n = {n}, with 95% intervals.",
@@ -56,11 +57,6 @@ def _section(name: str, found: Measured) -> Section:
             ),
         ],
     )
-
-
-def _best_way(found: Measured) -> str:
-    ways = [name for name in found["curves"] if name.startswith(BEST)]
-    return max(ways, key=lambda name: found["curves"][name][-1]["value"])
 
 
 def _label(name: str) -> str:
@@ -92,18 +88,23 @@ def _ordered(found: Measured) -> list[tuple[str, list[Measured]]]:
 
 
 def _curve_table(found: Measured) -> Table:
-    shown = [CHANCE, MAJORITY, _best_way(found), *([ORM] if ORM in found["curves"] else []), ORACLE]
+    ways = [each for each in found["curves"] if each.startswith(BEST)]
+    shown = [CHANCE, MAJORITY, *ways, *([ORM] if ORM in found["curves"] else []), ORACLE]
     rows = [(_label(name), *(percent(point["value"]) for point in found["curves"][name])) for name in shown]
     return Table(
-        ("n", *map(str, found["n"])), rows, "The best aggregate was picked on this data; it flatters a little."
+        ("n", *map(str, found["n"])),
+        rows,
+        f"The model's own aggregate is {found['aggregate']}; another one picked on this data flatters.",
     )
 
 
-def _curves(found: Measured, best: str, axes: Axes, palette: Palette) -> None:
-    shown = [ORACLE, best, WEIGHTED + best.removeprefix(BEST), MAJORITY, ORM, CHANCE]
+def _curves(found: Measured, own: str, axes: Axes, palette: Palette) -> None:
+    shown = [ORACLE, own, WEIGHTED + own.removeprefix(BEST), MAJORITY, ORM, CHANCE]
     for number, name in enumerate(each for each in shown if each in found["curves"]):
         curve, colour = found["curves"][name], palette.series[number]
         axes.plot(found["n"], [100 * point["value"] for point in curve], "o-", ms=3.5, color=colour, label=_label(name))
+        if name not in (own, MAJORITY):
+            continue
         low, high = ([100 * point[key] for point in curve] for key in ("low", "high"))
         axes.fill_between(found["n"], low, high, color=colour, alpha=0.12, linewidth=0)
     if found["n"][-1] > 8:

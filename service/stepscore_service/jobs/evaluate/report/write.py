@@ -47,7 +47,12 @@ def tiles(found: Sequence[Section]) -> list[Tile]:
 
 
 def calibrations(measured: Measured) -> dict[str, Measured]:
-    """By file name, what `stepscore serve --calibration` reads; one for each file of labelled steps that allows it."""
+    """By file name, what `stepscore serve --calibration` reads; one for each file of labelled steps that allows it.
+
+    None where rewards were scaled already: a second temperature on top would fit nothing that is served.
+    """
+    if "calibration" in (measured["model"] or {}):
+        return {}
     files = measured["suites"].get("steps", {})
     fitted = {name: (found["calibration"] or {}).get("fitted") for name, found in files.items()}
     known = {name: fit for name, fit in fitted.items() if fit is not None}

@@ -30,9 +30,13 @@ def is_reranked(row: Row) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BestOfN:
-    """split: how a candidate given as text becomes steps. orm: an outcome model that scores every candidate too."""
+    """split: how a candidate given as text becomes steps. aggregate: the model's own, which stands first in the report.
+
+    orm: an outcome model that scores every candidate too.
+    """
 
     split: str = "auto"
+    aggregate: str = "min"
     orm: Rewards | None = None
     kind: ClassVar[str] = "best_of_n"
     shape: ClassVar[str] = (
@@ -66,7 +70,7 @@ class BestOfN:
         }
 
     def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
-        return {name: _measured(rows, range_) for name, rows in files.items()}
+        return {name: _measured(rows, range_, self.aggregate) for name, rows in files.items()}
 
     def _outcome(self, items: Sequence[Item | InvalidInput]) -> Row:
         """The outcome model's score of each candidate; None where it gives none."""
@@ -84,7 +88,7 @@ def groups_of(finals: Sequence[str | None]) -> list[int | None]:
     return places
 
 
-def _measured(rows: Iterable[Row], range_: RewardRange) -> Measured:
+def _measured(rows: Iterable[Row], range_: RewardRange, aggregate_: str) -> Measured:
     """Curves reach to the number of candidates that every problem has."""
     fewest = min((len(row["correct"]) for row in usable(rows)), default=0)
     if not fewest:
@@ -92,7 +96,8 @@ def _measured(rows: Iterable[Row], range_: RewardRange) -> Measured:
     chooser = Chooser(range_, sizes(fewest))
     for row in usable(rows):
         chooser.add(row)
-    return chooser.measured()
+        aggregate_ = row.get("aggregate", aggregate_)
+    return {"aggregate": aggregate_, **chooser.measured()}
 
 
 def _given(row: Row) -> Row:
@@ -123,7 +128,8 @@ def _of_reranked(row: Row) -> Row:
     by_place = sorted(row["results"], key=lambda result: result["index"])
     rewards = [result["rewards"] for result in by_place]
     finals = row.get("answers") or [None] * len(rewards)
-    return {**ids(row), **_given(row), "groups": groups_of(finals), "rewards": rewards}
+    chosen = {"aggregate": row["aggregate"]} if "aggregate" in row else {}
+    return {**ids(row), **_given(row), "groups": groups_of(finals), "rewards": rewards, **chosen}
 
 
 def range_of(rows: Iterable[Row]) -> RewardRange:

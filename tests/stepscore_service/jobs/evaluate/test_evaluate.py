@@ -1,0 +1,290 @@
+"""`stepscore evaluate` as a user has it: over an engine without weights, against a service, and with bad input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli_case import invoke, read, start, write
+from stepscore.aggregate import first_error
+
+PROBLEM = "How many eggs are left?"
+
+
+def bench_rows(count: int = 12) -> list[dict[str, Any]]:
+    return [
+        {"id": f"n{n}", "problem": PROBLEM, "steps": [f"{n} + {k} = {n + k}" for k in range(n % 4 + 1)], "label": label}
+        for n in range(count)
+        for label in [-1 if n % 2 else 0]
+    ]
+
+
+def prm_rows() -> list[dict[str, Any]]:
+    names = ("redundency", "circular", "multi_solutions", "confidence")
+    return [
+        {
+            "idx": str(n),
+            "classification": name,
+            "modified_question": PROBLEM,
+            "modified_process": [f"{n} + 1 = {n + 1}", f"so {n + 1}"],
+            "original_question": PROBLEM,
+            "original_process": [f"{n} + 1 = {n + 1}"],
+            "error_steps": [] if name == "multi_solutions" else [2],
+        }
+        for n, name in enumerate(names * 2)
+    ]
+
+
+def candidate_rows(count: int = 5) -> list[dict[str, Any]]:
+    texts = ["2+3=5\nA: 5", "2+3=6\nA: 6", "3+2=5\nA: 5"]
+    return [
+        {
+            "id": n,
+            "problem": f"{n}: 2+3?",
+            "candidates": [f"{n}\n{text}" for text in texts],
+            "correct": [True, False, True],
+        }
+        for n in range(count)
+    ]
+
+
+def step_rows(count: int = 10) -> list[dict[str, Any]]:
+    return [
+        {
+            "prompt": PROBLEM,
+            "completions": [f"{n} eggs", f"{n} - 1 = {n - 1}", "done"],
+            "labels": [True, n % 2 == 0, None],
+            "outcome": n % 2 == 0,
+        }
+        for n in range(count)
+    ]
+
+
+Write = Callable[..., list[str | Path]]
+
+
+@pytest.fixture
+def fake(folder: Path) -> list[str]:
+    return ["--model", f"tiny={folder}", "--engine", "fake"]
+
+
+@pytest.fixture
+def all_suites(tmp_path: Path) -> list[str | Path]:
+    return [
+        *("--processbench", f"math={write(tmp_path / 'pb.jsonl', bench_rows())}"),
+        *("--prmbench", write(tmp_path / "prm.jsonl", prm_rows())),
+        *("--best-of-n", write(tmp_path / "bon.jsonl", candidate_rows())),
+        *("--steps", write(tmp_path / "steps.jsonl", step_rows())),
+    ]
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return found
+
+
+def test_every_suite_ends_in_one_report(tmp_path: Path, fake: list[str], all_suites: list[str | Path]) -> None:
+    result = invoke("evaluate", *all_suites, "--out", tmp_path / "out", *fake)
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "out"
+    assert set(metrics(out)["suites"]) == {"processbench", "prmbench", "best_of_n", "steps"}
+    page, text = (out / "report.html").read_text(), (out / "report.md").read_text()
+    for words in (
+        "ProcessBench",
+        "PRMBench",
+        "Best of n",
+        "Labelled steps",
+        "tiny",
+        "stepscore",
+        "Qwen2.5-Math-PRM-7B",
+    ):
+        assert words in page
+        assert words in text
+    assert "http" not in page.replace("http://www.w3.org", "")
+    plots = {path.suffix for path in (out / "plots").iterdir()}
+    assert plots == {".png", ".svg"}
+    assert all(f"plots/{path.name}" in text for path in (out / "plots").glob("*.svg"))
+
+
+def test_the_numbers_are_those_of_the_rows(tmp_path: Path, fake: list[str]) -> None:
+    source = write(tmp_path / "pb.jsonl", bench_rows())
+    assert invoke("evaluate", "--processbench", source, "--out", tmp_path / "out", *fake).exit_code == 0
+    rows = read(tmp_path / "out" / "rows" / "processbench-pb.jsonl")
+    found = metrics(tmp_path / "out")["suites"]["processbench"]["splits"]["pb"]
+    hits: dict[bool, list[bool]] = {True: [], False: []}
+    for row in rows:
+        predicted = first_error(row["rewards"], 0.5)
+        hits[row["label"] == -1].append((-1 if predicted is None else predicted) == row["label"])
+    assert found["correct_accuracy"] == sum(hits[True]) / len(hits[True])
+    assert found["error_accuracy"] == sum(hits[False]) / len(hits[False])
+    assert found["solutions"] == 12
+
+
+def test_a_service_gives_the_same_numbers(tmp_path: Path, folder: Path, url: str, all_suites: list[str | Path]) -> None:
+    local = ["--model", f"tiny={folder}", "--device", "cpu", "--dtype", "float32"]
+    assert invoke("evaluate", *all_suites, "--out", tmp_path / "local", *local).exit_code == 0
+    result = invoke("evaluate", *all_suites, "--out", tmp_path / "remote", "--url", f"{url}#tiny")
+    assert result.exit_code == 0, result.output
+    for kind in ("processbench-math", "prmbench-prm", "best_of_n-bon", "steps-steps"):
+        ours, theirs = (read(tmp_path / where / "rows" / f"{kind}.jsonl") for where in ("local", "remote"))
+        assert _rounded(ours) == _rounded(theirs)
+    here, there = metrics(tmp_path / "local"), metrics(tmp_path / "remote")
+    assert {**here["model"]} == {**there["model"]}
+    assert here["suites"]["steps"]["steps"]["auroc"]["value"] == there["suites"]["steps"]["steps"]["auroc"]["value"]
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list) else value
+
+
+def test_an_interrupted_run_continues_and_ends_in_the_same_numbers(tmp_path: Path, fake: list[str]) -> None:
+    command = [
+        "evaluate",
+        "--processbench",
+        write(tmp_path / "pb.jsonl", bench_rows()),
+        "--out",
+        tmp_path / "out",
+        *fake,
+    ]
+    assert invoke(*command).exit_code == 0
+    whole, journal = metrics(tmp_path / "out"), tmp_path / "out" / "rows" / "processbench-pb.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:5]) + lines[5][:10])
+    result = invoke(*command)
+    assert "5 rows are done" in result.output
+    assert journal.read_text().splitlines(keepends=True) == lines
+    assert metrics(tmp_path / "out")["suites"] == whole["suites"]
+
+
+def test_a_threshold_changes_the_numbers_without_scoring_again(tmp_path: Path, fake: list[str]) -> None:
+    command = [
+        "evaluate",
+        "--processbench",
+        write(tmp_path / "pb.jsonl", bench_rows()),
+        "--out",
+        tmp_path / "out",
+        *fake,
+    ]
+    invoke(*command)
+    result = invoke(*command, "--threshold", "0.9")
+    assert "12 rows are done" in result.output
+    assert metrics(tmp_path / "out")["suites"]["processbench"]["threshold"] == 0.9
+
+
+def test_a_threshold_is_tuned_on_one_split_and_used_on_the_others(tmp_path: Path, fake: list[str]) -> None:
+    one, other = write(tmp_path / "one.jsonl", bench_rows(20)), write(tmp_path / "other.jsonl", bench_rows(7))
+    files = ["--processbench", one, "--processbench", other]
+    result = invoke("evaluate", *files, "--threshold", "tuned", "--tune-on", "one", "--out", tmp_path / "out", *fake)
+    assert result.exit_code == 0, result.output
+    found = metrics(tmp_path / "out")["suites"]["processbench"]
+    assert found["tuned_on"] == "one"
+    assert found["threshold"] == found["splits"]["one"]["best_threshold"]
+    assert found["splits"]["one"]["f1"]["value"] == pytest.approx(found["splits"]["one"]["best_f1"])
+    f1s = [split["f1"]["value"] for split in found["splits"].values()]
+    assert found["mean_f1"] == pytest.approx(sum(f1s) / 2)
+
+
+def test_unscorable_solutions_count_as_wrong_and_are_reported(tmp_path: Path, fake: list[str]) -> None:
+    rows = [*bench_rows(), {"problem": PROBLEM, "steps": ["word " * 9000], "label": -1}]
+    result = invoke("evaluate", "--processbench", write(tmp_path / "pb.jsonl", rows), "--out", tmp_path / "out", *fake)
+    assert result.exit_code == 0, result.output
+    found = metrics(tmp_path / "out")["suites"]["processbench"]["splits"]["pb"]
+    assert found["solutions"] == 13
+    assert found["unscorable"] == {"too_long": 1}
+
+
+def test_what_rerank_wrote_needs_no_model(tmp_path: Path, fake: list[str]) -> None:
+    source = write(tmp_path / "bon.jsonl", candidate_rows())
+    assert invoke("rerank", source, "--out", tmp_path / "ranked.jsonl", *fake).exit_code == 0
+    assert invoke("evaluate", "--best-of-n", source, "--out", tmp_path / "asked", *fake).exit_code == 0
+    result = invoke(
+        "evaluate", "--best-of-n", tmp_path / "ranked.jsonl", "--out", tmp_path / "read", "--model", "/none"
+    )
+    assert result.exit_code == 0, result.output
+    asked = metrics(tmp_path / "asked")["suites"]["best_of_n"]["bon"]
+    assert metrics(tmp_path / "read")["suites"]["best_of_n"]["ranked"] == asked
+
+
+def test_an_outcome_model_is_compared_with(tmp_path: Path, folder: Path, fake: list[str]) -> None:
+    source = write(tmp_path / "bon.jsonl", candidate_rows())
+    result = invoke("evaluate", "--best-of-n", source, "--orm", folder, "--out", tmp_path / "out", *fake)
+    assert result.exit_code == 0, result.output
+    curves = metrics(tmp_path / "out")["suites"]["best_of_n"]["bon"]["curves"]
+    assert curves["orm"] == curves["best:min"]
+
+
+def test_a_fitted_calibration_is_served(tmp_path: Path, fake: list[str]) -> None:
+    source = write(tmp_path / "steps.jsonl", step_rows(40))
+    assert invoke("evaluate", "--steps", source, "--out", tmp_path / "out", *fake).exit_code == 0
+    file = tmp_path / "out" / "calibration.json"
+    fitted = metrics(tmp_path / "out")["suites"]["steps"]["steps"]["calibration"]["fitted"]
+    assert file.exists() == (fitted is not None)
+    if fitted is None:
+        file.write_text(json.dumps({"temperature": 2.0}))
+    again = invoke("evaluate", "--steps", source, "--out", tmp_path / "again", "--calibration", file, *fake)
+    assert again.exit_code == 0, again.output
+    assert "calibration" in metrics(tmp_path / "again")["model"]
+    assert not (tmp_path / "again" / "calibration.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "nothing to evaluate"),
+        (["--processbench", "none.jsonl"], "cannot read none.jsonl"),
+        (["--processbench", "{empty}"], "holds no rows"),
+        (["--processbench", "{steps}"], "'steps' is no list"),
+        (["--processbench", "{bad}"], "label 7 names no step of 1"),
+        (["--steps", "{short}"], "1 labels for 2 steps"),
+        (["--steps", "{torn}"], "breaks off"),
+        (["--processbench", "{good}", "--threshold", "high"], "neither a number"),
+        (["--processbench", "{good}", "--threshold", "tuned"], "needs --tune-on NAME"),
+        (["--processbench", "{good}", "--tune-on", "good"], "goes with --threshold tuned"),
+        (["--processbench", "{good}", "--processbench", "{good}"], "one name"),
+        (["--processbench", "{good}", "--url", "http://127.0.0.1:9"], "no service answers there"),
+    ],
+)
+def test_bad_input_ends_in_a_sentence(tmp_path: Path, fake: list[str], arguments: list[str], said: str) -> None:
+    rows: dict[str, list[Any]] = {
+        "empty": [],
+        "steps": step_rows(1),
+        "bad": [{"problem": "p", "steps": ["a"], "label": 7}],
+        "short": [{"prompt": "p", "completions": ["a", "b"], "labels": [True]}],
+        "torn": ['[{"prompt": "p"'],
+        "good": bench_rows(2),
+    }
+    for name, content in rows.items():
+        write(tmp_path / f"{name}.jsonl", content)
+    paths = {name: str(tmp_path / f"{name}.jsonl") for name in rows}
+    result = invoke("evaluate", *(each.format(**paths) for each in arguments), "--out", tmp_path / "out", *fake)
+    assert result.exit_code in (2, 3)
+    assert said in result.output
+
+
+def test_a_row_that_cannot_be_used_is_said_at_the_end(tmp_path: Path, fake: list[str]) -> None:
+    rows = [*bench_rows(3), {"problem": "p", "steps": ["a"]}]
+    result = invoke("evaluate", "--processbench", write(tmp_path / "pb.jsonl", rows), "--out", tmp_path / "out", *fake)
+    assert result.exit_code == 1
+    assert "1 rows cannot be used" in result.output
+    assert metrics(tmp_path / "out")["suites"]["processbench"]["splits"]["pb"]["solutions"] == 3
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_130_and_the_next_run_continues(tmp_path: Path, folder: Path) -> None:
+    source = write(tmp_path / "pb.jsonl", bench_rows(3000))
+    command = ["evaluate", "--processbench", source, "--out", tmp_path / "out", "--model", folder, "--batch-rows", "2"]
+    running = start(*command)
+    journal = tmp_path / "out" / "rows" / "processbench-pb.jsonl"
+    while not (journal.exists() and journal.stat().st_size):
+        assert running.poll() is None
+    running.send_signal(2)
+    assert running.wait(60) == 130
+    assert 0 < len(read(journal)) < 3000
