@@ -1,0 +1,1 @@
+"""Step labels in, a checkpoint that the service reads unchanged out."""

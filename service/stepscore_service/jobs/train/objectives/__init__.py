@@ -1,0 +1,1 @@
+"""The objectives: each a small function of the head's numbers and the targets."""
