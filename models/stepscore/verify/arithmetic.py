@@ -1,0 +1,99 @@
+r"""Steps checked by calculation: every `a op b = c` in them, in plain text or LaTeX.
+
+A step is wrong where a calculation in it is, sound where it has one and all are right, unknown without any. A result is
+right where it is the exact value, or that value rounded or cut to the digits shown (`10 / 3 = 3.33`), or 100 times it
+where percent or cents are about (`5 / 20 * 100 = 25%`, `50 cents * 4 = $2`).
+
+What is read is narrow on purpose, since a false alarm costs more than a missed error: what is close to being right in
+a way that people mean otherwise (`50 + 10% = 55`, `10 - 3 = 7 + 5 = 12`, `0.67 * 300 = 200`, `2 dimes + 1 dollar = …`)
+is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from stepscore.verify.checker import Checked
+from stepscore.verify.equations import Link, Side, links
+from stepscore.verify.expression import Unreadable, evaluate
+
+HUNDREDTHS = (Fraction(1), Fraction(100), Fraction(1, 100))
+ROUNDED_OPERAND = Fraction(1, 100)
+"""How far off, relatively, a result may be that a decimal on the left would explain, being rounded itself."""
+
+
+class ArithmeticChecker:
+    """Judges the calculations that steps write out, each step by itself. Safe from any thread."""
+
+    name = "arithmetic"
+
+    def check(self, problem: str, steps: Sequence[str]) -> list[Checked]:
+        """The problem is not looked at."""
+        return [check_step(step) for step in steps]
+
+
+def check_step(step: str) -> Checked:
+    verdicts = [(link, holds(link)) for link in links(step)]
+    wrong = next((link for link, right in verdicts if right is False), None)
+    if wrong:
+        return Checked("wrong", f"{wrong.shown} does not hold")
+    if any(right for _, right in verdicts):
+        return Checked("sound")
+    return Checked("unknown", "it writes out no calculation that can be checked")
+
+
+def holds(link: Link) -> bool | None:
+    """Whether the two sides are equal; None where that cannot be said."""
+    if not any(token.kind == "operator" for token in (*link.left[1:], *link.right[1:])):
+        return None
+    try:
+        left, right = evaluate(link.left), evaluate(link.right)
+    except Unreadable:
+        return None
+    factors = HUNDREDTHS if link.hundredths else HUNDREDTHS[:1]
+    if any(_same(left * factor, right, link) for factor in factors):
+        return True
+    return None if _meant_otherwise(link, left, right) else False
+
+
+def _same(left: Fraction, right: Fraction, link: Link) -> bool:
+    """Equal, or equal when rounded or cut to the digits that the right side shows."""
+    if left == right:
+        return True
+    if len(_numbers(link.right)) != 1 or not _inexact(link.left):
+        return False
+    unit = Fraction(1, 10 ** _decimals(link.right)) / (100 if link.right[-1].kind == "percent" else 1)
+    return abs(left - right) < unit
+
+
+def _inexact(side: Side) -> bool:
+    """Whether rounding its value is to be expected: sums of whole numbers and of money are written out in full."""
+    return any(token.text in "/*^%" for token in side if token.kind in ("operator", "percent"))
+
+
+def _meant_otherwise(link: Link, left: Fraction, right: Fraction) -> bool:
+    signs = {token.text for token in link.left if token.kind == "operator"}
+    percents = sum(token.kind == "percent" for token in link.left)
+    sums = signs & {"+", "-"}
+    if sums and (len(link.units) > 1 or 0 < percents < len(_numbers(link.left))):
+        return True
+    if _decimals(link.left) > _decimals(link.right) and abs(left - right) <= ROUNDED_OPERAND * abs(left):
+        return True
+    if sum(token.text == "/" for token in link.left) > 1:
+        return True
+    runs_on = len(_numbers(link.right)) > 1 and evaluate(link.right[:1]) == left if _is_number(link.right) else False
+    return runs_on or link.left[0].text in "+-"
+
+
+def _is_number(side: Side) -> bool:
+    return side[0].kind == "number"
+
+
+def _numbers(side: Side) -> list[str]:
+    return [token.text for token in side if token.kind == "number"]
+
+
+def _decimals(side: Side) -> int:
+    """The most digits behind the point that a number of this side shows."""
+    return max((len(number.partition(".")[2]) for number in _numbers(side)), default=0)
