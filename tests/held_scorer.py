@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from stepscore.engine.base import TokenCounts
+from stepscore.engine.work import Work
 from stepscore.errors import EmptyStep, StepscoreError, UnscorableError
 from stepscore.scorer import ModelInfo
 from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution
@@ -38,13 +39,16 @@ class HeldScorer:
     def cost(self, encoded: EncodedSolution) -> int:
         return encoded.tokens
 
-    def forward(self, batch: Sequence[EncodedSolution]) -> list[Answer]:
-        texts = [bytes(encoded.sequences[0].ids).decode().strip() for encoded in batch]
+    def advance(self, works: Sequence[Work]) -> list[Answer | None]:
+        texts = [bytes(work.encoded.sequences[0].ids).decode().strip() for work in works]
         self.batches.append(texts)
         self.entered.set()
         assert self.free.wait(10)
         self._before(texts)
         return [UnscorableError("no") if text == "bad" else Reading((len(text) / 100,)) for text in texts]
+
+    def release(self, work: Work) -> None:
+        """Nothing is held."""
 
     def counts(self) -> TokenCounts:
         return TokenCounts(0, 0)

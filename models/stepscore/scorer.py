@@ -10,8 +10,9 @@ from pathlib import Path
 from stepscore.calibration import Calibration, calibrated
 from stepscore.checkpoint import folder_name, locate, read_facts
 from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.engine.base import Engine, TokenCounts
+from stepscore.engine.base import ChunkedEngine, Engine, TokenCounts
 from stepscore.engine.open import open_engine
+from stepscore.engine.work import Work
 from stepscore.errors import StepscoreError, TooLong, UnscorableError
 from stepscore.heads import VerdictHead
 from stepscore.layout import LayoutContext
@@ -27,6 +28,7 @@ class ModelInfo:
     """What is served: names, meaning of the rewards, limits (tokens) and where it runs.
 
     calibration: what is done to rewards after the family has read them; None leaves them as they are.
+    chunked: whether a solution may be computed over several forwards.
     """
 
     id: str
@@ -43,6 +45,7 @@ class ModelInfo:
     dtype: str
     mode: str
     calibration: Calibration | None = None
+    chunked: bool = False
 
 
 class Scorer:
@@ -75,6 +78,21 @@ class Scorer:
         """One reading, or the error of that solution, for each, in order. Raises EngineError for the whole batch."""
         values = iter(self._engine.forward([sequence for encoded in batch for sequence in encoded.sequences]))
         return [self._read(encoded, values) for encoded in batch]
+
+    def advance(self, works: Sequence[Work]) -> list[Reading | StepscoreError | None]:
+        """One forward, within the works' allowances; None for a solution that needs more of them.
+
+        An engine that cannot stop in the middle computes every work whole. Raises EngineError for the whole batch.
+        """
+        if not (self.info.chunked and isinstance(self._engine, ChunkedEngine)):
+            return list(self.forward([work.encoded for work in works]))
+        self._engine.advance(works)
+        return [self._read(work.encoded, iter(work.found)) if work.finished else None for work in works]
+
+    def release(self, work: Work) -> None:
+        """Nobody wants this work any more. May be called while a forward runs."""
+        if self.info.chunked and isinstance(self._engine, ChunkedEngine):
+            self._engine.release(work)
 
     def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
         """encode and forward; solutions that cannot be encoded keep their place as errors."""
@@ -130,7 +148,8 @@ def open_scorer(
 
     model: "embedded", a folder, or a Hub id. name: what it is called in requests; default the model itself.
     family: overrides the resolution. cache: where "embedded" is prepared; default the user's cache folder.
-    calibration: applied to every reward; refused where rewards are no probabilities. Raises CheckpointError (UnknownFamily, InvalidOption, ...).
+    calibration: applied to every reward; refused where rewards are no probabilities.
+    Raises CheckpointError (UnknownFamily, InvalidOption, ...).
     """
     options = options or EngineOptions()
     facts = checkpoint_facts(model, cache, weights=not options.generator.startswith("openai:"))
@@ -181,4 +200,5 @@ def _info(name: str, family: Family, facts: CheckpointFacts, engine: Engine) -> 
         device=running.device,
         dtype=running.dtype,
         mode=running.mode,
+        chunked=running.chunked,
     )

@@ -2,7 +2,8 @@
 
 Solutions are checked, tokenised and priced on other threads while a forward runs. The moment a forward ends, its
 thread itself chooses the next batch from everything that is ready by then: nothing waits for a timer or for the event
-loop, and a batch is never settled before it must be.
+loop, and a batch is never settled before it must be. A forward is one chunk of tokens: a solution that costs more is
+computed over several, and others go between.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import structlog
 
+from stepscore.engine.work import Work
 from stepscore.errors import EngineError, StepscoreError
-from stepscore.types import EncodedSolution, Reading, Solution
+from stepscore.types import Reading, Solution
 from stepscore_service.batcher_pending import Pending
 from stepscore_service.batcher_ports import Answer, Meter, Outcome, Scored, Scoring
-from stepscore_service.batcher_queue import Call, Item, take_batch
+from stepscore_service.batcher_queue import Call, Item, Rules, take_batch
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
 
 ENCODERS = 2
@@ -50,7 +52,7 @@ class Batcher:
         self._scorer = scorer
         self._meter = meter
         self._max_queue_tokens = max_queue_tokens
-        self._max_solutions = max_solutions
+        self._rules = Rules(scorer.info.max_batch_tokens, max_solutions, splits=scorer.info.chunked)
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._open: dict[Call, Pending] = {}
@@ -58,6 +60,7 @@ class Batcher:
         self._queue: dict[Call, None] = {}
         self._running = False
         self._draining = False
+        self._closed = False
         self._speed = 0.0
         self._encoders = ThreadPoolExecutor(ENCODERS, thread_name_prefix="encode")
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="forward")
@@ -109,6 +112,7 @@ class Batcher:
         """Wait for the forward that is running, then free the model."""
         self._draining = True
         with self._lock:
+            self._closed = True
             self._queue.clear()
         await asyncio.to_thread(self._engine.shutdown)
         await asyncio.to_thread(self._encoders.shutdown)
@@ -142,20 +146,22 @@ class Batcher:
             chunk = solutions[first : first + ENCODE_AT_ONCE]
             answers = await self._loop.run_in_executor(self._encoders, self._encode_chunk, chunk)
             for index, answer in enumerate(answers, first):
-                if isinstance(answer, EncodedSolution):
-                    call.add(index, answer)
-                else:
+                if isinstance(answer, StepscoreError):
                     self._open[call].settle(index, answer)
+                else:
+                    call.add(index, *answer)
         self._meter.tokenised(self._clock() - started)
 
-    def _encode_chunk(self, solutions: Sequence[Solution]) -> list[EncodedSolution | StepscoreError]:
+    def _encode_chunk(self, solutions: Sequence[Solution]) -> list[tuple[Work, int] | StepscoreError]:
         return [self._encode_one(solution) for solution in solutions]
 
-    def _encode_one(self, solution: Solution) -> EncodedSolution | StepscoreError:
+    def _encode_one(self, solution: Solution) -> tuple[Work, int] | StepscoreError:
+        """The work and the tokens that it would compute now."""
         try:
-            return self._scorer.encode(solution)
+            encoded = self._scorer.encode(solution)
         except StepscoreError as error:
             return error
+        return Work(encoded), self._scorer.cost(encoded)
 
     def _enqueue(self, call: Call) -> None:
         self._admit(call.tokens)
@@ -165,12 +171,17 @@ class Batcher:
 
     def _withdraw(self, call: Call) -> None:
         """Nobody waits for this call any more: what of it has not been computed will not be."""
-        call.departed = True
         self._open.pop(call).dismiss()
         with self._lock:
+            call.departed = True
             waits = self._queue.pop(call, call) is None
+            self._release(call.waiting)
         if waits:
             self._meter.skipped("departed", len(call.waiting))
+
+    def _release(self, items: Iterable[Item]) -> None:
+        for item in items:
+            self._scorer.release(item.work)
 
     def _start_next(self) -> None:
         """Start a forward unless one runs. On the event loop, or on the engine's thread when a forward has ended."""
@@ -184,49 +195,66 @@ class Batcher:
     def _take(self) -> list[Item]:
         """Remove the items of the next batch from the queue; the lock is held."""
         now = self._clock()
-        taken = take_batch(
-            tuple(self._queue),
-            self._scorer.info.max_batch_tokens,
-            now,
-            price=lambda item: self._scorer.cost(item.encoded),
-            max_items=self._max_solutions,
-        )
+        taken = take_batch(tuple(self._queue), self._rules, now, price=self._price)
         for call in (*taken.departed, *taken.expired):
             self._queue.pop(call)
+            self._release(call.waiting)
             self._meter.skipped("departed" if call.departed else "expired", len(call.waiting))
-        items = [item for call, count in taken.picks for item in call.take(count)]
-        for item in items:
-            self._meter.queued(now - item.call.arrived)
-            if not item.call.waiting:
-                self._queue.pop(item.call, None)
+        return [item for call, shares in taken.picks for item in self._take_from(call, shares, now)]
+
+    def _take_from(self, call: Call, shares: tuple[int, ...], now: float) -> list[Item]:
+        items = call.take(len(shares))
+        for item, share in zip(items, shares, strict=True):
+            if not item.work.allowance:
+                self._meter.queued(now - call.arrived)
+            item.work.allowance = share
+        if not call.waiting:
+            self._queue.pop(call, None)
         return items
 
-    def _forward(self, items: Sequence[Item]) -> list[Answer]:
+    def _price(self, item: Item) -> int:
+        return self._scorer.cost(item.work.remaining)
+
+    def _forward(self, items: Sequence[Item]) -> list[Answer | None]:
         """A forward that fails is run once more for each solution alone, so that one cannot fail its neighbours."""
         try:
-            return self._scorer.forward([item.encoded for item in items])
+            return self._scorer.advance([item.work for item in items])
         except EngineError as error:
             log.warning("forward_failed", solutions=len(items), reason=error.message)
             return [error] if len(items) == 1 else [self._forward([item])[0] for item in items]
 
-    def _finished(self, items: list[Item], started: float, future: Future[list[Answer]]) -> None:
+    def _finished(self, items: list[Item], started: float, future: Future[list[Answer | None]]) -> None:
         """On the engine's thread: start the next forward, then hand the answers over to the event loop."""
-        seconds, tokens = self._clock() - started, sum(item.tokens for item in items)
+        answers = _answers(items, future)
+        seconds, tokens = self._clock() - started, sum(min(item.tokens, item.work.allowance) for item in items)
         self._meter.forwarded(len(items), tokens, seconds)
         self._speed = 0.8 * self._speed + 0.2 * tokens / seconds if self._speed else tokens / seconds
+        settled = [(item, answer) for item, answer in zip(items, answers, strict=True) if answer is not None]
+        self._release(item for item, _ in settled)
         with self._lock:
             self._running = False
+            for item, answer in reversed(list(zip(items, answers, strict=True))):
+                if answer is None:
+                    self._go_on(item)
         self._start_next()
-        self._loop.call_soon_threadsafe(self._settle, items, _answers(items, future))
+        self._loop.call_soon_threadsafe(self._settle, settled)
 
-    def _settle(self, items: list[Item], answers: list[Answer]) -> None:
-        for item, answer in zip(items, answers, strict=True):
+    def _go_on(self, item: Item) -> None:
+        """Queue an item that needs further forwards, unless nobody waits for it any more; the lock is held."""
+        if item.call.departed or self._closed:
+            self._scorer.release(item.work)
+            return
+        item.call.put_back(item, self._price(item))
+        self._queue[item.call] = None
+
+    def _settle(self, settled: Sequence[tuple[Item, Answer]]) -> None:
+        for item, answer in settled:
             if item.call in self._open:
-                outcome = Scored(answer, item.encoded) if isinstance(answer, Reading) else answer
+                outcome = Scored(answer, item.work.encoded) if isinstance(answer, Reading) else answer
                 self._open[item.call].settle(item.index, outcome)
 
 
-def _answers(items: list[Item], future: Future[list[Answer]]) -> list[Answer]:
+def _answers(items: list[Item], future: Future[list[Answer | None]]) -> Sequence[Answer | None]:
     """The answers of a forward. A defect of the program is told as an error of every solution, and logged."""
     defect = future.exception()
     if defect is None:

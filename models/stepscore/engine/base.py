@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from stepscore.engine.work import Work
 from stepscore.types import Encoded, Values
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine runs on. max_tokens: longest sequence accepted; max_batch_tokens: the forward it likes best."""
+    """What an engine runs on.
+
+    max_tokens: longest sequence accepted. max_batch_tokens: the forward it likes best. chunked: whether it computes a
+    sequence over several forwards (`ChunkedEngine`).
+    """
 
     name: str
     device: str
@@ -19,6 +24,7 @@ class EngineInfo:
     mode: str
     max_tokens: int
     max_batch_tokens: int
+    chunked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +64,21 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the weights. The engine cannot be used afterwards."""
+        ...
+
+
+@runtime_checkable
+class ChunkedEngine(Engine, Protocol):
+    """An engine that can leave a sequence in the middle and go on with it later."""
+
+    def advance(self, works: Sequence[Work]) -> None:
+        """One forward. Spends at most its allowance on each work, and appends the numbers of finished sequences to it.
+
+        More than the allowances are spent only where what was computed could not be kept until the next forward.
+        Raises EngineError where the forward fails; the works then stand where they stood before.
+        """
+        ...
+
+    def release(self, work: Work) -> None:
+        """Nobody wants this work any more; what is held of it may go. May be called while a forward runs."""
         ...

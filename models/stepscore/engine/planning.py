@@ -126,18 +126,32 @@ class TreePlan:
     def rows(self) -> int:
         return len(self._collected.ids)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything outlives the forward."""
+        return self._tree.capacity > 0
+
     def cost(self, encoded: Encoded) -> int:
         return tree_cost(self._tree, encoded)
 
     def add(self, encoded: Encoded) -> None:
-        ids = needed_ids(encoded)
-        node = self._tree.reach(encoded.salt, ids)
+        self._add(encoded.salt, needed_ids(encoded), reads_of(encoded))
+
+    def add_part(self, encoded: Encoded, rows: int) -> Node:
+        """Add as much of a sequence as costs `rows` (less than all of it): the node at which that ends."""
+        known, again = _progress(self._tree, encoded)
+        stop = again[rows - 1] + 1 if rows <= len(again) else known + rows - len(again)
+        reads = [read for read in reads_of(encoded) if read[0] < stop]
+        return self._add(encoded.salt, encoded.ids[:stop], reads)
+
+    def _add(self, salt: str, ids: Ids, reads: list[Read]) -> Node:
+        node = self._tree.reach(salt, ids)
         self._tree.pin(node)
         if node.end < len(ids):
             node = self._grow(node, ids)
         path = node.path()
-        reads = reads_of(encoded)
         self._wanted.append(_Wanted(node, reads, [self._source(path, read) for read in reads]))
+        return node
 
     def packed(self) -> Packed:
         return self._collected.packed([(n.row, n.slots) for n in self._fresh() if n.slots is not None])
@@ -216,14 +230,19 @@ class TreePlan:
 
 def tree_cost(tree: RadixTree, encoded: Encoded) -> int:
     """Tokens that a sequence would compute now: its unknown rest, and known tokens that were never read this way."""
-    ids = needed_ids(encoded)
-    nodes, matched = tree.walk(encoded.salt, ids)
+    known, again = _progress(tree, encoded)
+    return len(needed_ids(encoded)) - known + len(again)
+
+
+def _progress(tree: RadixTree, encoded: Encoded) -> tuple[int, list[int]]:
+    """How many tokens are known, and the positions among them that were never read this way, ascending."""
+    nodes, known = tree.walk(encoded.salt, needed_ids(encoded))
     again = {
         position
         for position, target in reads_of(encoded)
-        if position < matched and not _readable(_holder(nodes, position), (position, target))
+        if position < known and not _readable(_holder(nodes, position), (position, target))
     }
-    return len(ids) - matched + len(again)
+    return known, sorted(again)
 
 
 def _readable(node: Node, read: Read) -> bool:

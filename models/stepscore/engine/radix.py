@@ -70,6 +70,11 @@ class RadixTree:
         self._serial = count()
         self._tick = 0
 
+    @property
+    def capacity(self) -> int:
+        """Tokens that can be kept."""
+        return self._pool.capacity
+
     def walk(self, salt: str, ids: Ids) -> tuple[list[Node], int]:
         """The nodes that the sequence runs through, the last one perhaps in part, and how many tokens match."""
         node = self._roots.get(salt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.architecture import Architecture, read_architecture
 from stepscore.engine.base import EngineInfo, TokenCounts
+from stepscore.engine.chunks import Chunks, let_go
 from stepscore.engine.decoder import Decoder
 from stepscore.engine.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.linear import tile_for
@@ -25,9 +27,10 @@ from stepscore.engine.radix import RadixTree
 from stepscore.engine.readout import Readout, load_readout
 from stepscore.engine.validation import Limits
 from stepscore.engine.weights import Weights
+from stepscore.engine.work import Work
 from stepscore.errors import CheckpointError, EngineError
 from stepscore.heads import Head, TokenLogProbHead
-from stepscore.types import Encoded, Values
+from stepscore.types import Encoded, EncodedSolution, Values
 
 
 @dataclass(slots=True)
@@ -80,13 +83,26 @@ class TorchEngine:
 
     def forward(self, batch: Sequence[Encoded]) -> list[Values]:
         self._limits.check(batch)
-        results: dict[int, Values] = {}
-        waiting = sorted(range(len(batch)), key=lambda index: batch[index].ids, reverse=True)
-        with self._running:
-            while waiting:
-                results.update(self._one_forward(batch, waiting))
-            self._asked += sum(len(encoded.ids) for encoded in batch)
-        return [results[index] for index in range(len(batch))]
+        each = [Work(EncodedSolution((one,), len(one.reads)), self.info.max_batch_tokens) for one in batch]
+        waiting = sorted(each, key=lambda work: work.encoded.sequences[0].ids, reverse=True)
+        try:
+            with self._running:
+                while waiting:
+                    self._one_forward(waiting)
+        finally:
+            for work in waiting:
+                self.release(work)
+        return [work.found[0] for work in each]
+
+    def advance(self, works: Sequence[Work]) -> None:
+        self._limits.check([sequence for work in works for sequence in work.remaining.sequences])
+        with self._running, self._chunks() as chunks:
+            for work in works:
+                chunks.take(work)
+
+    def release(self, work: Work) -> None:
+        with self._lock:
+            let_go(work, self._tree)
 
     def purge(self) -> None:
         """Waits for a running forward. New weights come in an engine of their own, with its own tree."""
@@ -98,30 +114,25 @@ class TorchEngine:
         self.purge()
         self.models.clear()
 
-    def _one_forward(self, batch: Sequence[Encoded], waiting: list[int]) -> dict[int, Values]:
-        """Take sequences off the end of `waiting` until a forward is full, and run it."""
-        with self._planned() as plan:
-            taken: list[int] = []
-            with self._lock:
-                while waiting and self._fits(plan, batch[waiting[-1]]):
-                    taken.append(waiting.pop())
-                    plan.add(batch[taken[-1]])
-            values = self._run(plan.packed())
-            with self._lock:
-                found = plan.finish(values)
-            self._computed += plan.rows
-            return dict(zip(taken, found, strict=True))
-
-    def _fits(self, plan: Plan, encoded: Encoded) -> bool:
-        """A sequence longer than a whole forward still gets one, of its own."""
-        return not plan.rows or plan.rows + plan.cost(encoded) <= self.info.max_batch_tokens
+    def _one_forward(self, waiting: list[Work]) -> None:
+        """Take works off the end of `waiting` until a forward is full, and run it."""
+        with self._chunks(self.info.max_batch_tokens) as chunks:
+            while waiting and chunks.take(waiting[-1]):
+                waiting.pop()
 
     @contextmanager
-    def _planned(self) -> Iterator[Plan]:
+    def _chunks(self, budget: float = math.inf) -> Iterator[Chunks]:
+        """Filled inside; run, and handed out, at the end. What a failed forward began is undone."""
         plan: Plan = AlonePlan() if self._tree is None else TreePlan(self._tree)
         finished = False
         try:
-            yield plan
+            chunks = Chunks(plan, budget)
+            with self._lock:
+                yield chunks
+            values = self._run(plan.packed())
+            with self._lock:
+                self._asked += chunks.finish(values, self._tree)
+            self._computed += plan.rows
             finished = True
         finally:
             if not finished:
@@ -169,6 +180,7 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
         mode=options.mode,
         max_tokens=max_tokens,
         max_batch_tokens=options.max_batch_tokens or choose_forward(device),
+        chunked=options.mode == "fast" and options.kv_cache_bytes > 0,
     )
     vocabulary = min(model.decoder.architecture.vocabulary for model in models)
     return TorchEngine(models, info, Limits(max_tokens, vocabulary, head), options.kv_cache_bytes)
