@@ -16,7 +16,7 @@ from stepscore.types import Encoded, Values
 
 PEAK_SIZE = {"cpu": 1536, "cuda": 8192}
 PEAK_REPEATS = 6
-WARM = tuple(range(2, 66))
+WARM = tuple(range(2, 34))
 
 Found = dict[int, list[Values]]
 

@@ -41,8 +41,11 @@ class RowFile:
             os.fsync(stream.fileno())
 
     def _lines(self) -> list[dict[str, Any]]:
-        """The whole lines of these settings; a line without an end was torn by a kill."""
+        """The lines of these settings. A last line without an end was torn by a kill and is cut off."""
         if not self._path.exists():
             return []
-        whole = [line for line in self._path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
-        return [line for line in map(json.loads, whole) if line["settings"] == self._settings]
+        written = self._path.read_text(encoding="utf-8")
+        whole = written[: written.rfind("\n") + 1]
+        if whole != written:
+            self._path.write_text(whole, encoding="utf-8")
+        return [line for line in map(json.loads, whole.splitlines()) if line["settings"] == self._settings]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +56,7 @@ class Ways:
     dtype: DType
     search_and_learn: Path | None
     chosen: Sequence[str] = ()
+    kv_cache_bytes: int = 1 << 30
     models: dict[str, ReferenceModel] = field(default_factory=dict)
 
     def exact(self) -> Runner:
@@ -89,13 +89,13 @@ class Ways:
     def _engine(self, name: str) -> Callable[[], Any]:
         @contextmanager
         def opened() -> Iterator[Runner]:
-            options = EngineOptions(device=self.device, dtype=self.dtype, **ENGINE[name])
+            changes = {"kv_cache_bytes": self.kv_cache_bytes} | ENGINE[name]
+            options = EngineOptions(device=self.device, dtype=self.dtype, **changes)
             engine = open_engine(self.subject.facts, self.subject.head, options)
             try:
                 yield EngineRunner(engine)
             finally:
                 engine.close()
-                gc.collect()
 
         return opened
 

@@ -1,0 +1,142 @@
+"""The engine's benchmark at a tiny size: every way, the exact counts, the table, going on after a stop."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import checkpoints
+import tokenizers_for_tests as tokenizers
+from stepscore.checkpoint import read_facts
+from stepscore.types import Encoded, Values
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+from benchmarks.engine.measure import largest_difference, run, warming  # noqa: E402
+from benchmarks.engine.rows import Row, RowFile  # noqa: E402
+from benchmarks.engine.run import Bench, every  # noqa: E402
+from benchmarks.engine.search_and_learn import refusal  # noqa: E402
+from benchmarks.engine.subjects import (  # noqa: E402
+    CLASSES,
+    OWN,
+    Subject,
+    probability_of_class,
+    probability_of_token,
+    write_checkpoint,
+)
+from benchmarks.engine.table import command, table  # noqa: E402
+from benchmarks.engine.ways import KEEPS, LOOP, Ways  # noqa: E402
+from benchmarks.engine.workloads import RandomSource, Sizes, Workload, read_at, with_targets, workloads  # noqa: E402
+
+SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 64,
+}
+TREE = 3
+"""Place of the tree among the workloads."""
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    folder = tmp_path_factory.mktemp("classes")
+    return Subject("tiny", write_checkpoint(folder, SHAPE), CLASSES, probability_of_class)
+
+
+@pytest.fixture(scope="module")
+def language_model(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    folder = tmp_path_factory.mktemp("own")
+    tokenizer = tokenizers.qwen()
+    config = checkpoints.decoder_config("llama", tokenizer, vocab_size=64, tie_word_embeddings=True)
+    checkpoints.save(folder, config, checkpoints.backbone_state(config), tokenizer, "LlamaForCausalLM")
+    return Subject("own", read_facts(folder), OWN, probability_of_token)
+
+
+def measured(subject: Subject, sample: int = 0) -> dict[str, dict[str, Row]]:
+    ways = Ways(subject, "cpu", "float32", None, kv_cache_bytes=1 << 20)
+    found = list(workloads(RandomSource(64), 63, Sizes(count=4, rounds=2, nodes=5)))
+    work = list(map(with_targets, found)) if subject.reads_targets else found
+    bench = Bench(ways, peak=1e9, sample=sample, in_vllm={})
+    return {each.name: {row.way: row for row in bench.rows(each)} for each in work}
+
+
+@pytest.mark.parametrize("name", ["classes", "language_model"])
+def test_every_way_gives_the_rewards_of_the_loop(name: str, request: pytest.FixtureRequest) -> None:
+    rows = measured(request.getfixturevalue(name))
+    assert [len(ways) for ways in rows.values()] == [6, 6, 6, 2]
+    assert all(row.difference < 1e-5 for ways in rows.values() for row in ways.values())
+    assert {ways[LOOP].computed - ways[LOOP].asked for ways in rows.values()} == {0}
+
+
+def test_what_is_kept_is_not_computed_again(classes: Subject) -> None:
+    tree = measured(classes)["tree of 5"]
+    (work,) = [each for each in workloads(RandomSource(64), 63, Sizes(4, 2, 5)) if each.name == "tree of 5"]
+    new = {one.ids[: place + 1] for call in work.calls for one in call for place in range(one.reads[-1] + 1)}
+    assert tree[KEEPS].computed == len(new)
+
+
+class Counting:
+    """A way that gives the number of tokens, and counts them."""
+
+    computed = 0
+
+    def __call__(self, call: Sequence[Encoded]) -> list[Values]:
+        self.computed += sum(len(one.ids) for one in call)
+        return [np.full((len(one.reads), 2), len(one.ids), np.float32) for one in call]
+
+
+def test_a_sampled_workload_is_scaled_by_tokens() -> None:
+    work = Workload("it", [[read_at([1] * length, 9)] for length in (8, 18, 28, 38)])
+    ticks = iter([0.0, 3.0])
+    found = run(work, Counting(), 2, lambda: next(ticks), warming(9, reads_targets=False))
+    assert list(found.found) == [0, 2]
+    assert (found.computed, found.seconds) == (100, pytest.approx(3.0 * 100 / 40))
+
+
+def test_sampling_never_leaves_a_workload_out() -> None:
+    work = Workload("it", [[read_at([1] * 98, 9)] for _ in range(4)])
+    assert [every(work, sample) for sample in (0, 1000, 200, 1)] == [1, 1, 2, 4]
+
+
+def test_the_largest_difference_is_over_calls_that_both_ran() -> None:
+    one, other = np.array([[0.0, 0.0]], np.float32), np.array([[0.0, 1.0]], np.float32)
+    found = largest_difference({0: [one], 4: [one]}, {0: [other], 1: [one]}, probability_of_class)
+    assert found == pytest.approx(1 / (1 + np.exp(-1.0)) - 0.5)
+
+
+def test_the_table_compares_with_each_peer_that_ran() -> None:
+    rows = [Row("w", LOOP, 100, 100, 2.0, 0.5, 0.0), Row("w", KEEPS, 100, 50, 0.5, 0.25, 1e-6)]
+    header, _, loop, ours = table(rows).splitlines()
+    assert header.count("|") == loop.count("|") == ours.count("|")
+    cells = [cell.strip() for cell in ours.strip("|").split("|")]
+    assert cells == ["w", KEEPS, "100", "50", "0.5", "200", "25", "4.00", "-", "-", "-", "-", "1.0e-06"]
+
+
+def test_the_command_names_no_folder_of_this_machine() -> None:
+    assert command(["--count", "4", "--data", "/home/me/data"]) == "--count 4 --data DATA"
+
+
+def test_rows_of_a_stopped_run_are_found_again(tmp_path: Path) -> None:
+    row = Row("w", LOOP, 100, 100, 2.0, 0.5, 0.0)
+    file = tmp_path / "rows.jsonl"
+    RowFile(file, {"dtype": "float32"}).append("w", [row])
+    with file.open("a") as stream:
+        stream.write(json.dumps({"settings": {}})[:-1])
+    again = RowFile(file, {"dtype": "float32"})
+    assert again.done == {"w": [row]}
+    again.append("v", [])
+    assert RowFile(file, {"dtype": "float32"}).done == {"w": [row], "v": []}
+    assert RowFile(file, {"dtype": "bfloat16"}).done == {}
+
+
+def test_a_missing_checkout_is_named(tmp_path: Path) -> None:
+    assert "--search-and-learn" in refusal(None)
+    assert "no checkout" in refusal(tmp_path)
