@@ -137,3 +137,9 @@ class SandboxUnavailable(StepscoreError):
     """This machine cannot confine a program that a model wrote. detail: reason."""
 
     code = "no_sandbox"
+
+
+class ToolMissing(StepscoreError):
+    """A program that is not part of Python is needed and not installed. detail: tool."""
+
+    code = "tool_missing"

@@ -1,4 +1,4 @@
-"""Verifiers by name, with an option after a colon where they have one: `numeric:0.01`, `code:weak`."""
+"""Verifiers and step checkers by name, some with an option after a colon: `numeric:0.01`, `code:weak`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from stepscore.errors import InvalidOption
+from stepscore.verify.arithmetic import ArithmeticChecker
+from stepscore.verify.checker import StepChecker
 from stepscore.verify.code_verifier import CodeVerifier
 from stepscore.verify.exact import ExactVerifier
+from stepscore.verify.formal import CoqChecker
 from stepscore.verify.math_verifier import MathVerifier
 from stepscore.verify.numeric import NumericVerifier
 from stepscore.verify.verifier import Verifier
@@ -21,10 +24,19 @@ def open_verifier(name: str) -> Verifier:
     Raises InvalidOption for an unknown name or option, and SandboxUnavailable where programs cannot be confined.
     """
     kind, _, option = name.partition(":")
-    return chosen(VERIFIERS, kind, "verifier")(option)
+    return _chosen(VERIFIERS, kind, "verifier")(option)
 
 
-def chosen(known: dict[str, Callable[[str], Opened]], name: str, what: str) -> Callable[[str], Opened]:
+def open_checker(name: str) -> StepChecker:
+    """arithmetic, coq (option weak, as code's).
+
+    Raises InvalidOption for an unknown name or option, ToolMissing without coqc, and SandboxUnavailable.
+    """
+    kind, _, option = name.partition(":")
+    return _chosen(CHECKERS, kind, "checker")(option)
+
+
+def _chosen(known: dict[str, Callable[[str], Opened]], name: str, what: str) -> Callable[[str], Opened]:
     """What opens the named one. Raises InvalidOption with the names that there are."""
     if name not in known:
         names = ", ".join(known)
@@ -32,10 +44,10 @@ def chosen(known: dict[str, Callable[[str], Opened]], name: str, what: str) -> C
     return known[name]
 
 
-def _plain(kind: type[Verifier]) -> Callable[[str], Verifier]:
-    def opened(option: str) -> Verifier:
+def _plain(kind: Callable[[], Opened]) -> Callable[[str], Opened]:
+    def opened(option: str) -> Opened:
         if option:
-            raise InvalidOption(f"this verifier has no option {option!r}", option="verifier", known=[])
+            raise InvalidOption(f"it has no option {option!r}", option="verifier", known=[])
         return kind()
 
     return opened
@@ -48,15 +60,20 @@ def _numeric(option: str) -> Verifier:
         raise InvalidOption(f"numeric:{option}: {option!r} is no tolerance", option="verifier", known=[]) from error
 
 
-def _code(option: str) -> Verifier:
+def _weak(option: str) -> bool:
     if option not in ("", "weak"):
-        raise InvalidOption(f"code has no option {option!r}; it knows weak", option="verifier", known=["weak"])
-    return CodeVerifier(weak=option == "weak")
+        raise InvalidOption(f"there is no option {option!r} here; it knows weak", option="verifier", known=["weak"])
+    return option == "weak"
 
 
 VERIFIERS: dict[str, Callable[[str], Verifier]] = {
     "math": _plain(MathVerifier),
     "numeric": _numeric,
     "exact": _plain(ExactVerifier),
-    "code": _code,
+    "code": lambda option: CodeVerifier(weak=_weak(option)),
+}
+
+CHECKERS: dict[str, Callable[[str], StepChecker]] = {
+    "arithmetic": _plain(ArithmeticChecker),
+    "coq": lambda option: CoqChecker(weak=_weak(option)),
 }
