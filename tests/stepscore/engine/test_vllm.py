@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,11 @@ def own_tokens() -> list[Encoded]:
     return [*made, Encoded((5, 6, 7), (0, 2), (6, 9))]
 
 
+def computed(facts: CheckpointFacts, head: Head, batch: Sequence[Encoded], engine: str) -> list[Values]:
+    with closing(open_engine(facts, head, TINY, engine=engine)) as running:
+        return running.forward(batch)
+
+
 def difference(rows: Values) -> Values:
     """vLLM gives log-probabilities, which differ from logits by one number for each position."""
     return rows[:, 0] - rows[:, 1]
@@ -89,26 +94,20 @@ def difference(rows: Values) -> Values:
 )
 def test_class_heads_in_process(tmp_path: Path, architecture: str, head: Head, state: dict[str, Any]) -> None:
     facts = write(tmp_path, architecture, state)
-    engine = open_engine(facts, head, TINY, engine="vllm")
-    found = engine.forward(sequences())
-    engine.close()
+    found = computed(facts, head, sequences(), "vllm")
     case.assert_close(found, open_engine(facts, head, TINY).forward(sequences()))
 
 
 def test_vocabulary_pairs_in_process(tmp_path: Path) -> None:
     facts = language_model(tmp_path)
-    engine = open_engine(facts, PAIR, TINY, engine="vllm")
-    found = engine.forward(sequences())
-    engine.close()
+    found = computed(facts, PAIR, sequences(), "vllm")
     wanted = open_engine(facts, PAIR, TINY).forward(sequences())
     case.assert_close(list(map(difference, found)), list(map(difference, wanted)))
 
 
 def test_own_tokens_in_process(tmp_path: Path) -> None:
     facts = language_model(tmp_path)
-    engine = open_engine(facts, OWN, TINY, engine="vllm")
-    found = engine.forward(own_tokens())
-    engine.close()
+    found = computed(facts, OWN, own_tokens(), "vllm")
     case.assert_close(found, open_engine(facts, OWN, TINY).forward(own_tokens()))
 
 
@@ -121,7 +120,6 @@ SOLUTIONS = (
 
 @pytest.mark.skipif(base_file() is None, reason="the base of the embedded checkpoint is not installed")
 def test_the_embedded_checkpoint_in_process() -> None:
-    """Rewards within 1e-5; measured: 5e-7."""
     options = EngineOptions(device="cpu", dtype="float32", max_tokens=256)
     engine = open_scorer("embedded", options=options, engine="vllm")
     found = rewards(engine.score(SOLUTIONS))
@@ -169,15 +167,15 @@ def test_class_heads_at_a_server_with_step_pooling(tmp_path: Path) -> None:
     facts = write(tmp_path, "Qwen2ForProcessRewardModel", state)
     pooler = f'{{"tok_pooling_type":"STEP","step_tag_id":{MARKER}}}'
     with serving(tmp_path, "--runner", "pooling", "--pooler-config", pooler) as address:
-        found = open_engine(facts, CLASSES, TINY, engine=address).forward(sequences())
+        found = computed(facts, CLASSES, sequences(), address)
     case.assert_close(found, open_engine(facts, CLASSES, TINY).forward(sequences()))
 
 
 def test_log_probabilities_at_a_server(tmp_path: Path) -> None:
     facts = language_model(tmp_path)
     with serving(tmp_path) as address:
-        pairs = open_engine(facts, PAIR, TINY, engine=address).forward(sequences())
-        own = open_engine(facts, OWN, TINY, engine=address).forward(own_tokens())
+        pairs = computed(facts, PAIR, sequences(), address)
+        own = computed(facts, OWN, own_tokens(), address)
     wanted = open_engine(facts, PAIR, TINY).forward(sequences())
     case.assert_close(list(map(difference, pairs)), list(map(difference, wanted)))
     case.assert_close(own, open_engine(facts, OWN, TINY).forward(own_tokens()))
