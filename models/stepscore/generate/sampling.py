@@ -1,6 +1,8 @@
-"""Choosing the next token from its logits. V: vocabulary."""
+"""Choosing tokens from their logits. Shape suffixes: N completions, V vocabulary."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 
@@ -13,29 +15,62 @@ class Sampler:
     """The random choices of one completion: the same seed and number give the same ones, whatever runs beside it."""
 
     def __init__(self, sampling: Sampling, number: int) -> None:
-        self._sampling = sampling
+        self.sampling = sampling
         self._random = torch.Generator()
         if sampling.seed is None:
             self._random.seed()
         else:
             self._random.manual_seed(sampling.seed * _STRIDE + number)
 
+    def draw(self) -> float:
+        """The next number in [0, 1)."""
+        return float(torch.rand((), dtype=torch.float64, generator=self._random))
+
     def pick(self, logits_V: torch.Tensor) -> int:
         """The next token id."""
-        if self._sampling.temperature == 0.0:
-            return int(logits_V.argmax())
-        probabilities_V = allowed(logits_V / self._sampling.temperature, self._sampling).softmax(-1)
-        return int(torch.multinomial(probabilities_V.cpu(), 1, generator=self._random))
+        return pick_all(logits_V[None], [self])[0]
+
+
+def pick_all(logits_NV: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
+    """The next token id of each completion. Rows that are sampled alike are chosen from together."""
+    chosen = [0] * len(samplers)
+    for rows in _alike([sampler.sampling for sampler in samplers]):
+        sampling = samplers[rows[0]].sampling
+        part_NV = logits_NV if len(rows) == len(samplers) else logits_NV[rows]
+        if sampling.temperature == 0.0:
+            picked = part_NV.argmax(-1).tolist()
+        else:
+            picked = _drawn(part_NV, sampling, [samplers[row].draw() for row in rows])
+        for row, token in zip(rows, picked, strict=True):
+            chosen[row] = token
+    return chosen
 
 
 def allowed(logits_V: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """The logits with -inf at every token that top_k and then top_p leave out; the likeliest always stays."""
-    if 0 < sampling.top_k < logits_V.numel():
-        logits_V = logits_V.masked_fill(logits_V < logits_V.topk(sampling.top_k).values[-1], -torch.inf)
+    """The logits (…, V) with -inf at tokens that top_k and then top_p leave out; the likeliest always stays."""
+    if 0 < sampling.top_k < logits_V.shape[-1]:
+        logits_V = logits_V.masked_fill(logits_V < logits_V.topk(sampling.top_k).values[..., -1:], -torch.inf)
     if sampling.top_p < 1.0:
         sorted_V, order_V = logits_V.sort(descending=True)
-        before_V = sorted_V.softmax(-1).cumsum(-1).roll(1)
-        before_V[0] = 0.0
-        dropped_V = torch.zeros_like(logits_V, dtype=torch.bool).scatter(0, order_V, before_V >= sampling.top_p)
+        before_V = sorted_V.softmax(-1).cumsum(-1).roll(1, -1)
+        before_V[..., 0] = 0.0
+        dropped_V = torch.zeros_like(logits_V, dtype=torch.bool).scatter(-1, order_V, before_V >= sampling.top_p)
         logits_V = logits_V.masked_fill(dropped_V, -torch.inf)
     return logits_V
+
+
+def _drawn(logits_NV: torch.Tensor, sampling: Sampling, draws: Sequence[float]) -> list[int]:
+    """The token in whose share of [0, 1) each draw falls; float64, because a vocabulary has 150,000 shares."""
+    shares_NV = allowed(logits_NV / sampling.temperature, sampling).softmax(-1, dtype=torch.float64)
+    ends_NV = shares_NV.cumsum(-1)
+    places_N1 = torch.tensor(draws, dtype=torch.float64, device=ends_NV.device)[:, None] * ends_NV[:, -1:]
+    found = torch.searchsorted(ends_NV, places_N1, right=True)[:, 0]
+    picked: list[int] = found.clamp(max=ends_NV.shape[-1] - 1).tolist()
+    return picked
+
+
+def _alike(samplings: Sequence[Sampling]) -> list[list[int]]:
+    rows: dict[tuple[float, int, float], list[int]] = {}
+    for row, each in enumerate(samplings):
+        rows.setdefault((each.temperature, each.top_k, each.top_p), []).append(row)
+    return list(rows.values())

@@ -1,12 +1,13 @@
 """Sampling in process with transformers.
 
-A prompt is read once; its completions are then sampled side by side, and one that has ended leaves the batch.
-Shape suffixes: N completions still running, T tokens, V vocabulary.
+What prompts begin with together is read once, and all completions of a call are then sampled side by side; one that
+has ended leaves the batch. Shape suffixes: N completions still running, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ import torch
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedTokenizerFast
 
 from stepscore.errors import CheckpointError, GeneratorError
-from stepscore.generate.base import Completion, GeneratorInfo, Prompt, Request, SampledToken, Sampling
-from stepscore.generate.sampling import Sampler
-from stepscore.generate.stopping import cut, first_stop
+from stepscore.generate.base import Completion, GeneratorInfo, Prompt, Request
+from stepscore.generate.key_values import ReadPrompt, side_by_side
+from stepscore.generate.writing import Writing, extend_all
 from stepscore.tokenizer import StepTokenizer
 
-_SLACK = 4
-"""Tokens beyond a stop text's bytes that are decoded to find it: its ends may lie inside tokens."""
+ROWS = 64
+"""Completions that are sampled side by side; a request for more is still sampled in one go."""
+
+Ids = tuple[int, ...]
 
 
 class TransformersGenerator:
@@ -45,12 +48,12 @@ class TransformersGenerator:
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
         try:
-            return [self._complete(self._ids(request.prompt), request.sampling) for request in requests]
+            return [answer for part in _parts(requests) for answer in self._together(part)]
         except RuntimeError as error:
             raise GeneratorError(f"sampling failed: {error}", reason=str(error)) from error
 
     @torch.inference_mode()
-    def continuations(self, prompt: tuple[int, ...], choices: Sequence[tuple[int, ...]]) -> list[tuple[float, ...]]:
+    def continuations(self, prompt: Ids, choices: Sequence[Ids]) -> list[tuple[float, ...]]:
         try:
             return self._continuations(prompt, choices)
         except RuntimeError as error:
@@ -59,7 +62,7 @@ class TransformersGenerator:
     def close(self) -> None:
         self._model = None
 
-    def _continuations(self, prompt: tuple[int, ...], choices: Sequence[tuple[int, ...]]) -> list[tuple[float, ...]]:
+    def _continuations(self, prompt: Ids, choices: Sequence[Ids]) -> list[tuple[float, ...]]:
         longest = len(prompt) + max(map(len, choices)) - 1
         self._room(longest, 0)
         if all(len(choice) == 1 for choice in choices):
@@ -67,34 +70,75 @@ class TransformersGenerator:
             return [(float(next_V[choice[0]]),) for choice in choices]
         return [self._choice(prompt, choice) for choice in choices]
 
-    def _choice(self, prompt: tuple[int, ...], choice: tuple[int, ...]) -> tuple[float, ...]:
+    def _choice(self, prompt: Ids, choice: Ids) -> tuple[float, ...]:
         logits_TV = self._forward([prompt + choice[:-1]], keep=len(choice))[0]
         logprobs_TV = logits_TV.log_softmax(-1)
         return tuple(float(logprobs_TV[place, token]) for place, token in enumerate(choice))
 
-    def _complete(self, prompt: tuple[int, ...], sampling: Sampling) -> tuple[Completion, ...]:
-        budget = min(sampling.max_tokens, self._room(len(prompt), 1))
-        cache = DynamicCache()
-        logits_NV = self._forward([prompt], keep=1, cache=cache)[:, -1].expand(sampling.n, -1)
-        cache.batch_repeat_interleave(sampling.n)
-        samples = [_Sample(self._tokenizer, prompt[-1], sampling, number) for number in range(sampling.n)]
-        running = samples
-        while running:
-            for sample, logits_V in zip(running, logits_NV, strict=True):
-                sample.extend(logits_V, self._ends, budget)
-            going = [row for row, sample in enumerate(running) if not sample.ended]
-            if going and len(going) < len(running):
-                cache.batch_select_indices(torch.tensor(going, device=self._model.device))
-            running = [running[row] for row in going]
-            if running:
-                logits_NV = self._forward([(sample.ids[-1],) for sample in running], keep=1, cache=cache)[:, -1]
-        return tuple(sample.completion() for sample in samples)
+    def _together(self, requests: Sequence[Request]) -> Iterator[tuple[Completion, ...]]:
+        ids = [self._ids(request.prompt) for request in requests]
+        rooms = [self._room(len(each), 1) for each in ids]
+        read = self._read(ids)
+        prompts = [read[each] for each in ids]
+        writings = [
+            [
+                Writing(self._tokenizer, prompt.ids[-1], min(request.sampling.max_tokens, room), request.sampling, n)
+                for n in range(request.sampling.n)
+            ]
+            for request, prompt, room in zip(requests, prompts, rooms, strict=True)
+        ]
+        self._write(prompts, writings)
+        return (tuple(writing.completion() for writing in of_prompt) for of_prompt in writings)
 
-    def _forward(self, rows: Sequence[tuple[int, ...]], keep: int, cache: DynamicCache | None = None) -> torch.Tensor:
-        """(rows, keep, V) fp32 logits of the last `keep` tokens."""
+    def _read(self, prompts: Sequence[Ids]) -> dict[Ids, ReadPrompt]:
+        """Forward each distinct prompt behind what it shares with the one before it in order."""
+        read: dict[Ids, ReadPrompt] = {}
+        before: Ids = ()
+        cache = DynamicCache()
+        for ids in sorted(set(prompts)):
+            shared = min(_common(before, ids), len(ids) - 1)
+            if shared < len(before):
+                cache.crop(shared - len(before))
+            logits_V = self._forward([ids[shared:]], keep=1, cache=cache)[0, -1]
+            read[ids] = ReadPrompt(ids, logits_V, tuple((layer.keys, layer.values) for layer in cache.layers))
+            before = ids
+        return read
+
+    def _write(self, prompts: Sequence[ReadPrompt], writings: Sequence[Sequence[Writing]]) -> None:
+        """Sample until every completion has ended."""
+        copies = [len(of_prompt) for of_prompt in writings]
+        cache, mask_NT = side_by_side(prompts, copies)
+        running = [writing for of_prompt in writings for writing in of_prompt]
+        pairs = zip(prompts, copies, strict=True)
+        logits_NV = torch.cat([prompt.logits.expand(n, -1) for prompt, n in pairs])
+        while True:
+            extend_all(running, logits_NV, self._ends)
+            going = [row for row, writing in enumerate(running) if not writing.ended]
+            if not going:
+                return
+            if len(going) < len(running):
+                cache.batch_select_indices(torch.tensor(going, device=self._model.device))
+                running, mask_NT = [running[row] for row in going], mask_NT[going]
+            mask_NT = torch.nn.functional.pad(mask_NT, (0, 1), value=1)
+            logits_NV = self._forward([(writing.ids[-1],) for writing in running], 1, cache, mask_NT)[:, -1]
+
+    def _forward(
+        self,
+        rows: Sequence[Ids],
+        keep: int,
+        cache: DynamicCache | None = None,
+        mask_NT: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """(rows, keep, V) fp32 logits of the last `keep` tokens. mask_NT: all tokens so far, 0 at padding."""
         ids = torch.tensor(rows, device=self._model.device)
         self._tokens += ids.numel()
-        answer = self._model(input_ids=ids, past_key_values=cache, use_cache=cache is not None, logits_to_keep=keep)
+        padded = mask_NT is not None and not bool(mask_NT.all())
+        places = {"position_ids": mask_NT.sum(-1, keepdim=True).to(ids.device) - 1} if mask_NT is not None else {}
+        if mask_NT is not None and padded:
+            places["attention_mask"] = mask_NT.to(ids.device)
+        answer = self._model(
+            input_ids=ids, past_key_values=cache, use_cache=cache is not None, logits_to_keep=keep, **places
+        )
         logits: torch.Tensor = answer.logits.float()
         return logits
 
@@ -107,60 +151,25 @@ class TransformersGenerator:
             )
         return room
 
-    def _ids(self, prompt: Prompt) -> tuple[int, ...]:
+    def _ids(self, prompt: Prompt) -> Ids:
         return tuple(self._tokenizer(prompt)["input_ids"]) if isinstance(prompt, str) else prompt
 
 
-class _Sample:
-    """One completion while it is written."""
+def _parts(requests: Sequence[Request]) -> Iterator[list[Request]]:
+    """Consecutive requests of at most ROWS completions together."""
+    part: list[Request] = []
+    for request in requests:
+        if part and sum(each.sampling.n for each in part) + request.sampling.n > ROWS:
+            yield part
+            part = []
+        part.append(request)
+    if part:
+        yield part
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, anchor: int, sampling: Sampling, number: int) -> None:
-        self.ids: list[int] = []
-        self.ended = False
-        self._tokenizer = tokenizer
-        self._anchor = anchor
-        self._sampling = sampling
-        self._sampler = Sampler(sampling, number)
-        self._window = max((len(stop.encode()) for stop in sampling.stop), default=0) + _SLACK
-        self._tokens: list[SampledToken] = []
-        self._finished = False
 
-    def extend(self, logits_V: torch.Tensor, ends: frozenset[int], budget: int) -> None:
-        token = self._sampler.pick(logits_V)
-        if token in ends:
-            self.ended = self._finished = True
-            return
-        self.ids.append(token)
-        self._tokens.append(self._described(token, logits_V))
-        self._finished = bool(self._sampling.stop) and self._stops()
-        self.ended = self._finished or len(self.ids) >= budget
-
-    def completion(self) -> Completion:
-        text, stop = cut(self._text(self.ids), self._sampling.stop, keep=self._sampling.keep_stop)
-        return Completion(text, "stop" if self._finished else "length", stop, tuple(self._tokens))
-
-    def _stops(self) -> bool:
-        """The tail is looked at first: decoding everything at every token would be quadratic."""
-        stops = self._sampling.stop
-        return bool(
-            first_stop(self._text(self.ids[-self._window :]), stops) and first_stop(self._text(self.ids), stops)
-        )
-
-    def _text(self, ids: list[int]) -> str:
-        """The text of ids behind the prompt's last token: a tokenizer may drop the space that opens a text."""
-        before, whole = self._decode([self._anchor]), self._decode([self._anchor, *ids])
-        return whole[len(before) :]
-
-    def _decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-    def _described(self, token: int, logits_V: torch.Tensor) -> SampledToken:
-        logprobs_V = logits_V.log_softmax(-1)
-        likeliest = logprobs_V.topk(min(self._sampling.top_logprobs, logprobs_V.numel()))
-        pairs = list(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True))
-        # Pieces of characters decode to the same text: the likeliest of them, put in last, is the one that stays.
-        top = {self._decode([likely]): logprob for likely, logprob in reversed(pairs)}
-        return SampledToken(self._decode([token]), float(logprobs_V[token]), top)
+def _common(one: Ids, other: Ids) -> int:
+    """How many ids two prompts share at their start."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:

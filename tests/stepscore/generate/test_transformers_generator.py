@@ -113,6 +113,24 @@ def test_tokens_are_counted(generator: TransformersGenerator, folder: Path) -> N
     assert generator.tokens - before == len(ids_of(folder)) + 2
 
 
+def test_what_prompts_share_is_read_once(generator: TransformersGenerator) -> None:
+    prompts = [tuple(range(40, 40 + length)) for length in (30, 10, 20, 30)]
+    before = generator.tokens
+    generator.generate([Request(prompt, Sampling(n=3, max_tokens=1, seed=1)) for prompt in prompts])
+    assert generator.tokens - before == 30
+
+
+def test_prompts_of_all_lengths_are_sampled_side_by_side(generator: TransformersGenerator) -> None:
+    """Rows that are padded, shared, ended early or alone: each says what it says alone."""
+    endings = [Sampling(n=n, max_tokens=tokens, seed=n, top_k=8 * n) for n, tokens in ((1, 3), (2, 40), (5, 17))]
+    prompts = [tuple(range(50, 50 + length)) for length in (3, 60, 21)]
+    requests = [Request(prompt, sampling) for prompt in prompts for sampling in endings] * 4
+    alone = {request: generator.generate([request])[0] for request in dict.fromkeys(requests)}
+    for request, found in zip(requests, generator.generate(requests), strict=True):
+        assert [one.text for one in found] == [one.text for one in alone[request]]
+        assert [one.stop_reason for one in found] == [one.stop_reason for one in alone[request]]
+
+
 def test_a_missing_tensor_is_an_error_not_a_random_head(folder: Path, tmp_path: Path) -> None:
     broken = checkpoints_b.causal(tmp_path / "broken", kind="qwen2")
     state = load_file(broken / "model.safetensors")

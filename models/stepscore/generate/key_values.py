@@ -1,0 +1,84 @@
+"""Keys and values of prompts and of completions that grow side by side.
+
+Shape suffixes: N completions, H key-value heads, T tokens, D width of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+_BLOCK = 128
+"""Tokens that a growing layer makes room for at once: one copy of all keys for so many tokens, and not one for each."""
+
+LayerKeys = tuple[torch.Tensor, torch.Tensor]
+"""Keys and values of one layer: (N, H, T, D) each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadPrompt:
+    """A prompt after its forward. logits: (V,) fp32 behind its last token. layers: its keys and values, N = 1."""
+
+    ids: tuple[int, ...]
+    logits: torch.Tensor
+    layers: tuple[LayerKeys, ...]
+
+
+class RoomyLayer(DynamicLayer):
+    """A layer that is written in place and grows by blocks."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self._room: LayerKeys = (keys, values)
+        self.keys, self.values = keys, values
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> LayerKeys:
+        start = self.keys.shape[-2]
+        end = start + key_states.shape[-2]
+        if end > self._room[0].shape[-2]:
+            self._room = _with_room(self.keys, end + _BLOCK), _with_room(self.values, end + _BLOCK)
+        for room, states in zip(self._room, (key_states, value_states), strict=True):
+            room[:, :, start:end] = states
+        self.keys, self.values = (room[:, :, :end] for room in self._room)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        super().batch_select_indices(indices)
+        self._room = self.keys, self.values
+
+
+def side_by_side(prompts: Sequence[ReadPrompt], copies: Sequence[int]) -> tuple[DynamicCache, torch.Tensor]:
+    """A cache in which each prompt stands as often as it has completions, and its mask (N, T): 0 at padding, in front.
+
+    The prompts' keys are kept once in `prompts`; only the cache holds them repeatedly.
+    """
+    longest = max(len(prompt.ids) for prompt in prompts)
+    cache = DynamicCache()
+    for layer in range(len(prompts[0].layers)):
+        keys, values = (
+            torch.cat(
+                [_padded(prompt.layers[layer][part], longest, n) for prompt, n in zip(prompts, copies, strict=True)]
+            )
+            for part in (0, 1)
+        )
+        cache.layers.append(RoomyLayer(keys, values))
+    real = [longest - len(prompt.ids) for prompt, n in zip(prompts, copies, strict=True) for _ in range(n)]
+    places_T = torch.arange(longest)
+    return cache, (places_T[None] >= torch.tensor(real)[:, None]).long()
+
+
+def _padded(states: torch.Tensor, length: int, copies: int) -> torch.Tensor:
+    padded = torch.nn.functional.pad(states, (0, 0, length - states.shape[-2], 0))
+    return padded.expand(copies, -1, -1, -1)
+
+
+def _with_room(states: torch.Tensor, length: int) -> torch.Tensor:
+    room = states.new_empty((*states.shape[:2], length, states.shape[3]))
+    room[:, :, : states.shape[-2]] = states
+    return room
