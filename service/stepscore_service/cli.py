@@ -11,6 +11,7 @@ from stepscore_service.commands.rerank import rerank
 from stepscore_service.commands.score import score
 from stepscore_service.commands.serve import serve
 from stepscore_service.commands.show import show
+from stepscore_service.commands.verify_check import verify_check
 from stepscore_service.commands.version import version
 
 app = typer.Typer(
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, score, rerank, show, label, evaluate, families, version):
+for command in (serve, score, rerank, show, label, evaluate, verify_check, families, version):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -104,9 +104,8 @@ def _closed(stated: re.Match[str]) -> str:
 
 def _loads_the_library(sentence: str) -> bool:
     loaded = _LOAD.fullmatch(sentence)
-    return bool(loaded) and all(
-        name.removeprefix("Coq.").split(".")[-1] in MODULES for name in loaded["modules"].split()
-    )
+    names = loaded["modules"].split() if loaded else []
+    return bool(names) and all(name.removeprefix("Coq.").split(".")[-1] in MODULES for name in names)
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -1,0 +1,166 @@
+"""`stepscore verify-check`: how often a verifier is wrong, on solutions that somebody has judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from stepscore.errors import InvalidInput, StepscoreError
+from stepscore_service.commands.journal import FileJournal, read_rows
+from stepscore_service.commands.rows import STDIN, Line, Row, check_first, open_source, text_field
+from stepscore_service.commands.run import error_row, journal_for, report, run
+from stepscore_service.commands.say import ENGINE_FAILED, OUT, note, stop, stop_with
+
+if TYPE_CHECKING:
+    from stepscore.verify.measure import Errors, Rate
+    from stepscore.verify.verifier import Truth, Verifier
+
+SHAPE = 'an object like {"solution": "…", "answer": "…", "correct": true}, or with "candidates" and a list "correct"'
+SHOWN = 20
+NAMES = {
+    "false_positives": "wrong, called right",
+    "false_negatives": "right, called wrong",
+    "unreadable_wrong": "wrong, left open",
+    "unreadable_right": "right, left open",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A solution that somebody has judged. name: which one of its row."""
+
+    name: str
+    solution: str
+    correct: bool
+
+
+def verify_check(
+    file: Annotated[str, typer.Argument(help="JSONL of judged solutions", metavar="FILE.jsonl")],
+    verifier: Annotated[str, typer.Option(help="math, numeric[:TOLERANCE], exact, code[:weak]", metavar="NAME")],
+    out: Annotated[str | None, typer.Option(help="where results go; default FILE.verified.jsonl")] = None,
+    batch_rows: Annotated[int, typer.Option(min=1, help="rows verified, written and synced together")] = 32,
+) -> None:
+    """Measure the false positives and negatives of a verifier.
+
+    Every line gives solutions, what is known of the problem ("answer" or "tests") and whether each is correct; GSM8K's
+    published model solutions are read as they are. Results go to a file line by line, the numbers beside it
+    (.summary.json). Run the same command again after an interruption and it continues.
+    """
+    if STDIN in (file, out):
+        stop("verify-check reads its own results again: give it files, not standard input or output.")
+    source = open_source(file)
+    check_first(source, lambda row: (cases_of(row), truth_of(row)), SHAPE)
+    try:
+        from stepscore.verify.open import open_verifier  # loads SymPy's parser, which `--help` need not wait for
+
+        judge = open_verifier(verifier)
+    except StepscoreError as error:
+        stop_with(error)
+    manifest = {"command": "verify-check", "input_sha256": source.digest, "verifier": verifier}
+    with closing(journal_for(source, out, "verified", manifest)) as journal:
+        errors = _run_all(judge, source, journal, batch_rows)
+        if isinstance(journal, FileJournal):
+            _summarise(journal.path)
+    report(errors, journal)
+
+
+def _run_all(judge: Verifier, source: Any, journal: Any, batch_rows: int) -> int:
+    try:
+        return run(source, journal, lambda lines: [_verified(judge, line) for line in lines], batch_rows)
+    except StepscoreError as error:
+        stop_with(error, ENGINE_FAILED)
+
+
+def cases_of(row: Row) -> list[Case]:
+    """The judged solutions of a row. Raises InvalidInput."""
+    published = [(name, value) for name, value in row.items() if isinstance(value, dict) and "is_correct" in value]
+    if published:
+        return [_case(name, value.get("solution"), value["is_correct"]) for name, value in published]
+    if "candidates" not in row:
+        return [_case("solution", row.get("solution"), row.get("correct"))]
+    candidates, correct = row["candidates"], row.get("correct")
+    if not isinstance(candidates, list) or not isinstance(correct, list) or len(candidates) != len(correct):
+        raise InvalidInput('"candidates" and "correct" must be lists of one length', field="correct")
+    return [_case(str(at), each, right) for at, (each, right) in enumerate(zip(candidates, correct, strict=True))]
+
+
+def truth_of(row: Row) -> Truth:
+    """What is known of the problem; of a worked solution (`ground_truth`) its final answer. Raises InvalidInput."""
+    from stepscore.verify.answers import final_answer
+    from stepscore.verify.verifier import Truth
+
+    if "ground_truth" in row:
+        return Truth(final_answer(text_field(row, "ground_truth")) or "")
+    given = {name: text_field(row, name) for name in ("answer", "tests", "entry_point") if name in row}
+    if not given.get("answer") and not given.get("tests"):
+        raise InvalidInput(f'"answer" or "tests" is missing (columns: {", ".join(row) or "none"})', field="answer")
+    return Truth(**given)
+
+
+def _case(name: str, solution: Any, correct: Any) -> Case:
+    text = "\n".join(solution) if isinstance(solution, list) and all(isinstance(s, str) for s in solution) else solution
+    if not isinstance(text, str):
+        raise InvalidInput(f"solution {name} is no text", field="solution")
+    if not isinstance(correct, bool):
+        raise InvalidInput(
+            f"whether solution {name} is correct must be true or false, not {correct!r}", field="correct"
+        )
+    return Case(name, text, correct)
+
+
+def _verified(judge: Verifier, line: Line) -> Row:
+    try:
+        row = line.row()
+        cases, truth = cases_of(row), truth_of(row)
+        found = judge.verify([case.solution for case in cases], truth)
+    except InvalidInput as error:
+        return error_row(line, error)
+    judged = [
+        {"name": case.name, "correct": case.correct, "outcome": one.outcome, "found": one.found, "reason": one.reason}
+        for case, one in zip(cases, found, strict=True)
+    ]
+    return {"line": line.number, "truth": truth.answer, "judged": judged}
+
+
+def _summarise(path: Path) -> None:
+    from stepscore.verify.measure import errors_of
+
+    errors = errors_of((one["correct"], one["outcome"]) for _, one in _judged(path))
+    OUT.print(_table(errors))
+    disagreed = ((row, one) for row, one in _judged(path) if (one["outcome"] == "right") != one["correct"])
+    for row, one in islice(disagreed, SHOWN):
+        said = "right" if one["correct"] else "wrong"
+        note(f"line {row['line']} {one['name']}: is {said}, called {one['outcome']}. {one['reason'] or row['truth']}")
+    if next(disagreed, None) is not None:
+        note(f"… the others are in {path}: rows whose correct and outcome differ.")
+    summary = {name: {**asdict(rate), "share": rate.share, "interval": rate.interval} for name, rate in _rates(errors)}
+    path.with_suffix(".summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+
+
+def _judged(path: Path) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    for row in read_rows(path):
+        for one in row.get("judged", ()):
+            yield row, one
+
+
+def _rates(errors: Errors) -> Sequence[tuple[str, Rate]]:
+    return [(name, getattr(errors, name)) for name in NAMES]
+
+
+def _table(errors: Errors) -> Table:
+    table = Table("solutions", "", "share", "95% interval")
+    for name, rate in _rates(errors):
+        interval = rate.interval
+        bounds = "–" if interval is None else f"{interval[0]:.2%} – {interval[1]:.2%}"
+        table.add_row(
+            NAMES[name], f"{rate.hits} of {rate.count}", "–" if rate.share is None else f"{rate.share:.2%}", bounds
+        )
+    return table
