@@ -43,12 +43,14 @@ class VocabularyHead:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogProbHead:
-    """log-softmax over the whole vocabulary, read at `Encoded.targets`.
+    """log-softmax over the whole vocabulary, read at `Encoded.targets` and, after it, at the token ids of `beside`.
 
-    Outputs C = 1, or C = 2 (policy, reference) when `reference` asks for a second model over the same ids.
+    Outputs C = 1 + len(beside), or twice that (policy, reference) when `reference` asks for a second model over the
+    same ids.
     """
 
     reference: bool
+    beside: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The language-model reading, written out with transformers: the least likely digit of each step."""
+"""The language-model reading, written out with transformers: the least likely event of each step's numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
     ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
     with torch.inference_mode():
         logprobs = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
-    own = [logprobs[position - 1, ids[position]].item() for position in range(1, len(ids))]
+    digit_ids = tokenizer.convert_tokens_to_ids(list("0123456789"))
     end = len(prompt)
     token = next(index for index, (_, stop) in enumerate(offsets) if stop > end)
     rewards = []
@@ -29,9 +29,23 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
         while token < len(ids) and offsets[token][1] <= end:
             inside.append(token)
             token += 1
-        digits = [t for t in inside if any(c in "0123456789" for c in tokenizer.convert_ids_to_tokens(ids[t]))]
-        lowest = min(own[t - 1] for t in digits or inside)
-        kind = "" if digits else "wordy_"
+        numbers = [
+            surprise for t in inside if (surprise := number_surprise(logprobs[t - 1], ids, t, digit_ids)) is not None
+        ]
+        kind = "" if numbers else "wordy_"
+        lowest = min(numbers or [logprobs[t - 1, ids[t]].item() for t in inside])
         x = constants[f"{kind}slope"] * lowest + constants[f"{kind}offset"]
         rewards.append(1 / (1 + math.exp(-x)))
     return rewards
+
+
+def number_surprise(logprobs: torch.Tensor, ids: list[int], token: int, digit_ids: list[int]) -> float | None:
+    """The log-probability of what token number `token` does to a number; None where it has to do with none."""
+    probabilities = logprobs.exp()
+    digit = sum(probabilities[each].item() for each in digit_ids)
+    here, before = ids[token] in digit_ids, ids[token - 1] in digit_ids
+    if here and before:
+        return logprobs[ids[token]].item()
+    if here:
+        return math.log(probabilities[ids[token]].item() / digit)
+    return math.log(max(1.0 - digit, 1e-3)) if before else None

@@ -43,7 +43,8 @@ def load_readout(head: Head, weights: Weights, shape: Architecture, placement: P
             return _gated(head, weights, shape, placement)
         case TokenLogProbHead():
             rows = _vocabulary_rows(weights, shape).to(placement.device, placement.dtype)
-            return TokenLogProbs(Linear(rows, None, placement.tile and LOG_PROB_ROWS))
+            beside = torch.tensor(_inside(head.beside, shape), dtype=torch.long, device=placement.device)
+            return TokenLogProbs(Linear(rows, None, placement.tile and LOG_PROB_ROWS), beside)
     raise UnsupportedByEngine(f"no forward engine runs a {type(head).__name__}", engine="torch")
 
 
@@ -83,18 +84,23 @@ class EnsembleStack:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogProbs:
-    """log-softmax over the vocabulary, at the target. The product runs in the model's dtype, the softmax in fp32."""
+    """log-softmax over the vocabulary, at the target and then at `beside`.
+
+    The product runs in the model's dtype, the softmax in fp32.
+    """
 
     vocabulary: Linear
+    beside: torch.Tensor
 
     def __call__(self, hidden_PD: torch.Tensor, targets_P: torch.Tensor) -> torch.Tensor:
-        read_P1 = hidden_PD.new_empty((len(hidden_PD), 1), dtype=torch.float32)
+        read_PC = hidden_PD.new_empty((len(hidden_PD), 1 + len(self.beside)), dtype=torch.float32)
         for start in range(0, len(hidden_PD), LOG_PROB_ROWS):
             part = slice(start, start + LOG_PROB_ROWS)
             logits_PV = self.vocabulary(hidden_PD[part]).float()
             chosen_P1 = logits_PV.gather(1, targets_P[part].unsqueeze(1))
-            read_P1[part] = chosen_P1 - logits_PV.logsumexp(dim=1, keepdim=True)
-        return read_P1
+            chosen_PC = torch.cat([chosen_P1, logits_PV[:, self.beside]], dim=1)
+            read_PC[part] = chosen_PC - logits_PV.logsumexp(dim=1, keepdim=True)
+        return read_PC
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +159,15 @@ def _gated(head: GatedHead, weights: Weights, shape: Architecture, placement: Pl
 
 
 def _vocabulary(head: VocabularyHead, weights: Weights, shape: Architecture, placement: Placement) -> LinearStack:
-    outside = [token for token in head.token_ids if not 0 <= token < shape.vocabulary]
+    rows = _vocabulary_rows(weights, shape)[_inside(head.token_ids, shape)]
+    return LinearStack((Linear(_wide(rows, placement), None, placement.tile),))
+
+
+def _inside(token_ids: Sequence[int], shape: Architecture) -> list[int]:
+    outside = [token for token in token_ids if not 0 <= token < shape.vocabulary]
     if outside:
         raise CheckpointError(f"token ids {outside} lie outside the vocabulary of {shape.vocabulary}", ids=outside)
-    rows = _vocabulary_rows(weights, shape)[list(head.token_ids)]
-    return LinearStack((Linear(_wide(rows, placement), None, placement.tile),))
+    return list(token_ids)
 
 
 def _vocabulary_rows(weights: Weights, shape: Architecture) -> torch.Tensor:

@@ -19,7 +19,7 @@ def outputs_of(head: Head) -> int:
         case VocabularyHead():
             return len(head.token_ids)
         case TokenLogProbHead():
-            return 2 if head.reference else 1
+            return (1 + len(head.beside)) * (2 if head.reference else 1)
         case GatedHead():
             return 2 * head.objectives
         case VerdictHead():

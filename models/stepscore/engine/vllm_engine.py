@@ -73,8 +73,11 @@ class VllmEngine:
         match self._limits.head:
             case VocabularyHead(candidates):
                 found = self._vocabulary(batch, candidates)
-            case TokenLogProbHead():
+            case TokenLogProbHead(beside=()):
                 found = self._own_tokens(batch)
+            case TokenLogProbHead(beside=candidates):
+                pairs = zip(self._own_tokens(batch), self._vocabulary(batch, candidates), strict=True)
+                found = [np.concatenate(pair, axis=1) for pair in pairs]
             case _:
                 found = self._classes(batch)
         self._asked += sum(len(encoded.ids) for encoded in batch)
@@ -90,7 +93,10 @@ class VllmEngine:
         unique = list({needed_ids(encoded): None for encoded in batch if encoded.reads})
         rows = dict(zip(unique, self._transport.pool(unique) if unique else [], strict=True))
         self._computed += sum(len(ids) for ids in unique)
-        return [self._read(rows[needed_ids(encoded)], encoded) if encoded.reads else self._none() for encoded in batch]
+        return [
+            self._read(rows[needed_ids(encoded)], encoded) if encoded.reads else _none(self._limits.outputs)
+            for encoded in batch
+        ]
 
     def _read(self, rows: Values, encoded: Encoded) -> Values:
         """The rows at the reads. vLLM answers a wrong step tag with too few rows, or none, and without an error."""
@@ -110,7 +116,9 @@ class VllmEngine:
         rows = dict(zip(prefixes, self._transport.next_token(prefixes, candidates) if prefixes else [], strict=True))
         self._computed += sum(len(needed_ids(encoded)) for encoded in batch)
         return [
-            np.stack([rows[encoded.ids[: read + 1]] for read in encoded.reads]) if encoded.reads else self._none()
+            np.stack([rows[encoded.ids[: read + 1]] for read in encoded.reads])
+            if encoded.reads
+            else _none(len(candidates))
             for encoded in batch
         ]
 
@@ -123,12 +131,13 @@ class VllmEngine:
         return [
             np.array([[rows[ids][read]] for ids, read in zip(prompts, encoded.reads, strict=True)], np.float32)
             if encoded.reads
-            else self._none()
+            else _none(1)
             for encoded, prompts in zip(batch, asked, strict=True)
         ]
 
-    def _none(self) -> Values:
-        return np.empty((0, self._limits.outputs), dtype=np.float32)
+
+def _none(outputs: int) -> Values:
+    return np.empty((0, outputs), dtype=np.float32)
 
 
 def _prompts(encoded: Encoded) -> list[Ids]:

@@ -2,8 +2,14 @@
 
 The reading of the checkpoint that ships with the project. A policy fine-tuned on worked solutions knows what a sound
 step would compute; where a step writes another number, the log-probability of that number falls. No step labels are
-needed, and none were used. The reward is a logistic of the lowest log-probability among the step's digits; its two
-constants, fitted on held-out corrupted steps, stand in the checkpoint's config.json under `number_logprob`.
+needed, and none were used. The reward is a logistic of the lowest log-probability among the events of the step's
+numbers:
+
+- the first digit of a number, given that a digit stands there, so that the choice of words costs nothing;
+- every further digit of it;
+- its end: that no digit follows (not below log 0.001).
+
+The two constants, fitted on held-out corrupted steps, stand in the checkpoint's config.json under `number_logprob`.
 A step without a digit is read by its least likely token, with constants of its own.
 
 Source: the project's own; the idea is the likelihood-based reading of a policy, as in implicit PRMs
@@ -12,13 +18,13 @@ Source: the project's own; the idea is the likelihood-based reading of a policy,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stepscore.errors import CheckpointError
 from stepscore.heads import TokenLogProbHead
@@ -29,7 +35,9 @@ from stepscore.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, Solution, Values
 
 CONFIG_KEY = "number_logprob"
-_DIGIT = re.compile(r"[0-9]")
+DIGITS = "0123456789"
+END_FLOOR = 1e-3
+"""Less probability than this is left to the end of a number only by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +60,10 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class PlainChat:
-    """One question and its answer, a step a line; reads before every token of every step.
+    """One question and its answer, a step a line.
 
-    Of a step with digits only the digits are read. marks: for each step, the number of its reads, negative where the
-    step has no digit.
+    Of a step with digits the places before each digit and after the last digit of each number are read, of another one
+    those before all of its tokens. marks: for each step, the number of its reads, negative where it has no digit.
     """
 
     tokenizer: StepTokenizer
@@ -75,10 +83,10 @@ class PlainChat:
         return EncodedSolution((Encoded(whole.ids, tuple(reads), targets),), len(solution.steps), tuple(marks))
 
     def _chosen(self, ids: tuple[int, ...], start: int, end: int) -> tuple[list[int], bool]:
-        """Positions before the step's digits, or before all of its tokens where it has none."""
+        """Positions in or right before the step's numbers, or before all of its tokens where it has none."""
         every = range(start, end)
-        before_digits = [position for position in every if ids[position + 1] in self.digits]
-        return (before_digits, False) if before_digits else (list(every), True)
+        numbers = [place for place in every if ids[place] in self.digits or ids[place + 1] in self.digits]
+        return (numbers, False) if numbers else (list(every), True)
 
 
 def write(tokenizer: StepTokenizer, solution: Solution) -> Encoded:
@@ -90,13 +98,15 @@ def write(tokenizer: StepTokenizer, solution: Solution) -> Encoded:
     return builder.build()
 
 
-def read(calibration: Calibration, values: Sequence[Values], encoded: EncodedSolution) -> Reading:
-    logprobs = joined(values)[:, 0]
+def read(
+    calibration: Calibration, digits: frozenset[int], values: Sequence[Values], encoded: EncodedSolution
+) -> Reading:
+    surprises = _events(joined(values).astype(np.float64), encoded.sequences[0], digits)
     lowest = np.empty(encoded.steps, dtype=np.float64)
     logits = np.empty(encoded.steps, dtype=np.float64)
     start = 0
     for step, mark in enumerate(encoded.marks):
-        lowest[step] = logprobs[start : start + abs(mark)].min()
+        lowest[step] = surprises[start : start + abs(mark)].min()
         slope, offset = (
             (calibration.slope, calibration.offset) if mark > 0 else (calibration.wordy_slope, calibration.wordy_offset)
         )
@@ -110,14 +120,33 @@ def read(calibration: Calibration, values: Sequence[Values], encoded: EncodedSol
     )
 
 
-def digit_tokens(tokenizer: StepTokenizer) -> frozenset[int]:
-    """Ids of all tokens that hold an ASCII digit."""
-    return frozenset(index for token, index in tokenizer.inner.get_vocab().items() if _DIGIT.search(token))
+def _events(logprobs: NDArray[np.float64], sequence: Encoded, digits: frozenset[int]) -> NDArray[np.float64]:
+    """(S,) log-probabilities of what happens at the reads. logprobs: (S, 1 + 10), the target's, then the digits'."""
+    own, digit = logprobs[:, 0], np.logaddexp.reduce(logprobs[:, 1:], axis=1)
+    before = np.array([sequence.ids[read] in digits for read in sequence.reads])
+    now = np.array([target in digits for target in sequence.targets])
+    end = np.log(np.maximum(-np.expm1(np.minimum(digit, 0.0)), END_FLOOR))
+    return np.select([now & ~before, before & ~now], [own - digit, end], own)
+
+
+def digit_tokens(tokenizer: StepTokenizer) -> tuple[int, ...]:
+    """Ids of the ten digits. Raises CheckpointError where a token holds a digit and something else."""
+    vocabulary = tokenizer.inner.get_vocab()
+    wider = [token for token in vocabulary if len(token) > 1 and any(digit in token for digit in DIGITS)]
+    single = [index for token, index in vocabulary.items() if token in DIGITS]
+    if wider or len(single) != len(DIGITS):
+        raise CheckpointError(
+            f"the tokenizer does not write numbers digit by digit: {wider[:5] or 'a digit is missing'}",
+            tokens=wider[:5],
+        )
+    return tuple(sorted(single))
 
 
 def build(context: LayoutContext) -> Parts:
-    layout = PlainChat(context.tokenizer, digit_tokens(context.tokenizer))
-    return Parts(layout, TokenLogProbHead(reference=False), partial(read, Calibration.of(context.config)))
+    digits = digit_tokens(context.tokenizer)
+    layout = PlainChat(context.tokenizer, frozenset(digits))
+    head = TokenLogProbHead(reference=False, beside=digits)
+    return Parts(layout, head, partial(read, Calibration.of(context.config), frozenset(digits)))
 
 
 FAMILY = Family(
@@ -127,8 +156,8 @@ FAMILY = Family(
     licence="Apache-2.0",
     checkpoints=("embedded",),
     prompt="<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n{step 1}\n{step 2}\n",
-    marker="none: every digit of a step is read",
-    formula="sigmoid(a * min over the step's digits of log p(digit) + b)",
+    marker="none: every digit of a step and the end of every number are read",
+    formula="sigmoid(a * min over the step's digits and ends of numbers of log p + b); first digits given a digit",
     build=build,
     evidence=Evidence(architectures=("LlamaForCausalLM",), repositories=(r"^embedded$", r"stepscore-embedded")),
 )

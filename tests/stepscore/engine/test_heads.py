@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,20 @@ def test_token_log_probabilities_alone(tmp_path: Path) -> None:
     sequences = case.batch(seed=5, targets=True, size=3)
     wanted = [one[:, None] for one in _log_probs(facts, sequences, tied=False)]
     case.assert_close(case.engine(facts, TokenLogProbHead(reference=False)).forward(sequences), wanted)
+
+
+@MODES
+def test_log_probabilities_of_other_tokens_beside_the_targets(tmp_path: Path, mode: str) -> None:
+    facts = case.write(tmp_path)
+    sequences = case.batch(seed=5, targets=True, size=3)
+    sevens = [replace(each, targets=(7,) * len(each.reads)) for each in sequences]
+    alone = case.engine(facts, TokenLogProbHead(reference=False))
+    pairs = zip(alone.forward(sequences), alone.forward(sevens), strict=True)
+    wanted = [np.concatenate(pair, axis=1) for pair in pairs]
+    engine = case.engine(facts, TokenLogProbHead(reference=False, beside=(7,)), mode=mode)
+    case.assert_close(engine.forward(sequences), wanted)
+    with pytest.raises(CheckpointError, match="64"):
+        case.engine(facts, TokenLogProbHead(reference=False, beside=(64,)))
 
 
 def test_a_missing_reference_is_named(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def run(gsm8k: Path, out: Path, recipe: Recipe) -> Progressed:
     done = restore(out, model, optimizer)
     problems = problems_of(gsm8k, Part.TRAIN)
     random.Random(recipe.seed).shuffle(problems)
-    digits = torch.tensor(sorted(digit_tokens(tokenizer)))
+    digits = torch.tensor(digit_tokens(tokenizer))
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as progress:
         bar = progress.add_task("training", total=recipe.tokens)
         progress.update(bar, completed=done.tokens)
