@@ -5,17 +5,20 @@ Shapes: T rows of the forward, H query heads, G key heads, E head width, L token
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from collections.abc import Sequence
+from functools import cache
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch.nn import functional
 
-from stepscore.engine.packing import Indices, Segment
+from stepscore.engine.blocked_attention import BlockedAttention
+from stepscore.engine.gathering import KeysValues, Piece
+from stepscore.engine.packing import Segment
+from stepscore.engine.placement import cpu_has_bfloat16
+from stepscore.engine.varlen_attention import VarlenAttention, has_flash
 
-KeysValues = tuple[torch.Tensor, torch.Tensor]
-Kernel = Callable[..., torch.Tensor]
+_multiplies_bfloat16 = cache(cpu_has_bfloat16)
 
 
 class Attention(Protocol):
@@ -29,9 +32,15 @@ class Attention(Protocol):
 
 
 def attention_for(segments: Sequence[Segment], device: torch.device, dtype: torch.dtype) -> Attention:
-    """Varlen flash attention where the device has it (CUDA, 16-bit), else one SDPA call for each segment."""
-    if device.type == "cuda" and dtype in (torch.bfloat16, torch.float16):
+    """Varlen flash attention where the device has it (CUDA, 16-bit), else SDPA.
+
+    For bfloat16 on processors that multiply it, blocked products. Elsewhere they were measured ten times slower: SDPA
+    turns its blocks into fp32, and a matrix product of bfloat16 is emulated.
+    """
+    if device.type == "cuda" and dtype in (torch.bfloat16, torch.float16) and has_flash(device):
         return VarlenAttention(segments, device)
+    if device.type == "cpu" and dtype == torch.bfloat16 and _multiplies_bfloat16():
+        return BlockedAttention(segments, device)
     return SegmentAttention(segments, device, dtype)
 
 
@@ -39,7 +48,7 @@ class SegmentAttention:
     """One scaled_dot_product_attention call for each segment: no padding, no mask over strangers."""
 
     def __init__(self, segments: Sequence[Segment], device: torch.device, dtype: torch.dtype) -> None:
-        self._pieces = [_Piece(segment, device, dtype) for segment in segments]
+        self._pieces = [_Masked(segment, device, dtype) for segment in segments]
 
     def __call__(
         self, query_THE: torch.Tensor, fresh: KeysValues, past: KeysValues | None, window: int | None
@@ -60,37 +69,24 @@ class SegmentAttention:
         return out_THE
 
 
-class _Piece:
-    """A segment with the indices and masks that every layer uses again."""
+class _Masked(Piece):
+    """A segment with the masks that every layer uses again."""
 
     def __init__(self, segment: Segment, device: torch.device, dtype: torch.dtype) -> None:
-        self.rows = slice(segment.start, segment.stop)
-        self._tokens = segment.stop - segment.start
-        self._depth = segment.depth
-        self._ranges = segment.context
-        self._slots = torch.from_numpy(segment.slots).to(device) if len(segment.slots) else None
+        super().__init__(segment, device)
         self._device, self._dtype = device, dtype
         self._masks: dict[int | None, torch.Tensor] = {}
 
-    def context(self, fresh: KeysValues, past: KeysValues | None) -> KeysValues:
-        return self._context(fresh[0], past and past[0]), self._context(fresh[1], past and past[1])
-
     def mask(self, window: int | None) -> tuple[torch.Tensor | None, bool]:
         """An additive mask, or none and whether the causal shortcut of SDPA says the same."""
-        length = self._depth + self._tokens
+        length = self.depth + self.tokens
         if window is not None and length <= window:
             window = None
-        if window is None and (self._depth == 0 or self._tokens == 1):
-            return None, self._tokens > 1
+        if window is None and (self.depth == 0 or self.tokens == 1):
+            return None, self.tokens > 1
         if window not in self._masks:
-            self._masks[window] = _causal_mask(self._depth, length, window, self._device, self._dtype)
+            self._masks[window] = _causal_mask(self.depth, length, window, self._device, self._dtype)
         return self._masks[window], False
-
-    def _context(self, fresh_TGE: torch.Tensor, past: torch.Tensor | None) -> torch.Tensor:
-        parts = [fresh_TGE[start:stop] for start, stop in self._ranges]
-        if self._slots is not None and past is not None:
-            parts.insert(0, past.index_select(0, self._slots))
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _causal_mask(depth: int, length: int, window: int | None, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
@@ -105,68 +101,3 @@ def _causal_mask(depth: int, length: int, window: int | None, device: torch.devi
 
 def _heads_first(rows_THE: torch.Tensor) -> torch.Tensor:
     return rows_THE.transpose(0, 1).unsqueeze(0)
-
-
-class VarlenAttention:
-    """One flash-attention call for the whole forward, over keys and values gathered by two index copies.
-
-    kernel: what `torch.nn.attention.varlen.varlen_attn` does; that one by default.
-    """
-
-    def __init__(self, segments: Sequence[Segment], device: torch.device, kernel: Kernel | None = None) -> None:
-        self._kernel = kernel or _flash_kernel()
-        lengths = [segment.depth + segment.stop - segment.start for segment in segments]
-        counts = [segment.stop - segment.start for segment in segments]
-        self._query_ends = _offsets(counts, device)
-        self._key_ends = _offsets(lengths, device)
-        self._longest = max(counts), max(lengths)
-        self._context = sum(lengths)
-        self._rows = sum(counts)
-        sources = _sources(segments, lengths)
-        self._slots, self._slot_places, self._fresh, self._fresh_places = (
-            torch.from_numpy(source).to(device) for source in sources
-        )
-
-    def __call__(
-        self, query_THE: torch.Tensor, fresh: KeysValues, past: KeysValues | None, window: int | None
-    ) -> torch.Tensor:
-        attended = self._kernel(
-            query_THE[: self._rows],
-            self._gather(fresh[0], past and past[0]),
-            self._gather(fresh[1], past and past[1]),
-            self._query_ends,
-            self._key_ends,
-            *self._longest,
-            window_size=(-1 if window is None else window - 1, 0),
-            enable_gqa=True,
-            num_splits=1,
-        )
-        return functional.pad(attended, (0, 0, 0, 0, 0, query_THE.shape[0] - self._rows))
-
-    def _gather(self, fresh_TGE: torch.Tensor, past: torch.Tensor | None) -> torch.Tensor:
-        gathered = fresh_TGE.new_empty((self._context, *fresh_TGE.shape[1:]))
-        gathered.index_copy_(0, self._fresh_places, fresh_TGE.index_select(0, self._fresh))
-        if past is not None and len(self._slots):
-            gathered.index_copy_(0, self._slot_places, past.index_select(0, self._slots))
-        return gathered
-
-
-def _flash_kernel() -> Kernel:
-    from torch.nn.attention import varlen  # only where it is used: it needs a GPU
-
-    return cast("Kernel", varlen.varlen_attn)
-
-
-def _offsets(lengths: Sequence[int], device: torch.device) -> torch.Tensor:
-    return torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32, device=device)
-
-
-def _sources(segments: Sequence[Segment], lengths: Sequence[int]) -> tuple[Indices, Indices, Indices, Indices]:
-    """Slots and their places in the gathered context, then fresh rows and theirs."""
-    slots = np.concatenate([segment.slots for segment in segments])
-    fresh = np.concatenate([np.arange(*bounds) for segment in segments for bounds in segment.context])
-    cached = np.concatenate(
-        [np.arange(length) < len(segment.slots) for segment, length in zip(segments, lengths, strict=True)]
-    )
-    places = np.arange(len(cached))
-    return slots, places[cached], fresh, places[~cached]

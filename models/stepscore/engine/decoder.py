@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional
 
 from stepscore.engine.architecture import Architecture
-from stepscore.engine.attention import Attention, KeysValues, attention_for
+from stepscore.engine.attention import Attention, attention_for
+from stepscore.engine.gathering import KeysValues
 from stepscore.engine.kv_pool import KVPool
 from stepscore.engine.linear import Linear
 from stepscore.engine.packing import Packed

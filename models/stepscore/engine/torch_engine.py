@@ -26,6 +26,7 @@ from stepscore.engine.planning import AlonePlan, Plan, TreePlan, needed_ids, tre
 from stepscore.engine.radix import RadixTree
 from stepscore.engine.readout import Readout, load_readout
 from stepscore.engine.validation import Limits
+from stepscore.engine.varlen_attention import check_invariant
 from stepscore.engine.weights import Weights
 from stepscore.engine.work import Work
 from stepscore.errors import CheckpointError, EngineError
@@ -172,6 +173,8 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
     max_tokens = options.max_tokens or facts.max_tokens
     tile = tile_for(device) if options.mode == "invariant" else 0
     placement = Placement(device, choose_dtype(options.dtype, device), tile)
+    if options.mode == "invariant":
+        check_invariant(device, placement.dtype)
     models = [_load(each, head, max_tokens, placement) for each in checkpoints_of(facts, head, options)]
     info = EngineInfo(
         name="torch",

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from stepscore.engine.attention import Attention, KeysValues, SegmentAttention, VarlenAttention
+from stepscore.engine.attention import Attention, SegmentAttention
+from stepscore.engine.blocked_attention import BlockedAttention
+from stepscore.engine.gathering import KeysValues
 from stepscore.engine.packing import Segment
+from stepscore.engine.varlen_attention import VarlenAttention, check_invariant
+from stepscore.errors import UnsupportedByEngine
 
 HEADS, KEY_HEADS, WIDTH, SLOTS, ROWS = 4, 2, 8, 30, 20
 CPU = torch.device("cpu")
@@ -35,8 +39,8 @@ def definition(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, wi
     return out
 
 
-def varlen_by_definition(query, keys, values, query_ends, key_ends, longest_q, longest_k, *, window_size, **rest):
-    """What flash attention's varlen call promises, in a loop."""
+def varlen_of_torch_2_11(query, keys, values, query_ends, key_ends, longest_q, longest_k, *, window_size):
+    """What flash attention's varlen call promises, in a loop, with the parameters that it has in PyTorch 2.11."""
     window = None if window_size[0] < 0 else window_size[0] + 1
     assert window_size[1] == 0
     parts = [
@@ -45,6 +49,12 @@ def varlen_by_definition(query, keys, values, query_ends, key_ends, longest_q, l
     ]
     assert max(len(part) for part in parts) == longest_q
     return torch.cat(parts)
+
+
+def varlen_of_torch_2_13(*args, window_size, enable_gqa, num_splits):
+    assert enable_gqa
+    assert num_splits == 1
+    return varlen_of_torch_2_11(*args, window_size=window_size)
 
 
 @pytest.fixture
@@ -58,8 +68,14 @@ def tensors() -> tuple[torch.Tensor, KeysValues, KeysValues]:
 @pytest.mark.parametrize("window", [None, 1, 3, 100])
 @pytest.mark.parametrize(
     "attention",
-    [SegmentAttention(SEGMENTS, CPU, torch.float32), VarlenAttention(SEGMENTS, CPU, varlen_by_definition)],
-    ids=["segment", "varlen"],
+    [
+        SegmentAttention(SEGMENTS, CPU, torch.float32),
+        BlockedAttention(SEGMENTS, CPU),
+        BlockedAttention(SEGMENTS, CPU, block=2),
+        VarlenAttention(SEGMENTS, CPU, varlen_of_torch_2_11),
+        VarlenAttention(SEGMENTS, CPU, varlen_of_torch_2_13),
+    ],
+    ids=["segment", "blocked", "small blocks", "varlen of 2.11", "varlen of 2.13"],
 )
 def test_equals_the_definition(
     tensors: tuple[torch.Tensor, KeysValues, KeysValues], attention: Attention, window: int | None
@@ -73,3 +89,26 @@ def test_equals_the_definition(
         wanted = definition(query[segment.start : segment.stop], keys, values, window)
         torch.testing.assert_close(found[segment.start : segment.stop], wanted, rtol=1e-5, atol=1e-5)
     assert not found[17:].any()
+
+
+@pytest.mark.parametrize("window", [None, 40])
+def test_blocks_in_bfloat16_stay_as_near_to_fp32_as_sdpa(window: int | None) -> None:
+    torch.manual_seed(1)
+    segments = (Segment(0, 150, 0), Segment(150, 300, 60, past=((0, 60),)))
+    query = torch.randn(300, HEADS, 64)
+    fresh = torch.randn(300, KEY_HEADS, 64), torch.randn(300, KEY_HEADS, 64)
+    exact = SegmentAttention(segments, CPU, torch.float32)(query, fresh, None, window)
+    small = query.bfloat16(), (fresh[0].bfloat16(), fresh[1].bfloat16())
+    blocked = BlockedAttention(segments, CPU)(*small, None, window).float()
+    fused = SegmentAttention(segments, CPU, torch.bfloat16)(*small, None, window).float()
+    assert (blocked - exact).abs().mean() < 1.5 * (fused - exact).abs().mean()
+    assert (blocked - fused).abs().max() < 0.04
+
+
+def test_invariant_is_refused_where_the_kernel_may_split_keys() -> None:
+    cuda = torch.device("cuda")
+    check_invariant(cuda, torch.bfloat16, varlen_of_torch_2_13)
+    check_invariant(cuda, torch.float32, varlen_of_torch_2_11)
+    check_invariant(CPU, torch.bfloat16, varlen_of_torch_2_11)
+    with pytest.raises(UnsupportedByEngine, match="num_splits"):
+        check_invariant(cuda, torch.bfloat16, varlen_of_torch_2_11)

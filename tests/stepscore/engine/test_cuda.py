@@ -31,6 +31,19 @@ def test_varlen_attention_in_bfloat16_stays_near_fp32(tmp_path: Path, window: in
         assert all(abs(one - other).max() < 0.1 * widest for one, other in zip(exact, rough, strict=True))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_chunks_on_cuda_stay_near_one_forward(tmp_path: Path, dtype: str) -> None:
+    """A sequence of many forwards, beside the searches that share its beginning; GQA over slots and rows."""
+    facts = case.write(tmp_path, head_dim=32)
+    sequences = case.batch(seed=4, size=12, longest=400)
+    exact = case.engine(facts).forward(sequences)
+    engine = case.engine(facts, device="cuda", dtype=dtype, max_batch_tokens=64)
+    widest = max(1.0, *(float(abs(one).max()) for one in exact))
+    allowed = case.TOLERANCE if dtype == "float32" else 0.1
+    for rough in (engine.forward(sequences), engine.forward(sequences)):
+        assert all(abs(one - other).max() < allowed * widest for one, other in zip(exact, rough, strict=True))
+
+
 def test_scores_on_cuda_do_not_depend_on_company(tmp_path: Path) -> None:
     facts = case.write(tmp_path, head_dim=32)
     sequences = case.batch(seed=3, size=10, longest=150)
