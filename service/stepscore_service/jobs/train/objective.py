@@ -16,12 +16,12 @@ from torch import Tensor
 class Targets:
     """What the numbers of a batch should become.
 
-    labels_S: in [0, 1]; NaN where nobody judged, and at reads that are no steps. outcomes_B: 1, 0, or NaN where the
+    labels: (S,) in [0, 1]; NaN where nobody judged, and at reads that are no steps. outcomes: (B,) 1, 0, or NaN where the
     outcome is not known. lengths: B counts of read positions, S in sum.
     """
 
-    labels_S: Tensor
-    outcomes_B: Tensor
+    labels: Tensor
+    outcomes: Tensor
     lengths: tuple[int, ...]
 
     def per_solution(self, of_reads: Tensor) -> Sequence[Tensor]:
