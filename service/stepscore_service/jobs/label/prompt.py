@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from transformers import PreTrainedTokenizerFast
+
 from stepscore.generate.base import Prompt
 
 HOLE = "{problem}"
@@ -33,16 +35,6 @@ class PlainPrompt:
         return filled(self.template, problem) + prefix
 
 
-class Tokenizing(Protocol):
-    """What a chat prompt needs of a tokenizer of transformers."""
-
-    def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
-    ) -> str: ...
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ChatPrompt:
     """One user message in the tokenizer's own chat template, and the answer begun with the prefix.
@@ -50,13 +42,13 @@ class ChatPrompt:
     Ids, because the template has written every special token already and a tokenizer would add some again.
     """
 
-    tokenizer: Tokenizing
+    tokenizer: PreTrainedTokenizerFast
     template: str = CHAT
 
     def write(self, problem: str, prefix: str) -> Prompt:
         message = {"role": "user", "content": filled(self.template, problem)}
         opened = self.tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
-        return tuple(self.tokenizer.encode(opened + prefix, add_special_tokens=False))
+        return tuple(self.tokenizer.encode(str(opened) + prefix, add_special_tokens=False))
 
 
 def filled(template: str, problem: str) -> str:

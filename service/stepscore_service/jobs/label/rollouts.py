@@ -98,12 +98,26 @@ class Roller:
         return Request(self.prompts.write(ask.problem, ask.prefix), replace(self.sampling, n=ask.n, seed=seed))
 
     def _verified(self, ask: Ask, completions: Sequence[Completion]) -> tuple[Rollout, ...]:
-        whole = [completion for completion in completions if completion.stop_reason != "length"]
-        verified = iter(self.verifier.verify([ask.prefix + one.text for one in whole], ask.truth) if whole else ())
+        ended = [completion.text for completion in completions if completion.stop_reason != "length"]
+        verified = iter(self._outcomes(ask, ended))
         return tuple(
             _rollout(completion, None if completion.stop_reason == "length" else next(verified))
             for completion in completions
         )
+
+    def _outcomes(self, ask: Ask, texts: Sequence[str]) -> list[Verified]:
+        """The whole solutions are verified. One that is wrong only by what stands in the prefix is unreadable:
+
+        a rollout that states nothing would otherwise be taken at some number of the steps before it.
+        """
+        if not texts:
+            return []
+        whole = self.verifier.verify([ask.prefix + text for text in texts], ask.truth)
+        if ask.truth.tests or not ask.prefix or all(each.outcome != "wrong" for each in whole):
+            return whole
+        alone = self.verifier.verify(texts, ask.truth)
+        pairs = zip(whole, alone, strict=True)
+        return [own if one.outcome == "wrong" and own.outcome == "unreadable" else one for one, own in pairs]
 
 
 def derived_seed(seed: int, *parts: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stepscore.errors import InvalidOption
+from stepscore.verify.open import open_checker
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.label.methods.base import Method, Options
 from stepscore_service.jobs.label.methods.binary_search import BinarySearch
@@ -29,8 +30,6 @@ def needs_policy(name: str, samples: int) -> bool:
 def open_method(name: str, options: Options, verifier: Verifier) -> Method:
     """name: of KNOWN; `check:NAME` takes the step checker of that name. Raises InvalidOption."""
     if name.startswith(CHECK):
-        from stepscore.verify.open import open_checker
-
         return Check(options, verifier, open_checker(name.removeprefix(CHECK)))
     if name not in ROLLOUT_METHODS:
         known = ", ".join(KNOWN)
