@@ -217,8 +217,8 @@ def test_an_outcome_model_is_compared_with(tmp_path: Path, folder: Path, fake: l
     source = write(tmp_path / "bon.jsonl", candidate_rows())
     result = invoke("evaluate", "--best-of-n", source, "--orm", folder, "--out", tmp_path / "out", *fake)
     assert result.exit_code == 0, result.output
-    curves = metrics(tmp_path / "out")["suites"]["best_of_n"]["bon"]["curves"]
-    assert curves["orm"] == curves["best:min"]
+    found = metrics(tmp_path / "out")["suites"]["best_of_n"]["bon"]
+    assert found["curves"]["orm"] == found["curves"][f"best:{found['aggregate']}"]
 
 
 def test_a_fitted_calibration_is_served(tmp_path: Path, fake: list[str]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from stepscore_service.jobs.evaluate.metrics.interval import bootstrap, mean_with_interval
+from stepscore_service.jobs.evaluate.metrics.interval import bootstrap, mean_with_interval, weighted_mean
 from stepscore_service.jobs.evaluate.metrics.separation import auroc, auroc_with_interval, correlations
 
 rows = st.lists(st.tuples(st.booleans(), st.integers(-3, 3), st.integers(0, 3)), min_size=2, max_size=40)
@@ -61,6 +63,12 @@ def test_the_bootstrap_of_a_mean_is_as_wide_as_theory_says() -> None:
     assert found.low is not None
     assert found.high is not None
     assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+
+
+def test_the_fast_bootstrap_of_a_mean_is_the_general_one() -> None:
+    values = np.random.default_rng(4).random(30)
+    slow = bootstrap(lambda weights: weighted_mean(values, weights), 30)
+    assert astuple(mean_with_interval(values)) == pytest.approx(astuple(slow))
 
 
 def test_a_statistic_that_is_never_defined_has_no_bounds() -> None:

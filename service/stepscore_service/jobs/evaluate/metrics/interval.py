@@ -1,6 +1,6 @@
 """Percentile bootstrap: how far a number would move on other problems of the same kind.
 
-Shape suffixes: N units that are resampled (problems or solutions), R rounds.
+Shape suffixes: N units that are resampled (problems or solutions), R rounds, C numbers of each unit.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ Booleans = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 ROUNDS = 1000
+BLOCK = 100
+"""Rounds that are drawn at once, so that many units need little memory."""
 LEVEL = 0.95
 
 
@@ -45,7 +47,20 @@ def bootstrap(statistic: Callable[[Doubles], float | None], count: int, rounds: 
 
 def mean_with_interval(values_N: Doubles, rounds: int = ROUNDS) -> Estimate:
     """The mean of one number for each unit."""
-    return bootstrap(lambda weights_N: weighted_mean(values_N, weights_N), len(values_N), rounds)
+    return means_with_intervals(values_N[:, None], rounds)[0]
+
+
+def means_with_intervals(values_NC: Doubles, rounds: int = ROUNDS) -> list[Estimate]:
+    """The mean of each column, all of them over the same resamples; as `bootstrap` would find them, but faster."""
+    count = len(values_NC)
+    if not count:
+        return [Estimate(None)] * values_NC.shape[1]
+    rng = np.random.default_rng(0)
+    chances_N = np.full(count, 1.0 / count)
+    blocks = (rng.multinomial(count, chances_N, size=min(BLOCK, rounds - at)) for at in range(0, rounds, BLOCK))
+    means_RC = np.concatenate([block_RN @ values_NC for block_RN in blocks]) / count
+    low_C, high_C = np.quantile(means_RC, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return [Estimate(*map(float, found)) for found in zip(values_NC.mean(axis=0), low_C, high_C, strict=True)]
 
 
 def percentiles(draws: list[float]) -> tuple[float | None, float | None]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from stepscore_service.jobs.evaluate.report.parts import LIGHT, Palette, Plot
+from stepscore_service.jobs.evaluate.report.parts import DARK, LIGHT, Palette, Plot
 
 PIXELS_PER_INCH = 160
 STYLE: Mapping[str, Any] = MappingProxyType(
@@ -30,13 +31,17 @@ STYLE: Mapping[str, Any] = MappingProxyType(
 """Text stays text in an SVG, and the same numbers give the same bytes."""
 
 
-def png(plot: Plot) -> bytes:
-    return _saved(plot, LIGHT, "png")
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A plot as bytes of files. light, dark: SVG without a background, for pages of either kind."""
+
+    png: bytes
+    light: bytes
+    dark: bytes
 
 
-def svg(plot: Plot, palette: Palette = LIGHT) -> str:
-    """Without a background, so that it lies on any page of the palette's kind."""
-    return _saved(plot, palette, "svg").decode()
+def drawn(plot: Plot) -> Drawing:
+    return Drawing(_saved(plot, LIGHT, "png"), _saved(plot, LIGHT, "svg"), _saved(plot, DARK, "svg"))
 
 
 def _saved(plot: Plot, palette: Palette, kind: str) -> bytes:

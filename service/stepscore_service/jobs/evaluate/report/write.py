@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table as Shown
 
 from stepscore_service.jobs.evaluate.report import best_of_n, prmbench, processbench, steps
-from stepscore_service.jobs.evaluate.report.drawing import png, svg
-from stepscore_service.jobs.evaluate.report.parts import DARK, LIGHT, Plot, Section, Tile
+from stepscore_service.jobs.evaluate.report.drawing import Drawing, drawn
+from stepscore_service.jobs.evaluate.report.parts import Section, Tile
 from stepscore_service.jobs.evaluate.suites.base import Measured
 
 
@@ -24,8 +23,9 @@ def write_report(measured: Measured, out: Path) -> None:
     for name, calibration in calibrations(measured).items():
         _write(out / name, json.dumps(calibration, indent=1) + "\n")
     found = sections(measured)
-    _write_plots([plot for section in found for plot in section.plots], out / "plots")
-    context = {"measured": measured, "sections": found, "tiles": tiles(found)}
+    drawings = {plot.name: drawn(plot) for section in found for plot in section.plots}
+    _write_plots(drawings, out / "plots")
+    context = {"measured": measured, "sections": found, "tiles": tiles(found), "drawings": drawings}
     _write(out / "report.md", _environment().get_template("report.md.j2").render(context))
     _write(out / "report.html", _environment().get_template("report.html.j2").render(context))
 
@@ -80,11 +80,11 @@ def summary(measured: Measured) -> Shown:
     return table
 
 
-def _write_plots(plots: Sequence[Plot], folder: Path) -> None:
+def _write_plots(drawings: Mapping[str, Drawing], folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    for plot in plots:
-        (folder / f"{plot.name}.png").write_bytes(png(plot))
-        _write(folder / f"{plot.name}.svg", svg(plot))
+    for name, drawing in drawings.items():
+        (folder / f"{name}.png").write_bytes(drawing.png)
+        (folder / f"{name}.svg").write_bytes(drawing.light)
 
 
 @lru_cache(maxsize=1)
@@ -96,16 +96,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["light"] = lambda plot: _address(plot, dark=False)
-    found.filters["dark"] = lambda plot: _address(plot, dark=True)
+    found.filters["address"] = _address
     found.filters["cell"] = lambda value: str(value).replace("|", "\\|")
     return found
 
 
-def _address(plot: Plot, *, dark: bool) -> str:
+def _address(svg: bytes) -> str:
     """The plot as an address that holds it, so that the page needs no other file."""
-    drawn: Any = svg(plot, DARK if dark else LIGHT)
-    return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 def _write(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from scipy.special import expit
 from stepscore.aggregate import AGGREGATES, aggregate
 from stepscore.types import RewardRange
 from stepscore_service.jobs.evaluate.metrics.best_of_n import best_of, pass_at, subsets, voted
-from stepscore_service.jobs.evaluate.metrics.interval import Booleans, Doubles, Estimate, Integers, mean_with_interval
+from stepscore_service.jobs.evaluate.metrics.interval import Booleans, Doubles, Estimate, Integers, means_with_intervals
 from stepscore_service.jobs.evaluate.metrics.separation import auroc_with_interval
 from stepscore_service.jobs.evaluate.suites.base import Measured, Row
 
@@ -64,15 +64,14 @@ class Chooser:
     def measured(self) -> Measured:
         """A curve for every way to choose that all problems allow; its gain over majority vote at the largest n."""
         whole = {name: np.array(values) for name, values in self.values.items() if len(values) == self.problems}
+        gains = np.stack([found[:, -1] - whole[MAJORITY][:, -1] for found in whole.values()], axis=1)
         return {
             "problems": self.problems,
             "candidates": self.candidates,
             "unscorable": self.unscorable,
             "n": list(self.ns),
-            "curves": {name: [asdict(mean_with_interval(at_P)) for at_P in found.T] for name, found in whole.items()},
-            "gain_over_majority": {
-                name: asdict(mean_with_interval(found[:, -1] - whole[MAJORITY][:, -1])) for name, found in whole.items()
-            },
+            "curves": {name: [asdict(each) for each in means_with_intervals(found)] for name, found in whole.items()},
+            "gain_over_majority": dict(zip(whole, map(asdict, means_with_intervals(gains)), strict=True)),
             "solution_auroc": {name: asdict(_auroc(rows)) for name, rows in self.scored.items()},
         }
 
