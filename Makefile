@@ -61,7 +61,7 @@ test-weights: $(VENV)/.stamp ## the tests that need a published checkpoint on th
 test-vllm: $(VLLM_VENV)/.stamp ## the tests against vLLM on CPU, in an environment of their own (3.5 GB)
 	@HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_VENV)/bin/pytest -m vllm $(ARGS)
 
-bench-engine: $(VENV)/.stamp ## tokens a second of the engine, packed against one at a time
+bench-engine: $(VENV)/.stamp ## the engine beside its peers, one table (ARGS="--quick" tries it; docs/engine.md)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
 bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
