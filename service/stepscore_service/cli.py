@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from stepscore_service.commands import annotate
 from stepscore_service.commands.evaluate import evaluate
 from stepscore_service.commands.families import families
 from stepscore_service.commands.label import label
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for command in (serve, score, rerank, show, label, evaluate, verify_check, families, version):
     app.command()(command)
+app.add_typer(annotate.app, name="annotate")
 
 if __name__ == "__main__":
     app()

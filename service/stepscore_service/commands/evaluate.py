@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from stepscore.errors import StepscoreError
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
-from stepscore_service.commands.model import opened
-from stepscore_service.commands.say import ENGINE_FAILED, stop, stop_with
+from stepscore_service.commands.rewards import rewards_from
+from stepscore_service.commands.say import stop
 from stepscore_service.settings import Settings
-
-if TYPE_CHECKING:
-    from stepscore_service.jobs.evaluate.rewards import Rewards
 
 NEEDED = ("scipy", "matplotlib", "jinja2")
 
@@ -81,22 +75,4 @@ def evaluate(
         sample=sample,
         batch_rows=batch_rows,
     )
-    evaluate_all(choice, settings, url, orm, _rewards)
-
-
-@contextmanager
-def _rewards(settings: Settings, url: str | None) -> Iterator[Rewards]:
-    """The service at `url`, or the model of the settings; ends the command, saying why, where it cannot be had."""
-    from stepscore_service.client import StepscoreClient
-    from stepscore_service.jobs.evaluate.rewards import LocalRewards, RemoteRewards
-
-    if url is None:
-        with opened(settings) as scorer:
-            yield LocalRewards(scorer)
-        return
-    address, _, name = url.partition("#")
-    try:
-        with StepscoreClient(address) as client:
-            yield RemoteRewards(client, name)
-    except StepscoreError as error:
-        stop_with(error, ENGINE_FAILED)
+    evaluate_all(choice, settings, url, orm, rewards_from)

@@ -1,0 +1,180 @@
+"""`stepscore annotate`: what people should label, to them and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.progress import track
+
+from stepscore.errors import InvalidInput, StepscoreError
+from stepscore.types import Solution
+from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.items import item_of
+from stepscore_service.commands.journal import open_journal, read_rows
+from stepscore_service.commands.model import described, manifest_of
+from stepscore_service.commands.rewards import rewards_from
+from stepscore_service.commands.rows import STDIN, Line, Row, Source, check_first, open_source
+from stepscore_service.commands.run import error_row, report, run
+from stepscore_service.commands.say import ERR, note, stop, stop_with
+from stepscore_service.jobs.label.active import Measure, Uncertainty, choose, uncertainty_of
+from stepscore_service.jobs.label.humans import Counts, exported, imported, with_ask
+from stepscore_service.jobs.labelled import of_row
+from stepscore_service.settings import Settings
+
+if TYPE_CHECKING:
+    from stepscore_service.jobs.evaluate.rewards import Rewards
+
+SOLUTIONS = 'a solution ("problem" with "steps" or "solution") or a row of `stepscore label`'
+NOW_AND_THEN = 20_000
+
+app = typer.Typer(
+    help="Choose steps for people to label; write files for them, and read their labels.", no_args_is_help=True
+)
+
+File = Annotated[str, typer.Argument(metavar="FILE.jsonl", help="JSONL")]
+
+
+@app.command()
+@with_settings(only=MODEL_FLAGS)
+def select(
+    file: File,
+    out: Annotated[Path, typer.Option(help="where the chosen solutions go, with the steps to label")],
+    budget: Annotated[int, typer.Option(min=1, help="how many steps people can label")] = 100,
+    measure: Annotated[Measure, typer.Option(help="entropy, or margin to the threshold")] = "entropy",
+    threshold: Annotated[float | None, typer.Option(help="of the measure margin; default the model's")] = None,
+    one_per_solution: Annotated[
+        bool, typer.Option("--one-per-solution", help="at most one step of a solution")
+    ] = False,
+    split: Annotated[str, typer.Option(help="how a solution given as text is split into steps")] = "auto",
+    url: Annotated[str | None, typer.Option(metavar="URL[#MODEL]", help="ask this running service instead")] = None,
+    batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 32,
+    *,
+    settings: Settings,
+) -> None:
+    """Choose the steps of which a model is least certain.
+
+    The rewards are kept beside --out (.rewards.jsonl): run the same command again after an interruption and it
+    continues, and another --budget costs no scoring.
+    """
+    source = _source(file)
+    check_first(source, lambda row: solution_of(row, split), SOLUTIONS)
+    kept = out.with_suffix(".rewards.jsonl")
+    with rewards_from(settings, url) as rewards:
+        uncertainty = _uncertainty(rewards, measure, threshold)
+        manifest = manifest_of("annotate", rewards.info, settings, source, split=split)
+        with closing(open_journal(kept, manifest)) as journal:
+            note(f"Scoring with {described(rewards.info)}")
+            errors = run(source, journal, partial(_scored, rewards, split), batch_rows)
+    scored = ((row["line"], row["rewards"]) for row in read_rows(kept) if "rewards" in row)
+    chosen = choose(scored, uncertainty, budget, one_per_solution=one_per_solution)
+    lines = (line for line in source.lines() if line.number in chosen)
+    _write(out, (with_ask(solution_of(line.row(), split), line.row(), chosen[line.number]) for line in lines))
+    note(f"{sum(map(len, chosen.values()))} steps of {len(chosen)} solutions: {out}")
+    report(errors, journal)
+
+
+@app.command("export")
+def export_(file: File, out: Annotated[Path, typer.Option(help="where PRM800K's rows go")]) -> None:
+    """Write files for people: PRM800K's format, with a rating of null where a label is asked for."""
+    counts = Counts()
+    _convert(file, out, lambda rows: exported(rows, counts))
+    note(f"{counts}: {out}")
+
+
+@app.command("import")
+def import_(
+    file: File,
+    out: Annotated[Path, typer.Option(help="where TRL's rows go")],
+    neutral: Annotated[
+        Literal["good", "bad", "null"], typer.Option(help="what the rating 0 is; Qwen: good, TRL: bad, null: no label")
+    ],
+) -> None:
+    """Read labels of people (PRM800K's format, ratings -1, 0, +1 or null) as rows that `stepscore train` takes."""
+    counts = Counts()
+    _convert(file, out, lambda rows: imported(rows, neutral, counts))
+    note(f"{counts}: {out}")
+
+
+def solution_of(row: Row, split: str) -> Solution:
+    """The solution of a labelled row or of one to score. Raises InvalidInput."""
+    if "completions" in row:
+        return of_row({"labels": [None] * len(row["completions"]), **row}).solution
+    return item_of(row, split).solution
+
+
+def _uncertainty(rewards: Rewards, measure: Measure, threshold: float | None) -> Uncertainty:
+    try:
+        limit = rewards.info.threshold if threshold is None else threshold
+        return uncertainty_of(measure, rewards.info.range, limit)
+    except InvalidInput as error:
+        stop_with(error)
+
+
+def _scored(rewards: Rewards, split: str, lines: Sequence[Line]) -> list[Row]:
+    solutions = [_solution(line, split) for line in lines]
+    answers = iter(rewards.score([each for each in solutions if isinstance(each, Solution)]))
+    rows = []
+    for line, solution in zip(lines, solutions, strict=True):
+        answer = next(answers) if isinstance(solution, Solution) else solution
+        if isinstance(answer, StepscoreError):
+            rows.append({"line": line.number, "error": error_row(line, answer)["error"]})
+        else:
+            rows.append({"line": line.number, "rewards": answer.reading.rewards})
+    return rows
+
+
+def _solution(line: Line, split: str) -> Solution | StepscoreError:
+    try:
+        return solution_of(line.row(), split)
+    except StepscoreError as error:
+        return error
+
+
+def _source(file: str) -> Source:
+    if file == STDIN:
+        stop("this reads its input twice: give a file, not standard input.")
+    return open_source(file)
+
+
+def _convert(file: str, out: Path, convert: Callable[[Iterable[Row]], Iterator[Mapping[str, Any]]]) -> None:
+    """A whole file, row by row; ends the command at the first row that cannot be read, with nothing written."""
+    source = _source(file)
+    at = [0]
+    try:
+        _write(out, convert(_watched(source, at)))
+    except InvalidInput as error:
+        reason = error.message if error.message.startswith("line ") else f"line {at[0]}: {error.message}"
+        stop(f"{file}, {reason} ({error.code}). Nothing was written.")
+
+
+def _watched(source: Source, at: list[int]) -> Iterator[Row]:
+    """Rows, with progress; `at` holds the number of the line in hand."""
+    shown = ERR.is_terminal
+    lines = track(source.lines(), "rows", total=source.total, console=ERR, disable=not shown, transient=True)
+    for count, line in enumerate(lines, start=1):
+        at[0] = line.number
+        if not shown and count % NOW_AND_THEN == 0:
+            note(f"{count} of {source.total} rows")
+        yield line.row()
+
+
+def _write(out: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Whole or not at all."""
+    if not out.parent.is_dir():
+        stop(f"there is no folder {out.parent}. Make it, or give another --out.")
+    part = out.with_name(out.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        part.replace(out)
+    except OSError as error:
+        stop(f"cannot write {out}: {error.strerror}.")
+    finally:
+        part.unlink(missing_ok=True)

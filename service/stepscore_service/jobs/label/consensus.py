@@ -1,0 +1,78 @@
+"""Consensus filtering: a labelled solution is kept where a judge sees its first error at the same step.
+
+The rule of Qwen's PRM data (arXiv 2501.07301, section 3.1): the labels of rollouts and the verdict of a judge agree
+where both name the same first wrong step, or both none. The judge is any scorer: a judge family that writes a critique,
+or a reward model. What the judge cannot score, and what its labels leave open, is neither kept nor called a
+disagreement.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, Protocol
+
+from stepscore.aggregate import first_error
+from stepscore.errors import StepscoreError
+from stepscore.types import Reading, Solution
+from stepscore_service.jobs.labelled import Labelled
+
+Agreement = Literal["agree_sound", "agree_error", "disagree", "unscored", "open"]
+"""agree_sound: both see no error. agree_error: both at the same step. open: the labels do not settle where it is."""
+
+KEPT: tuple[Agreement, ...] = ("agree_sound", "agree_error")
+AT_ONCE = 32
+
+
+class Judge(Protocol):
+    """A Scorer, a JudgeScorer, or what stands in for one."""
+
+    def score(self, solutions: Sequence[Solution]) -> Sequence[Reading | StepscoreError]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """labels, judge: the first wrong step as each sees it; None for no error, and for what is unknown."""
+
+    labelled: Labelled
+    agreement: Agreement
+    labels: int | None
+    judge: int | None
+    error: StepscoreError | None = None
+
+    @property
+    def kept(self) -> bool:
+        return self.agreement in KEPT
+
+
+def compare(rows: Iterable[Labelled], judge: Judge, threshold: float, at_once: int = AT_ONCE) -> Iterator[Compared]:
+    """Every row with what came of it, in order. threshold: rewards of the judge under it are errors.
+
+    Rows whose labels are open are not sent to the judge. Raises EngineError where the judge itself fails.
+    """
+    remaining = iter(rows)
+    while batch := list(islice(remaining, at_once)):
+        asked = [row for row in batch if not is_open(row)]
+        readings = iter(judge.score([row.solution for row in asked]) if asked else ())
+        for row in batch:
+            yield Compared(row, "open", None, None) if is_open(row) else _compared(row, next(readings), threshold)
+
+
+def counted(compared: Iterable[Compared]) -> Counter[Agreement]:
+    return Counter(each.agreement for each in compared)
+
+
+def is_open(labelled: Labelled) -> bool:
+    """Whether a step that nobody judged stands before the first error, or anywhere where there is none."""
+    return None in labelled.labels[: labelled.first_error()]
+
+
+def _compared(row: Labelled, reading: Reading | StepscoreError, threshold: float) -> Compared:
+    if isinstance(reading, StepscoreError):
+        return Compared(row, "unscored", row.first_error(), None, reading)
+    ours, theirs = row.first_error(), first_error(reading.rewards, threshold)
+    if ours != theirs:
+        return Compared(row, "disagree", ours, theirs)
+    return Compared(row, "agree_sound" if ours is None else "agree_error", ours, theirs)

@@ -1,0 +1,80 @@
+"""The way of labels to people and back: rows of any kind that the jobs write, one at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stepscore.errors import InvalidInput
+from stepscore.types import Solution
+from stepscore_service.jobs.label.active import Asked
+from stepscore_service.jobs.label.prm800k import Neutral, of_prm800k, to_prm800k
+from stepscore_service.jobs.labelled import Labelled, of_row, to_row
+
+Row = Mapping[str, Any]
+ASK = "ask"
+
+
+@dataclass
+class Counts:
+    """What went through: rows read, solutions written, and labels by kind (right, wrong, soft, none)."""
+
+    rows: int = 0
+    solutions: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+
+    def add(self, labelled: Labelled) -> None:
+        self.solutions += 1
+        self.labels.update(map(_kind, labelled.labels))
+
+    def __str__(self) -> str:
+        labels = ", ".join(f"{self.labels[kind]} {kind}" for kind in ("right", "wrong", "soft", "none"))
+        return f"{self.rows} rows read, {self.solutions} solutions written; labels: {labels}"
+
+
+def with_ask(solution: Solution, row: Row, asked: Iterable[Asked]) -> dict[str, Any]:
+    """A selected row in TRL's columns: labels that it had, the steps to label, and every other column."""
+    if "labels" in row:
+        labelled = of_row(row)
+    else:
+        others = {name: value for name, value in row.items() if name not in ("problem", "steps", "solution", "split")}
+        labelled = Labelled(solution, (None,) * len(solution.steps), extras=others)
+    steps = [{"step": each.step, "reward": each.reward, "uncertainty": each.uncertainty} for each in asked]
+    return {**to_row(labelled), ASK: steps}
+
+
+def exported(rows: Iterable[Row], counts: Counts) -> Iterator[dict[str, Any]]:
+    """Rows for people. A row of `select` asks for its steps; any other for those without a label.
+
+    Raises InvalidInput for a row that is no labelled solution or asks for steps that it does not have.
+    """
+    for row in rows:
+        counts.rows += 1
+        labelled = of_row({name: value for name, value in row.items() if name != ASK})
+        counts.add(labelled)
+        yield to_prm800k(labelled, _steps_asked(row, len(labelled.labels)) if ASK in row else None)
+
+
+def imported(rows: Iterable[Row], neutral: Neutral, counts: Counts) -> Iterator[dict[str, Any]]:
+    """TRL's rows from rows of PRM800K. Raises InvalidInput."""
+    for row in rows:
+        counts.rows += 1
+        for labelled in of_prm800k(row, neutral):
+            counts.add(labelled)
+            yield to_row(labelled)
+
+
+def _steps_asked(row: Row, steps: int) -> list[int]:
+    try:
+        asked = [int(each["step"]) for each in row[ASK]]
+    except (TypeError, KeyError, ValueError) as error:
+        raise InvalidInput('"ask" is no list of objects with a "step"', field=ASK) from error
+    if not all(0 <= step < steps for step in asked):
+        raise InvalidInput(f'"ask" names steps {asked} of a solution with {steps}', field=ASK)
+    return asked
+
+
+def _kind(label: float | None) -> str:
+    return "none" if label is None else {1.0: "right", 0.0: "wrong"}.get(label, "soft")

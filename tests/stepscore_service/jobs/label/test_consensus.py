@@ -1,0 +1,83 @@
+"""Consensus: kept where labels and judge see the first error at one step; what cannot be compared is counted apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stepscore.errors import NoVerdict, StepscoreError
+from stepscore.types import Reading, Solution
+from stepscore_service.jobs.label.consensus import compare, counted, is_open
+from stepscore_service.jobs.labelled import Labelled
+
+
+class Reads:
+    """Rewards are written in the steps themselves; a step "?" cannot be scored."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
+        self.calls.append(len(solutions))
+        return [_reading(solution) for solution in solutions]
+
+
+def _reading(solution: Solution) -> Reading | StepscoreError:
+    if "?" in solution.steps:
+        return NoVerdict("no verdict")
+    return Reading(tuple(map(float, solution.steps)))
+
+
+def row(steps: str, *labels: float | None) -> Labelled:
+    return Labelled(Solution("p", tuple(steps.split())), labels)
+
+
+ROWS = [
+    row("0.9 0.8", 1.0, 1.0),
+    row("0.9 0.1", 1.0, 0.0),
+    row("0.1 0.1", 1.0, 0.0),
+    row("0.9 0.9", 1.0, 0.0),
+    row("0.9 ?", 1.0, 1.0),
+    row("0.9 0.1", None, 0.0),
+    row("0.9 0.1 0.9", 1.0, 0.4, None),
+]
+
+
+def test_rows_are_kept_where_both_see_the_same_first_error() -> None:
+    compared = list(compare(ROWS, Reads(), threshold=0.5))
+    assert [each.agreement for each in compared] == [
+        "agree_sound",
+        "agree_error",
+        "disagree",
+        "disagree",
+        "unscored",
+        "open",
+        "agree_error",
+    ]
+    assert [each.labelled for each in compared if each.kept] == [ROWS[0], ROWS[1], ROWS[6]]
+    assert (compared[2].labels, compared[2].judge) == (1, 0)
+    assert (compared[3].labels, compared[3].judge) == (1, None)
+    assert isinstance(compared[4].error, NoVerdict)
+    assert counted(compared) == {"agree_sound": 1, "agree_error": 2, "disagree": 2, "unscored": 1, "open": 1}
+
+
+def test_the_threshold_is_the_judges() -> None:
+    (compared,) = compare([row("0.9 0.8", 1.0, 1.0)], Reads(), threshold=0.85)
+    assert compared.judge == 1
+    assert not compared.kept
+
+
+def test_rows_stream_in_batches_and_open_ones_cost_no_judgement() -> None:
+    judge = Reads()
+    rows = iter(ROWS * 2)
+    first = next(compare(rows, judge, threshold=0.5, at_once=3))
+    assert first.kept
+    assert len(list(rows)) == 11
+    assert judge.calls == [3]
+    list(compare([row("0.9", None)], judge, threshold=0.5))
+    assert judge.calls == [3]
+
+
+def test_a_label_is_open_where_a_step_before_the_error_was_not_judged() -> None:
+    assert is_open(row("1 1", 1.0, None))
+    assert is_open(row("1 1", None, 0.0))
+    assert not is_open(row("1 1", 0.0, None))
