@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tokenizers_for_tests as tokenizers
@@ -34,6 +34,7 @@ def test_separators_really_merge_in_these_tokenizers(kind: str) -> None:
     assert ".ĊĊ" in KINDS[kind](MARKER).tokenize("a day.\n\nShe")
 
 
+@settings(deadline=None)
 @given(problem=ANY_TEXT, steps=st.lists(ANY_TEXT, min_size=1, max_size=4))
 def test_clean_text_gives_the_ids_of_the_checkpoints_own_tokenizer(
     tokenizer: StepTokenizer, problem: str, steps: list[str]

@@ -164,6 +164,7 @@ def test_prefixes_are_not_tokenised_from_their_beginning(family: Family) -> None
 TOKENS = Tokens.of([1] * 10, [1] * 10)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=60), st.integers(0, 20_000))
 def test_the_budget_is_never_exceeded(texts: list[str], budget: int) -> None:
     cache = TokenCache(budget)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepscore.engine.work import Work
@@ -50,6 +50,7 @@ def wants(each: Call, now: float) -> bool:
     return not each.departed and each.deadline > now and bool(each.waiting)
 
 
+@settings(deadline=None)
 @given(queues, st.integers(1, 4 * BUDGET), st.integers(0, 5))
 def test_a_batch_keeps_to_its_budget_unless_it_is_one_item(queue: list[Call], budget: int, max_items: int) -> None:
     taken = take(queue, budget, now=10.0, max_items=max_items)
@@ -58,12 +59,14 @@ def test_a_batch_keeps_to_its_budget_unless_it_is_one_item(queue: list[Call], bu
     assert not max_items or len(items) <= max_items
 
 
+@settings(deadline=None)
 @given(queues)
 def test_every_batch_makes_progress(queue: list[Call]) -> None:
     taken = take(queue, now=10.0)
     assert bool(taken.picks) == any(wants(each, 10.0) for each in queue)
 
 
+@settings(deadline=None)
 @given(queues)
 def test_nothing_is_computed_for_those_who_are_gone_or_late(queue: list[Call]) -> None:
     taken = take(queue, now=10.0)
@@ -72,6 +75,7 @@ def test_nothing_is_computed_for_those_who_are_gone_or_late(queue: list[Call]) -
     assert set(taken.expired) == {each for each in queue if not each.departed and each.deadline <= 10.0}
 
 
+@settings(deadline=None)
 @given(queues)
 def test_choosing_changes_nothing(queue: list[Call]) -> None:
     before = [(list(each.waiting), each.tokens, each.departed) for each in queue]
@@ -80,6 +84,7 @@ def test_choosing_changes_nothing(queue: list[Call]) -> None:
     assert [(list(each.waiting), each.tokens, each.departed) for each in queue] == before
 
 
+@settings(deadline=None)
 @given(sizes.filter(bool))
 def test_a_large_call_is_spread_over_batches_in_order(tokens: list[int]) -> None:
     large = call(*tokens)
@@ -133,6 +138,7 @@ def test_an_overdue_giant_leaves_half_of_every_batch_to_the_others() -> None:
         giant.take(picks[giant])
 
 
+@settings(deadline=None)
 @given(queues, st.integers(1, 50))
 def test_the_queue_empties(queue: list[Call], budget: int) -> None:
     left = [each for each in queue if wants(each, 10.0)]
@@ -163,6 +169,7 @@ def compute(queue: Sequence[Call], now: float, budget: int = BUDGET) -> int:
     return spent
 
 
+@settings(deadline=None)
 @given(queues, st.integers(1, 4 * BUDGET))
 def test_with_splitting_a_batch_never_exceeds_its_budget(queue: list[Call], budget: int) -> None:
     shares = split(queue, budget, now=10.0)
@@ -184,6 +191,7 @@ def test_a_small_call_passes_a_giant_and_leaves_it_the_rest() -> None:
     assert split([giant, small], now=0.2) == {small: (30,), giant: (70,)}
 
 
+@settings(deadline=None)
 @given(size=st.integers(1, BUDGET // 2), age=st.floats(0, 20))
 def test_whatever_fits_into_half_a_batch_waits_for_no_giant(size: int, age: float) -> None:
     giant, small = call(50 * BUDGET, arrived=0.0), call(size, arrived=age)
@@ -206,6 +214,7 @@ def test_what_was_begun_counts_with_what_is_left_of_it() -> None:
 rivals = st.lists(st.lists(st.integers(1, 2 * BUDGET), min_size=1, max_size=4), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(rivals, st.lists(st.integers(1, 6 * BUDGET), min_size=1, max_size=5))
 def test_no_stream_of_others_starves_a_call(stream: list[list[int]], own: list[int]) -> None:
     """Once it is overdue and the oldest, two forwards bring at least half a budget."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from math import inf
 
-from stepscore.engine.planning import Plan, TreePlan
+from stepscore.engine.planning import Plan
 from stepscore.engine.radix import Node, RadixTree
+from stepscore.engine.tree_plan import TreePlan
 from stepscore.engine.work import Work
 from stepscore.types import Encoded, Values
 

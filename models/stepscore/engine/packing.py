@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def pack(
     keep: Sequence[tuple[int, Indices]] = (),
 ) -> Packed:
     """Arrays of a forward. keep: the first row of a run of kept rows, and the run's slots."""
-    rows_and_targets = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+    rows_and_targets = np.fromiter(chain.from_iterable(pairs), np.int64, 2 * len(pairs)).reshape(-1, 2)
     return Packed(
         ids=np.asarray(ids, dtype=np.int64),
         segments=tuple(segments),

@@ -22,9 +22,10 @@ from stepscore.engine.linear import tile_for
 from stepscore.engine.loading import Placement, load_decoder
 from stepscore.engine.packing import Packed
 from stepscore.engine.placement import choose_device, choose_dtype, choose_forward
-from stepscore.engine.planning import AlonePlan, Plan, TreePlan, needed_ids, tree_cost
+from stepscore.engine.planning import AlonePlan, Plan, needed_ids
 from stepscore.engine.radix import RadixTree
 from stepscore.engine.readout import Readout, load_readout
+from stepscore.engine.tree_plan import TreePlan, tree_cost
 from stepscore.engine.validation import Limits
 from stepscore.engine.varlen_attention import check_invariant
 from stepscore.engine.weights import Weights

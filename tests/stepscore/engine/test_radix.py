@@ -11,8 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from stepscore.engine.kv_pool import SlotPool
 from stepscore.engine.packing import NO_TARGET
-from stepscore.engine.planning import TreePlan, needed_ids
+from stepscore.engine.planning import needed_ids
 from stepscore.engine.radix import NO_ROW, RadixTree
+from stepscore.engine.tree_plan import TreePlan
 from stepscore.types import Encoded
 
 CAPACITY = 40
