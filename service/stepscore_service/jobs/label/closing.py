@@ -14,6 +14,10 @@ def summary(totals: Totals) -> str:
         f"{totals.get('rows', 0)} rows of {totals.get('problems', 0)} problems, {totals.get('rows_with_error', 0)} "
         f"with an error: {totals.get('steps', 0)} steps, {totals.get('steps_without_label', 0)} without a label."
     )
+    compared = {name: count for name, count in totals.items() if name.startswith("consensus_")}
+    if compared:
+        parts = ", ".join(f"{count} {name.removeprefix('consensus_')}" for name, count in compared.items())
+        labels += f"\nConsensus: {parts}; rows on which the judge does not agree are in dropped-*.jsonl."
     rollouts = totals.get("rollouts", 0)
     if not rollouts:
         return labels

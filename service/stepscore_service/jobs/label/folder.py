@@ -42,7 +42,11 @@ class OutputFolder:
         self._identity = json.loads(json.dumps(identity))
         self._made_by = made_by
         self._lock = self._locked()
-        self._read()
+        try:
+            self._read()
+        except BaseException:  # nobody else can let go of the lock
+            self._lock.close()
+            raise
 
     def keep(self, finished: Finished) -> None:
         """Write a shard's files, then the manifest that names them. Raises OutputError; nothing half remains."""
@@ -89,7 +93,7 @@ class OutputFolder:
                 raise InvalidInput(f"{self.path} holds {found[0]} but no {MANIFEST}, which says what made it")
             self._write_manifest()
             return
-        before = json.loads(manifest.read_text(encoding="utf-8"))
+        before = _manifest(manifest)
         changed = differences(before["run"], self._identity)
         if changed:
             raise InvalidInput(f"{self.path} holds labels of another run: {'; '.join(changed)}", differs=changed)
@@ -125,6 +129,14 @@ def differences(before: Identity, now: Identity) -> list[str]:
     """For people: each entry that differs, with both values."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return [f"{name} was {before.get(name)!r} and is {now.get(name)!r}" for name in names]
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInput(f"{path} is damaged: {error}. Give another folder, or empty this one.") from error
+    return found
 
 
 def _failed(path: Path, error: OSError) -> OutputError:

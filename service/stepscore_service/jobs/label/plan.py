@@ -58,6 +58,12 @@ class Plan:
         policy = self.policy
         if policy.prompt and HOLE not in policy.prompt:
             raise InvalidOption(f"--prompt holds no {HOLE}", option="prompt", known=[HOLE])
+        if self.consensus and self.method == "omega":
+            raise InvalidOption(
+                "--consensus compares first errors, and a row of omega labels one step only",
+                option="consensus",
+                known=[],
+            )
         if policy.in_process and policy.generator not in (TRANSFORMERS, "vllm"):
             known = [TRANSFORMERS, "vllm", "openai:URL#NAME"]
             raise InvalidOption(
@@ -69,6 +75,7 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """What the labels depend on, besides the input. Sizes of calls and kinds of hardware are no part of it."""
         told = {**asdict(self), "policy": asdict(self.policy) | {"revision": self._revision()}}
+        told["consensus_revision"] = checkpoint_facts(self.consensus).revision if self.consensus else None
         for name in ("device", "gpus"):
             del told["policy"][name]
         del told["at_once"]

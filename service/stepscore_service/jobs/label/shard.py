@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stepscore_service.jobs.label.filtering import Consensus
 from stepscore_service.jobs.label.methods.base import Labels, Method
 from stepscore_service.jobs.label.tally import Log, added, watched
 from stepscore_service.jobs.label.task import Task
 from stepscore_service.jobs.label.work import Roll, finish, together
 from stepscore_service.jobs.labelled import Labelled, to_row
 
-LABELS, ROLLOUTS, TREES = "labels", "rollouts", "trees"
+LABELS, ROLLOUTS, TREES, DROPPED = "labels", "rollouts", "trees", "dropped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,23 @@ def shards(tasks: Iterable[Task], size: int) -> Iterator[Shard]:
         yield Shard(index, tuple(held))
 
 
-def label_shard(shard: Shard, method: Method, roll: Roll, *, keep_rollouts: bool = False) -> Finished:
+def label_shard(
+    shard: Shard, method: Method, roll: Roll, *, keep_rollouts: bool = False, consensus: Consensus | None = None
+) -> Finished:
     """All tasks of a shard side by side. The same shard, method and seed give the same files. Raises StepscoreError."""
     logs = [Log(task.id, keep=keep_rollouts) for task in shard.tasks]
     works = [watched(method.label(task), log) for task, log in zip(shard.tasks, logs, strict=True)]
     labels = finish(together(works), roll)
     rows = [row for each in labels for row in each.rows]
-    files = {LABELS: lines(map(to_row, rows)), **_trees(labels)}
+    files, totals = _trees(labels), [log.totals for log in logs]
+    if consensus is not None:
+        chosen = consensus.sort(rows)
+        rows, files[DROPPED] = chosen.kept, lines(map(to_row, chosen.dropped))
+        totals.append(Counter(chosen.totals))
     if keep_rollouts:
         files[ROLLOUTS] = lines(row for log in logs for row in log.rows)
-    return Finished(shard.index, files, added([*(log.totals for log in logs), counts_of(rows, len(shard.tasks))]))
+    totals.append(Counter(counts_of(rows, len(shard.tasks))))
+    return Finished(shard.index, {LABELS: lines(map(to_row, rows)), **files}, added(totals))
 
 
 def counts_of(rows: Sequence[Labelled], tasks: int) -> dict[str, int]:

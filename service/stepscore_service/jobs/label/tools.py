@@ -12,10 +12,11 @@ from stepscore.engine.placement import choose_device, choose_dtype
 from stepscore.errors import CheckpointError, InvalidOption
 from stepscore.generate.base import Generator
 from stepscore.generate.open import open_generator
-from stepscore.scorer import checkpoint_facts
+from stepscore.scorer import Scorer, checkpoint_facts, open_scorer
 from stepscore.tokenizer import StepTokenizer
 from stepscore.verify.open import open_verifier
 from stepscore.verify.verifier import Verifier
+from stepscore_service.jobs.label.filtering import Consensus
 from stepscore_service.jobs.label.methods.base import Method
 from stepscore_service.jobs.label.methods.registry import needs_policy, open_method
 from stepscore_service.jobs.label.plan import CONTEXT, TRANSFORMERS, Plan, Policy
@@ -34,19 +35,29 @@ def _silent(rollouts: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """roller: None where the method needs no rollouts."""
+    """roller: None where the method needs no rollouts. judge: whose consensus is asked, where one is."""
 
     plan: Plan
     method: Method
     roller: Roller | None
+    judge: Scorer | None = None
 
     def label(self, shard: Shard) -> Finished:
         """Raises StepscoreError."""
-        return label_shard(shard, self.method, self._roll, keep_rollouts=self.plan.keep_rollouts)
+        keep = self.plan.keep_rollouts
+        return label_shard(shard, self.method, self._roll, keep_rollouts=keep, consensus=self._consensus())
 
     def close(self) -> None:
         if self.roller is not None:
             self.roller.generator.close()
+        if self.judge is not None:
+            self.judge.close()
+
+    def _consensus(self) -> Consensus | None:
+        if self.judge is None:
+            return None
+        given = self.plan.threshold
+        return Consensus(self.judge, self.judge.info.threshold if given is None else given)
 
     def _roll(self, asks: Sequence[Ask]) -> Sequence[Rolled]:
         if self.roller is None:
@@ -58,9 +69,10 @@ def open_tools(plan: Plan, told: Told = _silent) -> Tools:
     """Raises StepscoreError (CheckpointError, InvalidOption, SandboxUnavailable) where something cannot be opened."""
     verifier = open_verifier(plan.verifier)
     method = open_method(plan.method, plan.options, verifier)
+    judge = open_scorer(plan.consensus) if plan.consensus else None
     if not needs_policy(plan.method, plan.options.samples):
-        return Tools(plan, method, None)
-    return Tools(plan, method, open_roller(plan, verifier, told))
+        return Tools(plan, method, None, judge)
+    return Tools(plan, method, open_roller(plan, verifier, told), judge)
 
 
 def open_roller(plan: Plan, verifier: Verifier, told: Told) -> Roller:

@@ -1,0 +1,168 @@
+"""The whole command with a policy by script: the same files again, after a kill too, and every bad input named."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from cli_case import read
+from cli_case import write as write_rows
+from label_case import RIGHT, WRONG, ScriptedPolicy, Written, plan, row, scripted, wrong_at
+from stepscore.errors import GeneratorError
+from stepscore.generate.base import Completion, Request
+from stepscore_service.commands.label_run import Run, run
+from stepscore_service.jobs.label.plan import Plan
+from stepscore_service.jobs.labelled import of_row
+
+ROWS = [row(number, *wrong_at(number % 4, 4)) for number in range(6)]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "in.jsonl", ROWS)
+
+
+def label(source: Path, out: Path, policy: ScriptedPolicy | None = None, chosen: Plan | None = None) -> None:
+    run(chosen or plan(k=2), Run(str(source), out, shard_problems=2), partial(scripted, policy=policy))
+
+
+def files(out: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in out.iterdir() if file.suffix in (".jsonl", ".json")}
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int = 2, **given: Any) -> str:
+    with pytest.raises(typer.Exit) as caught:
+        label(**given)
+    assert caught.value.exit_code == code
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_rows_are_trls_and_say_where_they_come_from(source: Path, tmp_path: Path) -> None:
+    label(source, tmp_path / "out")
+    rows = [row for index in range(3) for row in read(tmp_path / "out" / f"labels-{index:05}.jsonl")]
+    labelled = [of_row(row) for row in rows]
+    assert [each.solution.steps for each in labelled] == [tuple(given["steps"]) for given in ROWS]
+    assert [row["id"] for row in rows] == [given["id"] for given in ROWS]
+    assert {(row["line"], row["method"]) for row in rows} == {(line, "monte-carlo") for line in range(1, 7)}
+    totals = json.loads((tmp_path / "out" / "manifest.json").read_text())["totals"]
+    assert totals["problems"] == totals["rows"] == 6
+    assert totals["rollouts"] == 6 * 3 * 2 == totals["right"] + totals["wrong"]
+
+
+class Dying(ScriptedPolicy):
+    """Answers a number of calls, then raises."""
+
+    def __init__(self, calls: int, error: BaseException) -> None:
+        super().__init__()
+        self.calls, self.error = calls, error
+
+    def generate(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
+        if not self.calls:
+            raise self.error
+        self.calls -= 1
+        return super().generate(requests)
+
+
+@pytest.mark.parametrize("method", ["monte-carlo", "binary-search", "omega"])
+def test_a_killed_run_continues_to_the_same_files(source: Path, tmp_path: Path, method: str) -> None:
+    chosen = replace(plan(method, k=3, searches=2), keep_rollouts=True)
+    label(source, tmp_path / "whole", chosen=chosen)
+    label(source, tmp_path / "again", chosen=chosen)
+    with pytest.raises(typer.Exit):
+        label(source, tmp_path / "killed", Dying(2, GeneratorError("gone", reason="gone")), chosen)
+    assert 0 < len(files(tmp_path / "killed")) < len(files(tmp_path / "whole"))
+    label(source, tmp_path / "killed", chosen=chosen)
+    assert files(tmp_path / "whole") == files(tmp_path / "again") == files(tmp_path / "killed")
+
+
+def test_a_run_that_is_done_asks_nothing_more(source: Path, tmp_path: Path) -> None:
+    label(source, tmp_path / "out")
+    policy = ScriptedPolicy()
+    label(source, tmp_path / "out", policy)
+    assert not policy.requests
+
+
+def test_a_policy_that_goes_away_loses_one_shard(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = Dying(1, GeneratorError("http://policy did not answer after 5 attempts", reason="refused"))
+    said = refused(capsys, 3, source=source, out=tmp_path / "out", policy=policy)
+    assert "2 problems labelled" in said
+    assert "the same command continues" in said
+    assert "did not answer after 5 attempts (generator_failed)" in said
+    assert policy.closed
+
+
+def test_ctrl_c_ends_with_130_and_whole_shards(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = Dying(2, KeyboardInterrupt())
+    said = refused(capsys, 130, source=source, out=tmp_path / "out", policy=policy)
+    assert "Stopped with 4 problems labelled" in said
+    assert policy.closed
+
+
+def test_no_right_rollout_is_an_error_and_the_rows_are_kept(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(prefix: str, number: int, rng: random.Random) -> Written:
+        return WRONG, "stop"
+
+    said = refused(capsys, 1, source=source, out=tmp_path / "out", policy=ScriptedPolicy(wrong))
+    assert "not one of 36 rollouts is right" in said
+    assert "--prompt" in said
+    assert len(read(tmp_path / "out" / "labels-00000.jsonl")) == 2
+
+
+def test_truncated_rollouts_are_warned_of(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = ScriptedPolicy(lambda prefix, number, rng: (RIGHT, "length" if number else "stop"))
+    label(source, tmp_path / "out", policy, plan(k=4))
+    assert "--rollout-tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "the input holds no rows"),
+        (["{"], "line 1 is no JSON"),
+        ([ROWS[0], "[1]"], "line 2 is a JSON list"),
+        ([ROWS[0], {"text": "x"}], 'line 2: "problem" (or "question") is missing (columns: text)'),
+        ([ROWS[0], {"problem": "x", "steps": ["a"]}], 'line 2: the truth has no "answer"'),
+        ([row(0)], 'line 1: it has no "solutions"; give --samples N'),
+        ([ROWS[0] | {"labels": [True] * 5}], 'line 1: "labels" has 5 labels for 4 steps'),
+    ],
+)
+def test_a_bad_input_is_refused_before_anything_is_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[Any], said: str
+) -> None:
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    policy = ScriptedPolicy()
+    assert said in refused(capsys, source=source, out=tmp_path / "out", policy=policy)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_command_on_the_folder_is_refused(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(source, tmp_path / "out")
+    said = refused(capsys, source=source, out=tmp_path / "out", chosen=replace(plan(k=2), seed=1))
+    assert "seed was 0 and is 1" in said
+
+
+def test_a_prompt_without_a_hole_is_refused(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = plan()
+    said = refused(
+        capsys,
+        source=source,
+        out=tmp_path / "out",
+        chosen=replace(chosen, policy=replace(chosen.policy, prompt="Solve it")),
+    )
+    assert "--prompt holds no {problem}" in said
