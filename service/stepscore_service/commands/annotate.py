@@ -16,11 +16,11 @@ from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Solution
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.items import item_of
-from stepscore_service.commands.journal import open_journal, read_rows
+from stepscore_service.commands.journal import read_rows
 from stepscore_service.commands.model import described, manifest_of
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.commands.rows import STDIN, Line, Row, Source, check_first, open_source
-from stepscore_service.commands.run import error_row, report, run
+from stepscore_service.commands.run import error_row, journal_for, report, run
 from stepscore_service.commands.say import ERR, note, stop, stop_with
 from stepscore_service.jobs.label.active import Measure, Uncertainty, choose, uncertainty_of
 from stepscore_service.jobs.label.humans import Counts, exported, imported, with_ask
@@ -68,7 +68,7 @@ def select(
     with rewards_from(settings, url) as rewards:
         uncertainty = _uncertainty(rewards, measure, threshold)
         manifest = manifest_of("annotate", rewards.info, settings, source, split=split)
-        with closing(open_journal(kept, manifest)) as journal:
+        with closing(journal_for(source, str(kept), "rewards", manifest)) as journal:
             note(f"Scoring with {described(rewards.info)}")
             errors = run(source, journal, partial(_scored, rewards, split), batch_rows)
     scored = ((row["line"], row["rewards"]) for row in read_rows(kept) if "rewards" in row)
