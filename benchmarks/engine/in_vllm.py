@@ -79,7 +79,9 @@ def _written(workload: Workload, every: int) -> dict[str, Any]:
 
 
 def _read(written: Mapping[str, Any]) -> Workload:
-    calls = [[Encoded(*map(tuple, one)) for one in call] for call in written["calls"]]
+    calls = [
+        [Encoded(tuple(ids), tuple(reads), tuple(targets)) for ids, reads, targets in call] for call in written["calls"]
+    ]
     return Workload(written["name"], calls)
 
 

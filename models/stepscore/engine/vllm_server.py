@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -55,23 +55,13 @@ class VllmServer:
             "logprob_token_ids": list(candidates),
             "return_tokens_as_token_ids": True,
         }
+        keys = [f"token_id:{token}" for token in candidates]
         choices = self._complete(prefixes, wanted)
-        return [
-            _numbers(choice["logprobs"]["top_logprobs"][0].get, [f"token_id:{token}" for token in candidates])
-            for choice in choices
-        ]
+        return [_numbers([choice["logprobs"]["top_logprobs"][0].get(key) for key in keys]) for choice in choices]
 
     def prompt_logprobs(self, sequences: Sequence[Ids]) -> list[Values]:
         choices = self._complete(sequences, {"prompt_logprobs": 0})
-        return [
-            np.concatenate(
-                [
-                    _numbers(lambda key, place=place: place.get(key, {}).get("logprob"), [str(token)])
-                    for place, token in zip(choice["prompt_logprobs"][1:], ids[1:], strict=True)
-                ]
-            )
-            for choice, ids in zip(choices, sequences, strict=True)
-        ]
+        return [_own(choice["prompt_logprobs"], ids) for choice, ids in zip(choices, sequences, strict=True)]
 
     def close(self) -> None:
         self._http.close()
@@ -102,9 +92,15 @@ class VllmServer:
         return response.json()
 
 
-def _numbers(place: Callable[[str], float | None], keys: Sequence[str]) -> Values:
-    """The numbers under some keys. A server that is too old to know what was asked leaves them out."""
-    found = [place(key) for key in keys]
+def _own(places: Sequence[Any], ids: Ids) -> Values:
+    """The first token has no log-probability; every other place is keyed by token."""
+    return _numbers(
+        [place.get(str(token), {}).get("logprob") for place, token in zip(places, ids, strict=True) if place]
+    )
+
+
+def _numbers(found: Sequence[float | None]) -> Values:
+    """A server that is too old to know what was asked leaves numbers out."""
     if None in found:
-        raise EngineError(f"the vLLM server gave no log-probability of {keys}; it is too old for this head")
+        raise EngineError("the vLLM server left log-probabilities out; it is too old for this head")
     return np.array(found, dtype=np.float32)

@@ -201,7 +201,7 @@ def test_a_server_gives_log_probabilities(address: str) -> None:
 
 def test_a_server_that_leaves_a_number_out_is_an_error(address: str) -> None:
     running = open_engine(FACTS, VocabularyHead((MISSING, 3)), EngineOptions(), engine=f"vllm:{address}")
-    with pytest.raises(EngineError, match="no log-probability"):
+    with pytest.raises(EngineError, match="left log-probabilities out"):
         running.forward([Encoded((1,), (0,))])
 
 
