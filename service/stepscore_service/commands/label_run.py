@@ -30,6 +30,7 @@ from stepscore_service.jobs.label.folder import OutputFolder
 from stepscore_service.jobs.label.inputs import Inputs
 from stepscore_service.jobs.label.job import Label, here
 from stepscore_service.jobs.label.job import run as run_job
+from stepscore_service.jobs.label.methods.registry import open_method
 from stepscore_service.jobs.label.plan import Plan, versions
 from stepscore_service.jobs.label.progress import LabelProgress
 from stepscore_service.jobs.label.shard import shards
@@ -57,7 +58,9 @@ def run(plan: Plan, asked: Run, open_: Open = open_tools) -> None:
     inputs = Inputs(source, plan, asked.limit)
     try:
         plan.check()
-        count = inputs.check(open_verifier(plan.verifier))
+        verifier = open_verifier(plan.verifier)
+        open_method(plan.method, plan.options, verifier)
+        count = inputs.check(verifier)
         folder = OutputFolder(asked.out, _identity(plan, asked, source), versions())
     except StepscoreError as error:
         stop_with(error)

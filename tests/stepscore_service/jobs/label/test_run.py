@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import resource
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import typer
@@ -16,10 +19,13 @@ import typer
 from cli_case import read
 from cli_case import write as write_rows
 from label_case import RIGHT, WRONG, ScriptedPolicy, Written, plan, row, scripted, wrong_at
-from stepscore.errors import GeneratorError
+from stepscore.errors import EngineError, GeneratorError, StepscoreError
 from stepscore.generate.base import Completion, Request
+from stepscore.scorer import Scorer
+from stepscore.types import Reading, Solution
 from stepscore_service.commands.label_run import Run, run
 from stepscore_service.jobs.label.plan import Plan
+from stepscore_service.jobs.label.tools import Told, Tools
 from stepscore_service.jobs.labelled import of_row
 
 ROWS = [row(number, *wrong_at(number % 4, 4)) for number in range(6)]
@@ -108,6 +114,69 @@ def test_ctrl_c_ends_with_130_and_whole_shards(
     said = refused(capsys, 130, source=source, out=tmp_path / "out", policy=policy)
     assert "Stopped with 4 problems labelled" in said
     assert policy.closed
+
+
+def test_sigterm_ends_like_ctrl_c(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def script(prefix: str, number: int, rng: random.Random) -> Written:
+        signal.raise_signal(signal.SIGTERM)
+        return RIGHT, "stop"
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert "Stopped with 0" in refused(capsys, 130, source=source, out=tmp_path / "out", policy=ScriptedPolicy(script))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_whole(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fills(plan: Plan, told: Told) -> Tools:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2500, before[1]))
+        return scripted(plan, told)
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(typer.Exit) as caught:
+            run(plan(k=2), Run(str(source), tmp_path / "out", 2), fills)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.exit_code == 3
+    assert "File too large (output_failed)" in capsys.readouterr().err
+    label(source, tmp_path / "out")
+    label(source, tmp_path / "whole")
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+class Severe:
+    """A judge that sees an error in every second step, and cannot read the problem of p3."""
+
+    info = SimpleNamespace(threshold=0.5)
+
+    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
+        return [
+            EngineError("no") if solution.problem.startswith("Problem 3") else Reading((0.9, 0.1, 0.9, 0.9))
+            for solution in solutions
+        ]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_consensus_keeps_agreement_and_sets_the_rest_apart(source: Path, tmp_path: Path) -> None:
+    def opened(plan: Plan, told: Told) -> Tools:
+        return replace(scripted(plan, told), judge=cast(Scorer, Severe()))
+
+    run(plan(k=4), Run(str(source), tmp_path / "out", 6), opened)
+    kept, dropped = (read(tmp_path / "out" / f"{kind}-00000.jsonl") for kind in ("labels", "dropped"))
+    assert [row["id"] for row in kept] == ["p1", "p5"]
+    assert {row["consensus"]["agreement"] for row in kept} == {"agree_error"}
+    assert {row["id"]: row["consensus"]["agreement"] for row in dropped} == {
+        "p0": "disagree",
+        "p2": "disagree",
+        "p3": "unscored",
+        "p4": "disagree",
+    }
+    totals = json.loads((tmp_path / "out" / "manifest.json").read_text())["totals"]
+    assert (totals["consensus_agree_error"], totals["consensus_disagree"], totals["rows"]) == (2, 3, 2)
 
 
 def test_no_right_rollout_is_an_error_and_the_rows_are_kept(
