@@ -94,9 +94,8 @@ class VllmServer:
 
 def _own(places: Sequence[Any], ids: Ids) -> Values:
     """The first token has no log-probability; every other place is keyed by token."""
-    return _numbers(
-        [place.get(str(token), {}).get("logprob") for place, token in zip(places, ids, strict=True) if place]
-    )
+    own = zip(places[1:], ids[1:], strict=True)
+    return _numbers([(place or {}).get(str(token), {}).get("logprob") for place, token in own])
 
 
 def _numbers(found: Sequence[float | None]) -> Values:
