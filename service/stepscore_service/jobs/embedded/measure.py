@@ -13,6 +13,7 @@ import random
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,17 +21,20 @@ import numpy as np
 import typer
 from rich.progress import track
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
-from stepscore.aggregate import aggregate, first_error
 from stepscore.embedded.prepare import RECIPE, write
 from stepscore.errors import StepscoreError
 from stepscore.scorer import Scorer, open_scorer
 from stepscore.types import Reading, Solution
-from stepscore.verify.answers import final_answer, group_answers
+from stepscore.verify.answers import final_answer
 from stepscore_service.jobs.embedded.corrupt import corruptions
 from stepscore_service.jobs.embedded.gsm8k import read_worked, strip_notes, styled
 from stepscore_service.jobs.embedded.rows import HELD_OUT
+from stepscore_service.jobs.evaluate.metrics.first_error import accuracies, tuned, windows
+from stepscore_service.jobs.evaluate.metrics.interval import Estimate
+from stepscore_service.jobs.evaluate.metrics.separation import auroc_with_interval
+from stepscore_service.jobs.evaluate.suites.best_of_n import groups_of
+from stepscore_service.jobs.evaluate.suites.choosing import BEST, CHANCE, MAJORITY, ORACLE, Chooser
 
 CHUNK = 64
 AGGREGATES = ("min", "mean", "prod", "geometric_mean", "soft_min")
@@ -104,25 +108,24 @@ def step_auroc(scorer: Scorer, gsm8k: Path, problems: int) -> Measured:
     numbers = step_numbers(scorer, held_out_steps(gsm8k, problems, calibration=False), "lowest_logprob")
     clean = numbers.pop("clean")
     every = [number for kind in numbers.values() for number in kind]
-    rewards = {kind: round(_auroc(clean, bad), 4) for kind, bad in sorted(numbers.items())}
+    overall = _auroc(clean, every)
     return {
         "problems": problems,
         "clean_steps": len(clean),
         "corrupted_steps": len(every),
-        "auroc": round(_auroc(clean, every), 4),
-        "interval_95": [round(bound, 4) for bound in _bootstrap(clean, every)],
-        "by_kind": rewards,
+        "auroc": _rounded(overall.value),
+        "interval_95": [_rounded(overall.low), _rounded(overall.high)],
+        "by_kind": {kind: _rounded(_auroc(clean, bad).value) for kind, bad in sorted(numbers.items())},
     }
 
 
-def _auroc(good: Sequence[float], bad: Sequence[float]) -> float:
-    return float(roc_auc_score([1] * len(good) + [0] * len(bad), [*good, *bad]))
+def _auroc(good: Sequence[float], bad: Sequence[float]) -> Estimate:
+    numbers = np.array([*good, *bad], dtype=np.float64)
+    return auroc_with_interval(np.arange(len(numbers)) < len(good), numbers, np.arange(len(numbers)))
 
 
-def _bootstrap(good: Sequence[float], bad: Sequence[float], rounds: int = 200) -> tuple[float, float]:
-    rng = np.random.default_rng(0)
-    found = [_auroc(rng.choice(good, len(good)).tolist(), rng.choice(bad, len(bad)).tolist()) for _ in range(rounds)]
-    return float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def candidates(file: Path) -> Iterator[tuple[str, list[str], list[bool]]]:
@@ -141,38 +144,27 @@ def best_of_four(scorer: Scorer, file: Path, problems: int) -> Measured:
     rows = list(candidates(file))
     rows = random.Random(0).sample(rows, min(problems, len(rows)))
     solutions = [Solution(problem, steps_of(text)) for problem, texts, _ in rows for text in texts]
-    found = list(readings(scorer, solutions, "best of four"))
-    correct = np.array([right for _, _, rights in rows for right in rights])
-    readable = np.array([reading is not None for reading in found])
-    measured: Measured = {"problems": len(rows), "unreadable": int((~readable).sum())}
-    for name in AGGREGATES:
-        scores = np.array([_score(scorer, reading, name) for reading in found])
-        picked = scores.reshape(-1, len(MODELS)).argmax(axis=1)
-        measured[name] = {
-            "auroc": round(_auroc(scores[correct & readable].tolist(), scores[~correct & readable].tolist()), 4),
-            "best_of_4": round(float(correct.reshape(-1, len(MODELS))[np.arange(len(rows)), picked].mean()), 4),
-        }
-    measured["mean_candidate"] = round(float(correct.mean()), 4)
-    measured["majority_vote"] = round(float(np.mean([_majority(texts, rights) for _, texts, rights in rows])), 4)
-    measured["any_right"] = round(float(correct.reshape(-1, len(MODELS)).any(axis=1).mean()), 4)
-    return measured
-
-
-def _score(scorer: Scorer, reading: Reading | None, name: str) -> float:
-    """A candidate that cannot be read is the last choice."""
-    return -np.inf if reading is None else aggregate(reading.rewards, name, scorer.info.range)
+    found = readings(scorer, solutions, "best of four")
+    chooser = Chooser(scorer.info.range, (len(MODELS),))
+    for _, texts, rights in rows:
+        some = islice(found, len(texts))
+        rewards = [None if reading is None else reading.rewards for reading in some]
+        chooser.add({"correct": rights, "groups": groups_of(list(map(final_answer, texts))), "rewards": rewards})
+    chosen = chooser.measured()
+    right = {name: _rounded(curve[-1]["value"]) for name, curve in chosen["curves"].items()}
+    aurocs = {name: _rounded(auroc["value"]) for name, auroc in chosen["solution_auroc"].items()}
+    return {
+        "problems": chosen["problems"],
+        "unreadable": chosen["unscorable"],
+        **{name: {"auroc": aurocs[name], "best_of_4": right[BEST + name]} for name in AGGREGATES},
+        "mean_candidate": right[CHANCE],
+        "majority_vote": right[MAJORITY],
+        "any_right": right[ORACLE],
+    }
 
 
 def steps_of(text: str) -> tuple[str, ...]:
     return tuple(line for line in text.splitlines() if line.strip())
-
-
-def _majority(texts: Sequence[str], rights: Sequence[bool]) -> float:
-    """1 where the largest group of equal answers is right; a tie is the mean of the tied groups."""
-    groups = group_answers([final_answer(text) for text in texts])
-    size = max((len(group) for group in groups), default=0)
-    largest = [group for group in groups if len(group) == size]
-    return float(np.mean([rights[group[0]] for group in largest])) if largest else float(np.mean(rights))
 
 
 def process_bench(scorer: Scorer, file: Path, problems: int) -> Measured:
@@ -186,25 +178,23 @@ def process_bench(scorer: Scorer, file: Path, problems: int) -> Measured:
     found = list(readings(scorer, solutions, "ProcessBench MATH"))
     labels = [int(row["label"]) for row in rows]
     third = len(rows) // 3
-    grid = [step / 100 for step in range(1, 100)]
-    tuned = max(grid, key=lambda threshold: _f1(found[:third], labels[:third], threshold))
+    solved = [
+        (None if reading is None else reading.rewards, label) for reading, label in zip(found, labels, strict=True)
+    ]
+    best = tuned(windows(solved[:third]))
     return {
         "problems": len(rows),
         "unreadable": sum(reading is None for reading in found),
-        "f1_at_0.5": round(100 * _f1(found, labels, 0.5), 1),
-        "tuned_threshold": tuned,
-        "f1_tuned_on_first_third_read_on_rest": round(100 * _f1(found[third:], labels[third:], tuned), 1),
+        "f1_at_0.5": _f1(solved, 0.5),
+        "tuned_threshold": best,
+        "f1_tuned_on_first_third_read_on_rest": None if best is None else _f1(solved[third:], best),
     }
 
 
-def _f1(found: Sequence[Reading | None], labels: Sequence[int], threshold: float) -> float:
-    """Harmonic mean of the accuracies on solutions with and without an error (QwenLM/ProcessBench)."""
-    hits: dict[bool, list[bool]] = {True: [], False: []}
-    for reading, label in zip(found, labels, strict=True):
-        predicted = None if reading is None else first_error(reading.rewards, threshold)
-        hits[label >= 0].append(reading is not None and (-1 if predicted is None else predicted) == label)
-    wrong, right = (float(np.mean(hits[kind])) if hits[kind] else 0.0 for kind in (True, False))
-    return 2 * wrong * right / (wrong + right) if wrong + right else 0.0
+def _f1(solved: Sequence[tuple[Sequence[float] | None, int]], threshold: float) -> float | None:
+    """In percent; None where all solutions or none hold an error."""
+    f1 = accuracies(windows(solved), threshold).f1
+    return None if f1 is None else round(100 * f1, 1)
 
 
 def measure(scorer: Scorer, data: Path, sizes: tuple[int, int, int]) -> Iterator[tuple[str, Measured]]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from stepscore_service.jobs.evaluate.report.parts import DARK, LIGHT, Palette, Plot
 
 PIXELS_PER_INCH = 160
-STYLE: Mapping[str, Any] = MappingProxyType(
+STYLE: Mapping[Any, Any] = MappingProxyType(
     {
         "svg.fonttype": "none",
         "svg.hashsalt": "stepscore",
@@ -54,6 +54,6 @@ def _saved(plot: Plot, palette: Palette, kind: str) -> bytes:
     return held.getvalue()
 
 
-def _colours(palette: Palette) -> dict[str, str]:
+def _colours(palette: Palette) -> dict[Any, Any]:
     keys = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     return {**dict.fromkeys(keys, palette.text), "grid.color": palette.grid, "figure.facecolor": palette.background}

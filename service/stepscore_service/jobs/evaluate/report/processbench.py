@@ -115,12 +115,14 @@ def _bars(splits: dict[str, Measured], axes: Axes, palette: Palette) -> None:
 
 
 def _whiskers(estimates: list[dict[str, Any]]) -> tuple[list[float], list[list[float]]]:
-    """(heights, [down, up]) in percent."""
-    values = [100 * (each["value"] or 0) for each in estimates]
-    lows = [100 * (each["low"] if each["low"] is not None else 0) for each in estimates]
-    highs = [100 * (each["high"] if each["high"] is not None else 0) for each in estimates]
-    down = [max(value - low, 0) for value, low in zip(values, lows, strict=True)]
-    return values, [down, [max(high - value, 0) for value, high in zip(values, highs, strict=True)]]
+    """(heights, [down, up]) in percent; nothing where a number has no interval."""
+    heights = [100.0 * (each["value"] or 0.0) for each in estimates]
+    down = [
+        100.0 * ((each["value"] or 0.0) - (each["low"] or 0.0)) if each["low"] is not None else 0.0
+        for each in estimates
+    ]
+    up = [100.0 * ((each["high"] or 0.0) - (each["value"] or 0.0)) if each["high"] else 0.0 for each in estimates]
+    return heights, [[max(each, 0.0) for each in down], [max(each, 0.0) for each in up]]
 
 
 def _curves(splits: dict[str, Measured], threshold: float, axes: Axes, palette: Palette) -> None:
