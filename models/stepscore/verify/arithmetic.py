@@ -45,7 +45,7 @@ def check_step(step: str) -> Checked:
 
 def holds(link: Link) -> bool | None:
     """Whether the two sides are equal; None where that cannot be said."""
-    if not any(token.kind == "operator" for token in (*link.left[1:], *link.right[1:])):
+    if _is_scale(link) or not any(token.kind == "operator" for token in (*link.left[1:], *link.right[1:])):
         return None
     try:
         left, right = evaluate(link.left), evaluate(link.right)
@@ -55,6 +55,11 @@ def holds(link: Link) -> bool | None:
     if any(_same(left * factor, right, link) for factor in factors):
         return True
     return None if _meant_otherwise(link, left, right) else False
+
+
+def _is_scale(link: Link) -> bool:
+    """`1/2 inch = 20 miles` relates two units; nothing is calculated."""
+    return bool(link.units) and len(_numbers(link.left)) <= 2 and not _signs(link.left) - {"/"}
 
 
 def _same(left: Fraction, right: Fraction, link: Link) -> bool:
@@ -73,9 +78,8 @@ def _inexact(side: Side) -> bool:
 
 
 def _meant_otherwise(link: Link, left: Fraction, right: Fraction) -> bool:
-    signs = {token.text for token in link.left if token.kind == "operator"}
     percents = sum(token.kind == "percent" for token in link.left)
-    sums = signs & {"+", "-"}
+    sums = _signs(link.left) & {"+", "-"}
     if sums and (len(link.units) > 1 or 0 < percents < len(_numbers(link.left))):
         return True
     if _decimals(link.left) > _decimals(link.right) and abs(left - right) <= ROUNDED_OPERAND * abs(left):
@@ -88,6 +92,10 @@ def _meant_otherwise(link: Link, left: Fraction, right: Fraction) -> bool:
 
 def _is_number(side: Side) -> bool:
     return side[0].kind == "number"
+
+
+def _signs(side: Side) -> set[str]:
+    return {token.text for token in side if token.kind == "operator"}
 
 
 def _numbers(side: Side) -> list[str]:

@@ -133,7 +133,7 @@ def _attached(found: Sequence[Token], at: int) -> bool:
     if first.kind == "operator":
         return before.kind == "word" or before.text not in "¦:;,.("
     split = before.kind == first.kind == "number"
-    return touching or split or before.text in "\\_^/<>≤≥≠≈~" or before.text.casefold() in AFTER_THESE
+    return touching or split or before.text in "\\_^/<>≤≥≠≈~…" or before.text.casefold() in AFTER_THESE
 
 
 def _reach_right(found: Sequence[Token], equals: int) -> int | None:
@@ -157,7 +157,8 @@ def _continues(found: Sequence[Token], at: int) -> bool:
         following = found[at + 1] if at + 1 < len(found) else after
         return after.text.casefold() in BEFORE_THESE or following.kind in ("operator", "equals")
     touching = last.end == after.start and (after.text not in "¦:;,.\"'?" or _between_digits(found, at))
-    return touching or after.kind == "number" or after.text in "\\_<>≤≥≠≈~"
+    variable = after.kind == "barrier" and after.text.isalpha() and after.text not in "aAI"
+    return touching or variable or after.kind == "number" or after.text in "\\_<>≤≥≠≈~…"
 
 
 def _between_digits(found: Sequence[Token], at: int) -> bool:

@@ -18,13 +18,16 @@ LONGEST = 20_000
 
 _REPLACED = (
     (re.compile(r"<<[^<>]*>>"), ""),
-    (re.compile(r"\\[,;:! ]|~|&|\\(?:left|right|big|Big|displaystyle)(?![a-z])|\^\{?\\circ\}?|°"), " "),
+    (re.compile(r"\\(?:left|right|big|Big)(?![a-z])"), ""),
+    (re.compile(r"\\[,;:! ]|~|&|\\displaystyle(?![a-z])|\^\{?\\circ\}?|°"), " "),
+    (re.compile(r"\\[cl]?dots(?![a-z])|\.\.\.+"), "…"),
     (re.compile(r"\\text\s*\{([^{}]*)\}|\\mathrm\s*\{([^{}]*)\}"), r" \1\2 "),
     (re.compile(r"\$\$"), "¦"),
     (re.compile(r"\\\$|\$(?=\s?[\d.(-])|[€£]"), ""),
     (re.compile(r"\\%|\s?percent\b"), "%"),
-    (re.compile(r"\\times|\\cdot|\\ast|[×·∗⋅]"), "*"),
-    (re.compile(r"\\div|÷"), "/"),
+    (re.compile(r"\\(?:times|cdot|ast)(?![a-z])|[×·∗⋅]"), "*"),
+    (re.compile(r"\\div(?![a-z])|÷"), "/"),
+    (re.compile(r"(\d)\s*\\[dt]?frac\s*\{(\d+)\}\s*\{(\d+)\}"), r"\1 \2/\3"),
     (re.compile(r"[−–]"), "-"),
     (re.compile(r"²"), "^2"),
     (re.compile(r"³"), "^3"),
@@ -36,7 +39,7 @@ _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _BRACES = str.maketrans("{}[]", "()()")
 _TOKEN = re.compile(
     r"(?P<number>(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?(?![\d,]*,\d)|\.\d+)|(?P<operator>[-+*/^])|(?P<open>\()"
-    r"|(?P<close>\))|(?P<equals>=)|(?P<percent>%)|(?P<word>(?<![A-Za-z\\_])[A-Za-z]{2,}(?![A-Za-z_(^]))|(?P<barrier>\S)"
+    r"|(?P<close>\))|(?P<equals>=)|(?P<percent>%)|(?P<word>(?<![A-Za-z\\_\d)])[A-Za-z]{2,}(?![A-Za-z_(^]))|(?P<barrier>\S)"
 )
 
 
