@@ -10,6 +10,7 @@ from typing import Any, Literal
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16"]
 Mode = Literal["fast", "invariant", "reference"]
+Quantize = Literal["none", "int8", "fp8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class EngineOptions:
     threads: CPU threads of the forward; 0 takes torch's default.
     reference: folder of the reference model, for implicit PRMs.
     tensor_parallel_size: GPUs that vLLM spreads the model over, in this process; the torch engine knows 1 only.
+    quantize: 8-bit weights of the decoder, on CUDA only: "int8" to save memory, "fp8" to save time.
+    max_quantize_error: by how much that may move a reward of the probe set; beyond it the model is not opened.
     generator: what a judge generates with: "" the checkpoint itself in transformers, "openai:URL" or "openai:URL#MODEL"
         a server that serves it, "vllm" vLLM in process.
     """
@@ -65,3 +68,5 @@ class EngineOptions:
     reference: Path | None = None
     tensor_parallel_size: int = 1
     generator: str = ""
+    quantize: Quantize = "none"
+    max_quantize_error: float = 0.05

@@ -115,6 +115,12 @@ class UnsupportedByEngine(CheckpointError):
     code = "unsupported_by_engine"
 
 
+class QuantizationError(CheckpointError):
+    """8-bit weights move the scores by more than was allowed. detail: error, bound."""
+
+    code = "quantization_error"
+
+
 class EngineError(StepscoreError):
     """A forward pass failed (out of memory, a remote engine that went away)."""
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from stepscore.calibration import Calibration, calibrated
 from stepscore.checkpoint import folder_name, locate, read_facts
-from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.engine.base import ChunkedEngine, Engine, TokenCounts
+from stepscore.config import CheckpointFacts, EngineOptions, Quantize
+from stepscore.engine.base import ChunkedEngine, Engine, QuantizableEngine, TokenCounts
 from stepscore.engine.open import open_engine
 from stepscore.engine.work import Work
-from stepscore.errors import StepscoreError, TooLong, UnscorableError
+from stepscore.errors import StepscoreError, TooLong, UnscorableError, UnsupportedByEngine
 from stepscore.heads import VerdictHead
 from stepscore.layout import LayoutContext
+from stepscore.probes import measured
 from stepscore.registry import Family, Parts, family_named, resolve
 from stepscore.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, RewardRange, Solution, Values
@@ -29,6 +31,7 @@ class ModelInfo:
 
     calibration: what is done to rewards after the family has read them; None leaves them as they are.
     chunked: whether a solution may be computed over several forwards.
+    quantize_error: by how much 8-bit weights moved the rewards of the probes at most; None without them.
     """
 
     id: str
@@ -46,6 +49,7 @@ class ModelInfo:
     mode: str
     calibration: Calibration | None = None
     chunked: bool = False
+    quantize_error: float | None = None
 
 
 class Scorer:
@@ -99,6 +103,13 @@ class Scorer:
         encoded = [self._try_encode(solution) for solution in solutions]
         answers = iter(self.forward([item for item in encoded if isinstance(item, EncodedSolution)]))
         return [next(answers) if isinstance(item, EncodedSolution) else item for item in encoded]
+
+    def quantize(self, kind: Quantize, bound: float) -> None:
+        """Turn weights into 8 bits. Raises QuantizationError where that moves a probe's reward beyond `bound`."""
+        if not isinstance(self._engine, QuantizableEngine):
+            raise UnsupportedByEngine(f"engine {self.info.engine} does not quantize", engine=self.info.engine)
+        error = measured(self.score, partial(self._engine.quantize, kind), bound)
+        self.info = replace(self.info, dtype=f"{self.info.dtype}, {kind} weights", quantize_error=error)
 
     def counts(self) -> TokenCounts:
         return self._engine.counts()
@@ -165,6 +176,8 @@ def open_scorer(
         running = open_engine(facts, parts.head, options, engine=engine)
         scorer = Scorer(_info(name or model, chosen, facts, running), parts, running)
     scorer.info = replace(scorer.info, calibration=calibration)
+    if options.quantize != "none":
+        scorer.quantize(options.quantize, options.max_quantize_error)
     return scorer
 
 

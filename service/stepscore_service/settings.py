@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stepscore.calibration import Calibration, read_calibration
-from stepscore.config import Device, DType, EngineOptions, Mode
+from stepscore.config import Device, DType, EngineOptions, Mode, Quantize
 
 PREFIX = "STEPSCORE_"
 
@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     )
     kv_cache_bytes: int = Field(
         1 << 30, ge=0, description="prefix cache kept across requests, in bytes; 0 turns it off"
+    )
+    quantize: Quantize = Field("none", description="8-bit weights on CUDA: int8 saves memory, fp8 saves time")
+    max_quantize_error: float = Field(
+        0.05, gt=0.0, description="by how much 8-bit weights may move a probe's reward; beyond it the start is refused"
     )
 
     temperature: float = Field(
@@ -135,6 +139,8 @@ class Settings(BaseSettings):
             mode=self.mode,
             max_batch_tokens=self.max_batch_tokens,
             kv_cache_bytes=self.kv_cache_bytes,
+            quantize=self.quantize,
+            max_quantize_error=self.max_quantize_error,
             max_tokens=self.max_tokens,
             threads=self.threads,
             reference=self.reference,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from stepscore.config import Quantize
 from stepscore.engine.work import Work
 from stepscore.types import Encoded, Values
 
@@ -82,3 +83,10 @@ class ChunkedEngine(Engine, Protocol):
     def release(self, work: Work) -> None:
         """Nobody wants this work any more; what is held of it may go. May be called while a forward runs."""
         ...
+
+
+@runtime_checkable
+class QuantizableEngine(Engine, Protocol):
+    """An engine that can turn its weights into 8 bits."""
+
+    def quantize(self, kind: Quantize) -> None: ...

@@ -49,16 +49,16 @@ class Chunks:
         """
         asked = 0
         pinned = [(work, end) for work, end in self._taken if end is not None and end.slots is not None]
-        for _, end in pinned:
-            _of(tree).pin(end)
+        for _, node in pinned:
+            _of(tree).pin(node)
         for (work, end), numbers in zip(self._taken, self._plan.finish(values), strict=True):
             if end is None:
                 asked += len(work.encoded.sequences[len(work.found)].ids)
                 work.found.append(numbers)
                 let_go(work, tree)
-        for work, end in pinned:
+        for work, node in pinned:
             let_go(work, tree)
-            work.held = end
+            work.held = node
         return asked
 
     def _take_part(self, work: Work, sequence: Encoded, room: int) -> bool:

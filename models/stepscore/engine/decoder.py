@@ -15,7 +15,7 @@ from stepscore.engine.architecture import Architecture
 from stepscore.engine.attention import Attention, attention_for
 from stepscore.engine.gathering import KeysValues
 from stepscore.engine.kv_pool import KVPool
-from stepscore.engine.linear import Linear
+from stepscore.engine.linear import Projection
 from stepscore.engine.packing import Packed
 
 SERIAL_NUMBERS = 32_767
@@ -31,13 +31,13 @@ class Layer:
     """The weights of one layer. query_norm and key_norm are (E,) where the architecture has them."""
 
     input_norm: torch.Tensor
-    query_key_value: Linear
+    query_key_value: Projection
     query_norm: torch.Tensor | None
     key_norm: torch.Tensor | None
-    attention_out: Linear
+    attention_out: Projection
     mlp_norm: torch.Tensor
-    gate_up: Linear
-    down: Linear
+    gate_up: Projection
+    down: Projection
     window: int | None
 
 
@@ -99,7 +99,7 @@ class Decoder:
     ) -> None:
         self.architecture = architecture
         self.embedding = embedding
-        self._layers = layers
+        self.layers = layers
         self._final_norm = final_norm
         self._rotation = RotationTable(architecture, embedding.device, final_norm.dtype)
         tiled = bool(layers[0].down.tile) and embedding.device.type == "cpu"
@@ -115,13 +115,13 @@ class Decoder:
 
     def forward(self, packed: Packed, pool: KVPool | None) -> torch.Tensor:
         """(P, D) hidden states at the packed pairs' rows."""
-        rows = self._layers[0].down.whole(len(packed.ids))
-        reads = self._layers[0].down.whole(len(packed.pair_rows))
+        rows = self.layers[0].down.whole(len(packed.ids))
+        reads = self.layers[0].down.whole(len(packed.pair_rows))
         read_rows = _padded(packed.pair_rows, reads, self.device)
         current = self._pass(packed, pool, rows)
         hidden_TD = functional.embedding(_padded(packed.ids, rows, self.device), self.embedding).to(self.dtype)
-        for number, layer in enumerate(self._layers):
-            last = number == len(self._layers) - 1
+        for number, layer in enumerate(self.layers):
+            last = number == len(self.layers) - 1
             hidden_TD = self._layer(layer, number, hidden_TD, current, read_rows if last else None)
         return self._norm(hidden_TD, self._final_norm)[: len(packed.pair_rows)]
 

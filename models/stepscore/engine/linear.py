@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch.nn import functional
 
 CPU_TILE, CUDA_TILE = 128, 1024
+
+
+class Projection(Protocol):
+    """A linear layer in whatever numbers. tile: see `Linear`."""
+
+    @property
+    def tile(self) -> int: ...
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor: ...
+
+    def whole(self, rows: int) -> int:
+        """The number of rows, rounded up to whole tiles."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engi
         raise UnsupportedByEngine(f"{facts.name} is a judge: it generates, and no forward engine does", engine=engine)
     name, _, address = engine.partition(":")
     check_tensor_parallel(options.tensor_parallel_size, engine)
+    if options.quantize != "none" and (name != "torch" or options.mode == "reference"):
+        message = f"quantize={options.quantize} is for engine torch in mode fast; vLLM takes it from the checkpoint"
+        raise UnsupportedByEngine(message, engine=engine, quantize=options.quantize)
     match name:
         case "fake":
             return FakeEngine(outputs_of(head), max_tokens=options.max_tokens or facts.max_tokens)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from stepscore.checkpoint import read_facts
-from stepscore.config import CheckpointFacts, EngineOptions
+from stepscore.config import CheckpointFacts, EngineOptions, Quantize
 from stepscore.engine.architecture import Architecture, read_architecture
 from stepscore.engine.base import EngineInfo, TokenCounts
 from stepscore.engine.chunks import Chunks, let_go
@@ -23,6 +23,7 @@ from stepscore.engine.loading import Placement, load_decoder
 from stepscore.engine.packing import Packed
 from stepscore.engine.placement import choose_device, choose_dtype, choose_forward
 from stepscore.engine.planning import AlonePlan, Plan, needed_ids
+from stepscore.engine.quantize import check_quantize, quantize
 from stepscore.engine.radix import RadixTree
 from stepscore.engine.readout import Readout, load_readout
 from stepscore.engine.tree_plan import TreePlan, tree_cost
@@ -112,6 +113,13 @@ class TorchEngine:
             with self._running, self._lock:
                 self._tree.clear()
 
+    def quantize(self, kind: Quantize) -> None:
+        """Turn the decoders' large weights into 8 bits, and forget what was computed with the old ones."""
+        with self._running:
+            for model in self.models:
+                quantize(model.decoder, kind)
+        self.purge()
+
     def close(self) -> None:
         self.purge()
         self.models.clear()
@@ -174,6 +182,7 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
     max_tokens = options.max_tokens or facts.max_tokens
     tile = tile_for(device) if options.mode == "invariant" else 0
     placement = Placement(device, choose_dtype(options.dtype, device), tile)
+    check_quantize(options.quantize, device, options.mode)
     if options.mode == "invariant":
         check_invariant(device, placement.dtype)
     models = [_load(each, head, max_tokens, placement) for each in checkpoints_of(facts, head, options)]
