@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import torch
 from benchmarks.engine.in_vllm import WAY as VLLM
@@ -46,6 +47,9 @@ def main() -> int:
     except KeyboardInterrupt:
         say("stopped; the same command goes on after the last whole workload" if arguments.out else "stopped")
         return 130
+    except CalledProcessError:
+        say("vLLM failed, for the reason above; --vllm-python none leaves it out")
+        return 1
     if arguments.device == "cpu":
         report(NOT_MEASURED, arguments.out)
     if arguments.out:

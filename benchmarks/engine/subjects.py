@@ -97,6 +97,8 @@ def write_checkpoint(folder: Path, shape: dict[str, Any], device: str = "cpu") -
     config.architectures = ["Qwen2ForProcessRewardModel"]
     config.save_pretrained(folder)
     save_file({key: tensor.to("cpu", dtype) for key, tensor in state.items()}, folder / "model.safetensors")
+    del state
+    torch.cuda.empty_cache()  # vLLM wants nearly all of the GPU's memory; nothing happens without a GPU
     return read_facts(folder)
 
 

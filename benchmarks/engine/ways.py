@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from benchmarks.engine.measure import Runner
-from benchmarks.engine.peers import TransformersPeer, one_at_a_time, padded, sorted_with_budget
+from benchmarks.engine.peers import Batches, TransformersPeer, one_at_a_time, padded, sorted_with_budget
 from benchmarks.engine.search_and_learn import SearchAndLearnPeer, refusal
 from benchmarks.engine.subjects import Subject
 from benchmarks.engine.workloads import Workload
@@ -17,17 +18,23 @@ from benchmarks.engine.workloads import Workload
 from stepscore.config import Device, DType, EngineOptions
 from stepscore.engine.base import Engine
 from stepscore.engine.open import open_engine
+from stepscore.engine.placement import choose_forward
 from stepscore.engine.reference_engine import ReferenceModel, open_reference_engine
 from stepscore.types import Encoded, Values
 
-LOOP, PADDED, SORTED, THEIRS = "card's loop", "padded 16", "sorted, 1024 tokens", "search-and-learn"
+LOOP, PADDED, SORTED, THEIRS = "card's loop", "padded 16", "sorted, token budget", "search-and-learn"
 KEEPS = "engine, fast"
 ENGINE: dict[str, dict[str, Any]] = {
     KEEPS: {"mode": "fast"},
     "engine, no KV across calls": {"mode": "fast", "kv_cache_bytes": 0},
     "engine, invariant": {"mode": "invariant"},
 }
-BATCHES = {LOOP: one_at_a_time, PADDED: padded(16), SORTED: sorted_with_budget(1024)}
+BATCHES: dict[str, Callable[[torch.device], Callable[[Sequence[Encoded]], Batches]]] = {
+    LOOP: lambda device: one_at_a_time,
+    PADDED: lambda device: padded(16),
+    SORTED: lambda device: sorted_with_budget(choose_forward(device)),
+}
+"""How each peer forms its batches. The budget is the engine's own: 1,024 tokens on a CPU, 4,096 on a GPU."""
 
 
 class EngineRunner:
@@ -77,7 +84,7 @@ class Ways:
     def _peer(self, name: str) -> Callable[[], Any]:
         @contextmanager
         def opened() -> Iterator[Runner]:
-            yield TransformersPeer(self._model(self.dtype), BATCHES[name])
+            yield TransformersPeer(self._model(self.dtype), BATCHES[name](torch.device(self.device)))
 
         return opened
 

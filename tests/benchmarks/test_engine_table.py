@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import checkpoints
 import tokenizers_for_tests as tokenizers
@@ -17,13 +18,14 @@ from stepscore.types import Encoded, Values
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.engine.measure import largest_difference, run, warming  # noqa: E402
+from benchmarks.engine.measure import largest_difference, matmul_peak, run, warming  # noqa: E402
 from benchmarks.engine.rows import Row, RowFile  # noqa: E402
 from benchmarks.engine.run import Bench, every  # noqa: E402
 from benchmarks.engine.search_and_learn import refusal  # noqa: E402
 from benchmarks.engine.subjects import (  # noqa: E402
     CLASSES,
     OWN,
+    SHAPES,
     Subject,
     probability_of_class,
     probability_of_token,
@@ -41,8 +43,6 @@ SHAPE = {
     "num_key_value_heads": 2,
     "vocab_size": 64,
 }
-TREE = 3
-"""Place of the tree among the workloads."""
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,17 @@ def test_every_way_gives_the_rewards_of_the_loop(name: str, request: pytest.Fixt
     assert [len(ways) for ways in rows.values()] == [6, 6, 6, 2]
     assert all(row.difference < 1e-5 for ways in rows.values() for row in ways.values())
     assert {ways[LOOP].computed - ways[LOOP].asked for ways in rows.values()} == {0}
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_measured_in_bfloat16(tmp_path: Path) -> None:
+    subject = Subject("tiny", write_checkpoint(tmp_path, SHAPES["tiny"], "cuda"), CLASSES, probability_of_class)
+    ways = Ways(subject, "cuda", "bfloat16", None, kv_cache_bytes=1 << 20)
+    bench = Bench(ways, matmul_peak(torch.bfloat16, "cuda"), sample=0, in_vllm={})
+    (rerank,) = [each for each in workloads(RandomSource(512), 511, Sizes(4, 2, 5)) if "rerank" in each.name]
+    rows = list(bench.rows(rerank))
+    assert {row.way for row in rows} >= {LOOP, KEEPS}
+    assert all(row.seconds > 0 and row.difference < 0.1 for row in rows)
 
 
 def test_what_is_kept_is_not_computed_again(classes: Subject) -> None:
