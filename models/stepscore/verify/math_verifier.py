@@ -17,6 +17,9 @@ from stepscore.verify.normal import Form, form
 from stepscore.verify.quantity import same_quantity
 from stepscore.verify.verifier import Truth, Verified
 
+SHOWN = 80
+"""Characters of an answer that a reason repeats."""
+
 
 class MathVerifier:
     """Final answers by math-verify, in a process that can be stopped. Safe from any thread."""
@@ -66,6 +69,9 @@ def _verified(found: str | None, right: str) -> Verified:
     if found is None:
         return Verified("unreadable", None, "it states no answer and holds no number")
     same = equal_to_truth(found, right)
+    shown = found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
     if same is None:
-        return Verified("unreadable", found, f"whether {found} equals {right} could not be told in time")
-    return Verified("right", found) if same else Verified("wrong", found, f"{found} is not {right}")
+        return Verified(
+            "unreadable", found, f"whether {shown} equals {right} could not be told: too long, or no formula"
+        )
+    return Verified("right", found) if same else Verified("wrong", found, f"{shown} is not {right}")
