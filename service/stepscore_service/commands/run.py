@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -23,7 +24,25 @@ CONSUMED = frozenset({"problem", "steps", "solution", "split", "candidates"})
 
 RESUME = "What was computed is written; the same command continues after it."
 
+SECONDS = 30.0
+"""Between two plain lines of progress, where nobody sees a bar."""
+
 ScoreChunk = Callable[[Sequence[Line]], Sequence[Row]]
+
+
+class PlainLines:
+    """Progress where standard error is no terminal: a line now and then. done: rows of earlier runs."""
+
+    def __init__(self, done: int, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._done, self._clock = done, clock
+        self._of = "" if total is None else f" of {total}"
+        self._said = clock()
+
+    def tell(self, rows: int) -> None:
+        self._done += rows
+        if not ERR.is_terminal and self._clock() - self._said >= SECONDS:
+            self._said = self._clock()
+            note(f"{self._done}{self._of} rows")
 
 
 def journal_for(source: Source, out: str | None, suffix: str, manifest: Manifest) -> Journal:
@@ -56,7 +75,7 @@ def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
     On Ctrl-C or SIGTERM the chunk in progress is finished and written, then the command ends with 130.
     """
     errors = 0
-    lines = islice(source.lines(), journal.done, None)
+    lines, plain = islice(source.lines(), journal.done, None), PlainLines(journal.done, source.total)
     with _stopping() as asked, _progress() as progress:
         task = progress.add_task("rows", total=source.total, completed=journal.done, errors=0)
         for chunk in _chunks(lines, size):
@@ -64,6 +83,7 @@ def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
             journal.append(results)
             errors += sum("error" in row for row in results)
             progress.update(task, advance=len(chunk), errors=errors)
+            plain.tell(len(chunk))
             if asked:
                 break
     if asked:

@@ -152,6 +152,7 @@ def _input(part: Part) -> Measured:
         "name": part.name,
         "file": path.name,
         "rows": source.total,
+        "of": source.rows,
         "sha256": source.digest,
     }
 

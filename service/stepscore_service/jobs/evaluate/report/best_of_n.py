@@ -7,6 +7,7 @@ from functools import partial
 from matplotlib.axes import Axes
 
 from stepscore_service.jobs.evaluate.report.parts import (
+    NOTHING,
     Palette,
     Plot,
     Section,
@@ -66,7 +67,7 @@ def _label(name: str) -> str:
 
 
 def _signed(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:+.1f}"
+    return NOTHING if share is None else f"{100 * share:+.1f}".replace("+0.0", "0.0")
 
 
 def _ways(found: Measured) -> Table:

@@ -69,7 +69,7 @@ def percent(share: float | None) -> str:
 
 
 def decimals(value: float | None, places: int = 3) -> str:
-    return NOTHING if value is None else f"{value:.{places}f}"
+    return NOTHING if value is None else f"{round(value, places) + 0.0:.{places}f}"
 
 
 def with_bounds(estimate: Mapping[str, Any], show: Callable[[float | None], str] = percent) -> str:

@@ -92,3 +92,6 @@ def _bars(files: dict[str, Measured], axes: Axes, palette: Palette) -> None:
     axes.set_ylabel("PRM-Score, %")
     if len(files) > 1:
         axes.legend()
+    for number, group in enumerate(GROUPS):
+        middle = np.mean([place for place, (_, _, at) in zip(places, shorts, strict=True) if at == number])
+        axes.text(middle, 101, group, ha="center", color=palette.series[number], fontsize="small")

@@ -109,6 +109,7 @@ def _bars(splits: dict[str, Measured], axes: Axes, palette: Palette) -> None:
     axes.bar(places + 0.26, [100 * (f1["value"] or 0) for f1 in f1s], 0.24, color=palette.series[2], label="F1")
     axes.errorbar(places + 0.26, *_whiskers(f1s), fmt="none", ecolor=palette.text, capsize=3, linewidth=1)
     axes.set_xticks(places, list(splits))
+    axes.set_xlim(-0.8, len(splits) - 0.2)
     axes.set_ylim(0, 100)
     axes.set_ylabel("%")
     axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
