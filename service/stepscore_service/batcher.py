@@ -18,18 +18,18 @@ from functools import partial
 
 import structlog
 
-from stepscore.engine.work import Work
 from stepscore.errors import EngineError, StepscoreError
 from stepscore.types import Reading, Solution
+from stepscore_service.batcher_encoding import encode_each
 from stepscore_service.batcher_pending import Pending
 from stepscore_service.batcher_ports import Answer, Meter, Outcome, Scored, Scoring
 from stepscore_service.batcher_queue import Call, Item, Rules, take_batch
+from stepscore_service.batcher_speed import Speed
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
 
 ENCODERS = 2
 ENCODE_AT_ONCE = 64
 """Solutions that one request has tokenised before another request gets its turn."""
-RETRY_AFTER_SECONDS = (1, 60)
 
 log = structlog.get_logger("stepscore.batcher")
 
@@ -61,7 +61,7 @@ class Batcher:
         self._running = False
         self._draining = False
         self._closed = False
-        self._speed = 0.0
+        self._speed = Speed()
         self._encoders = ThreadPoolExecutor(ENCODERS, thread_name_prefix="encode")
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="forward")
 
@@ -132,36 +132,20 @@ class Batcher:
                 f"{waiting} tokens wait already and the queue holds {limit}; try again later",
                 queued_tokens=waiting,
                 limit=limit,
-                retry_after_seconds=self._seconds_for(waiting),
+                retry_after_seconds=self._speed.seconds_for(waiting),
             )
-
-    def _seconds_for(self, tokens: int) -> int:
-        """How long the tokens will take at the speed of the latest forwards, in whole seconds."""
-        low, high = RETRY_AFTER_SECONDS
-        return min(high, max(low, round(tokens / self._speed))) if self._speed else low
 
     async def _encode(self, call: Call, solutions: Sequence[Solution]) -> None:
         started = self._clock()
         for first in range(0, len(solutions), ENCODE_AT_ONCE):
             chunk = solutions[first : first + ENCODE_AT_ONCE]
-            answers = await self._loop.run_in_executor(self._encoders, self._encode_chunk, chunk)
+            answers = await self._loop.run_in_executor(self._encoders, encode_each, self._scorer, chunk)
             for index, answer in enumerate(answers, first):
                 if isinstance(answer, StepscoreError):
                     self._open[call].settle(index, answer)
                 else:
                     call.add(index, *answer)
         self._meter.tokenised(self._clock() - started)
-
-    def _encode_chunk(self, solutions: Sequence[Solution]) -> list[tuple[Work, int] | StepscoreError]:
-        return [self._encode_one(solution) for solution in solutions]
-
-    def _encode_one(self, solution: Solution) -> tuple[Work, int] | StepscoreError:
-        """The work and the tokens that it would compute now."""
-        try:
-            encoded = self._scorer.encode(solution)
-        except StepscoreError as error:
-            return error
-        return Work(encoded), self._scorer.cost(encoded)
 
     def _enqueue(self, call: Call) -> None:
         self._admit(call.tokens)
@@ -225,17 +209,18 @@ class Batcher:
 
     def _finished(self, items: list[Item], started: float, future: Future[list[Answer | None]]) -> None:
         """On the engine's thread: start the next forward, then hand the answers over to the event loop."""
-        answers = _answers(items, future)
-        seconds, tokens = self._clock() - started, sum(min(item.tokens, item.work.allowance) for item in items)
+        answers = list(zip(items, _answers(items, future), strict=True))
+        settled = [(item, answer) for item, answer in answers if answer is not None]
+        unfinished = [item for item, answer in answers if answer is None]
+        seconds = self._clock() - started
+        tokens = sum(item.part(finished=answer is not None) for item, answer in answers)
         self._meter.forwarded(len(items), tokens, seconds)
-        self._speed = 0.8 * self._speed + 0.2 * tokens / seconds if self._speed else tokens / seconds
-        settled = [(item, answer) for item, answer in zip(items, answers, strict=True) if answer is not None]
+        self._speed.saw(tokens, seconds)
         self._release(item for item, _ in settled)
         with self._lock:
             self._running = False
-            for item, answer in reversed(list(zip(items, answers, strict=True))):
-                if answer is None:
-                    self._go_on(item)
+            for item in reversed(unfinished):
+                self._go_on(item)
         self._start_next()
         self._loop.call_soon_threadsafe(self._settle, settled)
 

@@ -20,16 +20,26 @@ SMALLEST_SHARE = 8
 
 @dataclass(eq=False, slots=True)
 class Item:
-    """One solution that waits. index: its place in its call; left: tokens that it is expected to compute still."""
+    """One solution that waits. index: its place in its call; left: tokens that it is expected to compute still;
+    counted: tokens of it that earlier forwards were measured with.
+    """
 
     call: Call
     index: int
     work: Work
     left: int
+    counted: int = 0
 
     @property
     def tokens(self) -> int:
         return self.work.encoded.tokens
+
+    def part(self, *, finished: bool) -> int:
+        """The tokens with which the last forward is measured: all parts of an item add up to what it asked for."""
+        rest = self.tokens - self.counted
+        part = rest if finished else min(rest, self.work.allowance)
+        self.counted += part
+        return part
 
 
 @dataclass(eq=False, slots=True)

@@ -226,3 +226,15 @@ def test_no_stream_of_others_starves_a_call(stream: list[list[int]], own: list[i
         queue = [each for each in queue if each.waiting] + [call(*stream[forward % len(stream)], arrived=now)]
         compute(queue, now)
     assert not patient.waiting
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 400), max_size=6))
+def test_the_parts_of_an_item_add_up_to_what_it_asked_for(allowances: list[int]) -> None:
+    (item,) = call(1000).waiting
+    parts = []
+    for allowance in allowances:
+        item.work.allowance = allowance
+        parts.append(item.part(finished=False))
+    assert sum([*parts, item.part(finished=True)]) == 1000
+    assert all(0 <= part <= allowance for part, allowance in zip(parts, allowances, strict=True))
