@@ -43,7 +43,7 @@ class CodeVerifier:
 
     def __init__(self, limits: Limits = DEFAULT, weak: bool = False) -> None:
         """weak: run even where the kernel cannot take away network and files. Raises SandboxUnavailable."""
-        self._confinement = Confinement(limits, interpreter(), weak)
+        self.confinement = Confinement(limits, interpreter(), weak)
 
     def verify(self, solutions: Sequence[str], truth: Truth) -> list[Verified]:
         """Raises InvalidInput where the truth has no tests, or they are no Python."""
@@ -63,7 +63,7 @@ class CodeVerifier:
         secret = secrets.token_hex(16)
         order = {"program": program, "tests": truth.tests, "entry_point": truth.entry_point, "secret": secret}
         command = [sys.executable, "-I", "-S", "check.py"]
-        return _judged(self._confinement.run(command, {"check.py": _RUNNER}, json.dumps(order)), program, secret)
+        return _judged(self.confinement.run(command, {"check.py": _RUNNER}, json.dumps(order)), program, secret)
 
 
 def program_of(solution: str, entry_point: str = "") -> str | None:

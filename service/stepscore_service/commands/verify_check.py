@@ -62,6 +62,7 @@ def verify_check(
         from stepscore.verify.open import open_verifier  # loads SymPy's parser, which `--help` need not wait for
 
         judge = open_verifier(verifier)
+        _say_confinement(judge)
     except StepscoreError as error:
         stop_with(error)
     manifest = {"command": "verify-check", "input_sha256": source.digest, "verifier": verifier}
@@ -70,6 +71,13 @@ def verify_check(
         if isinstance(journal, FileJournal):
             _summarise(journal.path)
     report(errors, journal)
+
+
+def _say_confinement(judge: Verifier) -> None:
+    from stepscore.verify.code_verifier import CodeVerifier
+
+    if isinstance(judge, CodeVerifier):
+        note(f"Programs run {judge.confinement}.")
 
 
 def _run_all(judge: Verifier, source: Any, journal: Any, batch_rows: int) -> int:

@@ -10,11 +10,13 @@ from stepscore.verify.code_verifier import CodeVerifier, program_of
 from stepscore.verify.confine.run import Limits
 from stepscore.verify.verifier import Outcome, Truth
 
+pytestmark = pytest.mark.usefixtures("confinable")
+
 ADD = Truth(tests="assert add(1, 2) == 3\nassert add(-1, 1) == 0")
 
 
 @pytest.fixture(scope="module")
-def code() -> CodeVerifier:
+def code(confinable: None) -> CodeVerifier:
     return CodeVerifier(Limits(cpu_seconds=1, wall_seconds=20))
 
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from stepscore.verify.confine.run import Confinement, Ended, Limits, interpreter
 
+T = TypeVar("T")
+pytestmark = pytest.mark.usefixtures("confinable")
+
 PYTHON = [sys.executable, "-I", "-S", "main.py"]
 
 
 @pytest.fixture(scope="module")
-def confinement() -> Confinement:
+def confinement(confinable: None) -> Confinement:
     return Confinement(Limits(cpu_seconds=1, wall_seconds=20), interpreter())
 
 
@@ -91,3 +97,60 @@ def test_nothing_is_left_behind(confinement: Confinement) -> None:
     folder = Path(run(confinement, "import os; print(os.getcwd())").out.strip())
     assert folder.name == "work"
     assert not folder.parent.exists()
+
+
+WITHOUT_LANDLOCK = """
+from stepscore.errors import SandboxUnavailable
+from stepscore.verify.confine.landlock import allow_only
+from stepscore.verify.confine.run import Confinement
+
+for _ in range(16):
+    allow_only((), ("/",))
+try:
+    Confinement()
+except SandboxUnavailable as error:
+    print(error.code, error.detail["reason"])
+print(Confinement(weak=True))
+"""
+
+
+def test_a_kernel_that_cannot_confine_is_refused_unless_less_is_accepted() -> None:
+    """The kernel refuses a 17th layer of Landlock, as one without Landlock refuses the first."""
+    command = [sys.executable, "-c", WITHOUT_LANDLOCK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("no_sandbox Landlock: ")
+    assert "only partly confined (Landlock: " in done.stdout
+
+
+def test_what_is_in_force_can_be_said(confinement: Confinement) -> None:
+    assert str(confinement) == "confined by seccomp, Landlock and resource limits"
+
+
+WAITING = """
+import sys
+from stepscore.verify.confine.run import Confinement, interpreter
+
+program = "import os, time; print(os.getpid(), flush=True); open('started', 'w').close(); time.sleep(600)"
+Confinement(readable=interpreter()).run([sys.executable, "-I", "-S", "main.py"], {"main.py": program})
+"""
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    parent = subprocess.Popen([sys.executable, "-c", WAITING], env=environment)
+    try:
+        (started,) = eventually(lambda: list(tmp_path.glob("*/work/started")))
+        child = int((started.parents[1] / "channels" / "out").read_text())
+    finally:
+        parent.kill()
+        parent.wait()
+    eventually(lambda: not Path(f"/proc/{child}").exists())
+
+
+def eventually(look: Callable[[], T]) -> T:
+    """What `look` finds as soon as that is something."""
+    until = time.monotonic() + 30
+    while not (found := look()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return found

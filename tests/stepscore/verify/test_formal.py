@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import pytest
 
 from stepscore.errors import ToolMissing
@@ -16,12 +13,7 @@ HEADER = "Require Import ZArith Lia.\nOpen Scope Z_scope.\n"
 
 
 @pytest.fixture(scope="module")
-def coq() -> CoqChecker:
-    if shutil.which("coqc") is None:
-        message = "coqc is not on this machine (see .ci/packages.txt)"
-        if os.environ.get("REQUIRE_SYSTEM_TOOLS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+def coq(coqc: None, confinable: None) -> CoqChecker:
     return CoqChecker()
 
 

@@ -62,12 +62,23 @@ class Confinement:
     """
 
     def __init__(self, limits: Limits = DEFAULT, readable: Sequence[str] = (), weak: bool = False) -> None:
-        """weak: where the kernel lacks a means, run without it.
+        """weak: where the kernel lacks a means, run without it; `lacks` then says what is missing.
 
         Raises SandboxUnavailable where it lacks one and `weak` is not set.
         """
-        self._limits, self._readable, self._weak = limits, tuple(readable), weak
-        self.run([sys.executable, "-I", "-S", "-c", "0"], readable=interpreter())
+        self._limits, self._readable, self._weak = limits, tuple(readable), False
+        self.lacks = ""
+        try:
+            self.run([sys.executable, "-I", "-S", "-c", "0"], readable=interpreter())
+        except SandboxUnavailable as error:
+            if not weak:
+                raise
+            self._weak, self.lacks = True, str(error.detail["reason"])
+
+    def __str__(self) -> str:
+        if self.lacks:
+            return f"only partly confined ({self.lacks})"
+        return "confined by seccomp, Landlock and resource limits"
 
     def run(
         self,
