@@ -15,6 +15,7 @@ import httpx
 
 from stepscore.errors import GeneratorError
 from stepscore.generate.base import Completion, GeneratorInfo, Request, SampledToken, Sampling
+from stepscore.generate.context import CONTEXT, is_context
 from stepscore.generate.stopping import cut
 
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
@@ -124,9 +125,10 @@ class OpenAIGenerator:
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:
         if response.is_error:
+            full = is_context(response.text)
             raise GeneratorError(
                 f"{self._info.device} refused a prompt ({response.status_code}): {response.text[:500]}",
-                reason=f"status {response.status_code}",
+                reason=CONTEXT if full else f"status {response.status_code}",
             )
         try:
             answer = response.json()

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedTokenizer
 
 from stepscore.errors import CheckpointError, GeneratorError
 from stepscore.generate.base import Completion, GeneratorInfo, Prompt, Request
+from stepscore.generate.context import CONTEXT
 from stepscore.generate.key_values import ReadPrompt, side_by_side
 from stepscore.generate.writing import Writing, extend_all
 from stepscore.tokenizer import StepTokenizer
@@ -147,7 +148,7 @@ class TransformersGenerator:
         room = self._info.max_tokens - tokens
         if room < needed:
             raise GeneratorError(
-                f"{tokens} tokens fill the model's context of {self._info.max_tokens}", reason="context", tokens=tokens
+                f"{tokens} tokens fill the model's context of {self._info.max_tokens}", reason=CONTEXT, tokens=tokens
             )
         return room
 

@@ -9,6 +9,7 @@ from vllm import LLM, SamplingParams
 
 from stepscore.errors import GeneratorError
 from stepscore.generate.base import Completion, GeneratorInfo, Request, SampledToken, Sampling
+from stepscore.generate.context import CONTEXT, is_context
 
 
 class VllmGenerator:
@@ -49,7 +50,8 @@ class VllmGenerator:
         try:
             answers = self._llm.generate(prompts, parameters, use_tqdm=False)
         except (RuntimeError, ValueError) as error:
-            raise GeneratorError(f"vLLM could not sample: {error}", reason=str(error)) from error
+            reason = CONTEXT if is_context(str(error)) else str(error)
+            raise GeneratorError(f"vLLM could not sample: {error}", reason=reason) from error
         read = sum(len(answer.prompt_token_ids) for answer in answers)
         self._tokens += read + sum(len(output.token_ids) for answer in answers for output in answer.outputs)
         return list(answers)

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from stepscore.errors import GeneratorError
 from stepscore.generate.base import Completion, Generator, Request, Sampling, StopReason
+from stepscore.generate.context import CONTEXT
 from stepscore.verify.verifier import Truth, Verified, Verifier
 from stepscore_service.jobs.label.prompt import PromptWriter
 
@@ -88,10 +90,24 @@ class Roller:
         """One tuple of n rollouts for each ask, in order. Raises GeneratorError."""
         rolled = []
         for part in _parts(asks, self.at_once):
-            answers = self.generator.generate([self._request(ask) for ask in part])
+            answers = self._answers([self._request(ask) for ask in part])
             rolled += [self._verified(ask, answer) for ask, answer in zip(part, answers, strict=True)]
             self.told(sum(ask.n for ask in part))
         return rolled
+
+    def _answers(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
+        """A prefix that fills the policy's context has no room for a rollout: all of its rollouts are cut off at once.
+
+        Otherwise one long solution would end the run, and end it again at the same place.
+        """
+        try:
+            return self.generator.generate(requests)
+        except GeneratorError as error:
+            if error.detail.get("reason") != CONTEXT:
+                raise
+        if len(requests) == 1:
+            return [(Completion("", "length"),) * requests[0].sampling.n]
+        return [self._answers([request])[0] for request in requests]
 
     def _request(self, ask: Ask) -> Request:
         seed = derived_seed(self.seed, ask.purpose, ask.problem, ask.prefix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 import tokenizers_for_tests
 from label_case import MUTE, RIGHT, WRONG, ScriptedPolicy, Written, plan, scripted
+from stepscore.errors import GeneratorError
+from stepscore.generate.base import Completion, Request
 from stepscore.verify.verifier import Truth
 from stepscore_service.jobs.label.prompt import ChatPrompt, PlainPrompt
 from stepscore_service.jobs.label.rollouts import Ask, Counts, Roller, Rollout, counted, derived_seed
@@ -56,6 +59,33 @@ def test_truncated_and_unreadable_are_not_wrong() -> None:
     assert counted(rollouts) == Counts(right=1, wrong=1, unreadable=1, truncated=2)
     assert counted(rollouts).value == 0.5
     assert Counts(unreadable=3, truncated=2).value is None
+
+
+class Narrow(ScriptedPolicy):
+    """Takes prompts of 60 characters."""
+
+    def generate(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
+        if any(len(request.prompt) > 60 for request in requests):
+            raise GeneratorError("too long", reason="context")
+        return super().generate(requests)
+
+
+def test_a_prefix_that_fills_the_context_is_cut_off_and_ends_nothing() -> None:
+    long = replace(ask(1, 2), prefix="A very long step. " * 9)
+    short, cut, other = roller(Narrow()).roll([ask(0, 2), long, ask(2, 2)])
+    assert [one.ending for one in cut] == ["truncated"] * 2
+    assert [*short, *other] == [
+        rollout for each in roller(ScriptedPolicy()).roll([ask(0, 2), ask(2, 2)]) for rollout in each
+    ]
+
+
+def test_another_failure_of_the_policy_is_told() -> None:
+    class Broken(ScriptedPolicy):
+        def generate(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
+            raise GeneratorError("gone", reason="refused")
+
+    with pytest.raises(GeneratorError, match="gone"):
+        roller(Broken()).roll([ask(0)])
 
 
 def test_what_is_verified_is_the_whole_solution() -> None:
