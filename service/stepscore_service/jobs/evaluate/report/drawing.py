@@ -19,7 +19,7 @@ STYLE: Mapping[Any, Any] = MappingProxyType(
         "svg.fonttype": "none",
         "svg.hashsalt": "stepscore",
         "font.family": "sans-serif",
-        "font.size": 9.5,
+        "font.size": 11,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,

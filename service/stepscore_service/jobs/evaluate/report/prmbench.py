@@ -93,5 +93,5 @@ def _bars(files: dict[str, Measured], axes: Axes, palette: Palette) -> None:
     if len(files) > 1:
         axes.legend()
     for number, group in enumerate(GROUPS):
-        middle = np.mean([place for place, (_, _, at) in zip(places, shorts, strict=True) if at == number])
+        middle = float(np.mean([place for place, (_, _, at) in zip(places, shorts, strict=True) if at == number]))
         axes.text(middle, 101, group, ha="center", color=palette.series[number], fontsize="small")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from rich.table import Table as Shown
 
 from stepscore_service.jobs.evaluate.report import best_of_n, prmbench, processbench, steps
@@ -97,6 +99,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["address"] = _address
+    found.filters["coded"] = _coded
     found.filters["cell"] = lambda value: str(value).replace("|", "\\|")
     return found
 
@@ -104,6 +107,11 @@ def _environment() -> Environment:
 def _address(svg: bytes) -> str:
     """The plot as an address that holds it, so that the page needs no other file."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _coded(text: str) -> Markup:
+    """What stands between backticks, as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _write(path: Path, text: str) -> None:
