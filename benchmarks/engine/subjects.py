@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from transformers import Qwen2Config, Qwen2Model
 
 from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts
+from stepscore.families.number_logprob import CONFIG_KEY
 from stepscore.heads import Head, LinearHead, TokenLogProbHead
 from stepscore.scorer import checkpoint_facts
 from stepscore.types import Values
@@ -81,7 +83,8 @@ class Subject:
 def prepare(shape: str, folder: Path, device: str) -> Subject:
     """The embedded checkpoint with its own head, or a shape with random weights and Qwen's class head."""
     if shape == EMBEDDED:
-        return Subject(shape, checkpoint_facts(EMBEDDED), OWN, probability_of_token)
+        facts = checkpoint_facts(EMBEDDED)
+        return Subject(shape, facts, OWN, partial(reward_of_token, **facts.config[CONFIG_KEY]))
     return Subject(shape, write_checkpoint(folder, SHAPES[shape], device), CLASSES, probability_of_class)
 
 
@@ -107,5 +110,6 @@ def probability_of_class(logits: Values) -> Values:
     return np.asarray(1.0 / (1.0 + np.exp(logits[:, 0].astype(np.float64) - logits[:, 1])))
 
 
-def probability_of_token(logprobs: Values) -> Values:
-    return np.exp(logprobs[:, 0].astype(np.float64))
+def reward_of_token(logprobs: Values, slope: float, offset: float, **unused: float) -> Values:
+    """The embedded checkpoint's reward, were the token a number."""
+    return np.asarray(1.0 / (1.0 + np.exp(-(slope * logprobs[:, 0].astype(np.float64) + offset))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from benchmarks.engine.subjects import (  # noqa: E402
     SHAPES,
     Subject,
     probability_of_class,
-    probability_of_token,
+    reward_of_token,
     write_checkpoint,
 )
 from benchmarks.engine.table import command, table  # noqa: E402
@@ -57,7 +58,7 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     tokenizer = tokenizers.qwen()
     config = checkpoints.decoder_config("llama", tokenizer, vocab_size=64, tie_word_embeddings=True)
     checkpoints.save(folder, config, checkpoints.backbone_state(config), tokenizer, "LlamaForCausalLM")
-    return Subject("own", read_facts(folder), OWN, probability_of_token)
+    return Subject("own", read_facts(folder), OWN, partial(reward_of_token, slope=1.0, offset=0.0))
 
 
 def measured(subject: Subject, sample: int = 0) -> dict[str, dict[str, Row]]:
