@@ -13,7 +13,8 @@ from stepscore_service import handlers
 from stepscore_service.catalogue import Catalogue, open_scorers
 from stepscore_service.metrics import Metrics
 from stepscore_service.middleware import Watch
-from stepscore_service.routes import docs, health, metrics, models, page, rerank, score
+from stepscore_service.reloading import Reloader
+from stepscore_service.routes import docs, health, metrics, models, page, rerank, score, weights
 from stepscore_service.settings import Settings
 from stepscore_service.version import version
 
@@ -33,6 +34,7 @@ def create_app(settings: Settings, scorers: Mapping[str, Scorer] | None = None) 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = scorers if scorers is not None else await asyncio.to_thread(open_scorers, settings)
         app.state.catalogue = catalogue = Catalogue(opened, settings, measured)
+        app.state.reloader = Reloader(settings, measured)
         yield
         await catalogue.drain(settings.drain_seconds)
         await catalogue.close()
@@ -56,7 +58,7 @@ def create_app(settings: Settings, scorers: Mapping[str, Scorer] | None = None) 
 
 def _add_routes(app: FastAPI) -> None:
     """Every route under its plain path; those of the service's own API also under /v1, those of rerank under /v2."""
-    for module in (score, rerank, models, health, metrics, page, docs):
+    for module in (score, rerank, models, weights, health, metrics, page, docs):
         app.include_router(module.router)
     for module in (score, rerank):
         app.include_router(module.router, prefix="/v1", include_in_schema=False)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from stepscore.errors import UnknownModel
 from stepscore.scorer import ModelInfo, Scorer, open_scorer
 from stepscore.types import Solution
 from stepscore_service.batcher import Batcher
 from stepscore_service.errors import Draining
+from stepscore_service.leases import Leases
 from stepscore_service.metrics import Metrics, ModelMeter
 from stepscore_service.settings import Settings, named
 
@@ -19,14 +21,15 @@ WARM_UP = Solution("How many are three and four?", ("3 + 4 = 7", "So the answer 
 
 def open_scorers(settings: Settings) -> dict[str, Scorer]:
     """Every model of the settings by name, the default first, each warmed by one forward. Raises CheckpointError."""
-    return {name: _open(settings, name, model) for name, model in map(named, settings.models)}
+    return {name: open_one(settings, name, model, settings.family) for name, model in map(named, settings.models)}
 
 
-def _open(settings: Settings, name: str, model: str) -> Scorer:
+def open_one(settings: Settings, name: str, model: str, family: str | None) -> Scorer:
+    """One model under that name, warmed by one forward. Raises CheckpointError."""
     scorer = open_scorer(
         model,
         name=name,
-        family=settings.family,
+        family=family,
         options=settings.engine_options(),
         family_options=settings.options_of_family(),
         engine=settings.engine,
@@ -39,11 +42,12 @@ def _open(settings: Settings, name: str, model: str) -> Scorer:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One model and the batcher in front of it."""
+    """One model and the batcher in front of it. leases: held by the requests that it answers."""
 
     info: ModelInfo
     batcher: Batcher
     max_characters: int
+    leases: Leases = field(default_factory=Leases)
 
 
 class Catalogue:
@@ -51,6 +55,8 @@ class Catalogue:
 
     def __init__(self, scorers: Mapping[str, Scorer], settings: Settings, metrics: Metrics) -> None:
         self.draining = False
+        self._settings, self._metrics = settings, metrics
+        self._retired: list[Served] = []
         self._served = {name: _serve(scorer, settings, metrics) for name, scorer in scorers.items()}
 
     @property
@@ -68,14 +74,35 @@ class Catalogue:
             raise UnknownModel(f"no model is called {name!r}; served: {known}", model=name, known=list(self._served))
         return chosen
 
+    @contextmanager
+    def use(self, name: str | None) -> Iterator[Served]:
+        """What `pick` finds, kept open until the request has its answer, whatever is exchanged meanwhile."""
+        chosen = self.pick(name)
+        with chosen.leases.hold():
+            yield chosen
+
+    async def exchange(self, name: str, scorer: Scorer) -> None:
+        """From now on requests meet this scorer; returns when the old one has answered its own and is closed."""
+        old, new = self._served[name], _serve(scorer, self._settings, self._metrics)
+        self._served[name] = new
+        self._retired.append(old)
+        await old.leases.returned()
+        if old in self._retired:
+            self._retired.remove(old)
+            await old.batcher.close()
+
     async def drain(self, seconds: float) -> None:
         """Refuse new work, and let what is there finish."""
         self.draining = True
-        await asyncio.gather(*(served.batcher.drain(seconds) for served in self._served.values()))
+        await asyncio.gather(*(served.batcher.drain(seconds) for served in self._all()))
 
     async def close(self) -> None:
-        for served in self._served.values():
+        for served in self._all():
             await served.batcher.close()
+        self._retired.clear()
+
+    def _all(self) -> list[Served]:
+        return [*self._served.values(), *self._retired]
 
 
 def _serve(scorer: Scorer, settings: Settings, metrics: Metrics) -> Served:

@@ -8,6 +8,7 @@ from stepscore_service.commands import annotate
 from stepscore_service.commands.evaluate import evaluate
 from stepscore_service.commands.families import families
 from stepscore_service.commands.label import label
+from stepscore_service.commands.push import push
 from stepscore_service.commands.rerank import rerank
 from stepscore_service.commands.score import score
 from stepscore_service.commands.serve import serve
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, score, rerank, show, label, evaluate, verify_check, families, version):
+for command in (serve, score, rerank, show, label, evaluate, verify_check, push, families, version):
     app.command()(command)
 app.add_typer(annotate.app, name="annotate")
 

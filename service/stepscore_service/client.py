@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel
 
 from stepscore_service.schemas import ModelCard, ModelList, ScoreAnswer, ScoreAnswers
+from stepscore_service.schemas_reload import ReloadAnswer
 from stepscore_service.schemas_rerank import RerankAnswer
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -54,6 +55,15 @@ class StepscoreClient:
 
     def models(self) -> list[ModelCard]:
         return _answer(self._http.get("/v1/models"), ModelList).data
+
+    def reload(self, model: str, path: str | None = None, *, token: str = "") -> ReloadAnswer:
+        """Exchange a model's weights for those at `path`, as the server sees it; None opens the same path again.
+
+        token: the service's admin token, where it has one.
+        """
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        body = {} if path is None else {"path": path}
+        return _answer(self._http.post(f"/v1/models/{model}/reload", json=body, headers=headers), ReloadAnswer)
 
     def ready(self) -> bool:
         return self._http.get("/health/ready").is_success

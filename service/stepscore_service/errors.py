@@ -8,7 +8,15 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from stepscore.errors import EngineError, GeneratorError, InvalidInput, NoVerdict, StepscoreError, UnscorableError
+from stepscore.errors import (
+    CheckpointError,
+    EngineError,
+    GeneratorError,
+    InvalidInput,
+    NoVerdict,
+    StepscoreError,
+    UnscorableError,
+)
 
 
 class InvalidRequest(InvalidInput):
@@ -77,6 +85,24 @@ class DeadlineExceeded(StepscoreError):
     code = "deadline_exceeded"
 
 
+class ReloadDisabled(StepscoreError):
+    """The service was not started with --allow-reload."""
+
+    code = "reload_disabled"
+
+
+class NotAuthorised(StepscoreError):
+    """The admin token is missing or another."""
+
+    code = "not_authorised"
+
+
+class PathNotAllowed(StepscoreError):
+    """A checkpoint outside the folder that the service may load from. detail: path."""
+
+    code = "path_not_allowed"
+
+
 class ClientGone(StepscoreError):
     """The caller hung up. Nobody reads the answer; it counts in logs and metrics."""
 
@@ -87,6 +113,10 @@ STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
     {
         StepscoreError: 500,
         InvalidInput: 422,
+        CheckpointError: 422,
+        NotAuthorised: 401,
+        ReloadDisabled: 403,
+        PathNotAllowed: 403,
         UnsupportedMediaType: 415,
         BodyTooLarge: 413,
         TooManyItems: 413,

@@ -52,6 +52,13 @@ class Metrics:
             ("model", "reason"),
             registry=of,
         )
+        self.reloads = Counter(
+            "stepscore_reloads",
+            "Exchanges of a model's weights: done, or refused with the old weights still serving.",
+            ("model", "outcome"),
+            registry=of,
+        )
+        self._watched: dict[str, ModelCollector] = {}
         self.tokenise_seconds = self._histogram("tokenise_seconds", "Seconds to check and tokenise a request.", SECONDS)
         self.queue_seconds = self._histogram("queue_seconds", "Seconds from arrival to the forward.", SECONDS)
         self.forward_seconds = self._histogram("forward_seconds", "Seconds of one forward.", SECONDS)
@@ -65,8 +72,15 @@ class Metrics:
         return generate_latest(self.registry)
 
     def watch(self, scorer: Scoring, batcher: Batcher) -> None:
-        """Read a model's facts, queue and token counts whenever the metrics are asked for."""
-        self.registry.register(ModelCollector(scorer, batcher))
+        """Read a model's facts, queue and token counts whenever the metrics are asked for.
+
+        A model of the same name is watched no longer; its counters begin again, as after a restart.
+        """
+        name = scorer.info.id
+        if name in self._watched:
+            self.registry.unregister(self._watched[name])
+        self._watched[name] = collector = ModelCollector(scorer, batcher)
+        self.registry.register(collector)
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"stepscore_{name}", meaning, ("model",), buckets=buckets, registry=self.registry)

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stepscore.calibration import Calibration, read_calibration
 from stepscore.config import Device, DType, EngineOptions, Mode, Quantize
 
 PREFIX = "STEPSCORE_"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -92,6 +93,14 @@ class Settings(BaseSettings):
         30.0, ge=0.0, allow_inf_nan=False, description="seconds that running requests get to finish at shutdown"
     )
 
+    allow_reload: bool = Field(False, description="exchange a model's weights on request (docs/online.md)")
+    admin_token: SecretStr = Field(
+        SecretStr(""), description="what a reload must send as its bearer token; needed beyond the loopback interface"
+    )
+    reload_folder: Path | None = Field(
+        None, description="the only folder from which a reload takes weights; by default any folder or Hub id"
+    )
+
     log_format: LogFormat = Field("console", description="console for people, json for machines")
     log_level: LogLevel = Field("info", description="least level that is logged")
 
@@ -122,6 +131,12 @@ class Settings(BaseSettings):
     def _one_calibration(self) -> Self:
         if self.calibration is not None and self.temperature != 1.0:
             raise ValueError("give either --temperature or --calibration")
+        return self
+
+    @model_validator(mode="after")
+    def _guarded_reload(self) -> Self:
+        if self.allow_reload and self.host not in LOOPBACK and not self.admin_token.get_secret_value():
+            raise ValueError("--allow-reload on an address that others reach needs --admin-token")
         return self
 
     @field_validator("family_options")

@@ -41,5 +41,5 @@ async def rerank(
     deadline: Deadline,
 ) -> Response:
     """Candidates best first, each with its step rewards; with `vote` also the groups of equal final answers."""
-    served = catalogue.pick(asked.model)
-    return Json(await while_connected(request, rank(served, asked, deadline)))
+    with catalogue.use(asked.model) as served:
+        return Json(await while_connected(request, rank(served, asked, deadline)))

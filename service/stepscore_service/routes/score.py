@@ -52,10 +52,10 @@ async def score(
     deadline: Deadline,
 ) -> Response:
     """Rewards for one solution, or `results` for `items`: each an answer or an error, in order."""
-    served = catalogue.pick(asked.model)
-    want = wanted(served.info, asked.aggregate, asked.threshold, asked.include)
     items = [asked.single()] if asked.items is None else asked.items
-    results = await while_connected(request, score_items(served, items, want, deadline))
+    with catalogue.use(asked.model) as served:
+        want = wanted(served.info, asked.aggregate, asked.threshold, asked.include)
+        results = await while_connected(request, score_items(served, items, want, deadline))
     if asked.items is None:
         return Json(_only(results[0]))
     found = placed(results)

@@ -1,0 +1,44 @@
+"""`stepscore push`: a running service takes new weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from stepscore_service.client import ServiceError, StepscoreClient
+from stepscore_service.commands.say import ENGINE_FAILED, note, stop
+from stepscore_service.schemas_reload import ReloadAnswer
+
+Token = Annotated[
+    str, typer.Option("--token", envvar="STEPSCORE_PUSH_TOKEN", help="the service's admin token, where it has one")
+]
+TIMEOUT_SECONDS = 1800.0
+"""Opening a large checkpoint and waiting for what the old one still answers."""
+
+
+def push(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="folder, or Hub id, that the service can read")
+    ],
+    url: Annotated[str, typer.Option("--url", help="the service's address")] = "http://127.0.0.1:8000",
+    model: Annotated[str | None, typer.Option("--model", help="which model; the first one by default")] = None,
+    token: Token = "",
+) -> None:
+    """Exchange the weights of a running service (started with --allow-reload) without losing a request."""
+    answer = pushed(checkpoint, url, model, token)
+    note(f"{answer.model}: revision {answer.previous_revision} -> {answer.revision} (family {answer.family})")
+
+
+def pushed(checkpoint: str, url: str, model: str | None, token: str) -> ReloadAnswer:
+    """The service's answer. Ends the command where it refuses or cannot be reached."""
+    path = str(Path(checkpoint).resolve()) if Path(checkpoint).is_dir() else checkpoint
+    try:
+        with StepscoreClient(url, timeout=TIMEOUT_SECONDS) as client:
+            return client.reload(model or client.models()[0].id, path, token=token)
+    except ServiceError as error:
+        stop(f"{url} keeps its old weights: {error}", ENGINE_FAILED)
+    except httpx.TransportError as error:
+        stop(f"{url} does not answer ({error}); is the service running?", ENGINE_FAILED)
