@@ -29,28 +29,39 @@ class ReadPrompt:
     layers: tuple[LayerKeys, ...]
 
 
-class RoomyLayer(DynamicLayer):
+class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers does not annotate its bases
     """A layer that is written in place and grows by blocks."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.lazy_initialization(keys, values)
-        self._room: LayerKeys = (keys, values)
-        self.keys, self.values = keys, values
+        self._take((keys, values))
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> LayerKeys:
-        start = self.keys.shape[-2]
-        end = start + key_states.shape[-2]
+        start, end = self._length, self._length + key_states.shape[-2]
         if end > self._room[0].shape[-2]:
-            self._room = _with_room(self.keys, end + _BLOCK), _with_room(self.values, end + _BLOCK)
+            self._room = _with_room(self._room[0], end + _BLOCK), _with_room(self._room[1], end + _BLOCK)
         for room, states in zip(self._room, (key_states, value_states), strict=True):
             room[:, :, start:end] = states
-        self.keys, self.values = (room[:, :, :end] for room in self._room)
-        return self.keys, self.values
+        self._length = end
+        keys, values = (room[:, :, :end] for room in self._room)
+        self.keys, self.values = keys, values
+        return keys, values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        super().batch_select_indices(indices)
-        self._room = self.keys, self.values
+        keys, values = (room[indices, :, : self._length] for room in self._room)
+        self._take((keys, values))
+
+    def _take(self, states: LayerKeys) -> None:
+        self._room = states
+        self._length = states[0].shape[-2]
+        self.keys, self.values = states
+
+
+def layers_of(cache: DynamicCache) -> tuple[LayerKeys, ...]:
+    """What a cache holds now; growing it later leaves these tensors as they are."""
+    layers: list[Any] = list(cache.layers)
+    return tuple((layer.keys, layer.values) for layer in layers)
 
 
 def side_by_side(prompts: Sequence[ReadPrompt], copies: Sequence[int]) -> tuple[DynamicCache, torch.Tensor]:

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedTokenizer
 from stepscore.errors import CheckpointError, GeneratorError
 from stepscore.generate.base import Completion, GeneratorInfo, Prompt, Request
 from stepscore.generate.context import CONTEXT
-from stepscore.generate.key_values import ReadPrompt, side_by_side
+from stepscore.generate.key_values import ReadPrompt, layers_of, side_by_side
 from stepscore.generate.writing import Writing, extend_all
 from stepscore.tokenizer import StepTokenizer
 
@@ -101,7 +101,7 @@ class TransformersGenerator:
             if shared < len(before):
                 cache.crop(shared - len(before))
             logits_V = self._forward([ids[shared:]], keep=1, cache=cache)[0, -1]
-            read[ids] = ReadPrompt(ids, logits_V, tuple((layer.keys, layer.values) for layer in cache.layers))
+            read[ids] = ReadPrompt(ids, logits_V, layers_of(cache))
             before = ids
         return read
 

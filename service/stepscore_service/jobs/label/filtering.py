@@ -10,7 +10,7 @@ from stepscore_service.jobs.labelled import Labelled
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class Sifted:
     """kept, dropped: rows with the column `consensus`. totals: how many rows came to each agreement."""
 
     kept: list[Labelled]
@@ -25,13 +25,13 @@ class Consensus:
     judge: Judge
     threshold: float
 
-    def sort(self, rows: Sequence[Labelled]) -> Sorted:
+    def sift(self, rows: Sequence[Labelled]) -> Sifted:
         """Raises EngineError where the judge itself fails."""
         compared = list(compare(rows, self.judge, self.threshold))
         kept = [_noted(each) for each in compared if each.kept]
         dropped = [_noted(each) for each in compared if not each.kept]
         totals = {f"consensus_{agreement}": count for agreement, count in counted(compared).items()}
-        return Sorted(kept, dropped, totals)
+        return Sifted(kept, dropped, totals)
 
 
 def _noted(compared: Compared) -> Labelled:

@@ -14,6 +14,8 @@ from stepscore_service.jobs.label.methods.base import Options
 from stepscore_service.jobs.label.prompt import HOLE
 
 TRANSFORMERS = "transformers"
+SOFT = ("monte-carlo", "omega")
+"""Methods that estimate a value for each label that they give."""
 CONTEXT = 4096
 """Tokens of prompt and rollout together where no checkpoint tells."""
 
@@ -56,6 +58,8 @@ class Plan:
     def check(self) -> None:
         """Raises InvalidOption where the values do not go together."""
         policy = self.policy
+        if self.options.kind == "soft" and self.method not in SOFT:
+            raise InvalidOption(f"{self.method} has no soft labels", option="labels", known=list(SOFT))
         if policy.prompt and HOLE not in policy.prompt:
             raise InvalidOption(f"--prompt holds no {HOLE}", option="prompt", known=[HOLE])
         if self.consensus and self.method == "omega":

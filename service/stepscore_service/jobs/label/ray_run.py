@@ -57,8 +57,9 @@ def _labelled(waiting: list[Row], plan: Plan, workers: int, open_: Open) -> Iter
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     on_gpu = plan.policy.generator == "vllm" or plan.policy.device == "cuda"
+    worker: Any = Worker  # Ray takes a class whose instances are the function
     dataset = ray.data.from_items(waiting, override_num_blocks=len(waiting)).map(
-        Worker,
+        worker,
         fn_constructor_kwargs={"plan": plan, "open_": open_},
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_gpus=plan.policy.gpus if on_gpu else None,

@@ -87,13 +87,13 @@ class Roller:
     told: Callable[[int], None] = lambda rollouts: None
 
     def roll(self, asks: Sequence[Ask]) -> list[tuple[Rollout, ...]]:
-        """One tuple of n rollouts for each ask, in order. Raises GeneratorError."""
-        rolled = []
-        for part in _parts(asks, self.at_once):
+        """One tuple of n rollouts for each ask, in order; equal asks have the same ones. Raises GeneratorError."""
+        rolled: dict[Ask, tuple[Rollout, ...]] = {}
+        for part in _parts(list(dict.fromkeys(asks)), self.at_once):
             answers = self._answers([self._request(ask) for ask in part])
-            rolled += [self._verified(ask, answer) for ask, answer in zip(part, answers, strict=True)]
+            rolled |= {ask: self._verified(ask, answer) for ask, answer in zip(part, answers, strict=True)}
             self.told(sum(ask.n for ask in part))
-        return rolled
+        return [rolled[ask] for ask in asks]
 
     def _answers(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
         """A prefix that fills the policy's context has no room for a rollout: all of its rollouts are cut off at once.

@@ -57,7 +57,7 @@ def label_shard(
     rows = [row for each in labels for row in each.rows]
     files, totals = _trees(labels), [log.totals for log in logs]
     if consensus is not None:
-        chosen = consensus.sort(rows)
+        chosen = consensus.sift(rows)
         rows, files[DROPPED] = chosen.kept, lines(map(to_row, chosen.dropped))
         totals.append(Counter(chosen.totals))
     if keep_rollouts:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import checkpoints
 import checkpoints_b
 from cli_case import invoke, read, write
 from label_case import row, wrong_at
@@ -45,6 +46,18 @@ def test_a_checker_needs_no_policy(source: Path, tmp_path: Path) -> None:
     assert {row["method"] for row in read(tmp_path / "out" / "labels-00000.jsonl")} == {"check-arithmetic"}
 
 
+def test_a_reward_model_is_asked_for_its_consent(source: Path, tmp_path: Path) -> None:
+    judge = checkpoints.qwen_math(tmp_path / "Qwen2.5-Math-PRM-tiny")
+    arguments = ("--method", "check:arithmetic", "--consensus", judge, "--threshold", "0", "--device", "cpu")
+    sums = {"problem": "3 + 4?", "answer": "7", "steps": ["3 + 4 = 7", "7 + 1 = 8"]}
+    rows = write(tmp_path / "sums.jsonl", [sums, {**sums, "steps": ["3 + 4 = 8", "8 + 1 = 9"]}])
+    done = invoke("label", rows, "--out", tmp_path / "out", *arguments)
+    assert done.exit_code == 0, done.output
+    assert "1 agree_sound, 1 disagree" in done.output
+    assert [row["line"] for row in read(tmp_path / "out" / "labels-00000.jsonl")] == [1]
+    assert [row["line"] for row in read(tmp_path / "out" / "dropped-00000.jsonl")] == [2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -52,6 +65,7 @@ def test_a_checker_needs_no_policy(source: Path, tmp_path: Path) -> None:
         (("--method", "magic"), "No method is called 'magic'"),
         (("--verifier", "magic"), "No verifier is called 'magic'"),
         (("--generator", "magic"), "'magic' is no generator"),
+        (("--method", "binary-search", "--labels", "soft"), "binary-search has no soft labels"),
         (("--model", "./nowhere"), "./nowhere is no folder"),
     ],
 )

@@ -48,6 +48,13 @@ def test_calls_of_the_policy_are_filled_but_never_overfull() -> None:
     assert policy.sizes == [8, 4, 12, 10]
 
 
+def test_equal_asks_are_rolled_out_once() -> None:
+    policy = ScriptedPolicy()
+    one, other, same = roller(policy).roll([ask(0), ask(1), ask(0)])
+    assert one == same != other
+    assert policy.sizes == [8]
+
+
 def test_truncated_and_unreadable_are_not_wrong() -> None:
     texts: list[Written] = [(RIGHT, "stop"), (WRONG, "stop"), (MUTE, "stop"), (RIGHT, "length"), (WRONG, "length")]
 
