@@ -14,6 +14,9 @@ _NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,60})(?:\.\d{0,60})?|[-+]?\.\d{1,60}"
 _PLAIN = re.compile(_NUMBER)
 _FRACTION = r"\\frac\s*(?:\{(\d{1,60})\}|(\d))\s*(?:\{(\d{1,60})\}|(\d))|(\d{1,60}) ?/ ?(\d{1,60})"
 _RATIO = re.compile(rf"([-+]?) ?(?:(\d{{1,60}}) ?(?=\\)|(\d{{1,60}}) (?=\d))?(?:{_FRACTION})")
+_APART = re.compile(r"\d +(?!\d{3}(?!\d))\d|, ")
+"""Numbers side by side are a list or nothing; a space only groups thousands."""
+
 _WITH_UNIT = re.compile(rf"(?P<number>{_NUMBER})\s*(?P<unit>[^\W\d_][^\d\\^_=+*/(){{}}\[\]|<>]*)")
 _WORDS = re.compile(r"[^\W\d_][^\W\d_]{2,}|[^\W\d_]+(?:[\s,.'’-]+[^\W\d_]+)+")
 _WRAPPERS = (
@@ -85,6 +88,8 @@ def _value(text: str) -> Fraction | None:
     ratio = _RATIO.fullmatch(text)
     if ratio:
         return _ratio(*ratio.groups())
+    if _APART.search(text):
+        return None
     compact = text.replace(" ", "")
     return Fraction(compact.replace(",", "")) if _PLAIN.fullmatch(compact) else None
 
