@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,24 +15,20 @@ from stepscore_service.settings import Settings
 
 NEEDED = ("scipy", "matplotlib", "jinja2")
 
+Files = list[str] | None
+
+
+def _file(meaning: str) -> Any:
+    return typer.Option(metavar="[NAME=]FILE", help=meaning)
+
 
 @with_settings(only=MODEL_FLAGS)
 def evaluate(
     out: Annotated[Path, typer.Option(help="folder for the rows, the numbers, the plots and the report")],
-    processbench: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]FILE", help="find the first wrong step; rows of ProcessBench")
-    ] = None,
-    prmbench: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]FILE", help="nine kinds of errors; rows of PRMBench")
-    ] = None,
-    best_of_n: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[NAME=]FILE", help="choose among candidates; input or output of `stepscore rerank`"),
-    ] = None,
-    steps: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[NAME=]FILE", help="AUROC, calibration, reward hacking; rows with labels per step"),
-    ] = None,
+    processbench: Annotated[Files, _file("find the first wrong step; rows of ProcessBench")] = None,
+    prmbench: Annotated[Files, _file("nine kinds of errors; rows of PRMBench")] = None,
+    best_of_n: Annotated[Files, _file("choose among candidates; input or output of `stepscore rerank`")] = None,
+    steps: Annotated[Files, _file("AUROC, calibration, reward hacking; rows with labels per step")] = None,
     url: Annotated[
         str | None, typer.Option(metavar="URL[#MODEL]", help="ask this running service instead of opening a model")
     ] = None,
@@ -58,9 +54,7 @@ def evaluate(
     Every file option may be given several times. The report is DIR/report.html (one file to send around) and
     DIR/report.md, the numbers are DIR/metrics.json. Run the same command again after an interruption and it continues.
     """
-    lacking = [name for name in NEEDED if find_spec(name) is None]
-    if lacking:
-        stop(f"evaluate needs {', '.join(lacking)}: pip install 'stepscore[train]'")
+    _check_extra()
     from stepscore_service.jobs.evaluate.job import Choice, evaluate_all  # needs what was just looked for
 
     files = {"processbench": processbench, "prmbench": prmbench, "best_of_n": best_of_n, "steps": steps}
@@ -76,3 +70,10 @@ def evaluate(
         batch_rows=batch_rows,
     )
     evaluate_all(choice, settings, url, orm, rewards_from)
+
+
+def _check_extra() -> None:
+    """Ends the command where a package of the `train` extra is missing."""
+    lacking = [name for name in NEEDED if find_spec(name) is None]
+    if lacking:
+        stop(f"evaluate needs {', '.join(lacking)}: pip install 'stepscore[train]'")
