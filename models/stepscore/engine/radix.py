@@ -131,7 +131,7 @@ class RadixTree:
             each.slots, each.parent, each.tick = None, None, -1
 
     def clear(self) -> None:
-        """Forget everything; nothing may be pinned."""
+        """Forget everything, between forwards. A pin on what is gone protects nothing, and may be taken back."""
         for root in self._roots.values():
             for child in list(root.children.values()):
                 self.drop(child)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ import engine_case as case
 from stepscore.config import CheckpointFacts
 from stepscore.engine.torch_engine import TorchEngine
 from stepscore.engine.work import Work
+from stepscore.errors import EngineError
 from stepscore.types import Encoded, EncodedSolution
 
 TINY_KV_BYTES = 2 * 3 * 2 * 8 * 4
@@ -116,6 +118,24 @@ def test_a_purge_in_between_costs_the_tokens_again(facts: CheckpointFacts, alone
     engine.purge()
     assert run(engine, large) == 3
     case.assert_close(large.found, alone.forward([sequence(1, 120)]))
+
+
+def test_a_chunk_that_fails_leaves_the_work_where_it_stood(facts: CheckpointFacts, alone: TorchEngine) -> None:
+    engine, large = case.engine(facts), work(sequence(1, 120))
+    large.allowance = CHUNK
+    engine.advance([large])
+    whole = engine.models[0].readout
+    engine.models[0].readout = _out_of_memory
+    with pytest.raises(EngineError, match="out of memory"):
+        engine.advance([large])
+    engine.models[0].readout = whole
+    assert engine.cost(sequence(1, 120)) == 70
+    assert run(engine, large) == 2
+    case.assert_close(large.found, alone.forward([sequence(1, 120)]))
+
+
+def _out_of_memory(hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    raise torch.OutOfMemoryError("out of memory")
 
 
 def test_searches_that_share_a_prompt_are_one_forward(facts: CheckpointFacts) -> None:
