@@ -1,0 +1,1 @@
+"""Updates of an implicit PRM while a policy trains against it."""
