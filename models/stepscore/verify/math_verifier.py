@@ -8,6 +8,7 @@ Numbers are never rounded; the numeric verifier does that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from stepscore.errors import InvalidInput
@@ -16,6 +17,9 @@ from stepscore.verify.judge import JUDGE
 from stepscore.verify.normal import Form, form
 from stepscore.verify.quantity import same_quantity
 from stepscore.verify.verifier import Truth, Verified
+
+_UNIT = re.compile(r"(?<=[\w})])\s*\\(?:text|mathrm|mbox)\s*\{[ ~]*[A-Za-z][A-Za-z. ]*\}(?:\^\{?\d\}?)?\s*\$?$")
+"""A unit in LaTeX behind a number or formula, with its power: left out where the other answer has none."""
 
 SHOWN = 80
 """Characters of an answer that a reason repeats."""
@@ -43,6 +47,8 @@ def answer_of(truth: Truth) -> str:
 
 def equal_to_truth(found: str, right: str) -> bool | None:
     """Whether an answer is the known one; None where that could not be told in time."""
+    if bool(_UNIT.search(found)) != bool(_UNIT.search(right)):
+        found, right = _UNIT.sub("", found), _UNIT.sub("", right)
     one, other = form(found), form(right)
     settled = _by_form(one, other)
     if settled is not None:

@@ -14,6 +14,7 @@ _NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,60})(?:\.\d{0,60})?|[-+]?\.\d{1,60}"
 _PLAIN = re.compile(_NUMBER)
 _FRACTION = r"\\frac\s*(?:\{(\d{1,60})\}|(\d))\s*(?:\{(\d{1,60})\}|(\d))|(\d{1,60}) ?/ ?(\d{1,60})"
 _RATIO = re.compile(rf"([-+]?) ?(?:(\d{{1,60}}) ?(?=\\)|(\d{{1,60}}) (?=\d))?(?:{_FRACTION})")
+_SCIENTIFIC = re.compile(r"[-+]?\d{1,30}(?:\.\d{1,30})?[eE][-+]?\d{1,2}")
 _APART = re.compile(r"\d +(?!\d{3}(?!\d))\d|, ")
 """Numbers side by side are a list or nothing; a space only groups thousands."""
 
@@ -91,7 +92,8 @@ def _value(text: str) -> Fraction | None:
     if _APART.search(text):
         return None
     compact = text.replace(" ", "")
-    return Fraction(compact.replace(",", "")) if _PLAIN.fullmatch(compact) else None
+    known = _PLAIN.fullmatch(compact) or _SCIENTIFIC.fullmatch(compact)
+    return Fraction(compact.replace(",", "")) if known else None
 
 
 def _ratio(sign: str, *parts: str | None) -> Fraction | None:
