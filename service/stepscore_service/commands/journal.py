@@ -55,10 +55,16 @@ class FileJournal:
         self.done = self._whole_rows()
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write the rows and wait until they are on disk."""
-        self._file.write("".join(map(_line, rows)).encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Write the rows and wait until they are on disk. Ends the command where there is no room for them."""
+        left = memoryview("".join(map(_line, rows)).encode())
+        try:
+            while left:  # past the file's buffer, which would try again when it is closed
+                left = left[os.write(self._file.fileno(), left) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            stop(
+                f"cannot write {self.path}: {error.strerror}. Make room; the same command continues after its last row."
+            )
 
     def close(self) -> None:
         self._file.close()

@@ -50,9 +50,8 @@ class Rows:
 
 
 def score(part: Part, rewards: Rewards | None, out: Path, manifest: Manifest, batch_rows: int) -> int:
-    """Every row of the file into the journal, continuing what is there. Returns how many rows cannot be used."""
+    """Every row of the file into the journal in `out/rows`, continuing what is there; how many rows cannot be used."""
     path = part.journal(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with closing(open_journal(path, manifest)) as journal:
         if journal.done:
             note(f"{part.suite.kind} {part.name}: {journal.done} rows are done; continuing after them.")

@@ -57,6 +57,7 @@ def evaluate_all(choice: Choice, settings: Settings, url: str | None, orm: str |
     parts = _parts(choice)
     for part in parts:
         check_first(part.source, part.suite.ask, part.suite.shape)
+    _make_folder(choice.out)
     with ExitStack() as stack:
         rewards = stack.enter_context(open_(settings, url)) if any(part.asks() for part in parts) else None
         outcome = stack.enter_context(open_(_for_orm(settings, orm), None)) if orm else None
@@ -74,11 +75,28 @@ def evaluate_all(choice: Choice, settings: Settings, url: str | None, orm: str |
         "malformed_rows": malformed,
         "suites": measure(parts, _range(rewards), choice.out),
     }
-    write_report(measured, choice.out)
+    _write_report(measured, choice.out)
     OUT.print(summary(measured))
     note(f"Report: {choice.out / 'report.html'}")
     if malformed:
         stop(f'{malformed} rows cannot be used; see those with "error" in {choice.out / "rows"}.', ROWS_FAILED)
+
+
+def _make_folder(out: Path) -> None:
+    """Before a model is opened, so that a mistyped --out is noticed at once."""
+    try:
+        (out / "rows").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        stop(f"cannot make the folder {out}: {error.strerror}. Give another --out.")
+
+
+def _write_report(measured: Measured, out: Path) -> None:
+    try:
+        write_report(measured, out)
+    except OSError as error:
+        stop(
+            f"cannot write the report in {out}: {error.strerror}. The same command writes it again and scores nothing."
+        )
 
 
 def _for_orm(settings: Settings, orm: str) -> Settings:

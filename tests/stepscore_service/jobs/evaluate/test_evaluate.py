@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,7 @@ def test_a_fitted_calibration_is_served(tmp_path: Path, fake: list[str]) -> None
         (["--processbench", "{good}", "--threshold", "tuned"], "needs --tune-on NAME"),
         (["--processbench", "{good}", "--tune-on", "good"], "goes with --threshold tuned"),
         (["--processbench", "{good}", "--processbench", "{good}"], "one name"),
+        (["--processbench", "{good}", "--out", "{good}"], "cannot make the folder"),
         (["--processbench", "{good}", "--url", "http://127.0.0.1:9"], "no service answers there"),
     ],
 )
@@ -264,9 +266,25 @@ def test_bad_input_ends_in_a_sentence(tmp_path: Path, fake: list[str], arguments
     for name, content in rows.items():
         write(tmp_path / f"{name}.jsonl", content)
     paths = {name: str(tmp_path / f"{name}.jsonl") for name in rows}
-    result = invoke("evaluate", *(each.format(**paths) for each in arguments), "--out", tmp_path / "out", *fake)
+    result = invoke("evaluate", "--out", tmp_path / "out", *fake, *(each.format(**paths) for each in arguments))
     assert result.exit_code in (2, 3)
     assert said in result.output
+
+
+def test_a_full_disk_ends_in_a_sentence_and_loses_nothing(tmp_path: Path, fake: list[str]) -> None:
+    command = ["evaluate", "--processbench", write(tmp_path / "pb.jsonl", bench_rows(60)), "--out", tmp_path / "out"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        result = invoke(*command, *fake)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result.exit_code == 2
+    assert "File too large. Make room" in result.output
+    again = invoke(*command, *fake)
+    assert again.exit_code == 0, again.output
+    rows = read(tmp_path / "out" / "rows" / "processbench-pb.jsonl")
+    assert [row["line"] for row in rows] == list(range(1, 61))
 
 
 def test_a_row_that_cannot_be_used_is_said_at_the_end(tmp_path: Path, fake: list[str]) -> None:

@@ -58,6 +58,7 @@ def test_only_one_batch_is_held_at_a_time(tmp_path: Path) -> None:
     count = Count()
     source = CountedInput(str(write(tmp_path / "a.jsonl", rows)), 1000, "", rows=1000, count=count)
     part = Part(ProcessBench(0.5), "a", source)
+    (tmp_path / "rows").mkdir()
     assert score(part, CountedRewards(count), tmp_path, {"command": "evaluate"}, BATCH) == 0
     assert count.most <= BATCH
     found = measure([part], PROBABILITY, tmp_path)["processbench"]["splits"]["a"]
