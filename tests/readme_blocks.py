@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = "127.0.0.1:8000"
-VARYING = frozenset({"id", "request_id", "created"})
+VARYING = frozenset({"id", "request_id", "created", "revision"})
 """Fields that differ from call to call; only their kind is compared."""
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
