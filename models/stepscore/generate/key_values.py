@@ -32,6 +32,9 @@ class ReadPrompt:
 class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers does not annotate its bases
     """A layer that is written in place and grows by blocks."""
 
+    _room: LayerKeys
+    _length: int
+
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.lazy_initialization(keys, values)

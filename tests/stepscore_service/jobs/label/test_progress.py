@@ -1,0 +1,48 @@
+"""Progress: plain lines now and then where there is no terminal."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from stepscore_service.jobs.label.closing import none_right, summary, warnings
+from stepscore_service.jobs.label.progress import LabelProgress
+from stepscore_service.jobs.label.shard import Finished
+
+
+def test_a_plain_line_every_half_minute() -> None:
+    console, now = Console(file=io.StringIO(), force_terminal=False), [0.0]
+    with LabelProgress(console, total=10, done=2, clock=lambda: now[0]) as progress:
+        for second in range(0, 100, 10):
+            now[0] = float(second)
+            progress.rolled(5)
+        progress.finished(Finished(0, {}, {"problems": 4}))
+        now[0] = 120.0
+        progress.rolled(1)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "2 of 10 problems labelled, 20 rollouts",
+        "2 of 10 problems labelled, 35 rollouts",
+        "2 of 10 problems labelled, 50 rollouts",
+        "6 of 10 problems labelled, 51 rollouts",
+    ]
+
+
+def test_a_terminal_sees_a_bar() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with LabelProgress(console, total=4, done=0) as progress:
+        progress.rolled(64)
+        progress.finished(Finished(0, {}, {"problems": 1}))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "1/4" in shown
+    assert "64 rollouts" in shown
+
+
+def test_what_cannot_be_judged_is_said_apart_from_what_is_wrong() -> None:
+    totals = {"rows": 2, "problems": 2, "rollouts": 9, "rounds": 1, "wrong": 1, "truncated": 5, "unreadable": 3}
+    assert "9 rollouts in 1 rounds: 0 right, 1 wrong, 3 unreadable, 5 truncated." in summary(totals)
+    assert len(warnings(totals)) == 1
+    assert "not one of 9 rollouts" in none_right(totals)
+    assert not none_right({"problems": 3})
