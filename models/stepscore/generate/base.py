@@ -20,7 +20,8 @@ class Sampling:
     n: completions of the prompt. max_tokens: tokens of each, less where the model's context ends before.
     temperature: 0 takes the likeliest token. top_p, top_k: 1.0 and 0 keep every token.
     stop: texts that end a completion; keep_stop leaves the one that was met at its end.
-    seed: completions with the same prompt and seed are the same, and those of one prompt differ; None is random.
+    seed: completions with the same prompt and seed are the same, and those of one prompt differ; None is random. Other
+        requests in the same call change no random number; they may change how the model's own numbers are rounded.
     top_logprobs: the likeliest tokens reported for each sampled one.
     """
 
