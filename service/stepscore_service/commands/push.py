@@ -13,7 +13,7 @@ from stepscore_service.commands.say import ENGINE_FAILED, note, stop
 from stepscore_service.schemas_reload import ReloadAnswer
 
 Token = Annotated[
-    str, typer.Option("--token", envvar="STEPSCORE_PUSH_TOKEN", help="the service's admin token, where it has one")
+    str, typer.Option("--token", envvar="STEPSCORE_ADMIN_TOKEN", help="the service's admin token, where it has one")
 ]
 TIMEOUT_SECONDS = 1800.0
 """Opening a large checkpoint and waiting for what the old one still answers."""

@@ -1,0 +1,89 @@
+"""`stepscore update`: a round of online learning for an implicit PRM."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stepscore.errors import InvalidInput, StepscoreError
+from stepscore_service.commands.push import Token, pushed
+from stepscore_service.commands.say import ENGINE_FAILED, INTERRUPTED, OUT, note, stop, stop_with
+from stepscore_service.jobs.labelled import Labelled, of_row
+
+NEEDED = ("accelerate", "peft")
+
+
+def update(
+    rollouts: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL rollouts with outcomes; - reads stdin")],
+    model: Annotated[str, typer.Option("--model", help="the implicit PRM that the first round starts from")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="where rounds are written, numbered")],
+    reference: Annotated[str, typer.Option("--reference", help="frozen; by default the model itself")] = "",
+    push: Annotated[str, typer.Option("--push", metavar="URL", help="a service that takes the new weights")] = "",
+    served: Annotated[str | None, typer.Option("--served", help="its model's name; by default the first")] = None,
+    token: Token = "",
+    samples: Annotated[int, typer.Option("--samples", min=0, help="rollouts of each problem, for returns")] = 0,
+    batch: Annotated[int, typer.Option("--batch", min=0, help="solutions of one step; 0 takes all")] = 0,
+    rate: Annotated[float, typer.Option("--rate", min=0.0, help="learning rate")] = 1e-6,
+    clip: Annotated[float, typer.Option("--clip", min=0.0, help="largest norm of the gradient")] = 10.0,
+    beta: Annotated[float, typer.Option("--beta", min=0.0, help="of the log-ratio in the loss")] = 0.05,
+    keep: Annotated[int, typer.Option("--keep", min=2, help="rounds that stay on disk")] = 3,
+) -> None:
+    """Learn from new rollouts and put the new weights to work (PRIME).
+
+    Rewards by the weights from before the update go to standard output, a JSON line for each rollout. The same rows
+    again change nothing: the last round is pushed once more.
+    """
+    lacking = [name for name in NEEDED if find_spec(name) is None]
+    if lacking:
+        stop(f"update needs {', '.join(lacking)}: pip install 'stepscore[train]'")
+    from stepscore_service.jobs.online.rounds import REWARDS, Rounds
+    from stepscore_service.jobs.online.update import Settings  # loads torch
+    from stepscore_service.jobs.online.update import update as run
+
+    settings = Settings(model, reference or model, samples=samples, batch=batch, rate=rate, clip=clip, beta=beta)
+    try:
+        text = _read(rollouts)
+        digest = hashlib.sha256(text).hexdigest()
+        made = run(settings, _rows(text), digest, Rounds(out, keep), note)
+    except StepscoreError as error:
+        stop_with(error)
+    except OSError as error:
+        stop(f"cannot write {out}: {error.strerror}; the rounds before are whole", ENGINE_FAILED)
+    except KeyboardInterrupt:
+        note(f"Stopped; {out} holds the rounds before. The same command makes this one.")
+        raise typer.Exit(INTERRUPTED) from None
+    OUT.file.write((made.folder / REWARDS).read_text(encoding="utf-8"))
+    note(f"Round {made.number}: {made.folder}, loss {made.made_of['losses'][-1]['loss']:.4f}")
+    if push:
+        answer = pushed(str(made.folder), push, served, token)
+        note(f"{push} serves revision {answer.revision} now.")
+
+
+def _read(path: Path) -> bytes:
+    """Ends the command where the file cannot be read."""
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        stop(f"cannot read {path}: {error.strerror}")
+
+
+def _rows(text: bytes) -> list[Labelled]:
+    """Raises InvalidInput, naming the line."""
+    return [_row(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+
+
+def _row(number: int, line: bytes) -> Labelled:
+    """Labels of steps are not needed: a row without them gets none."""
+    try:
+        row = json.loads(line)
+        if not isinstance(row, dict):
+            raise InvalidInput("it is no JSON object")
+        return of_row({"labels": [None] * len(row.get("completions", ())), **row})
+    except (ValueError, InvalidInput) as error:
+        raise InvalidInput(f"line {number}: {error}", line=number) from error
