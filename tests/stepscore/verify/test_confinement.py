@@ -139,7 +139,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     parent = subprocess.Popen([sys.executable, "-c", WAITING], env=environment)
     try:
-        (started,) = eventually(lambda: list(tmp_path.glob("*/work/started")))
+        (started,) = eventually(lambda: list(tmp_path.rglob("started")))
         child = int((started.parents[1] / "channels" / "out").read_text())
     finally:
         parent.kill()
