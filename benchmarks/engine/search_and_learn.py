@@ -27,10 +27,12 @@ SEPARATOR = "<extra_0>"
 class SearchAndLearnPeer:
     """Calls as questions with their answers. Gives (S, 2) log-probabilities of the classes.
 
+    one_problem: whether a call is one question with many answers, or as many questions with one answer each.
     computed: tokens that went through the layers so far, padding included.
     """
 
-    def __init__(self, checkout: Path, model: ReferenceModel, marker: int) -> None:
+    def __init__(self, checkout: Path, model: ReferenceModel, marker: int, one_problem: bool) -> None:
+        self._one_problem = one_problem
         ids = _WorkloadIds(marker)
         self._ids = ids
         self._scores = _opened(checkout, _Classifier(model), ids)
@@ -41,8 +43,10 @@ class SearchAndLearnPeer:
 
     def __call__(self, call: Sequence[Encoded]) -> list[Values]:
         self._ids.call = call
-        (rewards,) = self._scores.score(["a question"], [[str(number) for number in range(len(call))]])
-        return [_both_classes(of_one) for of_one in rewards]
+        numbers = [str(number) for number in range(len(call))]
+        answers = [numbers] if self._one_problem else [[number] for number in numbers]
+        rewards = self._scores.score(["a question"] * len(answers), answers)
+        return [_both_classes(of_one) for of_question in rewards for of_one in of_question]
 
 
 def refusal(checkout: Path | None) -> str:

@@ -74,7 +74,7 @@ class Ways:
         """Names of the ways that differ on a workload, each with what opens it as a context of a runner."""
         found = {name: self._peer(name) for name in BATCHES if name == LOOP or not workload.one_a_call}
         if not (workload.one_a_call or self.subject.reads_targets or refusal(self.search_and_learn)):
-            found[THEIRS] = self._theirs
+            found[THEIRS] = self._theirs(workload)
         found |= {name: self._engine(name) for name in ENGINE if name == KEEPS or not workload.one_a_call}
         return {name: opened for name, opened in found.items() if self.wants(name)}
 
@@ -88,10 +88,14 @@ class Ways:
 
         return opened
 
-    @contextmanager
-    def _theirs(self) -> Iterator[Runner]:
-        assert self.search_and_learn is not None
-        yield SearchAndLearnPeer(self.search_and_learn, self._model(self.dtype), self.subject.marker)
+    def _theirs(self, workload: Workload) -> Callable[[], Any]:
+        @contextmanager
+        def opened() -> Iterator[Runner]:
+            assert self.search_and_learn is not None
+            model = self._model(self.dtype)
+            yield SearchAndLearnPeer(self.search_and_learn, model, self.subject.marker, workload.one_problem)
+
+        return opened
 
     def _engine(self, name: str) -> Callable[[], Any]:
         @contextmanager

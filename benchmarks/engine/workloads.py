@@ -21,10 +21,14 @@ CLOSE = (0, 1)
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Calls that follow each other; the sequences of one call are known together."""
+    """Calls that follow each other; the sequences of one call are known together.
+
+    one_problem: whether they are candidates of one problem.
+    """
 
     name: str
     calls: list[Call]
+    one_problem: bool = True
 
     @property
     def asked(self) -> int:
@@ -88,7 +92,7 @@ def workloads(source: Source, marker: int, sizes: Sizes, label: str = "", group:
     """
     count, group = sizes.count, group or sizes.count
     singles = [_solutions(source.group(1), marker)[0] for _ in range(count)]
-    yield Workload(f"{label}{count} singles", [singles])
+    yield Workload(f"{label}{count} singles", [singles], one_problem=False)
     reranks = [_solutions(source.group(group), marker) for _ in range(max(1, count // group))]
     yield Workload(
         f"{label}rerank of {count}" if group == count else f"{label}{len(reranks)} reranks of {group}", reranks
@@ -109,7 +113,7 @@ def with_targets(workload: Workload) -> Workload:
         [replace(one, targets=tuple(one.ids[read + 1] for read in one.reads)) for one in call]
         for call in workload.calls
     ]
-    return Workload(workload.name, calls)
+    return replace(workload, calls=calls)
 
 
 def tokens(calls: Sequence[Call]) -> int:
