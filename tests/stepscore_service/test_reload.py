@@ -47,7 +47,7 @@ def test_under_load_every_answer_is_that_of_the_weights_it_names(folder: Path, o
     going = threading.Event()
     going.set()
     with live({"tiny": torch_scorer(folder, "tiny")}, **OPEN) as url, ThreadPoolExecutor(4) as callers:
-        asked = [callers.submit(lambda n=n: list(answers(url, n, going.is_set))) for n in range(4)]
+        asked = [callers.submit(list, answers(url, number, going.is_set)) for number in range(4)]
         with StepscoreClient(url) as client:
             revisions = [client.reload("tiny", str(path)).revision for path in (other, folder, other)]
         going.clear()

@@ -15,7 +15,8 @@ from stepscore_service.jobs.train.objectives.implicit import OutcomeLogRatio
 
 LENGTHS, OUTCOMES = (3, 5, 2, 7), (1.0, 0.0, 0.0, 1.0)
 NUMBERS_S2 = -torch.rand(sum(LENGTHS), 2, generator=torch.Generator().manual_seed(3)).double() * 4
-TOKENS = [prime.token_rewards(each) for each in NUMBERS_S2.split(list(LENGTHS))]
+TARGETS = Targets(torch.full((17,), math.nan), torch.tensor(OUTCOMES).double(), LENGTHS)
+TOKENS = list(TARGETS.per_solution(prime.token_rewards(NUMBERS_S2)))
 ROWS = [each.tolist() for each in TOKENS]
 
 
@@ -24,9 +25,8 @@ def same(found: list[torch.Tensor], rows: list[list[float]]) -> None:
 
 
 def test_the_loss_is_the_mean_over_known_outcomes() -> None:
-    targets = Targets(torch.full((17,), math.nan), torch.tensor(OUTCOMES).double(), LENGTHS)
     objective = OutcomeLogRatio(0.05)
-    found = objective.total(NUMBERS_S2, targets) / objective.items(targets)
+    found = objective.total(NUMBERS_S2, TARGETS) / objective.items(TARGETS)
     assert found.item() == pytest.approx(expected.cross_entropy(ROWS, OUTCOMES, 0.05))
 
 
