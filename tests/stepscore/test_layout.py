@@ -14,6 +14,8 @@ from stepscore.tokenizer import StepTokenizer
 MARKER = "<extra_0>"
 KINDS = {"qwen": tokenizers.qwen, "llama3": tokenizers.llama3, "mistral": tokenizers.mistral}
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+CLEAN_TEXT = ANY_TEXT.filter(lambda text: "<" not in text)
+"""Without special tokens: Hypothesis also tries the texts that stand in this file."""
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -35,7 +37,7 @@ def test_separators_really_merge_in_these_tokenizers(kind: str) -> None:
 
 
 @settings(deadline=None)
-@given(problem=ANY_TEXT, steps=st.lists(ANY_TEXT, min_size=1, max_size=4))
+@given(problem=CLEAN_TEXT, steps=st.lists(CLEAN_TEXT, min_size=1, max_size=4))
 def test_clean_text_gives_the_ids_of_the_checkpoints_own_tokenizer(
     tokenizer: StepTokenizer, problem: str, steps: list[str]
 ) -> None:
