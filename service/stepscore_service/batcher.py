@@ -74,10 +74,13 @@ class Batcher:
         with self._lock:
             return sum(call.tokens for call in self._queue)
 
-    async def submit(self, solutions: Sequence[Solution], deadline: float | None = None) -> list[Outcome]:
+    async def submit(
+        self, solutions: Sequence[Solution], deadline: float | None = None, salt: str = ""
+    ) -> list[Outcome]:
         """One reading, or the error of that solution, for each, in order.
 
         deadline: when, on the clock, the caller no longer wants the answer. Cancelling withdraws what still waits.
+        salt: computed prefixes are shared only with solutions of the same one.
         Raises Draining, Overloaded, TooManyTokens, DeadlineExceeded.
         """
         self._admit(0)
@@ -86,7 +89,7 @@ class Batcher:
         self._open[call] = pending = Pending(len(solutions))
         try:
             async with asyncio.timeout(None if deadline is None else deadline - arrived):
-                await self._encode(call, solutions)
+                await self._encode(call, salt, solutions)
                 if pending.missing:
                     self._enqueue(call)
                     await pending.done
@@ -135,11 +138,11 @@ class Batcher:
                 retry_after_seconds=self._speed.seconds_for(waiting),
             )
 
-    async def _encode(self, call: Call, solutions: Sequence[Solution]) -> None:
+    async def _encode(self, call: Call, salt: str, solutions: Sequence[Solution]) -> None:
         started = self._clock()
         for first in range(0, len(solutions), ENCODE_AT_ONCE):
             chunk = solutions[first : first + ENCODE_AT_ONCE]
-            answers = await self._loop.run_in_executor(self._encoders, encode_each, self._scorer, chunk)
+            answers = await self._loop.run_in_executor(self._encoders, encode_each, self._scorer, salt, chunk)
             for index, answer in enumerate(answers, first):
                 if isinstance(answer, StepscoreError):
                     self._open[call].settle(index, answer)

@@ -27,6 +27,7 @@ from stepscore_service.schemas_rerank import (
     Usage,
 )
 from stepscore_service.scoring import cut_all, outcomes, wanted
+from stepscore_service.terms import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Entry:
     tokens: int
 
 
-async def rerank(served: Served, request: RerankRequest, deadline: float | None) -> RerankAnswer:
+async def rerank(served: Served, request: RerankRequest, terms: Terms) -> RerankAnswer:
     """Score, sort and group the candidates.
 
     Raises what the batcher raises and, unless the request omits them, the error of the first candidate that cannot be
@@ -48,7 +49,7 @@ async def rerank(served: Served, request: RerankRequest, deadline: float | None)
     """
     name = wanted(served.info, request.aggregate, None, ()).aggregate
     cuts = await cut_all(served, [_item(request, each) for each in request.candidates])
-    found = await outcomes(served, cuts, deadline)
+    found = await outcomes(served, cuts, terms)
     if request.on_error == "fail":
         _raise_first(found)
     texts = [_text(candidate) for candidate in request.candidates]

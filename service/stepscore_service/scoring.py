@@ -17,6 +17,7 @@ from stepscore_service.batcher_ports import Outcome, Scored
 from stepscore_service.catalogue import Served
 from stepscore_service.errors import TooManyCharacters, body_of
 from stepscore_service.schemas import ErrorBody, FailedItem, Include, ScoreAnswer, ScoreItem, Span, Tokens
+from stepscore_service.terms import Terms
 
 SPLIT_AT_ONCE = 64
 
@@ -106,19 +107,19 @@ def _joined_spans(steps: Sequence[str]) -> tuple[Span, ...]:
     return tuple(spans)
 
 
-async def outcomes(served: Served, cuts: Sequence[Cut | StepscoreError], deadline: float | None) -> list[Outcome]:
+async def outcomes(served: Served, cuts: Sequence[Cut | StepscoreError], terms: Terms) -> list[Outcome]:
     """The outcome of every cut, in order. Raises what the batcher raises."""
     solutions = [each.solution for each in cuts if isinstance(each, Cut)]
-    scored = iter(await served.batcher.submit(solutions, deadline))
+    scored = iter(await served.batcher.submit(solutions, terms.deadline, terms.tenant))
     return [next(scored) if isinstance(each, Cut) else each for each in cuts]
 
 
 async def score_items(
-    served: Served, items: Sequence[ScoreItem], want: Wanted, deadline: float | None
+    served: Served, items: Sequence[ScoreItem], want: Wanted, terms: Terms
 ) -> list[ScoreAnswer | StepscoreError]:
     """An answer, or the error, for every item, in order."""
     cuts = await cut_all(served, items)
-    found = await outcomes(served, cuts, deadline)
+    found = await outcomes(served, cuts, terms)
     return [_result(served.info, item, each, out, want) for item, each, out in zip(items, cuts, found, strict=True)]
 
 

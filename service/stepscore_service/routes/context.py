@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Request
 from stepscore_service.catalogue import Catalogue
 from stepscore_service.metrics import Metrics
 from stepscore_service.schemas import Milliseconds
+from stepscore_service.terms import Terms
 
 
 def _catalogue(request: Request) -> Catalogue:
@@ -22,15 +23,20 @@ def _metrics(request: Request) -> Metrics:
     return found
 
 
-def _deadline(
+def _terms(
     x_request_timeout_ms: Annotated[
         Milliseconds | None,
         Header(description="after this time the answer is 504, and nothing more is computed for the request"),
     ] = None,
-) -> float | None:
-    return None if x_request_timeout_ms is None else time.monotonic() + x_request_timeout_ms / 1000
+    x_tenant: Annotated[
+        str,
+        Header(max_length=256, description="computed prefixes are reused only among requests of one tenant"),
+    ] = "",
+) -> Terms:
+    until = None if x_request_timeout_ms is None else time.monotonic() + x_request_timeout_ms / 1000
+    return Terms(until, x_tenant)
 
 
 TheCatalogue = Annotated[Catalogue, Depends(_catalogue)]
 TheMetrics = Annotated[Metrics, Depends(_metrics)]
-Deadline = Annotated[float | None, Depends(_deadline)]
+TheTerms = Annotated[Terms, Depends(_terms)]

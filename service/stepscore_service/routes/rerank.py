@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request, Response
 
 from stepscore_service.ranking import rerank as rank
-from stepscore_service.routes.context import Deadline, TheCatalogue
+from stepscore_service.routes.context import TheCatalogue, TheTerms
 from stepscore_service.routes.responses import ERRORS
 from stepscore_service.routes.score import PROBLEM
 from stepscore_service.schemas_rerank import RerankAnswer, RerankRequest
@@ -38,8 +38,8 @@ async def rerank(
     request: Request,
     asked: Annotated[RerankRequest, Body(openapi_examples=EXAMPLES)],
     catalogue: TheCatalogue,
-    deadline: Deadline,
+    terms: TheTerms,
 ) -> Response:
     """Candidates best first, each with its step rewards; with `vote` also the groups of equal final answers."""
     with catalogue.use(asked.model) as served:
-        return Json(await while_connected(request, rank(served, asked, deadline)))
+        return Json(await while_connected(request, rank(served, asked, terms)))

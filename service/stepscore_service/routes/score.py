@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request, Response
 
 from stepscore.errors import StepscoreError
-from stepscore_service.routes.context import Deadline, TheCatalogue, TheMetrics
+from stepscore_service.routes.context import TheCatalogue, TheMetrics, TheTerms
 from stepscore_service.routes.responses import ERRORS
 from stepscore_service.schemas import FailedItem, ScoreAnswer, ScoreAnswers, ScoreRequest
 from stepscore_service.scoring import placed, score_items, wanted
@@ -49,13 +49,13 @@ async def score(
     asked: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)],
     catalogue: TheCatalogue,
     metrics: TheMetrics,
-    deadline: Deadline,
+    terms: TheTerms,
 ) -> Response:
     """Rewards for one solution, or `results` for `items`: each an answer or an error, in order."""
     items = [asked.single()] if asked.items is None else asked.items
     with catalogue.use(asked.model) as served:
         want = wanted(served.info, asked.aggregate, asked.threshold, asked.include)
-        results = await while_connected(request, score_items(served, items, want, deadline))
+        results = await while_connected(request, score_items(served, items, want, terms))
     if asked.items is None:
         return Json(_only(results[0]))
     found = placed(results)
