@@ -13,6 +13,7 @@ from stepscore_service.commands.rerank import rerank
 from stepscore_service.commands.score import score
 from stepscore_service.commands.serve import serve
 from stepscore_service.commands.show import show
+from stepscore_service.commands.train import train
 from stepscore_service.commands.update import update
 from stepscore_service.commands.verify_check import verify_check
 from stepscore_service.commands.version import version
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, score, rerank, show, label, evaluate, verify_check, update, push, families, version):
+for command in (serve, score, rerank, show, label, train, evaluate, verify_check, update, push, families, version):
     app.command()(command)
 app.add_typer(annotate.app, name="annotate")
 

@@ -16,8 +16,8 @@ from torch import Tensor
 class Targets:
     """What the numbers of a batch should become.
 
-    labels: (S,) in [0, 1]; NaN where nobody judged, and at reads that are no steps. outcomes: (B,) 1, 0, or NaN where the
-    outcome is not known. lengths: B counts of read positions, S in sum.
+    labels: (S,) in [0, 1]; NaN where nobody judged, and at reads that are no steps. outcomes: (B,) 1, 0, or NaN where
+    the outcome is not known. lengths: B counts of read positions, S in sum.
     """
 
     labels: Tensor

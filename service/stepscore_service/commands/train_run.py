@@ -1,0 +1,97 @@
+"""The run behind `stepscore train`: read everything, build the model, train, say how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import typer
+from transformers.utils import logging as transformers_logging
+
+from stepscore.errors import StepscoreError
+from stepscore_service.commands.say import ENGINE_FAILED, ERR, INTERRUPTED, note, stop_with
+from stepscore_service.jobs.train.build import Trainee, build
+from stepscore_service.jobs.train.data import Data, read
+from stepscore_service.jobs.train.formats.base import Reading
+from stepscore_service.jobs.train.inputs import Inputs, open_inputs
+from stepscore_service.jobs.train.job import Run, TrainingError, check, train
+from stepscore_service.jobs.train.naming import check_name
+from stepscore_service.jobs.train.plan import Plan
+
+EVERY = 10_000
+"""Solutions read between two lines that say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run reads and where it writes."""
+
+    files: tuple[Path, ...]
+    out: Path
+    format: str
+    zero_is_good: bool
+    skip_bad: int
+    eval_share: float
+    resume: bool
+
+
+def run(plan: Plan, asked: Asked) -> None:
+    """Ends the command, saying what to change, where something fails; 130 where it was asked to stop."""
+    transformers_logging.disable_progress_bar()
+    try:
+        plan.check()
+        check_name(plan.output, asked.out)
+        inputs = Inputs(open_inputs(asked.files), asked.format, Reading(asked.zero_is_good), asked.skip_bad)
+        with ERR.status(f"Opening {plan.base}"):
+            trainee = build(plan)
+        data = read(inputs.solutions(), trainee.encoder, asked.eval_share, _reader())
+        check(plan, data)
+        _say(data, inputs, trainee)
+        job = Run(asked.out, _identity(asked, inputs), asked.resume)
+        job.prepare(plan)
+        whole = train(plan, trainee, data, job, ERR)
+    except TrainingError as error:
+        stop_with(error, ENGINE_FAILED)
+    except StepscoreError as error:
+        stop_with(error)
+    if not whole:
+        note(f"Stopped. {asked.out}/checkpoints holds the last step; the same command with --resume goes on from it.")
+        raise typer.Exit(INTERRUPTED)
+    note(f"Checkpoint: {asked.out}. Serve it: stepscore serve --model {asked.out}")
+
+
+def _identity(asked: Asked, inputs: Inputs) -> dict[str, object]:
+    """What the weights depend on besides the plan."""
+    digests = [file.digest for file in inputs.files]
+    return {
+        "files": digests,
+        "format": asked.format,
+        "zero_is_good": asked.zero_is_good,
+        "skip_bad": asked.skip_bad,
+        "eval_share": asked.eval_share,
+    }
+
+
+def _reader() -> Callable[[], None]:
+    """Says now and then how many solutions are read."""
+    counted = count(1)
+
+    def seen() -> None:
+        number = next(counted)
+        if number % EVERY == 0:
+            note(f"{number} solutions read")
+
+    return seen
+
+
+def _say(data: Data, inputs: Inputs, trainee: Trainee) -> None:
+    held = f", {len(data.held_out)} held out" if data.held_out else ""
+    note(f"{len(data.train)} solutions ({data.tokens} tokens) to train on{held}.")
+    for reason, solutions in data.left_out.items():
+        note(f"Left out: {solutions} solutions ({reason}).")
+    if inputs.bad:
+        note(f"Passed over: {len(inputs.bad)} rows; the first: {inputs.bad[0]}")
+    trained = sum(each.numel() for each in trainee.model.parameters() if each.requires_grad)
+    note(f"{trained:,} weights are trained.")

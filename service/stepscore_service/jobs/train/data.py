@@ -1,0 +1,73 @@
+"""What is trained on and what is held out, checked for whether anything can be learnt from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stepscore.errors import InvalidInput
+from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.train.example import Encoder, Example
+from stepscore_service.jobs.train.objectives.steps import THRESHOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """left_out: solutions that were not used, by reason."""
+
+    train: Sequence[Example]
+    held_out: Sequence[Example]
+    left_out: Counter[str]
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(example.ids) for example in self.train)
+
+
+def read(
+    solutions: Iterable[Labelled], encoder: Encoder, share: float, seen: Callable[[], None] = lambda: None
+) -> Data:
+    """share: of problems that are held out, the same ones in every run. seen: called for each solution.
+
+    Raises InvalidInput where nothing is left to train on.
+    """
+    train: list[Example] = []
+    held_out: list[Example] = []
+    for labelled in solutions:
+        seen()
+        side = held_out if _fraction(labelled.solution.problem) < share else train
+        side += encoder.examples([labelled])
+    if not train:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in encoder.left_out.items()) or "there are none"
+        raise InvalidInput(f"no solution is left to train on ({reasons})", left_out=dict(encoder.left_out))
+    return Data(train, held_out, encoder.left_out)
+
+
+def check_labels(examples: Sequence[Example]) -> None:
+    """Raises InvalidInput where no step is judged, or all are of one kind."""
+    labels = np.concatenate([example.labels for example in examples])
+    _check_kinds(labels[~np.isnan(labels)], "steps")
+
+
+def check_outcomes(examples: Sequence[Example]) -> None:
+    """The same for outcomes, which an implicit PRM learns from."""
+    outcomes = np.array([example.outcome for example in examples])
+    _check_kinds(outcomes[~np.isnan(outcomes)], "outcomes")
+
+
+def _check_kinds(judged: np.ndarray, what: str) -> None:
+    if not len(judged):
+        raise InvalidInput(f"no usable labels: none of the {what} has one")
+    good = judged >= THRESHOLD
+    if good.all() or not good.any():
+        kind = "right" if good.all() else "wrong"
+        raise InvalidInput(f"all {len(judged)} judged {what} are {kind}; a model learns only from both kinds")
+
+
+def _fraction(problem: str) -> float:
+    """In [0, 1), of the problem's text alone: a problem is never on both sides."""
+    return int.from_bytes(hashlib.sha256(problem.encode("utf-8", "replace")).digest()[:4]) / 2**32

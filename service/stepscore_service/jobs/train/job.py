@@ -1,0 +1,173 @@
+"""The run: data in, checkpoints on the way, a folder that the service reads at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from safetensors import SafetensorError
+from torch.utils.tensorboard import SummaryWriter
+from transformers import TrainingArguments
+from transformers.integrations import TensorBoardCallback
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from stepscore.errors import InvalidInput, StepscoreError
+from stepscore_service.jobs.train.batch import collator
+from stepscore_service.jobs.train.build import Trainee
+from stepscore_service.jobs.train.data import Data, check_labels, check_outcomes
+from stepscore_service.jobs.train.plan import Plan
+from stepscore_service.jobs.train.saving import save
+from stepscore_service.jobs.train.sharded import whole
+from stepscore_service.jobs.train.trainer import Losses, StepTrainer
+from stepscore_service.jobs.train.watching import Stopping, TrainProgress
+
+CHECKPOINTS = "checkpoints"
+LOGS = "logs"
+MANIFEST = "training.json"
+Manifest = dict[str, Any]
+
+
+class TrainingError(StepscoreError):
+    """A run ended on the way: the disk is full, the loss is no number. detail: path."""
+
+    code = "training_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """out: the checkpoint's folder. inputs: what identifies the data. resume: go on from the last checkpoint."""
+
+    out: Path
+    inputs: Mapping[str, Any]
+    resume: bool = False
+
+    def prepare(self, plan: Plan) -> None:
+        """Make the folder, or check that it holds this very run. Raises InvalidInput, TrainingError."""
+        manifest = self.out / MANIFEST
+        identity = json.loads(json.dumps({"plan": plan.identity(), "inputs": self.inputs}))
+        if manifest.is_file():
+            before = json.loads(manifest.read_text(encoding="utf-8"))
+            self._check_same(before["run"], identity)
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_manifest(manifest, {"run": identity, "made_by": versions(), "state": "running"})
+        except OSError as error:
+            raise TrainingError(f"cannot write {self.out}: {error.strerror}", path=str(self.out)) from error
+
+    def last_checkpoint(self) -> str | None:
+        folder = self.out / CHECKPOINTS
+        return get_last_checkpoint(str(folder)) if self.resume and folder.is_dir() else None
+
+    def _check_same(self, before: Any, now: Any) -> None:
+        if not self.resume:
+            raise InvalidInput(f"{self.out} holds a run already; --resume goes on with it, or choose another --out")
+        if before != now:
+            raise InvalidInput(f"{self.out} holds a run with other settings or data; choose another --out")
+
+
+def train(plan: Plan, trainee: Trainee, data: Data, run: Run, console: Console) -> bool:
+    """Train and write the checkpoint. Whether it came to its end; a stopped run leaves a checkpoint to go on from.
+
+    Raises InvalidInput where nothing can be learnt, TrainingError.
+    """
+    check(plan, data)
+    started = time.monotonic()
+    try:
+        with Stopping(console.print) as stopping, SummaryWriter(str(run.out / LOGS)) as writer:
+            trainer = trainer_of(plan, trainee, data, run, console, stopping, writer)
+            result = trainer.train(resume_from_checkpoint=run.last_checkpoint())
+            if stopping.asked and trainer.state.global_step < trainer.state.max_steps:
+                return False
+            found = trainer.evaluate() if data.held_out else {}
+            finished = whole(trainer, trainee, plan)
+        if trainer.is_world_process_zero():
+            save(finished, run.out)
+            _finish(run.out, data, {**found, **result.metrics, "wall_seconds": round(time.monotonic() - started, 1)})
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"cannot write {run.out}: {error}; the last whole checkpoint is kept") from error
+    return True
+
+
+def check(plan: Plan, data: Data) -> None:
+    """Raises InvalidInput where the data teach this objective nothing."""
+    if plan.objective == "implicit":
+        check_outcomes(data.train)
+    elif plan.objective != "lm":
+        check_labels(data.train)
+
+
+def trainer_of(
+    plan: Plan, trainee: Trainee, data: Data, run: Run, console: Console, stopping: Stopping, writer: SummaryWriter
+) -> StepTrainer:
+    lm_weight = 1.0 if plan.objective == "lm" else plan.lm_weight
+    trainer = StepTrainer(
+        trainee.model,
+        arguments(plan, run.out, bool(data.held_out)),
+        Losses(trainee.objective, lm_weight),
+        collator(trainee.objective, packed=plan.learning.packed),
+        data.train,
+        data.held_out,
+        [stopping, TrainProgress(console), TensorBoardCallback(writer)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def arguments(plan: Plan, out: Path, held_out: bool) -> TrainingArguments:
+    learning = plan.learning
+    evaluates = held_out and learning.eval_steps > 0
+    return TrainingArguments(
+        output_dir=str(out / CHECKPOINTS),
+        num_train_epochs=learning.epochs,
+        max_steps=learning.steps or -1,
+        per_device_train_batch_size=learning.batch,
+        per_device_eval_batch_size=learning.batch,
+        gradient_accumulation_steps=learning.accumulate,
+        learning_rate=learning.rate,
+        warmup_steps=learning.warmup,
+        weight_decay=learning.weight_decay,
+        lr_scheduler_type="cosine",
+        bf16=learning.bf16,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=learning.eval_steps or None,
+        save_steps=learning.save_steps,
+        save_total_limit=2,
+        logging_steps=10,
+        seed=learning.seed,
+        data_seed=learning.seed,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+        use_cpu=not torch.cuda.is_available(),
+        ddp_find_unused_parameters=False,
+    )
+
+
+def _finish(out: Path, data: Data, metrics: Mapping[str, Any]) -> None:
+    manifest: Manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    counts = {
+        "solutions": len(data.train),
+        "held_out": len(data.held_out),
+        "tokens": data.tokens,
+        "left_out": dict(data.left_out),
+    }
+    write_manifest(out / MANIFEST, manifest | {"state": "finished", "data": counts, "metrics": dict(metrics)})
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in ("stepscore", "torch", "transformers", "accelerate", "peft")}

@@ -1,0 +1,97 @@
+"""The model that is trained: a causal decoder with a head at the read positions, its language-model head beside it.
+
+Shape suffixes: R rows, T tokens of a row, D width, S read positions of all rows, C numbers per position, L positions
+whose next token is predicted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from stepscore_service.jobs.train.bases import Base
+from stepscore_service.jobs.train.batch import Batch
+from stepscore_service.jobs.train.outputs import Output
+from stepscore_service.jobs.train.plan import Lora
+
+LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class StepModel(nn.Module):
+    """lm: the decoder, perhaps with adapters inside. head: over hidden states; None reads the vocabulary.
+
+    reference: a frozen copy of the base, for what compares with it.
+    """
+
+    def __init__(self, lm: Any, head: nn.Sequential | None, reference: Any = None) -> None:
+        super().__init__()
+        self.lm = lm
+        self.head = head
+        self.reference = reference
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The numbers (S, C) in fp32, and the summed loss of the predicted tokens (0 where none is predicted)."""
+        hidden_ND = _hidden(self.lm, batch)
+        numbers_SC = self._numbers(hidden_ND, batch)
+        if not len(batch.predicted):
+            return numbers_SC, numbers_SC.sum() * 0.0
+        logits_LV = self.lm.get_output_embeddings()(hidden_ND[batch.predicted]).float()
+        return numbers_SC, cross_entropy(logits_LV, batch.input_ids.flatten()[batch.predicted + 1], reduction="sum")
+
+    def _numbers(self, hidden_ND: Tensor, batch: Batch) -> Tensor:
+        read_SD = hidden_ND[batch.reads]
+        if self.head is not None:
+            with torch.autocast(read_SD.device.type, enabled=False):
+                numbers: Tensor = self.head(read_SD.float())
+            return numbers
+        if self.reference is None:
+            return read_SD.new_zeros((len(read_SD), 1)) + read_SD.sum() * 0.0
+        with torch.no_grad():
+            reference_S = _log_probs(self.reference, _hidden(self.reference, batch)[batch.reads], batch.read_targets)
+        return torch.stack([_log_probs(self.lm, read_SD, batch.read_targets), reference_S], dim=-1)
+
+
+def _hidden(lm: Any, batch: Batch) -> Tensor:
+    """(R * T, D). Rows hold several sequences where positions begin again; attention does not cross that border."""
+    states: Tensor = lm.get_decoder()(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        attention_mask=batch.attention_mask,
+        use_cache=False,
+    ).last_hidden_state
+    return states.flatten(0, 1)
+
+
+def _log_probs(lm: Any, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
+    logits_SV = lm.get_output_embeddings()(hidden_SD).float()
+    return logits_SV.log_softmax(-1).gather(-1, targets_S[:, None]).squeeze(-1)
+
+
+def new_head(output: Output, width: int) -> nn.Sequential | None:
+    """The head's linear layers with ReLU between them, all but the last as wide as the model. None without layers."""
+    if not output.layers:
+        return None
+    inner = output.layers[:-1]
+    layers: list[nn.Module] = [module for _ in inner for module in (nn.Linear(width, width), nn.ReLU())]
+    head = nn.Sequential(*layers, nn.Linear(width, output.numbers))
+    nn.init.normal_(head[-1].weight, std=0.02)  # type: ignore[arg-type]
+    nn.init.zeros_(head[-1].bias)  # type: ignore[arg-type]
+    return head
+
+
+def with_adapters(base: Base, lora: Lora) -> Any:
+    """The base's own model with adapters in its linear layers, everything else frozen.
+
+    A new token's embedding is trained with them: nothing else would ever give it a meaning.
+    """
+    tokens = {"trainable_token_indices": {"embed_tokens": list(base.new_tokens)}} if base.new_tokens else {}
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=LINEAR, **tokens)
+    return get_peft_model(base.lm, config)
+
+
+def linears(head: nn.Sequential) -> list[nn.Linear]:
+    return [layer for layer in head if isinstance(layer, nn.Linear)]

@@ -1,0 +1,75 @@
+"""What a training run is asked to do. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from stepscore.errors import InvalidInput
+from stepscore_service.jobs.train.targets import AfterError
+
+ObjectiveName = Literal["cross-entropy", "soft", "mse", "pqm", "orm", "implicit", "lm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """rank 0 trains all weights."""
+
+    rank: int = 0
+    alpha: float = 32.0
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """batch: solutions of one forward on one device; accumulate: forwards of one optimiser step.
+
+    steps: optimiser steps; 0 counts epochs. warmup: share of the steps. eval_steps, save_steps: optimiser steps
+    between two evaluations and two checkpoints; eval_steps 0 evaluates at the end only.
+    """
+
+    epochs: float = 1.0
+    steps: int = 0
+    batch: int = 8
+    accumulate: int = 1
+    rate: float = 1e-5
+    warmup: float = 0.03
+    weight_decay: float = 0.0
+    max_tokens: int = 0
+    packed: bool = True
+    bf16: bool = False
+    checkpointing: bool = False
+    eval_steps: int = 0
+    save_steps: int = 500
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that the weights depend on, but for the data.
+
+    lm_weight: of the language-model loss on the answer beside the step loss. zeta: PQM's margin. beta: of the
+    log-ratio of an implicit PRM.
+    """
+
+    base: str
+    output: str = "qwen_math"
+    objective: ObjectiveName = "cross-entropy"
+    after_error: AfterError = "masked"
+    positive_weight: float = 1.0
+    lm_weight: float = 0.0
+    zeta: float = 4.0
+    beta: float = 0.05
+    lora: Lora = field(default_factory=Lora)
+    learning: Learning = field(default_factory=Learning)
+
+    def check(self) -> None:
+        """Raises InvalidInput where two choices do not go together."""
+        if (self.objective == "implicit") != (self.output == "implicit"):
+            raise InvalidInput("--objective implicit and --output implicit go together: no other output has no head")
+        if self.objective == "lm" and self.output != "causal":
+            raise InvalidInput("a language model alone is written as --output causal")
+
+    def identity(self) -> dict[str, Any]:
+        """As it is written beside the weights and compared when a run is resumed."""
+        return asdict(self)

@@ -1,0 +1,120 @@
+"""transformers' Trainer over packed batches: losses normalised over all that an optimiser step sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import Trainer, TrainingArguments
+
+from stepscore_service.jobs.train.batch import Batch, Collate
+from stepscore_service.jobs.train.evaluation import measure
+from stepscore_service.jobs.train.example import Example
+from stepscore_service.jobs.train.model import StepModel
+from stepscore_service.jobs.train.objective import Objective
+
+TRAINED = "trained.safetensors"
+"""In a checkpoint: the weights that are trained, and no others."""
+
+Inputs = dict[str, Batch]
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """objective: over numbers at read positions. lm_weight: of the language-model loss beside it."""
+
+    objective: Objective
+    lm_weight: float
+
+    def of(self, model: Any, batch: Batch, counts_2: Tensor) -> Tensor:
+        """counts_2: items and predicted tokens of the whole optimiser step, over all processes."""
+        numbers_SC, predicted = model(batch)
+        items, predictions = counts_2.clamp(min=1)
+        loss: Tensor = self.objective.total(numbers_SC, batch.targets) / items
+        return loss + self.lm_weight * predicted / predictions
+
+
+class StepTrainer(Trainer):
+    """Trains a StepModel on examples.
+
+    examples, held_out: what is trained on and what is measured on. tokens: how many a process has computed.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: StepModel,
+        args: TrainingArguments,
+        losses: Losses,
+        collate: Collate,
+        examples: Sequence[Example],
+        held_out: Sequence[Example],
+        callbacks: list[Any],
+    ) -> None:
+        self._losses, self._collate, self._held_out = losses, collate, held_out
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=lambda chosen: {"batch": collate(chosen)},
+            train_dataset=examples,  # type: ignore[arg-type]
+            eval_dataset=held_out or examples[:1],  # type: ignore[arg-type]
+            callbacks=callbacks,
+        )
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | int | None]:
+        """The batches of an optimiser step, and what their losses are means over, summed over all processes."""
+        batches = list(islice(epoch_iterator, num_batches))
+        counts_2 = torch.zeros(2, dtype=torch.long)
+        for inputs in batches:
+            counts_2 += torch.tensor([inputs["batch"].items, inputs["batch"].predictions])
+        summed: Tensor = self.accelerator.reduce(counts_2.to(device), reduction="sum")
+        return batches, summed
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Times the number of processes, over which gradients are then averaged."""
+        loss = self._losses.of(model, inputs["batch"], num_items_in_batch)
+        return loss * self.accelerator.num_processes
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """On every process alike, since a sharded model needs all of them for a forward."""
+        found = measure(self.model_wrapped, self._held_out, self._collate, self.args)
+        numbers = {f"eval_{name}": number for name, number in found.items()}
+        self.log(numbers)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, numbers)
+        return numbers
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Only what is trained: a frozen base is where it was, and tied tensors are written once."""
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        state = self.trained() if state_dict is None else {k: v for k, v in state_dict.items() if k in self.trained()}
+        save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, folder / TRAINED)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        restore(self.model, Path(resume_from_checkpoint))
+
+    def trained(self) -> dict[str, Tensor]:
+        return {name: each for name, each in self.model.named_parameters() if each.requires_grad}
+
+
+def restore(model: Any, folder: Path) -> None:
+    """Put a checkpoint's trained weights into the model they came from."""
+    state = load_file(folder / TRAINED)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(state[name])
