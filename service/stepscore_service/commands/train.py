@@ -78,7 +78,7 @@ def train(
         lm_weight=lm_weight,
         zeta=zeta,
         beta=beta,
-        lora=Lora(lora, alpha=2.0 * lora),
+        lora=Lora(lora, alpha=2 * lora),
         learning=learning,
     )
     run(plan, Asked(tuple(files), out, format_, neutral == "good", skip_bad, eval_share, resume))

@@ -39,7 +39,7 @@ class Asked:
 
 def run(plan: Plan, asked: Asked) -> None:
     """Ends the command, saying what to change, where something fails; 130 where it was asked to stop."""
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         plan.check()
         check_name(plan.output, asked.out)

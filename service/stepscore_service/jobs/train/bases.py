@@ -37,7 +37,8 @@ def open_base(name: str, dtype: torch.dtype) -> Base:
     """A folder, a Hub id, or "smollm2". Raises CheckpointError for what is no causal model that the engines run."""
     if name == SMOLLM2:
         lm, tokenizer = load_base()
-        return Base(lm.to(dtype), tokenizer.inner)
+        lm.to(dtype)  # type: ignore[arg-type]
+        return Base(lm, tokenizer.inner)
     folder = locate(name)
     facts = read_facts(folder)
     if facts.config.get("model_type") not in CONFIGS:
@@ -57,4 +58,4 @@ def with_marker(base: Base, marker: str | None) -> Base:
     base.tokenizer.add_tokens([AddedToken(marker, special=True, normalized=False)], special_tokens=True)
     if len(base.tokenizer) > base.lm.get_input_embeddings().num_embeddings:
         base.lm.resize_token_embeddings(len(base.tokenizer))
-    return Base(base.lm, base.tokenizer, (int(base.tokenizer.convert_tokens_to_ids(marker)),))
+    return Base(base.lm, base.tokenizer, (base.tokenizer.get_vocab()[marker],))

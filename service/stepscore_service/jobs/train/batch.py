@@ -38,7 +38,7 @@ class Batch:
 
     def to(self, device: torch.device, **kwargs: Any) -> Batch:
         """On another device."""
-        moved = {
+        moved: dict[str, Any] = {
             field.name: value.to(device, **kwargs)
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)

@@ -15,7 +15,7 @@ from rich.console import Console
 from safetensors import SafetensorError
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainingArguments
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -64,7 +64,7 @@ class Run:
 
     def last_checkpoint(self) -> str | None:
         folder = self.out / CHECKPOINTS
-        return get_last_checkpoint(str(folder)) if self.resume and folder.is_dir() else None
+        return get_last_checkpoint(str(folder)) if self.resume and folder.is_dir() else None  # type: ignore[no-untyped-call]
 
     def _check_same(self, before: Any, now: Any) -> None:
         if not self.resume:
@@ -115,7 +115,7 @@ def trainer_of(
         collator(trainee.objective, packed=plan.learning.packed),
         data.train,
         data.held_out,
-        [stopping, TrainProgress(console), TensorBoardCallback(writer)],
+        [stopping, TrainProgress(console), TensorBoardCallback(writer)],  # type: ignore[no-untyped-call]
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -68,7 +68,8 @@ def _hidden(lm: Any, batch: Batch) -> Tensor:
 
 def _log_probs(lm: Any, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
     logits_SV = lm.get_output_embeddings()(hidden_SD).float()
-    return logits_SV.log_softmax(-1).gather(-1, targets_S[:, None]).squeeze(-1)
+    read_S: Tensor = logits_SV.log_softmax(-1).gather(-1, targets_S[:, None]).squeeze(-1)
+    return read_S
 
 
 def new_head(output: Output, width: int) -> nn.Sequential | None:
@@ -88,7 +89,9 @@ def with_adapters(base: Base, lora: Lora) -> Any:
 
     A new token's embedding is trained with them: nothing else would ever give it a meaning.
     """
-    tokens = {"trainable_token_indices": {"embed_tokens": list(base.new_tokens)}} if base.new_tokens else {}
+    tokens: dict[str, Any] = (
+        {"trainable_token_indices": {"embed_tokens": list(base.new_tokens)}} if base.new_tokens else {}
+    )
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=LINEAR, **tokens)
     return get_peft_model(base.lm, config)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -26,7 +27,7 @@ class Targets:
 
     def per_solution(self, of_reads: Tensor) -> Sequence[Tensor]:
         """A tensor over S, cut into the solutions' own."""
-        return of_reads.split(list(self.lengths))
+        return torch.split(of_reads, list(self.lengths))
 
 
 class Objective(Protocol):

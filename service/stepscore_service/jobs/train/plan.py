@@ -16,7 +16,7 @@ class Lora:
     """rank 0 trains all weights."""
 
     rank: int = 0
-    alpha: float = 32.0
+    alpha: int = 32
     dropout: float = 0.0
 
 

@@ -36,8 +36,9 @@ class Losses:
         """counts_2: items and predicted tokens of the whole optimiser step, over all processes."""
         numbers_SC, predicted = model(batch)
         items, predictions = counts_2.clamp(min=1)
-        loss: Tensor = self.objective.total(numbers_SC, batch.targets) / items
-        return loss + self.lm_weight * predicted / predictions
+        steps: Tensor = self.objective.total(numbers_SC, batch.targets) / items
+        whole: Tensor = steps + self.lm_weight * predicted / predictions
+        return whole
 
 
 class StepTrainer(Trainer):
@@ -63,8 +64,8 @@ class StepTrainer(Trainer):
             model=model,
             args=args,
             data_collator=lambda chosen: {"batch": collate(chosen)},
-            train_dataset=examples,  # type: ignore[arg-type]
-            eval_dataset=held_out or examples[:1],  # type: ignore[arg-type]
+            train_dataset=examples,
+            eval_dataset=held_out or examples[:1],
             callbacks=callbacks,
         )
 
@@ -108,6 +109,7 @@ class StepTrainer(Trainer):
         restore(self.model, Path(resume_from_checkpoint))
 
     def trained(self) -> dict[str, Tensor]:
+        assert self.model is not None
         return {name: each for name, each in self.model.named_parameters() if each.requires_grad}
 
 

@@ -6,7 +6,9 @@ from stepscore.errors import InvalidInput
 from stepscore_service.jobs.train.formats import math_shepherd, prm800k, processbench, rlhflow, trl
 from stepscore_service.jobs.train.formats.base import Format, Row
 
-FORMATS = {module.FORMAT.name: module.FORMAT for module in (trl, prm800k, math_shepherd, rlhflow, processbench)}
+FORMATS: dict[str, Format] = {
+    module.FORMAT.name: module.FORMAT for module in (trl, prm800k, math_shepherd, rlhflow, processbench)
+}
 AUTO = "auto"
 
 
