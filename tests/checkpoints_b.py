@@ -10,7 +10,12 @@ import torch
 import tokenizers_for_tests as tokenizers
 from checkpoints import HIDDEN, State, backbone_state, decoder_config, linear, save, vocabulary_head
 
-CAUSAL = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM"}
+CAUSAL = {
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+}
 
 
 def causal(folder: Path, kind: str = "llama", markers: tuple[str, ...] = (), seed: int = 0, **changes: Any) -> Path:

@@ -1,0 +1,147 @@
+"""What `stepscore train` writes: a checkpoint that the service's own code opens, with the numbers of training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import checkpoints_b as checkpoints
+from cli_case import invoke, write
+from stepscore.config import EngineOptions
+from stepscore.scorer import open_scorer
+from stepscore.types import Reading, Solution
+from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.train.batch import collator
+from stepscore_service.jobs.train.build import Trainee, build
+from stepscore_service.jobs.train.plan import Learning, Lora, ObjectiveName, Plan
+from stepscore_service.jobs.train.saving import save
+
+SOLUTIONS = [
+    Labelled(Solution("2+3?", ("2 + 3 = 5", "So it is 5.")), (1.0, 1.0), True),
+    Labelled(Solution("How much is 4 + 4?", ("4 + 4 = 9", "Twice that is 18.", "It is 18.")), (0.0, None, 0.0), False),
+    Labelled(Solution("1+1?", ("1 + 1 = 2",)), (1.0,), True),
+]
+HEADS = ["qwen_math", "token_classification", "value_head", "pqm"]
+KINDS = ["llama", "qwen2", "qwen3", "mistral"]
+
+
+def rows() -> list[dict[str, Any]]:
+    return [
+        {
+            "prompt": f"How much is {n} + 1?",
+            "completions": [f"{n} + 1 = {n + wrong}", "Done."],
+            "labels": [not wrong, None],
+        }
+        for n in range(1, 7)
+        for wrong in (0, 1)
+    ]
+
+
+def plan_of(base: Path, output: str, objective: ObjectiveName = "cross-entropy", **learning: Any) -> Plan:
+    return Plan(base=str(base), output=output, objective=objective, learning=Learning(**learning), lora=Lora())
+
+
+def numbers(trainee: Trainee, *, packed: bool) -> torch.Tensor:
+    examples = list(trainee.encoder.examples(SOLUTIONS))
+    batch = collator(trainee.objective, packed=packed)(examples)
+    with torch.no_grad():
+        found: torch.Tensor = trainee.model.eval()(batch)[0]
+    return found
+
+
+@pytest.mark.parametrize("output", HEADS)
+def test_a_saved_checkpoint_reads_as_it_was_trained(tmp_path: Path, output: str) -> None:
+    objective: ObjectiveName = "pqm" if output == "pqm" else "mse" if output == "value_head" else "cross-entropy"
+    trainee = build(plan_of(checkpoints.causal(tmp_path / "base", "qwen2"), output, objective))
+    wanted = numbers(trainee, packed=False).numpy()
+    out = tmp_path / ("pqm" if output == "pqm" else "out")  # the name tells it from other value heads
+    save(trainee, out)
+    scorer = open_scorer(str(out), options=EngineOptions(device="cpu", dtype="float32"))
+    assert scorer.info.family == output
+    encoded = [scorer.encode(each.solution) for each in SOLUTIONS]
+    engine = scorer._engine
+    found = np.concatenate(engine.forward([one for each in encoded for one in each.sequences]))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_packed_solutions_do_not_see_each_other(tmp_path: Path, kind: str) -> None:
+    trainee = build(plan_of(checkpoints.causal(tmp_path / "base", kind), "token_classification"))
+    torch.testing.assert_close(numbers(trainee, packed=True), numbers(trainee, packed=False), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_training_from_the_command_line_is_served(tmp_path: Path, lora: int) -> None:
+    base, out = checkpoints.causal(tmp_path / "base", "qwen2"), tmp_path / "out"
+    data = write(tmp_path / "rows.jsonl", rows())
+    ran = invoke("train", data, "--base", base, "--out", out, "--steps", 4, "--lora", lora, "--learning-rate", "1e-2")
+    assert ran.exit_code == 0, ran.output
+    manifest = json.loads((out / "training.json").read_text())
+    assert manifest["run"]["plan"]["lora"]["rank"] == lora
+    scorer = open_scorer(str(out), options=EngineOptions(device="cpu", dtype="float32"))
+    assert scorer.info.family == "qwen_math"
+    (answer,) = scorer.score([Solution("How much is 3 + 1?", ("3 + 1 = 4", "Done."))])
+    assert isinstance(answer, Reading)
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
+    command = ["train", data, "--base", base, "--steps", 6, "--batch", 4, "--save-steps", 3, "--learning-rate", "1e-3"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for out in (whole, broken):
+        ran = invoke(*command, "--out", out)
+        assert ran.exit_code == 0, ran.output
+    for file in [*broken.glob("*.safetensors"), broken / "config.json"]:
+        file.unlink()
+    _forget(broken / "checkpoints" / "checkpoint-6")
+    again = invoke(*command, "--out", broken, "--resume")
+    assert again.exit_code == 0, again.output
+    one, other = (load_file(out / "model.safetensors") for out in (whole, broken))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _forget(checkpoint: Path) -> None:
+    for file in checkpoint.iterdir():
+        file.unlink()
+    checkpoint.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], "rows.jsonl"),
+        ([{"problem": "p"}], "columns"),
+        ([{"prompt": "p", "completions": ["a"], "labels": [True, False]}], "2 labels for 1 steps"),
+        ([{"prompt": "p", "completions": ["a", "b"], "labels": [True, True]}] * 3, "both kinds"),
+        ([{"prompt": "p", "completions": ["a"], "labels": [None]}], "label"),
+        (["{"], "line 1"),
+    ],
+)
+def test_data_that_teach_nothing_end_in_a_sentence(tmp_path: Path, lines: list[Any], said: str) -> None:
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", lines)
+    ran = invoke("train", data, "--base", base, "--out", tmp_path / "out", "--steps", 1, "--eval-share", 0)
+    assert ran.exit_code == 2, ran.output
+    assert "Traceback" not in ran.output
+    assert said in ran.output.replace("\n", "")
+    assert not (tmp_path / "out" / "config.json").exists()
+
+
+def test_a_folder_with_another_run_is_left_alone(tmp_path: Path) -> None:
+    base, data, out = (
+        checkpoints.causal(tmp_path / "base", "qwen2"),
+        write(tmp_path / "rows.jsonl", rows()),
+        tmp_path / "o",
+    )
+    command = ["train", data, "--base", base, "--out", out, "--steps", 1]
+    assert invoke(*command).exit_code == 0
+    kept = (out / "model.safetensors").read_bytes()
+    assert invoke(*command).exit_code == 2
+    assert invoke(*command, "--seed", 3, "--resume").exit_code == 2
+    assert (out / "model.safetensors").read_bytes() == kept
