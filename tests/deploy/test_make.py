@@ -81,4 +81,4 @@ def test_ci_runs_the_two_commands_of_the_readme_and_installs_what_they_need():
     assert script.rstrip().endswith("make check\nmake test")
     assert "REQUIRE_SYSTEM_TOOLS=1" in script
     listed = {line.split()[1] for line in (ROOT / ".ci/packages.txt").read_text().splitlines() if line[:1] != "#"}
-    assert listed == {"docker-compose", "promtool", "curl"}
+    assert listed == {"docker-compose", "promtool", "curl", "coqc"}
