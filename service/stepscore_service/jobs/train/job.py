@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +51,12 @@ class Run:
     resume: bool = False
 
     def prepare(self, plan: Plan) -> None:
-        """Make the folder, or check that it holds this very run. Raises InvalidInput, TrainingError."""
+        """Make the folder, or check that it holds this very run. Raises InvalidInput, TrainingError.
+
+        Of several processes only the first does, or the others would find a run in the folder.
+        """
+        if os.environ.get("RANK", "0") != "0":
+            return
         manifest = self.out / MANIFEST
         identity = json.loads(json.dumps({"plan": plan.identity(), "inputs": self.inputs}))
         if manifest.is_file():
