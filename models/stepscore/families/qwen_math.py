@@ -39,8 +39,10 @@ FAMILY = Family(
     marker="<extra_0> (special token)",
     formula="softmax(logits at the marker)[1]",
     build=build,
+    # Qwen's own is Qwen2's; the same head over another decoder is what `stepscore train` writes for other bases.
     evidence=Evidence(
-        architectures=("Qwen2ForProcessRewardModel",), tensors=(r"score\.0\.weight", r"score\.2\.weight")
+        architectures=(r"(Qwen2|Qwen3|Llama|Mistral)ForProcessRewardModel",),
+        tensors=(r"score\.0\.weight", r"score\.2\.weight"),
     ),
     aggregate="prod",
     markers=(MARKER,),
