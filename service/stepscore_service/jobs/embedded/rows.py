@@ -50,6 +50,13 @@ def problems_of(gsm8k: Path, part: Part) -> list[Worked]:
     return every[-HELD_OUT:][part is Part.MEASURE :: 2]
 
 
+def more_of(part: Part, count: int) -> list[Worked]:
+    """Generated problems; every part has a seed of its own."""
+    from stepscore_service.jobs.embedded.generated import generated  # needs the extra `train`
+
+    return list(generated(count, seed=list(Part).index(part)))
+
+
 def step_rows(problems: list[Worked]) -> Iterator[Row]:
     """TRL rows; `kind` names the mistake, or "clean". The style and the mistakes of a problem depend on its number."""
     for number, problem in enumerate(problems):
@@ -96,9 +103,10 @@ def main(
     part: Annotated[Part, typer.Option(help="which problems")] = Part.MEASURE,
     shape: Annotated[Shape, typer.Option(help="which rows")] = Shape.STEPS,
     problems: Annotated[int, typer.Option(min=0, help="only the first of them; 0 takes all")] = 0,
+    generated: Annotated[int, typer.Option(min=0, help="so many of reasoning-gym's problems behind them")] = 0,
 ) -> None:
     """Write labelled rows of GSM8K and its corruptions."""
-    chosen = problems_of(gsm8k, part)[: problems or None]
+    chosen = [*problems_of(gsm8k, part)[: problems or None], *(more_of(part, generated) if generated else ())]
     rows = list(step_rows(chosen) if shape is Shape.STEPS else processbench_rows(chosen))
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     typer.echo(f"{out}: {len(rows)} rows of {len(chosen)} problems")
