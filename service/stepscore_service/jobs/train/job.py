@@ -18,7 +18,6 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.train.batch import collator
@@ -69,8 +68,10 @@ class Run:
             raise TrainingError(f"cannot write {self.out}: {error.strerror}", path=str(self.out)) from error
 
     def last_checkpoint(self) -> str | None:
-        folder = self.out / CHECKPOINTS
-        return get_last_checkpoint(str(folder)) if self.resume and folder.is_dir() else None  # type: ignore[no-untyped-call]
+        """The newest whole one: the trainer's state is written last, so a torn checkpoint has none."""
+        whole = [state.parent for state in (self.out / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")]
+        newest = max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+        return str(newest) if self.resume and newest else None
 
     def _check_same(self, before: Any, now: Any) -> None:
         if not self.resume:

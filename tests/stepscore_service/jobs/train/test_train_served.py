@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +104,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: P
         assert ran.exit_code == 0, ran.output
     for file in [*broken.glob("*.safetensors"), broken / "config.json"]:
         file.unlink()
-    _forget(broken / "checkpoints" / "checkpoint-6")
+    (broken / "checkpoints" / "checkpoint-6" / "trainer_state.json").unlink()  # torn by a kill or a full disk
     again = invoke(*command, "--out", broken, "--resume")
     assert again.exit_code == 0, again.output
     one, other = (load_file(out / "model.safetensors") for out in (whole, broken))
@@ -109,10 +112,16 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: P
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def _forget(checkpoint: Path) -> None:
-    for file in checkpoint.iterdir():
-        file.unlink()
-    checkpoint.rmdir()
+def test_a_full_disk_ends_in_a_sentence_and_the_run_goes_on_from_it(tmp_path: Path) -> None:
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
+    command = ["train", str(data), "--base", str(base), "--out", str(tmp_path / "out"), "--steps", "2"]
+    shell = f"trap '' XFSZ; ulimit -f 40; exec {sys.executable} -m stepscore_service.cli {shlex.join(command)}"
+    ran = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert ran.returncode == 3, ran.stderr
+    assert "File too large" in ran.stderr
+    again = invoke(*command, "--resume")
+    assert again.exit_code == 0, again.output
+    open_scorer(str(tmp_path / "out"), options=EngineOptions(device="cpu", dtype="float32"))
 
 
 @pytest.mark.parametrize(
