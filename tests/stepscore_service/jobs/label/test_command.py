@@ -74,3 +74,13 @@ def test_what_cannot_be_opened_is_said(source: Path, tmp_path: Path, arguments: 
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
     assert not list(tmp_path.glob("out/labels*"))
+
+
+@pytest.mark.slow
+def test_a_policy_that_is_down_ends_in_a_sentence_after_its_retries(source: Path, tmp_path: Path) -> None:
+    done = invoke("label", source, "--out", tmp_path / "out", "--generator", "openai:http://127.0.0.1:9/v1#policy")
+    assert done.exit_code == 3
+    said = " ".join(done.output.split())
+    assert "http://127.0.0.1:9/v1 did not answer after 5 attempts" in said
+    assert "the same command continues" in said
+    assert not list(tmp_path.glob("out/labels*"))
