@@ -20,6 +20,10 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
     with torch.inference_mode():
         logprobs = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
     digit_ids = tokenizer.convert_tokens_to_ids(list("0123456789"))
+    signs = [
+        tokenizer(text, add_special_tokens=False)["input_ids"] for sign in "+-*/x×−" for text in (sign, f" {sign}")
+    ]
+    sign_ids = sorted({ids[0] for ids in signs if len(ids) == 1})
     end = len(prompt)
     token = next(index for index, (_, stop) in enumerate(offsets) if stop > end)
     rewards = []
@@ -30,7 +34,9 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
             inside.append(token)
             token += 1
         numbers = [
-            surprise for t in inside if (surprise := number_surprise(logprobs[t - 1], ids, t, digit_ids)) is not None
+            surprise
+            for t in inside
+            if (surprise := number_surprise(logprobs[t - 1], ids, t, digit_ids, sign_ids)) is not None
         ]
         kind = "" if numbers else "wordy_"
         lowest = min(numbers or [logprobs[t - 1, ids[t]].item() for t in inside])
@@ -39,7 +45,9 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
     return rewards
 
 
-def number_surprise(logprobs: torch.Tensor, ids: list[int], token: int, digit_ids: list[int]) -> float | None:
+def number_surprise(
+    logprobs: torch.Tensor, ids: list[int], token: int, digit_ids: list[int], sign_ids: list[int]
+) -> float | None:
     """The log-probability of what token number `token` does to a number; None where it has to do with none."""
     probabilities = logprobs.exp()
     digit = sum(probabilities[each].item() for each in digit_ids)
@@ -48,4 +56,10 @@ def number_surprise(logprobs: torch.Tensor, ids: list[int], token: int, digit_id
         return logprobs[ids[token]].item()
     if here:
         return math.log(probabilities[ids[token]].item() / digit)
-    return math.log(max(1.0 - digit, 1e-3)) if before else None
+    if not before:
+        return None
+    end = math.log(max(1.0 - digit, 1e-3))
+    if ids[token] not in sign_ids:
+        return end
+    sign = sum(probabilities[each].item() for each in sign_ids)
+    return min(end, math.log(probabilities[ids[token]].item() / sign))

@@ -1,13 +1,14 @@
 """The language-model reading: how surprised a language model is by the numbers of a step.
 
 The reading of the checkpoint that ships with the project. A policy fine-tuned on worked solutions knows what a sound
-step would compute; where a step writes another number, the log-probability of that number falls. No step labels are
-needed, and none were used. The reward is a logistic of the lowest log-probability among the events of the step's
-numbers:
+step would compute; where a step writes another number, the log-probability of that number falls. That needs no step
+labels; a model that was trained on some through this very reading is read alike. The reward is a logistic of the lowest
+log-probability among the events of the step's numbers:
 
 - the first digit of a number, given that a digit stands there, so that the choice of words costs nothing;
 - every further digit of it;
-- its end: that no digit follows (not below log 0.001).
+- its end: that no digit follows (not below log 0.001);
+- the sign of arithmetic right behind it, given that one stands there.
 
 The two constants, fitted on held-out corrupted steps, stand in the checkpoint's config.json under `number_logprob`.
 A step without a digit is read by its least likely token, with constants of its own.
@@ -36,6 +37,7 @@ from stepscore.types import Encoded, EncodedSolution, Reading, Solution, Values
 
 CONFIG_KEY = "number_logprob"
 DIGITS = "0123456789"
+SIGNS = "+-*/x×−"
 END_FLOOR = 1e-3
 """Less probability than this is left to the end of a number only by rounding."""
 
@@ -98,10 +100,20 @@ def write(tokenizer: StepTokenizer, solution: Solution) -> Encoded:
     return builder.build()
 
 
-def read(
-    calibration: Calibration, digits: frozenset[int], values: Sequence[Values], encoded: EncodedSolution
-) -> Reading:
-    surprises = _events(joined(values).astype(np.float64), encoded.sequences[0], digits)
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """Token ids of the ten digits and of the signs of arithmetic, sorted."""
+
+    digits: tuple[int, ...]
+    signs: tuple[int, ...]
+
+    @property
+    def beside(self) -> tuple[int, ...]:
+        return self.digits + self.signs
+
+
+def read(calibration: Calibration, symbols: Symbols, values: Sequence[Values], encoded: EncodedSolution) -> Reading:
+    surprises = _events(joined(values).astype(np.float64), encoded.sequences[0], symbols)
     lowest = np.empty(encoded.steps, dtype=np.float64)
     logits = np.empty(encoded.steps, dtype=np.float64)
     start = 0
@@ -120,12 +132,18 @@ def read(
     )
 
 
-def _events(logprobs: NDArray[np.float64], sequence: Encoded, digits: frozenset[int]) -> NDArray[np.float64]:
-    """(S,) log-probabilities of what happens at the reads. logprobs: (S, 1 + 10), the target's, then the digits'."""
-    own, digit = logprobs[:, 0], np.logaddexp.reduce(logprobs[:, 1:], axis=1)
-    before = np.array([sequence.ids[read] in digits for read in sequence.reads])
-    now = np.array([target in digits for target in sequence.targets])
+def _events(logprobs: NDArray[np.float64], sequence: Encoded, symbols: Symbols) -> NDArray[np.float64]:
+    """(S,) log-probabilities of what happens at the reads.
+
+    logprobs: (S, 1 + 10 + signs), the target's, then those of digits and signs.
+    """
+    own, beside = logprobs[:, 0], logprobs[:, 1:]
+    digit, sign = (np.logaddexp.reduce(part, axis=1) for part in np.split(beside, [len(symbols.digits)], axis=1))
+    before = np.array([sequence.ids[read] in symbols.digits for read in sequence.reads])
+    now = np.array([target in symbols.digits for target in sequence.targets])
+    signed = np.array([target in symbols.signs for target in sequence.targets])
     end = np.log(np.maximum(-np.expm1(np.minimum(digit, 0.0)), END_FLOOR))
+    end = np.where(signed, np.minimum(end, own - sign), end)
     return np.select([now & ~before, before & ~now], [own - digit, end], own)
 
 
@@ -142,11 +160,21 @@ def digit_tokens(tokenizer: StepTokenizer) -> tuple[int, ...]:
     return tuple(sorted(single))
 
 
+def sign_tokens(tokenizer: StepTokenizer) -> tuple[int, ...]:
+    """Ids of the tokens that are one sign of arithmetic, with a space before it or without."""
+    written = (tokenizer.ids(space + sign, first=False) for sign in SIGNS for space in ("", " "))
+    return tuple(sorted({ids[0] for ids in written if len(ids) == 1}))
+
+
+def symbols_of(tokenizer: StepTokenizer) -> Symbols:
+    return Symbols(digit_tokens(tokenizer), sign_tokens(tokenizer))
+
+
 def build(context: LayoutContext) -> Parts:
-    digits = digit_tokens(context.tokenizer)
-    layout = PlainChat(context.tokenizer, frozenset(digits))
-    head = TokenLogProbHead(reference=False, beside=digits)
-    return Parts(layout, head, partial(read, Calibration.of(context.config), frozenset(digits)))
+    symbols = symbols_of(context.tokenizer)
+    layout = PlainChat(context.tokenizer, frozenset(symbols.digits))
+    head = TokenLogProbHead(reference=False, beside=symbols.beside)
+    return Parts(layout, head, partial(read, Calibration.of(context.config), symbols))
 
 
 FAMILY = Family(
@@ -157,7 +185,8 @@ FAMILY = Family(
     checkpoints=("embedded",),
     prompt="<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n{step 1}\n{step 2}\n",
     marker="none: every digit of a step and the end of every number are read",
-    formula="sigmoid(a * min over the step's digits and ends of numbers of log p + b); first digits given a digit",
+    formula="sigmoid(a * min over the step's digits, ends of numbers and signs behind them of log p + b); first digits "
+    "given a digit, signs given a sign",
     build=build,
     evidence=Evidence(architectures=("LlamaForCausalLM",), repositories=(r"^embedded$", r"stepscore-embedded")),
 )
