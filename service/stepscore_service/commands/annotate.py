@@ -15,16 +15,16 @@ from rich.progress import track
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Solution
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
-from stepscore_service.commands.items import item_of
-from stepscore_service.commands.journal import read_rows
-from stepscore_service.commands.model import described, manifest_of
 from stepscore_service.commands.rewards import rewards_from
-from stepscore_service.commands.rows import STDIN, Line, Row, Source, check_first, open_source
-from stepscore_service.commands.run import error_row, journal_for, report, run
-from stepscore_service.commands.say import ERR, note, stop, stop_with
 from stepscore_service.jobs.label.active import Measure, Uncertainty, choose, uncertainty_of
 from stepscore_service.jobs.label.humans import Counts, exported, imported, with_ask
 from stepscore_service.jobs.labelled import of_row
+from stepscore_service.offline.items import item_of
+from stepscore_service.offline.journal import read_rows
+from stepscore_service.offline.model import described, manifest_of
+from stepscore_service.offline.rows import STDIN, Line, Row, Source, check_first, open_source
+from stepscore_service.offline.run import error_row, journal_for, report, run
+from stepscore_service.offline.say import ERR, note, stop, stop_with
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:

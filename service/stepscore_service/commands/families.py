@@ -8,7 +8,7 @@ import typer
 from rich.table import Column, Table
 
 from stepscore.errors import StepscoreError
-from stepscore_service.commands.say import OUT, stop, stop_with
+from stepscore_service.offline.say import OUT, stop, stop_with
 
 
 def families(

@@ -14,17 +14,6 @@ import typer
 
 from stepscore.errors import StepscoreError
 from stepscore.verify.open import open_verifier
-from stepscore_service.commands.rows import STDIN, Source, open_source
-from stepscore_service.commands.say import (
-    ENGINE_FAILED,
-    ERR,
-    INTERRUPTED,
-    OUT,
-    ROWS_FAILED,
-    note,
-    stop,
-    stop_with,
-)
 from stepscore_service.jobs.label.closing import none_right, summary, warnings
 from stepscore_service.jobs.label.folder import OutputFolder
 from stepscore_service.jobs.label.inputs import Inputs
@@ -35,6 +24,17 @@ from stepscore_service.jobs.label.plan import Plan, versions
 from stepscore_service.jobs.label.progress import LabelProgress
 from stepscore_service.jobs.label.shard import shards
 from stepscore_service.jobs.label.tools import Told, Tools, open_tools
+from stepscore_service.offline.rows import STDIN, Source, open_source
+from stepscore_service.offline.say import (
+    ENGINE_FAILED,
+    ERR,
+    INTERRUPTED,
+    OUT,
+    ROWS_FAILED,
+    note,
+    stop,
+    stop_with,
+)
 
 RESUME = "Finished shards are whole; the same command continues after them."
 Open = Callable[[Plan, Told], Tools]

@@ -1,4 +1,4 @@
-"""The one model of an offline command, opened from the settings, and what identifies its numbers."""
+"""The one model of an offline command, opened from the settings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 from stepscore.aggregate import aggregate
 from stepscore.errors import StepscoreError
-from stepscore_service.commands.journal import Manifest
-from stepscore_service.commands.rows import Source
-from stepscore_service.commands.say import ENGINE_FAILED, ERR, note, stop_with
+from stepscore_service.offline.say import ENGINE_FAILED, ERR, note, stop_with
 from stepscore_service.settings import Settings, named
 
 if TYPE_CHECKING:
@@ -47,10 +45,6 @@ def opened(settings: Settings) -> Iterator[Scorer]:
         scorer.close()
 
 
-def described(info: ModelInfo) -> str:
-    return f"{info.id} ({info.family}, {info.device} {info.dtype}, {info.mode})"
-
-
 def aggregate_of(info: ModelInfo, wanted: str | None) -> str:
     """The aggregate to use; ends the command for one that does not exist or is undefined for this model's rewards."""
     name = wanted or info.aggregate
@@ -59,24 +53,3 @@ def aggregate_of(info: ModelInfo, wanted: str | None) -> str:
     except StepscoreError as error:
         stop_with(error)
     return name
-
-
-def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Source, **chosen: str | float) -> Manifest:
-    """What rows depend on, so that a run only continues its own: the input, the model, how it reads and aggregates."""
-    return {
-        "command": command,
-        "input_sha256": source.digest,
-        "input_rows": source.total,
-        "model": info.id,
-        "revision": info.revision,
-        "family": info.family,
-        "family_options": ",".join(sorted(settings.family_options)),
-        "reference": str(settings.reference) if settings.reference else None,
-        "generator": settings.generator,
-        "engine": info.engine,
-        "dtype": info.dtype,
-        "mode": info.mode,
-        "max_tokens": info.max_tokens,
-        "calibration": None if info.calibration is None else repr(info.calibration),
-        **chosen,
-    }

@@ -9,7 +9,7 @@ import httpx
 import typer
 
 from stepscore_service.client import ServiceError, StepscoreClient
-from stepscore_service.commands.say import ENGINE_FAILED, note, stop
+from stepscore_service.offline.say import ENGINE_FAILED, note, stop
 from stepscore_service.schemas_reload import ReloadAnswer
 
 Token = Annotated[

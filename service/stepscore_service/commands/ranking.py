@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from stepscore.aggregate import aggregate
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Reading
-from stepscore.verify.answers import final_answer, same_answer
+from stepscore.verify.answers import final_answer
 from stepscore.verify.vote import vote
-from stepscore_service.commands.items import Item, candidates_of, text_of
-from stepscore_service.commands.rows import Line, Row
-from stepscore_service.commands.run import error_row, kept
 from stepscore_service.errors import body_of
+from stepscore_service.offline.items import Item, candidates_of, correct_of, text_of
+from stepscore_service.offline.rows import Line, Row
+from stepscore_service.offline.run import error_row, kept
 
 if TYPE_CHECKING:
     from stepscore.scorer import ModelInfo, Scorer
@@ -69,14 +69,6 @@ def _ranked(info: ModelInfo, line: Line, answers: Sequence[Reading | StepscoreEr
 def _of_candidate(index: int, error: StepscoreError) -> Row:
     body = body_of(error)
     return {**body, "message": f"candidate {index}: {body['message']}"}
-
-
-def correct_of(row: Row, finals: Sequence[str | None]) -> Row:
-    """`correct` as given, else by comparing final answers with the row's `answer`, where there is one."""
-    if "correct" in row or not isinstance(row.get("answer"), str | int | float):
-        return {}
-    wanted = final_answer(str(row["answer"])) or str(row["answer"])
-    return {"correct": [final is not None and same_answer(wanted, final) for final in finals]}
 
 
 def _votes(info: ModelInfo, scores: Sequence[float], finals: Sequence[str | None]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.model import opened
-from stepscore_service.commands.say import ENGINE_FAILED, stop_with
+from stepscore_service.offline.say import ENGINE_FAILED, stop_with
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from stepscore.aggregate import aggregate, aggregate_all, first_error, weakest_s
 from stepscore.errors import StepscoreError
 from stepscore.types import Reading
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
-from stepscore_service.commands.items import Item, item_of
-from stepscore_service.commands.model import aggregate_of, described, manifest_of, opened
-from stepscore_service.commands.rows import Line, Row, check_first, open_source
-from stepscore_service.commands.run import error_row, journal_for, kept, report, run
-from stepscore_service.commands.say import note
+from stepscore_service.commands.model import aggregate_of, opened
+from stepscore_service.offline.items import Item, item_of
+from stepscore_service.offline.model import described, manifest_of
+from stepscore_service.offline.rows import Line, Row, check_first, open_source
+from stepscore_service.offline.run import error_row, journal_for, kept, report, run
+from stepscore_service.offline.say import note
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:

@@ -18,10 +18,11 @@ from stepscore.aggregate import first_error, weakest_step
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Reading, RewardRange, Solution
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
-from stepscore_service.commands.items import Item, item_of, item_of_text
-from stepscore_service.commands.model import aggregate_of, described, opened
-from stepscore_service.commands.rows import STDIN, Line, Row
-from stepscore_service.commands.say import ENGINE_FAILED, OUT, stop, stop_with
+from stepscore_service.commands.model import aggregate_of, opened
+from stepscore_service.offline.items import Item, item_of, item_of_text
+from stepscore_service.offline.model import described
+from stepscore_service.offline.rows import STDIN, Line, Row
+from stepscore_service.offline.say import ENGINE_FAILED, OUT, stop, stop_with
 from stepscore_service.settings import Settings
 
 BAR = 10

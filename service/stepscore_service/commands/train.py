@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from stepscore_service.commands import train_options as given
-from stepscore_service.commands.say import stop
+from stepscore_service.offline.say import stop
 
 NEEDED = ("accelerate", "peft", "scipy", "tensorboard")
 RATE, LORA_RATE = 1e-5, 2e-4

@@ -11,7 +11,6 @@ import typer
 from transformers.utils import logging as transformers_logging
 
 from stepscore.errors import StepscoreError
-from stepscore_service.commands.say import ENGINE_FAILED, ERR, INTERRUPTED, note, stop_with
 from stepscore_service.jobs.train.build import Trainee, build
 from stepscore_service.jobs.train.data import Data, read
 from stepscore_service.jobs.train.formats.base import Reading
@@ -19,6 +18,7 @@ from stepscore_service.jobs.train.inputs import Inputs, open_inputs
 from stepscore_service.jobs.train.job import Run, TrainingError, check, train
 from stepscore_service.jobs.train.naming import check_name
 from stepscore_service.jobs.train.plan import Plan
+from stepscore_service.offline.say import ENGINE_FAILED, ERR, INTERRUPTED, note, stop_with
 
 EVERY = 10_000
 """Solutions read between two lines that say so."""

@@ -13,8 +13,8 @@ import typer
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.commands.push import Token, pushed
-from stepscore_service.commands.say import ENGINE_FAILED, INTERRUPTED, OUT, note, stop, stop_with
 from stepscore_service.jobs.labelled import Labelled, of_row
+from stepscore_service.offline.say import ENGINE_FAILED, INTERRUPTED, OUT, note, stop, stop_with
 
 NEEDED = ("accelerate", "peft")
 

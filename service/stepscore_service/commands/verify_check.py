@@ -14,10 +14,10 @@ import typer
 from rich.table import Table
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore_service.commands.journal import FileJournal, read_rows
-from stepscore_service.commands.rows import STDIN, Line, Row, check_first, open_source, text_field
-from stepscore_service.commands.run import error_row, journal_for, report, run
-from stepscore_service.commands.say import ENGINE_FAILED, OUT, note, stop, stop_with
+from stepscore_service.offline.journal import FileJournal, read_rows
+from stepscore_service.offline.rows import STDIN, Line, Row, check_first, open_source, text_field
+from stepscore_service.offline.run import error_row, journal_for, report, run
+from stepscore_service.offline.say import ENGINE_FAILED, OUT, note, stop, stop_with
 
 if TYPE_CHECKING:
     from stepscore.verify.measure import Errors, Rate

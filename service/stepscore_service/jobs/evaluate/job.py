@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepscore.types import RewardRange
-from stepscore_service.commands.journal import Manifest
-from stepscore_service.commands.model import described, manifest_of
-from stepscore_service.commands.rows import check_first
-from stepscore_service.commands.say import OUT, ROWS_FAILED, note, stop
 from stepscore_service.jobs.evaluate.evaluation import Part, measure, score, with_suite
 from stepscore_service.jobs.evaluate.facts import facts
 from stepscore_service.jobs.evaluate.inputs import open_input
@@ -22,6 +18,10 @@ from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN
 from stepscore_service.jobs.evaluate.suites.prmbench import PrmBench, Rule, rule_of
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
 from stepscore_service.jobs.evaluate.suites.steps import LabelledSteps
+from stepscore_service.offline.journal import Manifest
+from stepscore_service.offline.model import described, manifest_of
+from stepscore_service.offline.rows import check_first
+from stepscore_service.offline.say import OUT, ROWS_FAILED, note, stop
 from stepscore_service.settings import Settings
 
 Open = Callable[[Settings, str | None], AbstractContextManager[Rewards]]

@@ -12,12 +12,12 @@ import pytest
 from cli_case import write
 from stepscore.scorer import ModelInfo
 from stepscore.types import PROBABILITY, Reading, Solution
-from stepscore_service.commands import run
-from stepscore_service.commands.rows import Line
 from stepscore_service.jobs.evaluate.evaluation import Part, measure, score
 from stepscore_service.jobs.evaluate.inputs import Input
 from stepscore_service.jobs.evaluate.rewards import Answer, Scored
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
+from stepscore_service.offline import run
+from stepscore_service.offline.rows import Line
 
 INFO = ModelInfo("m", "f", "r", PROBABILITY, "min", 0.5, "", 512, 512, "fake", "none", "float32", "fast")
 BATCH = 32

@@ -13,12 +13,11 @@ from stepscore.aggregate import aggregate
 from stepscore.errors import InvalidInput
 from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore.verify.answers import final_answer, group_answers
-from stepscore_service.commands.items import Item, candidates_of, text_of
-from stepscore_service.commands.ranking import correct_of
 from stepscore_service.jobs.evaluate.metrics.best_of_n import sizes
 from stepscore_service.jobs.evaluate.rewards import Answer, Rewards, Scored
 from stepscore_service.jobs.evaluate.suites.base import Measured, Row, ids, numbers_of, usable
 from stepscore_service.jobs.evaluate.suites.choosing import Chooser
+from stepscore_service.offline.items import Item, candidates_of, correct_of, text_of
 
 ORM_COLUMN = "orm"
 

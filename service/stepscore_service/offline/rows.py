@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from stepscore.errors import InvalidInput
-from stepscore_service.commands.say import note, stop
+from stepscore_service.offline.say import note, stop
 
 STDIN = "-"
 LONGEST_LINE = 64 << 20

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from stepscore_service.commands.say import note, stop
+from stepscore_service.offline.say import note, stop
 
 Manifest = Mapping[str, str | float | int | None]
 

@@ -14,10 +14,10 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stepscore.errors import StepscoreError
-from stepscore_service.commands.journal import FileJournal, Journal, Manifest, StdoutJournal, open_journal
-from stepscore_service.commands.rows import STDIN, Line, Row, Source
-from stepscore_service.commands.say import ERR, INTERRUPTED, ROWS_FAILED, note, stop
 from stepscore_service.errors import body_of
+from stepscore_service.offline.journal import FileJournal, Journal, Manifest, StdoutJournal, open_journal
+from stepscore_service.offline.rows import STDIN, Line, Row, Source
+from stepscore_service.offline.say import ERR, INTERRUPTED, ROWS_FAILED, note, stop
 
 CONSUMED = frozenset({"problem", "steps", "solution", "split", "candidates"})
 """Columns that are not repeated in the results; all others are, so that ids stay."""

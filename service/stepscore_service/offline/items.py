@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stepscore.errors import InvalidInput, NoSteps
 from stepscore.segment import split
 from stepscore.types import Solution
-from stepscore_service.commands.rows import Row, text_field
+from stepscore.verify.answers import final_answer, same_answer
+from stepscore_service.offline.rows import Row, text_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,14 @@ def candidates_of(row: Row, how: str = "auto") -> list[Item | InvalidInput]:
 def text_of(candidate: Any) -> str:
     """The candidate as one text, for finding its final answer."""
     return candidate if isinstance(candidate, str) else "\n".join(map(str, candidate))
+
+
+def correct_of(row: Row, finals: Sequence[str | None]) -> Row:
+    """`correct` as given, else by comparing final answers with the row's `answer`, where there is one."""
+    if "correct" in row or not isinstance(row.get("answer"), str | int | float):
+        return {}
+    wanted = final_answer(str(row["answer"])) or str(row["answer"])
+    return {"correct": [final is not None and same_answer(wanted, final) for final in finals]}
 
 
 def _candidate(problem: str, candidate: Any, how: str) -> Item | InvalidInput:
