@@ -188,5 +188,8 @@ FAMILY = Family(
     formula="sigmoid(a * min over the step's digits, ends of numbers and signs behind them of log p + b); first digits "
     "given a digit, signs given a sign",
     build=build,
-    evidence=Evidence(architectures=("LlamaForCausalLM",), repositories=(r"^embedded$", r"stepscore-embedded")),
+    evidence=Evidence(
+        architectures=(".*ForCausalLM",),
+        repositories=(r"^embedded$", r"stepscore-embedded", r"(^|[-_/])number_logprob"),
+    ),
 )

@@ -15,7 +15,7 @@ Inputs = Annotated[
 Out = Annotated[Path, typer.Option(help="folder for the checkpoint; `stepscore serve --model DIR` reads it")]
 Base = Annotated[str, typer.Option(help="causal language model to start from: a folder, a Hub id, or smollm2")]
 OutputName = Annotated[
-    Literal["qwen_math", "token_classification", "value_head", "pqm", "implicit"],
+    Literal["qwen_math", "token_classification", "value_head", "pqm", "number_logprob", "implicit"],
     typer.Option(help="convention in which the checkpoint is written"),
 ]
 Objective = Annotated[
@@ -45,7 +45,12 @@ EvalShare = Annotated[
 
 Epochs = Annotated[float, typer.Option(min=0.0, help="passes over the data", rich_help_panel=LEARN)]
 Steps = Annotated[int, typer.Option(min=0, help="optimiser steps; 0 goes by --epochs", rich_help_panel=LEARN)]
-BatchSize = Annotated[int, typer.Option("--batch", min=1, help="solutions of a forward", rich_help_panel=LEARN)]
+BatchSize = Annotated[
+    int,
+    typer.Option(
+        "--batch", min=1, help="of a forward: solutions, or problems (--share-prefixes)", rich_help_panel=LEARN
+    ),
+]
 Accumulate = Annotated[int, typer.Option(min=1, help="forwards of an optimiser step", rich_help_panel=LEARN)]
 Rate = Annotated[
     float, typer.Option("--learning-rate", min=0.0, help="default 1e-5, with --lora 2e-4", rich_help_panel=LEARN)
@@ -57,6 +62,14 @@ MaxTokens = Annotated[
     int, typer.Option(min=0, help="longer solutions are left out; 0 is the base's limit", rich_help_panel=LEARN)
 ]
 Packing = Annotated[bool, typer.Option(help="several solutions in a row instead of padding", rich_help_panel=LEARN)]
+Sharing = Annotated[
+    bool,
+    typer.Option(
+        "--share-prefixes",
+        help="compute once what solutions of a problem begin with",
+        rich_help_panel=LEARN,
+    ),
+]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="products in bfloat16", rich_help_panel=LEARN)]
 Checkpointing = Annotated[
     bool, typer.Option("--gradient-checkpointing", help="less memory, a third more work", rich_help_panel=LEARN)

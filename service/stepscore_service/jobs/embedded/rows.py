@@ -57,14 +57,18 @@ def more_of(part: Part, count: int) -> list[Worked]:
     return list(generated(count, seed=list(Part).index(part)))
 
 
-def step_rows(problems: list[Worked]) -> Iterator[Row]:
-    """TRL rows; `kind` names the mistake, or "clean". The style and the mistakes of a problem depend on its number."""
+def step_rows(problems: list[Worked], mistakes: int = 0) -> Iterator[Row]:
+    """TRL rows; `kind` names the mistake, or "clean". The style and the mistakes of a problem depend on its number.
+
+    mistakes: at most so many for each problem, drawn at random; 0 takes all.
+    """
     for number, problem in enumerate(problems):
         rng = random.Random(number)
         worked = styled(problem, rng)
         sound = tuple(1.0 for _ in worked.steps)
         yield to_row(Labelled(worked.solution, sound, True, {"id": f"{number}", "kind": "clean"}))
-        for wrong in corruptions(worked, rng):
+        found = list(corruptions(worked, rng))
+        for wrong in rng.sample(found, mistakes) if 0 < mistakes < len(found) else found:
             labels = (*(None for _ in wrong.solution.steps[1:]), 0.0)
             yield to_row(Labelled(wrong.solution, labels, None, {"id": f"{number}", "kind": wrong.kind}))
 
@@ -103,11 +107,12 @@ def main(
     part: Annotated[Part, typer.Option(help="which problems")] = Part.MEASURE,
     shape: Annotated[Shape, typer.Option(help="which rows")] = Shape.STEPS,
     problems: Annotated[int, typer.Option(min=0, help="only the first of them; 0 takes all")] = 0,
+    mistakes: Annotated[int, typer.Option(min=0, help="at most so many for each problem; 0 takes all")] = 0,
     generated: Annotated[int, typer.Option(min=0, help="so many of reasoning-gym's problems behind them")] = 0,
 ) -> None:
     """Write labelled rows of GSM8K and its corruptions."""
     chosen = [*problems_of(gsm8k, part)[: problems or None], *(more_of(part, generated) if generated else ())]
-    rows = list(step_rows(chosen) if shape is Shape.STEPS else processbench_rows(chosen))
+    rows = list(step_rows(chosen, mistakes) if shape is Shape.STEPS else processbench_rows(chosen))
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     typer.echo(f"{out}: {len(rows)} rows of {len(chosen)} problems")
 

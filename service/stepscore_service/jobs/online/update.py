@@ -107,8 +107,8 @@ def _examples(trainee: Trainee, rollouts: Sequence[Labelled]) -> tuple[list[Labe
 
 
 def _batches(settings: Settings, trainee: Trainee, examples: Sequence[Example]) -> Iterator[Batch]:
-    collate = collator(trainee.objective, packed=False)
-    return (collate(group) for group in _groups(examples, settings.micro))
+    collate = collator(trainee.objective, "padded")
+    return (collate([(each,) for each in group]) for group in _groups(examples, settings.micro))
 
 
 def _groups(examples: Sequence[Example], size: int) -> list[Sequence[Example]]:

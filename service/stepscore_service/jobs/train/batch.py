@@ -1,29 +1,35 @@
-"""Solutions as the tensors of one forward: packed into one row without padding, or padded on the right.
+"""Solutions as the tensors of one forward: packed into one row without padding, padded on the right, or as trees.
 
-Shape suffixes: R rows, T tokens of a row, S read positions, B solutions, L positions whose next token is predicted.
+Shape suffixes: R rows, T tokens of a row, S read positions, N numbers, B solutions, L tokens that are predicted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from stepscore_service.jobs.train.example import Example
 from stepscore_service.jobs.train.objective import Objective, Targets
+from stepscore_service.jobs.train.plan import RowLayout
+from stepscore_service.jobs.train.shared import Row, Tree, tree_of
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """input_ids, position_ids: (R, T). attention_mask: (R, T), None where rows are packed (positions say it all).
+    """input_ids, position_ids: (R, T). attention_mask: None where rows are packed (positions say it all), (R, T) where
+    they are padded, (R, 1, T, T) true where a token sees another in trees.
 
-    reads (S,), predicted (L,): indices into the R * T tokens. read_targets: (S,) token ids, for heads that read the
-    probability of one. items, predictions: what the losses of this batch are sums over.
+    reads (S,), predicting (L,): indices into the R * T tokens. read_targets: (S,) token ids, for heads that read the
+    probability of one. marks: (N,) reads of each step, empty where each number has one. predicted: (L,) token ids.
+    items: what the loss of this batch is a sum over.
     """
 
     input_ids: Tensor
@@ -31,10 +37,15 @@ class Batch:
     attention_mask: Tensor | None
     reads: Tensor
     read_targets: Tensor
+    marks: Tensor
+    predicting: Tensor
     predicted: Tensor
     targets: Targets
     items: int
-    predictions: int
+
+    @property
+    def predictions(self) -> int:
+        return len(self.predicted)
 
     def to(self, device: torch.device, **kwargs: Any) -> Batch:
         """On another device."""
@@ -47,61 +58,101 @@ class Batch:
         return replace(self, **moved, targets=replace(self.targets, labels=labels, outcomes=outcomes))
 
 
-Collate = Callable[[Sequence[Example]], Batch]
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """Rows of tokens. places: for each solution, the index among the R * T tokens of each of its own."""
+
+    input_ids: Tensor
+    position_ids: Tensor
+    attention_mask: Tensor | None
+    places: Sequence[Tensor]
 
 
-def collator(objective: Objective, *, packed: bool) -> Collate:
-    def collate(examples: Sequence[Example]) -> Batch:
-        return (_packed if packed else _padded)(examples, objective)
+Collate = Callable[[Sequence[Row]], Batch]
+
+
+def collator(objective: Objective, layout: RowLayout) -> Collate:
+    def collate(rows: Sequence[Row]) -> Batch:
+        return _batch(list(chain.from_iterable(rows)), objective, LAYOUTS[layout](rows))
 
     return collate
 
 
-def _packed(examples: Sequence[Example], objective: Objective) -> Batch:
+def _packed(rows: Sequence[Row]) -> Laid:
+    examples = list(chain.from_iterable(rows))
     lengths = [len(example.ids) for example in examples]
-    ids = torch.cat([_long(example.ids) for example in examples])[None]
-    positions = torch.cat([torch.arange(length) for length in lengths])[None]
-    return _batch(examples, objective, ids, positions, None, [0, *accumulate(lengths)][:-1])
+    ids = torch.cat([_long(example.ids) for example in examples])
+    positions = torch.cat([torch.arange(length) for length in lengths])
+    return Laid(ids[None], positions[None], None, torch.split(torch.arange(len(ids)), lengths))
 
 
-def _padded(examples: Sequence[Example], objective: Objective) -> Batch:
+def _padded(rows: Sequence[Row]) -> Laid:
+    examples = list(chain.from_iterable(rows))
     lengths = torch.tensor([len(example.ids) for example in examples])
     ids = pad_sequence([_long(example.ids) for example in examples], batch_first=True)
-    positions = torch.arange(ids.shape[1]).expand_as(ids)
-    starts = [row * ids.shape[1] for row in range(len(examples))]
-    return _batch(examples, objective, ids, positions, (positions < lengths[:, None]).long(), starts)
+    width = ids.shape[1]
+    positions = torch.arange(width).expand_as(ids)
+    places = [torch.arange(length) + row * width for row, length in enumerate(lengths.tolist())]
+    return Laid(ids, positions, (positions < lengths[:, None]).long(), places)
 
 
-def _batch(
-    examples: Sequence[Example],
-    objective: Objective,
-    ids: Tensor,
-    positions: Tensor,
-    mask: Tensor | None,
-    starts: Sequence[int],
-) -> Batch:
-    """starts: where each solution begins among the R * T tokens."""
-    placed = list(zip(examples, starts, strict=True))
+def _shared(rows: Sequence[Row]) -> Laid:
+    trees = list(map(tree_of, rows))
+    width = max(tree.size for tree in trees)
+    ids, depths, sees = zip(*(_filled(tree, width) for tree in trees), strict=True)
+    places = [_long(own) + row * width for row, tree in enumerate(trees) for own in tree.places]
+    return Laid(torch.stack(ids), torch.stack(depths), torch.stack(sees)[:, None], places)
+
+
+def _filled(tree: Tree, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A tree's tokens up to `width`; what fills it up sees itself alone, since something must be seen."""
+    short = width - tree.size
+    ids, depths, sees = map(torch.from_numpy, tree.tokens())
+    filled = pad(sees, (0, short, 0, short)) | torch.eye(width, dtype=torch.bool)
+    return pad(ids, (0, short)), pad(depths, (0, short)), filled
+
+
+LAYOUTS: dict[RowLayout, Callable[[Sequence[Row]], Laid]] = {"packed": _packed, "padded": _padded, "shared": _shared}
+
+
+def _batch(examples: Sequence[Example], objective: Objective, laid: Laid) -> Batch:
+    placed = list(zip(examples, laid.places, strict=True))
     targets = _targets(examples)
-    predicted = [torch.arange(each.answer - 1, len(each.ids) - 1) + start for each, start in placed if each.answer]
+    predicting, predicted = _predictions(placed, laid)
     return Batch(
-        input_ids=ids,
-        position_ids=positions,
-        attention_mask=mask,
-        reads=torch.cat([_long(example.reads) + start for example, start in placed]),
+        input_ids=laid.input_ids,
+        position_ids=laid.position_ids,
+        attention_mask=laid.attention_mask,
+        reads=torch.cat([places[_long(example.reads)] for example, places in placed]),
         read_targets=torch.cat([_long(example.read_targets) for example in examples]),
-        predicted=torch.cat(predicted) if predicted else torch.zeros(0, dtype=torch.long),
+        marks=torch.cat([_long(example.marks) for example in examples if example.marks is not None] or [_none()]),
+        predicting=predicting,
+        predicted=predicted,
         targets=targets,
         items=objective.items(targets),
-        predictions=sum(map(len, predicted)),
     )
+
+
+def _predictions(placed: Sequence[tuple[Example, Tensor]], laid: Laid) -> tuple[Tensor, Tensor]:
+    """Where tokens are predicted, and which; a token that several solutions share is predicted once."""
+    inside = [(each.predicted, places) for each, places in placed if each.predicted]
+    if not inside:
+        return _none(), _none()
+    tokens = torch.cat([places[span.start : span.stop] for span, places in inside])
+    before = torch.cat([places[span.start - 1 : span.stop - 1] for span, places in inside])
+    tokens, first = map(torch.from_numpy, np.unique(tokens.numpy(), return_index=True))
+    return before[first], laid.input_ids.flatten()[tokens]
 
 
 def _targets(examples: Sequence[Example]) -> Targets:
     labels = torch.cat([torch.from_numpy(example.labels) for example in examples])
     outcomes = torch.tensor([example.outcome for example in examples])
-    return Targets(labels, outcomes, tuple(len(example.reads) for example in examples))
+    return Targets(labels, outcomes, tuple(len(example.labels) for example in examples))
 
 
 def _long(numbers: Any) -> Tensor:
     return torch.from_numpy(numbers).long()
+
+
+def _none() -> Tensor:
+    return torch.zeros(0, dtype=torch.long)

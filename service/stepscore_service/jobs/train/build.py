@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from stepscore.errors import CheckpointError
+from stepscore.errors import CheckpointError, InvalidInput
+from stepscore.families.number_logprob import Calibration, symbols_of
 from stepscore.layout import Layout, LayoutContext
 from stepscore.registry import family_named
 from stepscore.tokenizer import StepTokenizer
@@ -20,6 +21,7 @@ from stepscore_service.jobs.train.objectives.registry import open_objective
 from stepscore_service.jobs.train.outputs import Output, output_named
 from stepscore_service.jobs.train.plan import Plan
 from stepscore_service.jobs.train.policy import PolicyText
+from stepscore_service.jobs.train.reading import NumberReading, entry
 from stepscore_service.jobs.train.targets import after_first_error, outcome_only
 
 
@@ -52,7 +54,13 @@ def layout_of(base: Base, output: Output) -> Layout:
         raise CheckpointError("the base has no chat template, which this output needs; choose --output value_head")
     names = frozenset(f"{layer}.weight" for layer in output.layers)
     tokenizer = StepTokenizer(base.tokenizer, family.markers)
-    return family.build(LayoutContext(tokenizer, base.lm.config.to_dict(), family.settle({}), names)).layout
+    return family.build(LayoutContext(tokenizer, _config(base, output), family.settle({}), names)).layout
+
+
+def _config(base: Base, output: Output) -> dict[str, Any]:
+    """config.json as the family wants it, with a reading's constants: the base's own or those to start from."""
+    config: dict[str, Any] = base.lm.config.to_dict()
+    return entry() | config if output.reading else config
 
 
 def _encoder(plan: Plan, base: Base, layout: Layout) -> Encoder:
@@ -62,7 +70,21 @@ def _encoder(plan: Plan, base: Base, layout: Layout) -> Encoder:
         labels = partial(after_first_error, how=plan.after_error)
     positions = int(base.lm.config.max_position_embeddings)
     limit = min(plan.learning.max_tokens or positions, positions)
-    return Encoder(layout, labels, limit, predict=plan.lm_weight > 0 or plan.objective == "lm")
+    _check_window(plan, base, limit)
+    predict = plan.lm_weight > 0 or plan.objective == "lm"
+    return Encoder(layout, labels, limit, predict, reading=output_named(plan.output).reading)
+
+
+def _check_window(plan: Plan, base: Base, limit: int) -> None:
+    """Raises InvalidInput where a tree, which says for itself what a token sees, would lose a sliding window."""
+    config = base.lm.config
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    if plan.learning.layout == "shared" and window and limit > window:
+        raise InvalidInput(
+            f"the base sees {window} tokens at a time, which --share-prefixes does not keep: "
+            f"add --max-tokens {window}, or leave --share-prefixes out",
+            sliding_window=window,
+        )
 
 
 def _model(plan: Plan, base: Base, output: Output) -> StepModel:
@@ -75,7 +97,12 @@ def _model(plan: Plan, base: Base, output: Output) -> StepModel:
         lm.get_output_embeddings().requires_grad_(False)  # unused, and an idle gradient stops several processes
     if plan.learning.checkpointing:
         lm.gradient_checkpointing_enable({"use_reentrant": False})
-    return StepModel(lm, head, reference)
+    return StepModel(lm, head, reference, _reading(base, output) if output.reading else None)
+
+
+def _reading(base: Base, output: Output) -> NumberReading:
+    symbols = symbols_of(StepTokenizer(base.tokenizer, ()))
+    return NumberReading(symbols, Calibration.of(_config(base, output)))
 
 
 def _dtype(plan: Plan) -> torch.dtype:

@@ -11,12 +11,12 @@ from transformers import TrainingArguments
 
 from stepscore_service.jobs.evaluate.metrics.separation import auroc
 from stepscore_service.jobs.train.batch import Collate
-from stepscore_service.jobs.train.example import Example
 from stepscore_service.jobs.train.objectives.steps import THRESHOLD, log_odds
+from stepscore_service.jobs.train.shared import Row
 
 
 @torch.no_grad()
-def measure(model: Any, examples: Sequence[Example], collate: Collate, args: TrainingArguments) -> dict[str, float]:
+def measure(model: Any, examples: Sequence[Row], collate: Collate, args: TrainingArguments) -> dict[str, float]:
     """AUROC and accuracy of judged steps, and the loss per predicted token; only those that are defined."""
     was_training = model.training
     model.eval()

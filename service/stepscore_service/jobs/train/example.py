@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,10 +22,11 @@ PROBES = ("a", "1")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """ids: T tokens. reads: S positions. labels: (S,) NaN where not judged. outcome: NaN where not known.
+    """ids: T tokens. reads: S positions. labels: (N,) NaN where not judged. outcome: NaN where not known.
 
-    answer: the first token of the answer, from which on tokens are predicted; 0 predicts none. read_targets: (S,) the
-    token whose probability is read, 0 where the head reads none.
+    N is S, or the number of steps where `marks` (N,) says how many reads a step has (negative: see the family).
+    predicted: tokens whose prediction is learnt. read_targets: (S,) the token whose probability is read, 0 where the
+    head reads none. problem: which problem's solution this is.
     """
 
     ids: NDArray[np.int32]
@@ -33,13 +34,16 @@ class Example:
     read_targets: NDArray[np.int32]
     labels: NDArray[np.float32]
     outcome: float
-    answer: int = 0
+    predicted: range = range(0)
+    marks: NDArray[np.int32] | None = None
+    problem: str = ""
 
 
 @dataclass(slots=True)
 class Encoder:
     """layout: the family's. labels: which steps count, and as what. predict: whether the answer's tokens are learnt.
 
+    reading: whether a step has several reads.
     left_out: why solutions were not used, and how many; filled while examples are made.
     """
 
@@ -47,6 +51,7 @@ class Encoder:
     labels: Callable[[Labelled], Labels]
     limit: int
     predict: bool = False
+    reading: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
 
     def examples(self, solutions: Iterable[Labelled]) -> Iterator[Example]:
@@ -64,25 +69,42 @@ class Encoder:
     def _example(self, labelled: Labelled, encoded: EncodedSolution) -> Example:
         (sequence,) = encoded.sequences
         outcome = math.nan if labelled.outcome is None else float(labelled.outcome)
-        answer = answer_start(self.layout, labelled.solution.problem) if self.predict else 0
+        marks = np.array(encoded.marks, np.int32) if self.reading else None
         return Example(
             ids=np.array(sequence.ids, np.int32),
             reads=np.array(sequence.reads, np.int32),
             read_targets=np.array(sequence.targets or (0,) * len(sequence.reads), np.int32),
-            labels=self._labels(labelled, sequence),
+            labels=self._labels(labelled, len(sequence.reads if marks is None else marks)),
             outcome=outcome,
-            answer=answer,
+            predicted=self._predicted(labelled, sequence) if self.predict else range(0),
+            marks=marks,
+            problem=labelled.solution.problem,
         )
 
-    def _labels(self, labelled: Labelled, sequence: Encoded) -> NDArray[np.float32]:
-        """NaN everywhere where reads are tokens, not steps."""
-        if len(sequence.reads) != len(labelled.labels):
-            return np.full(len(sequence.reads), np.nan, np.float32)
+    def _predicted(self, labelled: Labelled, sequence: Encoded) -> range:
+        """From the answer's first token to the first step that was judged wrong: mistakes are not learnt."""
+        solution, first_error = labelled.solution, labelled.first_error()
+        start = answer_start(self.layout, solution.problem)
+        if first_error is None:
+            return range(start, len(sequence.ids))
+        if not first_error:
+            return range(0)
+        (sound,) = self.layout.encode(Solution(solution.problem, solution.steps[:first_error])).sequences
+        return range(start, common(sound.ids, sequence.ids))
+
+    def _labels(self, labelled: Labelled, numbers: int) -> NDArray[np.float32]:
+        """NaN everywhere where what is read are tokens, not steps. numbers: N."""
+        if numbers != len(labelled.labels):
+            return np.full(numbers, np.nan, np.float32)
         labels = self.labels(labelled)
         return np.array([math.nan if label is None else label for label in labels], np.float32)
 
 
 def answer_start(layout: Layout, problem: str) -> int:
     """The first token after what depends on the problem alone. Raises InvalidInput as the layout does."""
-    one, other = (layout.encode(Solution(problem, (probe,))).sequences[0].ids for probe in PROBES)
+    return common(*(layout.encode(Solution(problem, (probe,))).sequences[0].ids for probe in PROBES))
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many first tokens are the same."""
     return next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(one))

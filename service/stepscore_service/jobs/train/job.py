@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,15 +23,19 @@ from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.train.batch import collator
 from stepscore_service.jobs.train.build import Trainee
 from stepscore_service.jobs.train.data import Data, check_labels, check_outcomes
-from stepscore_service.jobs.train.plan import Plan
+from stepscore_service.jobs.train.example import Example
+from stepscore_service.jobs.train.plan import Learning, Plan
 from stepscore_service.jobs.train.saving import save
 from stepscore_service.jobs.train.sharded import whole
+from stepscore_service.jobs.train.shared import Row, rows_of
 from stepscore_service.jobs.train.trainer import Losses, StepTrainer
 from stepscore_service.jobs.train.watching import Stopping, TrainProgress
 
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 MANIFEST = "training.json"
+TREE = 2048
+"""Tokens of a row in which solutions share what they begin with; attention over it is quadratic."""
 Manifest = dict[str, Any]
 
 
@@ -119,13 +123,17 @@ def trainer_of(
         trainee.model,
         arguments(plan, run.out, bool(data.held_out)),
         Losses(trainee.objective, lm_weight),
-        collator(trainee.objective, packed=plan.learning.packed),
-        data.train,
-        data.held_out,
+        collator(trainee.objective, plan.learning.layout),
+        rows(data.train, plan.learning),
+        rows(data.held_out, plan.learning),
         [stopping, TrainProgress(console), TensorBoardCallback(writer)],  # type: ignore[no-untyped-call]
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def rows(examples: Sequence[Example], learning: Learning) -> Sequence[Row]:
+    return list(rows_of(examples, TREE)) if learning.layout == "shared" else [(example,) for example in examples]
 
 
 def arguments(plan: Plan, out: Path, held_out: bool) -> TrainingArguments:

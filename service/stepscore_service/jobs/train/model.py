@@ -1,7 +1,7 @@
 """The model that is trained: a causal decoder with a head at the read positions, its language-model head beside it.
 
-Shape suffixes: R rows, T tokens of a row, D width, S read positions of all rows, C numbers per position, L positions
-whose next token is predicted.
+Shape suffixes: R rows, T tokens of a row, D width, S read positions of all rows, N numbers (as many, or fewer where a
+step has several reads), C parts of a number, L positions whose next token is predicted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from stepscore_service.jobs.train.bases import Base
 from stepscore_service.jobs.train.batch import Batch
 from stepscore_service.jobs.train.outputs import Output
 from stepscore_service.jobs.train.plan import Lora
+from stepscore_service.jobs.train.reading import NumberReading
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -24,23 +25,27 @@ LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_
 class StepModel(nn.Module):
     """lm: the decoder, perhaps with adapters inside. head: over hidden states; None reads the vocabulary.
 
-    reference: a frozen copy of the base, for what compares with it.
+    reference: a frozen copy of the base, for what compares with it. reading: from a step's log-probabilities to its
+    number.
     """
 
-    def __init__(self, lm: Any, head: nn.Sequential | None, reference: Any = None) -> None:
+    def __init__(
+        self, lm: Any, head: nn.Sequential | None, reference: Any = None, reading: NumberReading | None = None
+    ) -> None:
         super().__init__()
         self.lm = lm
         self.head = head
         self.reference = reference
+        self.reading = reading
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The numbers (S, C) in fp32, and the summed loss of the predicted tokens (0 where none is predicted)."""
+        """The numbers (N, C) in fp32, and the summed loss of the predicted tokens (0 where none is predicted)."""
         hidden_ND = _hidden(self.lm, batch)
         numbers_SC = self._numbers(hidden_ND, batch)
         if not len(batch.predicted):
             return numbers_SC, numbers_SC.sum() * 0.0
-        logits_LV = self.lm.get_output_embeddings()(hidden_ND[batch.predicted]).float()
-        return numbers_SC, cross_entropy(logits_LV, batch.input_ids.flatten()[batch.predicted + 1], reduction="sum")
+        logits_LV = self.lm.get_output_embeddings()(hidden_ND[batch.predicting]).float()
+        return numbers_SC, cross_entropy(logits_LV, batch.predicted, reduction="sum")
 
     def _numbers(self, hidden_ND: Tensor, batch: Batch) -> Tensor:
         read_SD = hidden_ND[batch.reads]
@@ -48,6 +53,10 @@ class StepModel(nn.Module):
             with torch.autocast(read_SD.device.type, enabled=False):
                 numbers: Tensor = self.head(read_SD.float())
             return numbers
+        if self.reading is not None:
+            before_S = batch.input_ids.flatten()[batch.reads]
+            odds_N1: Tensor = self.reading(_logits(self.lm, read_SD), before_S, batch.read_targets, batch.marks)
+            return odds_N1
         if self.reference is None:
             return read_SD.new_zeros((len(read_SD), 1)) + read_SD.sum() * 0.0
         with torch.no_grad():
@@ -66,9 +75,13 @@ def _hidden(lm: Any, batch: Batch) -> Tensor:
     return states.flatten(0, 1)
 
 
+def _logits(lm: Any, hidden_SD: Tensor) -> Tensor:
+    logits_SV: Tensor = lm.get_output_embeddings()(hidden_SD).float()
+    return logits_SV
+
+
 def _log_probs(lm: Any, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
-    logits_SV = lm.get_output_embeddings()(hidden_SD).float()
-    read_S: Tensor = logits_SV.log_softmax(-1).gather(-1, targets_S[:, None]).squeeze(-1)
+    read_S: Tensor = _logits(lm, hidden_SD).log_softmax(-1).gather(-1, targets_S[:, None]).squeeze(-1)
     return read_S
 
 

@@ -15,6 +15,7 @@ class Output:
     layers: state-dict names of the head's linear layers, ReLU between them; empty where the vocabulary is read.
     numbers: C, what the last layer gives. marker: the token that the family's layout needs.
     two_labels: whether config.json names two labels.
+    reading: a step's number is made from several reads, by a layer of its own.
     """
 
     family: str
@@ -23,6 +24,7 @@ class Output:
     numbers: int = 0
     marker: str | None = None
     two_labels: bool = False
+    reading: bool = False
 
 
 OUTPUTS = {
@@ -30,6 +32,7 @@ OUTPUTS = {
     "token_classification": Output("token_classification", "ForTokenClassification", ("score",), 2, two_labels=True),
     "value_head": Output("value_head", "Model", ("value_head",), 1),
     "pqm": Output("pqm", "ForCausalLM", ("v_head.summary",), 1, "[PRM]"),
+    "number_logprob": Output("number_logprob", "ForCausalLM", numbers=1, reading=True),
     "implicit": Output("implicit", "ForCausalLM", numbers=2),
     "causal": Output("", "ForCausalLM"),
 }

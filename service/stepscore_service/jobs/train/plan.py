@@ -8,6 +8,7 @@ from typing import Any, Literal
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.train.targets import AfterError
 
+RowLayout = Literal["packed", "padded", "shared"]
 ObjectiveName = Literal["cross-entropy", "soft", "mse", "pqm", "orm", "implicit", "lm"]
 
 
@@ -22,7 +23,8 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """batch: solutions of one forward on one device; accumulate: forwards of one optimiser step.
+    """batch: solutions (problems, where solutions share rows) of one forward on one device; accumulate: forwards of
+    one optimiser step.
 
     steps: optimiser steps; 0 counts epochs. warmup: share of the steps. eval_steps, save_steps: optimiser steps
     between two evaluations and two checkpoints; eval_steps 0 evaluates at the end only.
@@ -36,7 +38,7 @@ class Learning:
     warmup: float = 0.03
     weight_decay: float = 0.0
     max_tokens: int = 0
-    packed: bool = True
+    layout: RowLayout = "packed"
     bf16: bool = False
     checkpointing: bool = False
     eval_steps: int = 0
@@ -67,6 +69,8 @@ class Plan:
         """Raises InvalidInput where two choices do not go together."""
         if (self.objective == "implicit") != (self.output == "implicit"):
             raise InvalidInput("--objective implicit and --output implicit go together: no other output has no head")
+        if self.output == "number_logprob" and self.objective not in ("cross-entropy", "soft", "mse"):
+            raise InvalidInput("--output number_logprob is learnt from labels of steps: cross-entropy, soft or mse")
         if self.objective == "lm" and self.output != "causal":
             raise InvalidInput("a language model alone is written as --output causal")
 

@@ -48,4 +48,6 @@ def config_of(trainee: Trainee, lm: Any) -> dict[str, Any]:
     output = trainee.output
     config: dict[str, Any] = json.loads(lm.config.to_json_string(use_diff=False))
     labels = {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
-    return config | {"architectures": [trainee.base.kind + output.architecture]} | (labels if output.two_labels else {})
+    reading = trainee.model.reading.config() if trainee.model.reading else {}
+    named = labels if output.two_labels else {}
+    return config | {"architectures": [trainee.base.kind + output.architecture]} | named | reading

@@ -15,9 +15,9 @@ from transformers import Trainer, TrainingArguments
 
 from stepscore_service.jobs.train.batch import Batch, Collate
 from stepscore_service.jobs.train.evaluation import measure
-from stepscore_service.jobs.train.example import Example
 from stepscore_service.jobs.train.model import StepModel
 from stepscore_service.jobs.train.objective import Objective
+from stepscore_service.jobs.train.shared import Row
 
 TRAINED = "trained.safetensors"
 """In a checkpoint: the weights that are trained, and no others."""
@@ -42,7 +42,7 @@ class Losses:
 
 
 class StepTrainer(Trainer):
-    """Trains a StepModel on examples.
+    """Trains a StepModel on rows of examples.
 
     examples, held_out: what is trained on and what is measured on. tokens: how many a process has computed.
     """
@@ -55,8 +55,8 @@ class StepTrainer(Trainer):
         args: TrainingArguments,
         losses: Losses,
         collate: Collate,
-        examples: Sequence[Example],
-        held_out: Sequence[Example],
+        examples: Sequence[Row],
+        held_out: Sequence[Row],
         callbacks: list[Any],
     ) -> None:
         self._losses, self._collate, self._held_out = losses, collate, held_out

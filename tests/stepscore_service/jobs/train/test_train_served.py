@@ -17,12 +17,15 @@ from safetensors.torch import load_file
 import checkpoints_b as checkpoints
 from cli_case import invoke, write
 from stepscore.config import EngineOptions
+from stepscore.families.number_logprob import Calibration, symbols_of
 from stepscore.scorer import open_scorer
+from stepscore.tokenizer import StepTokenizer
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.labelled import Labelled
 from stepscore_service.jobs.train.batch import collator
 from stepscore_service.jobs.train.build import Trainee, build
-from stepscore_service.jobs.train.plan import Learning, Lora, ObjectiveName, Plan
+from stepscore_service.jobs.train.plan import Learning, Lora, ObjectiveName, Plan, RowLayout
+from stepscore_service.jobs.train.reading import NumberReading
 from stepscore_service.jobs.train.saving import save
 
 SOLUTIONS = [
@@ -30,6 +33,7 @@ SOLUTIONS = [
     Labelled(Solution("How much is 4 + 4?", ("4 + 4 = 9", "Twice that is 18.", "It is 18.")), (0.0, None, 0.0), False),
     Labelled(Solution("1+1?", ("1 + 1 = 2",)), (1.0,), True),
 ]
+TEXTS = [each.solution for each in SOLUTIONS]
 HEADS = ["qwen_math", "token_classification", "value_head", "pqm"]
 KINDS = ["qwen2", "llama", "qwen3", "mistral"]
 
@@ -50,9 +54,9 @@ def plan_of(base: Path, output: str, objective: ObjectiveName = "cross-entropy",
     return Plan(base=str(base), output=output, objective=objective, learning=Learning(**learning), lora=Lora())
 
 
-def numbers(trainee: Trainee, *, packed: bool) -> torch.Tensor:
+def numbers(trainee: Trainee, layout: RowLayout) -> torch.Tensor:
     examples = list(trainee.encoder.examples(SOLUTIONS))
-    batch = collator(trainee.objective, packed=packed)(examples)
+    batch = collator(trainee.objective, layout)([(each,) for each in examples])
     with torch.no_grad():
         found: torch.Tensor = trainee.model.eval()(batch)[0]
     return found
@@ -64,7 +68,7 @@ def numbers(trainee: Trainee, *, packed: bool) -> torch.Tensor:
 def test_a_saved_checkpoint_reads_as_it_was_trained(tmp_path: Path, output: str, kind: str) -> None:
     objective: ObjectiveName = "pqm" if output == "pqm" else "mse" if output == "value_head" else "cross-entropy"
     trainee = build(plan_of(checkpoints.causal(tmp_path / "base", kind), output, objective))
-    wanted = numbers(trainee, packed=False).numpy()
+    wanted = numbers(trainee, "padded").numpy()
     out = tmp_path / ("pqm" if output == "pqm" else "out")  # the name tells it from other value heads
     save(trainee, out)
     scorer = open_scorer(str(out), options=EngineOptions(device="cpu", dtype="float32"))
@@ -78,7 +82,7 @@ def test_a_saved_checkpoint_reads_as_it_was_trained(tmp_path: Path, output: str,
 @pytest.mark.parametrize("kind", KINDS)
 def test_packed_solutions_do_not_see_each_other(tmp_path: Path, kind: str) -> None:
     trainee = build(plan_of(checkpoints.causal(tmp_path / "base", kind), "token_classification"))
-    torch.testing.assert_close(numbers(trainee, packed=True), numbers(trainee, packed=False), atol=1e-5, rtol=0)
+    torch.testing.assert_close(numbers(trainee, "packed"), numbers(trainee, "padded"), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("lora", [0, 2])
@@ -156,3 +160,29 @@ def test_a_folder_with_another_run_is_left_alone(tmp_path: Path) -> None:
     assert invoke(*command).exit_code == 2
     assert invoke(*command, "--seed", 3, "--resume").exit_code == 2
     assert (out / "model.safetensors").read_bytes() == kept
+
+
+@pytest.mark.parametrize("sharing", ["--share-prefixes", "--no-packing"])
+def test_a_trained_reading_of_numbers_is_served_as_it_was_trained(tmp_path: Path, sharing: str) -> None:
+    base, out = checkpoints.causal(tmp_path / "base", "qwen2"), tmp_path / "number_logprob"
+    data = write(tmp_path / "rows.jsonl", rows())
+    ran = invoke("train", data, "--base", base, "--out", out, "--output", "number_logprob", sharing, "--steps", 3)
+    assert ran.exit_code == 0, ran.output
+    scorer = open_scorer(str(out), options=EngineOptions(device="cpu", dtype="float32"))
+    assert scorer.info.family == "number_logprob"
+    trainee = build(plan_of(out, "number_logprob"))
+    trainee.model.reading = NumberReading(
+        symbols_of(StepTokenizer(trainee.base.tokenizer, ())),
+        Calibration.of(json.loads((out / "config.json").read_text())),
+    )
+    for wanted, answer in zip(torch.split(numbers(trainee, "padded"), [2, 3, 1]), scorer.score(TEXTS), strict=True):
+        assert isinstance(answer, Reading)
+        assert answer.rewards == pytest.approx(wanted[:, 0].sigmoid().tolist(), abs=1e-5)
+
+
+def test_a_reading_of_numbers_is_learnt_from_steps_only(tmp_path: Path) -> None:
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
+    out = tmp_path / "number_logprob"
+    ran = invoke("train", data, "--base", base, "--out", out, "--output", "number_logprob", "--objective", "pqm")
+    assert ran.exit_code == 2
+    assert "cross-entropy, soft or mse" in ran.output

@@ -31,10 +31,10 @@ ROWS: list[dict[str, Any]] = [
 
 def test_the_loss_is_that_of_trl(tmp_path: Path) -> None:
     base = checkpoints.causal(tmp_path / "base", "qwen2")
-    plan = Plan(str(base), "token_classification", after_error="kept", learning=Learning(packed=True))
+    plan = Plan(str(base), "token_classification", after_error="kept", learning=Learning())
     trainee = build(plan)
     examples = list(trainee.encoder.examples(of_row(row) for row in ROWS))
-    batch = collator(trainee.objective, packed=True)(examples)
+    batch = collator(trainee.objective, "packed")([(each,) for each in examples])
     with torch.no_grad():
         counts = torch.tensor([batch.items, batch.predictions])
         ours = Losses(trainee.objective, 0.0).of(trainee.model.eval(), batch, counts)

@@ -1,0 +1,57 @@
+"""A family's own reading as a layer, so that what is served is what is trained: log-probabilities in, log-odds out.
+
+Only `number_logprob` needs one. Its formula stands in `stepscore.families.number_logprob`, in numpy; a test holds this
+one to it. Shape suffixes: S read positions, N steps, V vocabulary, K tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+
+from stepscore.families.number_logprob import CONFIG_KEY, END_FLOOR, Calibration, Symbols
+
+START = Calibration(slope=0.8, offset=2.6, wordy_slope=0.4, wordy_offset=4.3)
+"""What an untrained language model's reading comes out near to; trained with the rest."""
+
+
+def entry(constants: Calibration = START) -> dict[str, dict[str, float]]:
+    """What config.json says of a reading."""
+    return {CONFIG_KEY: asdict(constants)}
+
+
+class NumberReading(nn.Module):
+    """The lowest log-probability among a step's numbers, as log-odds. constants: a Calibration's four, trained."""
+
+    digits: Tensor
+    signs: Tensor
+
+    def __init__(self, symbols: Symbols, start: Calibration) -> None:
+        super().__init__()
+        self.constants = nn.Parameter(torch.tensor([getattr(start, name) for name in Calibration.__slots__]))
+        self.register_buffer("digits", torch.tensor(symbols.digits), persistent=False)
+        self.register_buffer("signs", torch.tensor(symbols.signs), persistent=False)
+
+    def forward(self, logits_SV: Tensor, before_S: Tensor, targets_S: Tensor, marks_N: Tensor) -> Tensor:
+        """(N, 1). before: tokens at the reads; targets: those behind them. marks: reads of each step, < 0 for wordy."""
+        events_S = self._events(logits_SV.log_softmax(-1), before_S, targets_S)
+        lowest_N = torch.stack([part.min() for part in torch.split(events_S, marks_N.abs().tolist())])
+        slope, offset, wordy_slope, wordy_offset = self.constants
+        numeric = marks_N > 0
+        odds_N = torch.where(numeric, slope * lowest_N + offset, wordy_slope * lowest_N + wordy_offset)
+        return odds_N[:, None]
+
+    def config(self) -> dict[str, dict[str, float]]:
+        """The entry of config.json that the family reads."""
+        return entry(Calibration(*self.constants.tolist()))
+
+    def _events(self, logprobs_SV: Tensor, before_S: Tensor, targets_S: Tensor) -> Tensor:
+        own_S = logprobs_SV.gather(-1, targets_S[:, None]).squeeze(-1)
+        digit_S = logprobs_SV[:, self.digits].logsumexp(-1)
+        before, now = torch.isin(before_S, self.digits), torch.isin(targets_S, self.digits)
+        end_S = (-torch.expm1(digit_S.clamp(max=0.0))).clamp(min=END_FLOOR).log()
+        sign_S = own_S - logprobs_SV[:, self.signs].logsumexp(-1)
+        end_S = torch.where(torch.isin(targets_S, self.signs), torch.minimum(end_S, sign_S), end_S)
+        return torch.where(now & ~before, own_S - digit_S, torch.where(before & ~now, end_S, own_S))
