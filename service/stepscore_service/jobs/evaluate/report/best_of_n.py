@@ -114,7 +114,7 @@ def _curves(found: Measured, own: str, axes: Axes, palette: Palette) -> None:
     axes.minorticks_off()
     axes.set_xlabel("n")
     axes.set_ylabel("right, %")
-    axes.legend(fontsize="small")
+    axes.legend(loc="lower right", fontsize="small")
 
 
 def _dots(found: Measured, axes: Axes, palette: Palette) -> None:

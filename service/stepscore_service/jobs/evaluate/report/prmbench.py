@@ -91,7 +91,7 @@ def _bars(files: dict[str, Measured], axes: Axes, palette: Palette) -> None:
     axes.set_ylim(0, 100)
     axes.set_ylabel("PRM-Score, %")
     if len(files) > 1:
-        axes.legend()
+        axes.legend(loc="lower right")
     for number, group in enumerate(GROUPS):
         middle = float(np.mean([place for place, (_, _, at) in zip(places, shorts, strict=True) if at == number]))
         axes.text(middle, 101, group, ha="center", color=palette.series[number], fontsize="small")

@@ -135,4 +135,4 @@ def _curves(splits: dict[str, Measured], threshold: float, axes: Axes, palette: 
     axes.set_xlabel("threshold")
     axes.set_ylabel("F1, %")
     axes.set_ylim(0, 100)
-    axes.legend()
+    axes.legend(loc="lower center")

@@ -145,7 +145,7 @@ def _reliability(calibration: Measured, axes: Axes, palette: Palette) -> None:
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel("reward")
     axes.set_ylabel("mean label")
-    axes.legend()
+    axes.legend(loc="upper left")
 
 
 def _position(position: Measured, axes: Axes, palette: Palette) -> None:
