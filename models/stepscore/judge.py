@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from stepscore.calibration import calibrated
 from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.engine.base import TokenCounts
+from stepscore.engine.base import EngineInfo, TokenCounts
 from stepscore.engine.placement import choose_device, choose_dtype
 from stepscore.errors import StepscoreError, TooLong, UnsupportedByEngine
-from stepscore.generate.base import Generator
+from stepscore.generate.base import Generator, GeneratorInfo
 from stepscore.generate.open import open_generator
 from stepscore.judging import Judge
 from stepscore.registry import Family, Parts
-from stepscore.scorer import ModelInfo, Scorer, checked
+from stepscore.scorer import ModelInfo, Scorer, checked, info_of
 from stepscore.types import EncodedSolution, Reading, Solution
 
 
@@ -88,7 +88,8 @@ def open_judge(
     if not isinstance(parts.layout, Judge):
         raise UnsupportedByEngine(f"the layout of family {family.name} is no judge", family=family.name)
     running = generator or _open(facts, options)
-    return JudgeScorer(_info(name, family, facts, options, running), parts.layout, running)
+    info = info_of(name, family, facts, _place(running.info, options))
+    return JudgeScorer(info, parts.layout, running)
 
 
 def _open(facts: CheckpointFacts, options: EngineOptions) -> Generator:
@@ -104,21 +105,7 @@ def _open(facts: CheckpointFacts, options: EngineOptions) -> Generator:
     )
 
 
-def _info(name: str, family: Family, facts: CheckpointFacts, options: EngineOptions, generator: Generator) -> ModelInfo:
+def _place(running: GeneratorInfo, options: EngineOptions) -> EngineInfo:
     """max_batch_tokens is one context, so that a batch holds few solutions: each takes many forwards."""
-    running = generator.info
-    return ModelInfo(
-        id=name,
-        family=family.name,
-        revision=facts.revision,
-        range=family.rewards,
-        aggregate=family.aggregate,
-        threshold=family.threshold,
-        marker=family.marker,
-        max_tokens=running.max_tokens,
-        max_batch_tokens=running.max_tokens,
-        engine=running.name,
-        device=running.device,
-        dtype=running.dtype,
-        mode=options.mode,
-    )
+    context = running.max_tokens
+    return EngineInfo(running.name, running.device, running.dtype, options.mode, context, context)

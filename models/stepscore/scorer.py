@@ -11,7 +11,7 @@ from pathlib import Path
 from stepscore.calibration import Calibration, calibrated
 from stepscore.checkpoint import folder_name, locate, read_facts
 from stepscore.config import CheckpointFacts, EngineOptions, Quantize
-from stepscore.engine.base import ChunkedEngine, Engine, QuantizableEngine, TokenCounts
+from stepscore.engine.base import ChunkedEngine, Engine, EngineInfo, QuantizableEngine, TokenCounts
 from stepscore.engine.open import open_engine
 from stepscore.engine.work import Work
 from stepscore.errors import StepscoreError, TooLong, UnscorableError, UnsupportedByEngine
@@ -174,7 +174,7 @@ def open_scorer(
         scorer: Scorer = open_judge(name or model, chosen, facts, parts, options)
     else:
         running = open_engine(facts, parts.head, options, engine=engine)
-        scorer = Scorer(_info(name or model, chosen, facts, running), parts, running)
+        scorer = Scorer(info_of(name or model, chosen, facts, running.info), parts, running)
     scorer.info = replace(scorer.info, calibration=calibration)
     if options.quantize != "none":
         scorer.quantize(options.quantize, options.max_quantize_error)
@@ -197,8 +197,8 @@ def bind(family: Family, facts: CheckpointFacts, options: Mapping[str, str]) -> 
     return family.build(LayoutContext(tokenizer, facts.config, family.settle(options), frozenset(facts.shapes)))
 
 
-def _info(name: str, family: Family, facts: CheckpointFacts, engine: Engine) -> ModelInfo:
-    running = engine.info
+def info_of(name: str, family: Family, facts: CheckpointFacts, running: EngineInfo) -> ModelInfo:
+    """What the family says of the checkpoint's rewards, and where it runs."""
     return ModelInfo(
         id=name,
         family=family.name,
