@@ -1,0 +1,130 @@
+"""Options that change how a run computes, and the policy that `--lm-only` writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import checkpoints_b as checkpoints
+from cli_case import invoke, read, write
+from stepscore.generate.base import Request, Sampling
+from stepscore.generate.transformers_generator import open_transformers
+from stepscore_service.jobs.label.prompt import ChatPrompt
+from stepscore_service.jobs.labelled import of_row
+from stepscore_service.jobs.train.batch import collator
+from stepscore_service.jobs.train.build import build
+from stepscore_service.jobs.train.plan import Learning, Lora, Plan
+from stepscore_service.jobs.train.trainer import Losses
+
+PROBLEM = "How much is 3 + 1?"
+STEPS = ("3 + 1 = 4", "The answer is 4.")
+LENGTH = 40
+"""Optimiser steps that are enough to learn one solution by heart."""
+
+
+def rows() -> list[dict[str, Any]]:
+    return [
+        {"prompt": f"{n} + 1?", "completions": [f"{n} + 1 = {n + wrong}", "Done."], "labels": [not wrong, None]}
+        for n in range(1, 7)
+        for wrong in (0, 1)
+    ]
+
+
+def trained(base: Path, data: Path, out: Path, *options: str | int) -> dict[str, torch.Tensor]:
+    """The weights that a short run writes."""
+    given = ["--steps", 3, "--batch", 4, "--learning-rate", "1e-2", "--eval-share", 0, *options]
+    ran = invoke("train", data, "--base", base, "--out", out, *map(str, given))
+    assert ran.exit_code == 0, ran.output
+    return load_file(out / "model.safetensors")
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_gradient_checkpointing_changes_no_weight(tmp_path: Path, lora: int) -> None:
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
+    plain = trained(base, data, tmp_path / "plain", "--lora", lora)
+    spared = trained(base, data, tmp_path / "spared", "--lora", lora, "--gradient-checkpointing")
+    assert plain.keys() == spared.keys()
+    for name, weight in plain.items():
+        torch.testing.assert_close(spared[name], weight, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_gradient_checkpointing_reads_each_layer_twice_and_keeps_loss_and_gradients(tmp_path: Path, lora: int) -> None:
+    base = checkpoints.causal(tmp_path / "base", "qwen2")
+    plain, spared = (step(base, lora, checkpointing) for checkpointing in (False, True))
+    assert (plain.forwards, spared.forwards) == (1, 2)
+    torch.testing.assert_close(spared.loss, plain.loss)
+    assert plain.gradients.keys() == spared.gradients.keys() != set()
+    for name, gradient in plain.gradients.items():
+        torch.testing.assert_close(spared.gradients[name], gradient, atol=1e-6, rtol=1e-5)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """forwards: how often the first layer's feed-forward block was begun."""
+
+    loss: torch.Tensor
+    gradients: dict[str, torch.Tensor]
+    forwards: int
+
+
+def step(base: Path, lora: int, checkpointing: bool) -> Step:
+    """One forward and backward over all rows, as a run makes it."""
+    trainee = build(Plan(str(base), lora=Lora(lora), learning=Learning(checkpointing=checkpointing)))
+    examples = list(trainee.encoder.examples(of_row(row) for row in rows()))
+    batch = collator(trainee.objective, "packed")([(each,) for each in examples])
+    calls: list[None] = []
+    layer = trainee.model.lm.get_decoder().layers[0].mlp
+    layer.register_forward_pre_hook(lambda *given: calls.append(None))
+    counts = torch.tensor([batch.items, batch.predictions])
+    loss = Losses(trainee.objective, 0.0).of(trainee.model.train(), batch, counts)
+    loss.backward()  # type: ignore[no-untyped-call]
+    named = trainee.model.named_parameters()
+    return Step(loss.detach(), {name: each.grad for name, each in named if each.grad is not None}, len(calls))
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that has learnt one solution by heart."""
+    folder = tmp_path_factory.mktemp("policy")
+    data = write(folder / "rows.jsonl", [{"prompt": PROBLEM, "completions": STEPS, "labels": [True, True]}])
+    trained(checkpoints.causal(folder / "base", "qwen2"), data, folder / "out", "--lm-only", "--steps", LENGTH)
+    return folder / "out"
+
+
+def test_the_loss_of_a_language_model_falls(policy: Path) -> None:
+    state = json.loads((policy / "checkpoints" / f"checkpoint-{LENGTH}" / "trainer_state.json").read_text())
+    losses = [each["loss"] for each in state["log_history"] if "loss" in each]
+    assert losses[-1] < losses[0] / 10
+
+
+def test_a_trained_policy_is_opened_by_transformers_as_it_stands(policy: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(policy)
+    written = load_file(policy / "model.safetensors")
+    assert torch.equal(model.lm_head.weight, written["lm_head.weight"])
+    assert type(model).__name__ == "Qwen2ForCausalLM"
+
+
+def test_a_trained_policy_answers_as_it_was_taught_and_ends(policy: Path) -> None:
+    generator = open_transformers(policy, torch.device("cpu"), torch.float32, 256)
+    prompt = ChatPrompt(AutoTokenizer.from_pretrained(policy)).write(PROBLEM, "")
+    ((found,),) = generator.generate([Request(prompt, Sampling(max_tokens=60, temperature=0))])
+    generator.close()
+    assert (found.text, found.stop_reason) == ("\n".join(STEPS), "stop")
+
+
+def test_label_asks_a_trained_policy_as_it_was_taught(tmp_path: Path, policy: Path) -> None:
+    problems = write(tmp_path / "problems.jsonl", [{"problem": PROBLEM, "answer": "4"}])
+    sampling = ["--samples", 1, "-k", 2, "--temperature", 0.01, "--rollout-tokens", 60, "--device", "cpu"]
+    ran = invoke("label", problems, "--model", policy, "--out", tmp_path / "labels", *map(str, sampling))
+    assert ran.exit_code == 0, ran.output
+    (row,) = read(tmp_path / "labels" / "labels-00000.jsonl")
+    assert tuple(row["completions"]) == STEPS
+    assert row["labels"] == [1.0, 1.0]
