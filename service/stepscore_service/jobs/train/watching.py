@@ -8,20 +8,41 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 SECONDS = 30.0
 """Between two plain lines."""
 
 
-class Stopping(TrainerCallback):
-    """The first SIGINT or SIGTERM saves a checkpoint after the step in progress and ends; the second ends at once."""
+Agree = Callable[[bool, torch.device], bool]
+"""Whether any process of the run holds it to be true. All must call it, at the same place."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+
+def anywhere(flag: bool, device: torch.device) -> bool:
+    """Asks the other processes of a run, where there are some. device: one that they can exchange tensors on."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return flag
+    found = torch.tensor(int(flag), device=device)
+    distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
+    return bool(found.item())
+
+
+class Stopping(TrainerCallback):
+    """The first SIGINT or SIGTERM saves a checkpoint after the step in progress and ends; the second ends at once.
+
+    Of several processes each hears a signal in its own time, or only one does. They agree at the end of every step, so
+    that all stop after the same one: a process that went on alone would wait for the others' gradients for ever.
+    asked: whether this process heard a signal, or the run ends because another did.
+    """
+
+    def __init__(self, say: Callable[[str], None], agree: Agree = anywhere) -> None:
         self.asked = False
-        self._say = say
+        self._agreed = False
+        self._say, self._agree = say, agree
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Stopping:
@@ -34,8 +55,14 @@ class Stopping(TrainerCallback):
             signal.signal(number, handler)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self.asked:
-            control.should_save = control.should_training_stop = True
+        self._agreed = self._agree(self.asked, args.device)
+        if self._agreed:
+            self.asked = control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Leave together: a launcher that sees one process end stops the one that still writes the checkpoint."""
+        if self._agreed:
+            self._agree(True, args.device)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
