@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import math
 import os
 import platform
@@ -27,19 +26,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import httpx
+from benchmarks.service_requests import Request, origin, workload
 
-GSM8K = Path(__file__).parents[2] / "shared" / "data" / "gsm8k" / "model_solutions.jsonl"
 FACTORS = (0.5, 1.0, 2.0)
 """Offered rates over the capacity of one request at a time."""
 RUN = "import sys; from stepscore_service.serve import serve; from stepscore_service.settings import Settings; "
 RUN += "sys.exit(serve(Settings()))"
 LIMITS = {"one at a time": "1", "batched": "0"}
 """Solutions of one forward; 0 is no limit."""
-
-Request = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +85,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds after which a request counts as refused")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
-
-
-def workload(candidates: int, seed: int) -> list[Request]:
-    """GSM8K problems with the solutions of real models, each solution once; made-up sums where that file is absent."""
-    items = _gsm8k() if GSM8K.is_file() else _sums(2640)
-    groups = [each[at : at + candidates] for each in items for at in range(0, len(each), candidates)]
-    random.Random(seed).shuffle(groups)
-    return [{"items": group} for group in groups]
-
-
-def _gsm8k() -> list[list[Request]]:
-    rows = [json.loads(line) for line in GSM8K.read_text().splitlines()]
-    models = [[each for each in row.values() if isinstance(each, dict)] for row in rows]
-    return [
-        [_item(row["question"], each["solution"]) for each in found] for row, found in zip(rows, models, strict=True)
-    ]
-
-
-def _sums(count: int) -> list[list[Request]]:
-    return [[_item(f"What is {n} + {n + 1}?", f"{n} + {n} = {2 * n}\nSo it is {2 * n + 1}.")] for n in range(count)]
-
-
-def _item(problem: str, solution: str) -> Request:
-    """A solution in lines, without GSM8K's calculator notes."""
-    return {"problem": problem, "solution": re.sub(r"<<.*?>>", "", solution), "split": "lines"}
 
 
 @contextmanager
@@ -226,7 +197,7 @@ def header(options: argparse.Namespace) -> str:
         f"- machine: {_processor()}, {os.cpu_count()} cores, load {load} (it is shared with whatever else runs)",
         f"- software: Python {platform.python_version()}, {packages}",
         f"- model {options.model}; requests of {options.candidates} solution(s) from "
-        f"{'GSM8K model solutions' if GSM8K.is_file() else 'made-up sums'}; {options.seconds:g} s of arrivals a rate",
+        f"{origin()}; {options.seconds:g} s of arrivals a rate",
         f"- settings: {settings or 'all by default'}",
         f"- command: python -m benchmarks.service {' '.join(sys.argv[1:])}",
     ]

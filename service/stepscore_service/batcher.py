@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-import structlog
-
-from stepscore.errors import EngineError, StepscoreError
+from stepscore.errors import StepscoreError
 from stepscore.types import Reading, Solution
 from stepscore_service.batcher_encoding import encode_each
+from stepscore_service.batcher_forward import answers_of, forward
 from stepscore_service.batcher_pending import Pending
 from stepscore_service.batcher_ports import Answer, Meter, Outcome, Scored, Scoring
 from stepscore_service.batcher_queue import Call, Item, Rules, take_batch
@@ -30,8 +29,6 @@ from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, Too
 ENCODERS = 2
 ENCODE_AT_ONCE = 64
 """Solutions that one request has tokenised before another request gets its turn."""
-
-log = structlog.get_logger("stepscore.batcher")
 
 
 class Batcher:
@@ -177,7 +174,7 @@ class Batcher:
             self._running = self._running or bool(items)
         if items:
             finished = partial(self._finished, items, self._clock())
-            self._engine.submit(self._forward, items).add_done_callback(finished)
+            self._engine.submit(forward, self._scorer, items).add_done_callback(finished)
 
     def _take(self) -> list[Item]:
         """Remove the items of the next batch from the queue; the lock is held."""
@@ -202,17 +199,9 @@ class Batcher:
     def _price(self, item: Item) -> int:
         return self._scorer.cost(item.work.remaining)
 
-    def _forward(self, items: Sequence[Item]) -> list[Answer | None]:
-        """A forward that fails is run once more for each solution alone, so that one cannot fail its neighbours."""
-        try:
-            return self._scorer.advance([item.work for item in items])
-        except EngineError as error:
-            log.warning("forward_failed", solutions=len(items), reason=error.message)
-            return [error] if len(items) == 1 else [self._forward([item])[0] for item in items]
-
     def _finished(self, items: list[Item], started: float, future: Future[list[Answer | None]]) -> None:
         """On the engine's thread: start the next forward, then hand the answers over to the event loop."""
-        answers = list(zip(items, _answers(items, future), strict=True))
+        answers = list(zip(items, answers_of(items, future), strict=True))
         settled = [(item, answer) for item, answer in answers if answer is not None]
         unfinished = [item for item, answer in answers if answer is None]
         seconds = self._clock() - started
@@ -240,12 +229,3 @@ class Batcher:
             if item.call in self._open:
                 outcome = Scored(answer, item.work.encoded) if isinstance(answer, Reading) else answer
                 self._open[item.call].settle(item.index, outcome)
-
-
-def _answers(items: list[Item], future: Future[list[Answer | None]]) -> Sequence[Answer | None]:
-    """The answers of a forward. A defect of the program is told as an error of every solution, and logged."""
-    defect = future.exception()
-    if defect is None:
-        return future.result()
-    log.error("forward_broke", solutions=len(items), exc_info=defect)
-    return [EngineError(f"the forward pass broke: {type(defect).__name__}") for _ in items]
