@@ -1,13 +1,22 @@
-"""Running Python that a model wrote, by a command that the operator trusts to hold it."""
+"""Running Python that a judge wrote: in this project's own confinement, or by a command that the operator trusts.
+
+`confined` runs it with this interpreter and its packages under seccomp, Landlock and resource limits, as the code
+verifier runs programs (`stepscore.verify.confine`): no network, no second process or thread, no files but those of the
+interpreter and an empty folder that is removed, 5 s of processor time, 1 GiB of memory. `confined:weak` goes on where
+the kernel lacks one of these means. A command is started as it stands and must itself take away what it should.
+"""
 
 from __future__ import annotations
 
 import json
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
+from typing import Protocol
 
 from stepscore.errors import GeneratorError, InvalidOption
+from stepscore.verify.confine.run import DEFAULT, Confinement, Ended, Limits, interpreter
 
 SECONDS = 5.0
 TIMED_OUT = "Code execute time out: Code execution timed out"
@@ -29,6 +38,48 @@ except BaseException as error:
 """
 
 
+class Sandbox(Protocol):
+    """Runs programs that nobody has read."""
+
+    def run(self, blocks: Sequence[str]) -> str:
+        """What the last block prints, or its error, after the earlier ones ran silently in the same namespace.
+
+        Raises GeneratorError where the sandbox itself fails; what a program does to itself is what it prints.
+        """
+        ...
+
+
+def open_sandbox(name: str) -> Sandbox:
+    """`confined`, `confined:weak`, or a command. Raises SandboxUnavailable, InvalidOption."""
+    if name in ("confined", "confined:weak"):
+        return ConfinedSandbox(weak=name.endswith(":weak"))
+    return CommandSandbox(name)
+
+
+class ConfinedSandbox:
+    """This interpreter, with the packages of its environment, in confinement. Safe from any thread."""
+
+    def __init__(self, limits: Limits = DEFAULT, weak: bool = False) -> None:
+        """weak: run even where the kernel cannot take away network and files. Raises SandboxUnavailable."""
+        self.confinement = Confinement(limits, interpreter(), weak)
+
+    def run(self, blocks: Sequence[str]) -> str:
+        program = _PROGRAM.format(blocks=json.dumps(list(blocks)))
+        return _printed(self.confinement.run([sys.executable, "-I", "main.py"], {"main.py": program}))
+
+
+_STOPPED = {"disk": "it wrote more than it may", "killed": "a signal ended it"}
+
+
+def _printed(ended: Ended) -> str:
+    if ended.end in ("cpu", "wall"):
+        return TIMED_OUT
+    if ended.end == "exited" and ended.status == 0:
+        return ended.out.strip()
+    *_, last = ended.error.strip().splitlines() or [f"it ended with {ended.status}"]
+    return f"Code execute Error: {_STOPPED.get(ended.end, last)}"
+
+
 class CommandSandbox:
     """A command that reads a Python program from its standard input, for example `bwrap … python3 -I -`.
 
@@ -46,10 +97,7 @@ class CommandSandbox:
         self._seconds = seconds
 
     def run(self, blocks: Sequence[str]) -> str:
-        """What the last block prints, or its error, after the earlier ones ran silently in the same namespace.
-
-        Raises GeneratorError where the command itself fails; a program that does not end in time is its own fault.
-        """
+        """A program that does not end in time is its own fault; one whose status is not 0 is the command's."""
         program = _PROGRAM.format(blocks=json.dumps(list(blocks)))
         try:
             done = subprocess.run(

@@ -7,8 +7,10 @@ The conversation holds every step as a user turn and the judge's own earlier cri
 ends behind the last step, without the template's closing token and without an assistant header, and the stage's
 opening text follows. `stages` are the authors' flags: `verify` (analyze and verify: the model writes Python),
 `analyze` (no Python), `output` (the verdict at once). The authors run that Python in their own process. Here it is not
-run, as with their execute flag off: "[Code Output]" is opened for the model to continue. Only where `sandbox` names a
-command is it run, by that command, and what it prints is shown to the model.
+run, as with their execute flag off: "[Code Output]" is opened for the model to continue. Only where `sandbox` says so
+is it run, and what it prints is shown to the model: `sandbox=confined` by this Python with its packages and no network,
+files, other processes or more than 5 s (seccomp, Landlock and resource limits; `confined:weak` goes on where the kernel
+lacks one), any other text by that command, which alone then decides what the Python may do.
 The authors' loop never ends for a model that does not close its output; here the fallback is tried once and read as it
 is. Their reading takes the first "Yes}" or "No}" of the whole critique and the probabilities at the last such token;
 a sample without either counts 0.5 (`no_verdict=half`), and here it has no vote: a step without any is an error.
@@ -30,7 +32,7 @@ from stepscore.generate.base import Completion, Generator, Request, SampledToken
 from stepscore.judging import Opinion, judge_parts, mean_reading, sampling_of, sampling_options
 from stepscore.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
 from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.sandbox import CommandSandbox
+from stepscore.sandbox import Sandbox, open_sandbox
 from stepscore.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
 
@@ -62,7 +64,7 @@ class StagedCritiques:
     card_turn: bool
     half: bool
     double_bos: bool
-    sandbox: CommandSandbox | None
+    sandbox: Sandbox | None
 
     def encode(self, solution: Solution) -> EncodedSolution:
         """The prompts as they are with empty critiques: each critique adds to those behind it."""
@@ -193,7 +195,7 @@ def build(context: LayoutContext) -> Parts:
             card_turn=options["first_turn"] == "card",
             half=options["no_verdict"] == "half",
             double_bos=options["bos"] == "twice",
-            sandbox=CommandSandbox(options["sandbox"]) if options["sandbox"] else None,
+            sandbox=open_sandbox(options["sandbox"]) if options["sandbox"] else None,
         )
     )
 
@@ -225,7 +227,7 @@ FAMILY = Family(
             "evaluation", "the first turn of the evaluation code or the card's", ("evaluation", "card")
         ),
         "no_verdict": Option("error", "a sample without a verdict has no vote, or counts 0.5", ("error", "half")),
-        "sandbox": Option("", "command that runs the Python on its standard input; empty runs none"),
+        "sandbox": Option("", "confined, or a command that runs the Python on its standard input; empty runs none"),
         "bos": Option("once", "the template's own BOS alone, or the tokenizer's before it too", ("once", "twice")),
     },
     judge=True,

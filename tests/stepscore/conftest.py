@@ -1,4 +1,4 @@
-"""What several tests of the verifiers need of the machine."""
+"""What tests of confinement and of proofs need of the machine."""
 
 from __future__ import annotations
 
