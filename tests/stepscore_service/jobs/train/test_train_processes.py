@@ -24,7 +24,7 @@ from stepscore_service.jobs.train.watching import Stopping
 ARGS = SimpleNamespace(device=torch.device("cpu"))
 LAUNCH = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "-m", "stepscore_service.cli"]
 STEPS = 60
-SECONDS = 240.0
+SECONDS = 200.0
 
 
 def ended_step(stopping: Stopping) -> TrainerControl:
@@ -103,7 +103,7 @@ def test_two_processes_stop_after_the_same_step_and_go_on_from_it(tmp_path: Path
     with launched(*command, "--out", broken) as process:
         until_checkpoint(process, broken)
         os.kill(workers(process.pid)[-1] if hears == "one" else process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=SECONDS)
     assert process.returncode != 0
     assert said.count(b"--resume goes on from it") == 2, said.decode()
     assert not (broken / "config.json").exists()
