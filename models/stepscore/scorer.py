@@ -163,7 +163,7 @@ def open_scorer(
     Raises CheckpointError (UnknownFamily, InvalidOption, ...).
     """
     options = options or EngineOptions()
-    facts = checkpoint_facts(model, cache, weights=not options.generator.startswith("openai:"))
+    facts = _facts_for(model, options, cache)
     chosen = family_named(family) if family else resolve(facts)
     if calibration is not None:
         calibration.check(chosen.rewards, facts.revision)
@@ -179,6 +179,16 @@ def open_scorer(
     if options.quantize != "none":
         scorer.quantize(options.quantize, options.max_quantize_error)
     return scorer
+
+
+def family_of(model: str, options: EngineOptions, cache: Path | None = None) -> Family:
+    """The family that a checkpoint tells, without loading a weight. Raises CheckpointError (UnknownFamily)."""
+    return resolve(_facts_for(model, options, cache))
+
+
+def _facts_for(model: str, options: EngineOptions, cache: Path | None) -> CheckpointFacts:
+    """The weights must be there, unless another server holds them."""
+    return checkpoint_facts(model, cache, weights=not options.generator.startswith("openai:"))
 
 
 def checkpoint_facts(model: str, cache: Path | None = None, *, weights: bool = True) -> CheckpointFacts:

@@ -103,6 +103,12 @@ class PathNotAllowed(StepscoreError):
     code = "path_not_allowed"
 
 
+class AnotherFamily(StepscoreError):
+    """The new checkpoint's rewards are read in another way than those served. detail: model, served, found."""
+
+    code = "another_family"
+
+
 class ClientGone(StepscoreError):
     """The caller hung up. Nobody reads the answer; it counts in logs and metrics."""
 
@@ -117,6 +123,7 @@ STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
         NotAuthorised: 401,
         ReloadDisabled: 403,
         PathNotAllowed: 403,
+        AnotherFamily: 409,
         UnsupportedMediaType: 415,
         BodyTooLarge: 413,
         TooManyItems: 413,

@@ -11,9 +11,9 @@ import hmac
 from pathlib import Path
 
 from stepscore.errors import CheckpointError, UnknownFamily
-from stepscore.scorer import ModelInfo, Scorer
+from stepscore.scorer import ModelInfo, Scorer, family_of
 from stepscore_service.catalogue import Catalogue, open_one
-from stepscore_service.errors import NotAuthorised, PathNotAllowed, ReloadDisabled
+from stepscore_service.errors import AnotherFamily, NotAuthorised, PathNotAllowed, ReloadDisabled
 from stepscore_service.metrics import Metrics
 from stepscore_service.settings import Settings, named
 
@@ -39,7 +39,7 @@ class Reloader:
         """What was served under that name, and what is served now.
 
         path: None takes the one that was opened last. Returns when the old weights are freed. Raises UnknownModel,
-        PathNotAllowed, CheckpointError, EngineError: the old weights then go on serving.
+        PathNotAllowed, AnotherFamily, CheckpointError, EngineError: the old weights then go on serving.
         """
         async with self._one_at_a_time:
             old, outcome = catalogue.pick(name).info, "refused"
@@ -64,8 +64,26 @@ class Reloader:
 
 
 def _open(settings: Settings, old: ModelInfo, path: str) -> Scorer:
-    """The checkpoint, open and warm; where it does not tell its family, it has that of the one before."""
+    """The checkpoint, open and warm, read by the family of the one before. Raises AnotherFamily, CheckpointError."""
+    if settings.family is None:
+        _refuse_another(settings, old, path)
+    return open_one(settings, old.id, path, old.family)
+
+
+def _refuse_another(settings: Settings, old: ModelInfo, path: str) -> None:
+    """Raises AnotherFamily where the checkpoint tells a family and it is not the one that is served.
+
+    What callers set by it (thresholds, aggregates, the range of rewards) would change its meaning under one name.
+    """
     try:
-        return open_one(settings, old.id, path, settings.family)
-    except UnknownFamily:
-        return open_one(settings, old.id, path, old.family)
+        found = family_of(path, settings.engine_options(), settings.cache).name
+    except UnknownFamily:  # it tells none: retrained weights of the same family are what a reload is for
+        return
+    if found != old.family:
+        raise AnotherFamily(
+            f"{path} is read by family {found}, and {old.id} serves {old.family}; serve it under a name of its own, "
+            f"or restart with --family {old.family} if that is how it was trained",
+            model=old.id,
+            served=old.family,
+            found=found,
+        )

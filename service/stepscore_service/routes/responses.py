@@ -1,7 +1,8 @@
-"""The error answers that the documentation shows for routes that score."""
+"""The error answers that the documentation shows for routes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from stepscore_service.schemas import ErrorBody
@@ -15,6 +16,12 @@ _MEANINGS = {
     503: "overloaded, draining; Retry-After says when to come again",
     504: "deadline_exceeded",
 }
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody, "description": meaning} for status, meaning in _MEANINGS.items()
-}
+_OF_RELOADS = {401: "not_authorised", 403: "reload_disabled, path_not_allowed", 409: "another_family"}
+
+
+def _shown(meanings: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ErrorBody, "description": meaning} for status, meaning in meanings.items()}
+
+
+ERRORS = _shown(_MEANINGS)
+RELOAD_ERRORS = _shown(_OF_RELOADS) | ERRORS

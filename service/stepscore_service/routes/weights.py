@@ -8,14 +8,14 @@ from fastapi import APIRouter, Header, Request
 
 from stepscore_service.reloading import Reloader
 from stepscore_service.routes.context import TheCatalogue
-from stepscore_service.routes.responses import ERRORS
+from stepscore_service.routes.responses import RELOAD_ERRORS
 from stepscore_service.schemas_reload import ReloadAnswer, ReloadRequest
 from stepscore_service.wire import JsonRoute
 
 router = APIRouter(route_class=JsonRoute, tags=["models"])
 
 
-@router.post("/v1/models/{name:path}/reload", responses=ERRORS, summary="Exchange a model's weights")
+@router.post("/v1/models/{name:path}/reload", responses=RELOAD_ERRORS, summary="Exchange a model's weights")
 async def reload(
     request: Request,
     name: str,
