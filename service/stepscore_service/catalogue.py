@@ -90,6 +90,7 @@ class Catalogue:
         if old in self._retired:
             self._retired.remove(old)
             await old.batcher.close()
+            self._metrics.retire(name, old.batcher)
 
     async def drain(self, seconds: float) -> None:
         """Refuse new work, and let what is there finish."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -12,12 +10,11 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from stepscore.errors import StepscoreError
 from stepscore_service.batcher import Batcher
 from stepscore_service.batcher_ports import Outcome, Scoring
+from stepscore_service.metrics_of_models import ModelCollector
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 POWERS_OF_TWO = tuple(float(1 << power) for power in range(13))
@@ -74,13 +71,17 @@ class Metrics:
     def watch(self, scorer: Scoring, batcher: Batcher) -> None:
         """Read a model's facts, queue and token counts whenever the metrics are asked for.
 
-        A model of the same name is watched no longer; its counters begin again, as after a restart.
+        Of two models of one name the later is the one that is told; the tokens of both are counted.
         """
         name = scorer.info.id
-        if name in self._watched:
-            self.registry.unregister(self._watched[name])
-        self._watched[name] = collector = ModelCollector(scorer, batcher)
-        self.registry.register(collector)
+        if name not in self._watched:
+            self._watched[name] = ModelCollector()
+            self.registry.register(self._watched[name])
+        self._watched[name].watch(scorer, batcher)
+
+    def retire(self, name: str, batcher: Batcher) -> None:
+        """A model that is closed, beside a later one of its name: its tokens stay counted, and nothing else of it."""
+        self._watched[name].retire(batcher)
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"stepscore_{name}", meaning, ("model",), buckets=buckets, registry=self.registry)
@@ -120,51 +121,3 @@ class ModelMeter:
         self._steps.observe(len(outcome.reading.rewards))
         for reward in outcome.reading.rewards:
             self._reward.observe(reward)
-
-
-class ModelCollector(Collector):
-    """Numbers that are read from where they live, at the moment of asking."""
-
-    def __init__(self, scorer: Scoring, batcher: Batcher) -> None:
-        self._scorer = scorer
-        self._batcher = batcher
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing, so that several models can share the names."""
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        counts = self._scorer.counts()
-        name = self._scorer.info.id
-        yield _gauge("queue_requests", "Requests that wait for a forward.", name, self._batcher.waiting_calls)
-        yield _gauge("queue_tokens", "Tokens that wait for a forward.", name, self._batcher.waiting_tokens)
-        yield _counter("tokens_asked", "Tokens of all scored sequences.", name, counts.asked)
-        yield _counter("tokens_computed", "Tokens that went through the model's layers.", name, counts.computed)
-        yield self._facts()
-
-    def _facts(self) -> Metric:
-        info = self._scorer.info
-        facts = {
-            "model": info.id,
-            "family": info.family,
-            "revision": info.revision,
-            "engine": info.engine,
-            "device": info.device,
-            "dtype": info.dtype,
-            "mode": info.mode,
-        }
-        family = GaugeMetricFamily("stepscore_model_info", "What is served; always 1.", labels=list(facts))
-        family.add_metric(list(facts.values()), 1)
-        return family
-
-
-def _gauge(name: str, meaning: str, model: str, value: float) -> Metric:
-    family = GaugeMetricFamily(f"stepscore_{name}", meaning, labels=["model"])
-    family.add_metric([model], value)
-    return family
-
-
-def _counter(name: str, meaning: str, model: str, value: float) -> Metric:
-    family = CounterMetricFamily(f"stepscore_{name}", meaning, labels=["model"])
-    family.add_metric([model], value)
-    return family

@@ -26,6 +26,11 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.qwen_math(tmp_path_factory.mktemp("other") / "retrained", seed=7)
 
 
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.token_classification(tmp_path_factory.mktemp("stranger") / "trained")
+
+
 def offline(folder: Path) -> tuple[str, list[tuple[float, ...]]]:
     scorer = torch_scorer(folder, "offline", mode="reference")
     readings = scorer.score(SOLUTIONS)
@@ -81,6 +86,16 @@ def test_what_cannot_be_opened_changes_nothing(folder: Path, tmp_path: Path) -> 
         assert metric(http, "stepscore_reloads_total", model="tiny", outcome="refused") == 2
 
 
+def test_another_family_is_refused_with_both_names(folder: Path, stranger: Path) -> None:
+    with live({"tiny": torch_scorer(folder, "tiny")}, **OPEN) as url, connect(url) as http:
+        before = http.post("/score", json={"problem": PROBLEM, "steps": STEPS}).json()
+        refused = http.post("/v1/models/tiny/reload", json={"path": str(stranger)})
+        assert (refused.status_code, refused.json()["code"]) == (409, "another_family")
+        assert refused.json()["detail"] == {"model": "tiny", "served": "qwen_math", "found": "token_classification"}
+        assert http.post("/score", json={"problem": PROBLEM, "steps": STEPS}).json() == before
+        assert metric(http, "stepscore_reloads_total", model="tiny", outcome="refused") == 1
+
+
 def test_the_same_path_again_and_the_metrics_of_it(folder: Path) -> None:
     scorers = {"tiny": torch_scorer(folder, "tiny")}
     with live(scorers, **OPEN, models=(f"tiny={folder}",)) as url, connect(url) as http:
@@ -105,6 +120,20 @@ def test_who_may_not(folder: Path, settings: dict[str, object], header: str, sta
         headers = httpx.Headers({"Authorization": header} if header else {})
         answer = http.post("/v1/models/tiny/reload", json={"path": str(folder)}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_tokens_are_counted_on_over_a_reload(folder: Path, other: Path) -> None:
+    names = ("stepscore_tokens_asked_total", "stepscore_tokens_computed_total")
+    one = {"problem": PROBLEM, "steps": STEPS}
+    with live({"tiny": fake_scorer(folder, "tiny")}, **OPEN) as url, connect(url) as http:
+        tokens = http.post("/score", json=one).json()["token_count"]
+        for path in (other, folder):
+            before = [metric(http, name, model="tiny") for name in names]
+            assert http.post("/v1/models/tiny/reload", json={"path": str(path)}).status_code == 200
+            after = [metric(http, name, model="tiny") for name in names]
+            assert all(now >= then > 0 for now, then in zip(after, before, strict=True))
+            http.post("/score", json=one)
+            assert metric(http, names[0], model="tiny") == after[0] + tokens
 
 
 def test_push_from_the_command_line(folder: Path, other: Path) -> None:
