@@ -1,60 +1,60 @@
-"""Turn a finished training run into the files that ship with the library.
+"""Turn finished runs into a checkpoint folder, and into the files that ship with the library.
 
-    python -m stepscore_service.jobs.embedded.export --run FOLDER --data FOLDER --out models/stepscore/embedded
+    python -m stepscore_service.jobs.embedded.export policy --policy RUN --out FOLDER
+    python -m stepscore_service.jobs.embedded.export ship --policy RUN --trained RUN --out models/stepscore/embedded
 
-The adapter is stored in bfloat16, and the reading's constants are fitted on the checkpoint as it will be prepared.
+`policy` writes what `jobs.embedded.train` made as a plain checkpoint, which `stepscore train` takes as its base and
+`stepscore label` as its policy. `ship` puts the two runs' adapters into one, in bfloat16, beside the constants of the
+reading as they were trained.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from stepscore.embedded.prepare import write
-from stepscore.scorer import open_scorer
-from stepscore_service.jobs.embedded.measure import calibrate
+from stepscore.families.number_logprob import CONFIG_KEY
+from stepscore_service.jobs.embedded.adapters import SHIPPED, policy_adapter, stacked, trained_adapter
 
-UNFITTED = {"slope": 1.0, "offset": 0.0, "wordy_slope": 1.0, "wordy_offset": 0.0}
-_PEFT_PREFIX = "base_model.model."
+app = typer.Typer(help=__doc__, no_args_is_help=True)
 
-
-def adapter_of(run: Path) -> tuple[dict[str, torch.Tensor], float]:
-    """The run's adapter under the base's own tensor names, in bfloat16, and its scale alpha / rank."""
-    config = json.loads((run / "adapter_config.json").read_text(encoding="utf-8"))
-    state = load_file(run / "adapter_model.safetensors")
-    adapter = {key.removeprefix(_PEFT_PREFIX): tensor.to(torch.bfloat16) for key, tensor in state.items()}
-    return adapter, config["lora_alpha"] / config["r"]
+Policy = Annotated[Path, typer.Option(help="run of jobs.embedded.train, or a folder that ships", exists=True)]
 
 
-def fit(adapter: dict[str, torch.Tensor], scale: float, data: Path, problems: int) -> dict[str, Any]:
-    """The recipe with fitted constants, found on a checkpoint that is prepared for it and thrown away."""
-    recipe: dict[str, Any] = {"scale": scale, "config": {"number_logprob": UNFITTED}}
-    with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder), adapter, recipe)
-        scorer = open_scorer(folder, family="number_logprob")
-        recipe["config"]["number_logprob"] = calibrate(scorer, data / "gsm8k" / "train.jsonl", problems)
-    return recipe
+@app.command()
+def policy(policy: Policy, out: Annotated[Path, typer.Option(help="folder for the checkpoint")]) -> None:
+    """Write the policy as a checkpoint."""
+    adapter = stacked([policy_adapter(policy)])
+    out.mkdir(parents=True, exist_ok=True)
+    write(out, adapter.state, {"scale": adapter.scale, "config": {}})
+    typer.echo(f"{out}: a causal language model")
 
 
-def main(
-    run: Annotated[Path, typer.Option(help="folder of the training run", exists=True)],
-    data: Annotated[Path, typer.Option(help="folder with gsm8k/train.jsonl", exists=True)],
-    out: Annotated[Path, typer.Option(help="folder for adapter.safetensors and recipe.json")],
-    problems: Annotated[int, typer.Option(help="held-out problems to fit the constants on")] = 100,
+@app.command()
+def ship(
+    policy: Policy,
+    trained: Annotated[Path, typer.Option(help="run of stepscore train --output number_logprob", exists=True)],
+    out: Annotated[Path, typer.Option(help="folder for adapter.safetensors and recipe.json", exists=True)],
 ) -> None:
     """Write adapter.safetensors and recipe.json."""
-    adapter, scale = adapter_of(run)
-    recipe = fit(adapter, scale, data, problems)
-    save_file(adapter, out / "adapter.safetensors")
+    adapter = stacked([policy_adapter(policy), trained_adapter(trained)])
+    recipe = {"scale": adapter.scale, "config": {CONFIG_KEY: constants_of(trained)}}
+    save_file(adapter.state, out / SHIPPED)
     (out / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
-    typer.echo(f"{out}: {(out / 'adapter.safetensors').stat().st_size / 1e6:.1f} MB, {json.dumps(recipe)}")
+    typer.echo(f"{out}: {(out / SHIPPED).stat().st_size / 1e6:.1f} MB, {json.dumps(recipe)}")
+
+
+def constants_of(trained: Path) -> dict[str, Any]:
+    """The reading's four, as the run ended."""
+    config: dict[str, Any] = json.loads((trained / "config.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = config[CONFIG_KEY]
+    return found
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -20,7 +20,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.progress import track
-from sklearn.linear_model import LogisticRegression
 
 from stepscore.embedded.prepare import RECIPE, write
 from stepscore.errors import StepscoreError
@@ -28,8 +27,8 @@ from stepscore.scorer import Scorer, open_scorer
 from stepscore.types import Reading, Solution
 from stepscore.verify.answers import final_answer
 from stepscore_service.jobs.embedded.corrupt import corruptions
-from stepscore_service.jobs.embedded.gsm8k import read_worked, strip_notes, styled
-from stepscore_service.jobs.embedded.rows import HELD_OUT
+from stepscore_service.jobs.embedded.gsm8k import strip_notes, styled
+from stepscore_service.jobs.embedded.rows import Part, problems_of
 from stepscore_service.jobs.evaluate.metrics.first_error import accuracies, tuned, windows
 from stepscore_service.jobs.evaluate.metrics.interval import Estimate
 from stepscore_service.jobs.evaluate.metrics.separation import auroc_with_interval
@@ -50,12 +49,9 @@ def readings(scorer: Scorer, solutions: Sequence[Solution], what: str) -> Iterat
             yield None if isinstance(answer, StepscoreError) else answer
 
 
-def held_out_steps(gsm8k: Path, problems: int, *, calibration: bool) -> list[tuple[Solution, str]]:
-    """Solutions up to one step each, with the kind of mistake in it or "clean".
-
-    Of the problems kept out of training, even ones are for calibration and odd ones for measurement.
-    """
-    kept = list(read_worked(gsm8k))[-HELD_OUT:][0 if calibration else 1 :: 2][:problems]
+def held_out_steps(gsm8k: Path, problems: int) -> list[tuple[Solution, str]]:
+    """Solutions up to one step each, with the kind of mistake in it or "clean"."""
+    kept = problems_of(gsm8k, Part.MEASURE)[:problems]
     found: list[tuple[Solution, str]] = []
     for number, each in enumerate(kept):
         rng = random.Random(number)
@@ -76,36 +72,9 @@ def step_numbers(scorer: Scorer, steps: Sequence[tuple[Solution, str]], name: st
     return found
 
 
-def calibrate(scorer: Scorer, gsm8k: Path, problems: int) -> Measured:
-    """The constants of the reading, fitted so that a sound step is as likely as a corrupted one beforehand."""
-    steps = held_out_steps(gsm8k, problems, calibration=True)
-    with_digits: list[tuple[float, int]] = []
-    wordy: list[tuple[float, int]] = []
-    for (solution, kind), reading in zip(
-        steps, readings(scorer, [solution for solution, _ in steps], "calibration"), strict=True
-    ):
-        if reading is None:
-            continue
-        marks = scorer.encode(solution).marks
-        lowest = reading.extras["lowest_logprob"]
-        chosen = range(len(lowest)) if kind == "clean" else [len(lowest) - 1]
-        for step in chosen:
-            (with_digits if marks[step] > 0 else wordy).append((lowest[step], int(kind == "clean")))
-    slope, offset = _logistic(with_digits)
-    # Wordy steps are almost never corrupted here, so their constants only keep their scale apart from digits'.
-    center = float(np.median([number for number, _ in wordy])) if wordy else -6.0
-    return {"slope": slope, "offset": offset, "wordy_slope": slope / 2, "wordy_offset": 2.0 - center * slope / 2}
-
-
-def _logistic(rows: Sequence[tuple[float, int]]) -> tuple[float, float]:
-    model = LogisticRegression(class_weight="balanced")
-    model.fit([[number] for number, _ in rows], [label for _, label in rows])
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
-
-
 def step_auroc(scorer: Scorer, gsm8k: Path, problems: int) -> Measured:
     """AUROC of clean against corrupted held-out steps, over all kinds and for each, with a bootstrap interval."""
-    numbers = step_numbers(scorer, held_out_steps(gsm8k, problems, calibration=False), "lowest_logprob")
+    numbers = step_numbers(scorer, held_out_steps(gsm8k, problems), "lowest_logprob")
     clean = numbers.pop("clean")
     every = [number for kind in numbers.values() for number in kind]
     overall = _auroc(clean, every)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from stepscore.families.number_logprob import CONFIG_KEY, END_FLOOR, Calibration, Symbols
 
-START = Calibration(slope=0.8, offset=2.6, wordy_slope=0.4, wordy_offset=4.3)
-"""What an untrained language model's reading comes out near to; trained with the rest."""
+START = Calibration(slope=0.774, offset=2.632, wordy_slope=0.387, wordy_offset=4.321)
+"""Fitted on a language model of worked solutions, with as many wrong steps as sound ones; trained with the rest."""
 
 
 def entry(constants: Calibration = START) -> dict[str, dict[str, float]]:

@@ -1,0 +1,67 @@
+"""Low-rank adapters of two kinds of runs under the base's own tensor names, and both in one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from stepscore.errors import InvalidInput
+
+State = dict[str, torch.Tensor]
+
+SHIPPED = "adapter.safetensors"
+_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+_PEFT_PREFIX = "base_model.model."
+_TRAINED = re.compile(r"^lm\.base_model\.model\.(?P<name>.+\.lora_[AB])\.default\.weight$")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """state: `{name}.lora_A.weight` (r, in) and `{name}.lora_B.weight` (out, r); the weight gains scale * B A."""
+
+    state: State
+    scale: float
+
+
+def policy_adapter(folder: Path) -> Adapter:
+    """Of a run of `jobs.embedded.train`, or as it ships (adapter.safetensors, recipe.json)."""
+    if (folder / SHIPPED).is_file():
+        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        return Adapter(load_file(folder / SHIPPED), recipe["scale"])
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    state = load_file(folder / "adapter_model.safetensors")
+    return Adapter(
+        {key.removeprefix(_PEFT_PREFIX): tensor for key, tensor in state.items()}, config["lora_alpha"] / config["r"]
+    )
+
+
+def trained_adapter(folder: Path) -> Adapter:
+    """Of a finished run of `stepscore train --lora`. Raises InvalidInput where it is not finished or has none."""
+    manifest = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    if manifest["state"] != "finished":
+        raise InvalidInput(f"{folder} holds a run that is not finished", path=str(folder))
+    checkpoints = (folder / "checkpoints").glob("checkpoint-*/trained.safetensors")
+    newest = max(checkpoints, key=lambda file: int(file.parent.name.rpartition("-")[2]))
+    found = {match: tensor for key, tensor in load_file(newest).items() if (match := _TRAINED.match(key))}
+    lora = manifest["run"]["plan"]["lora"]
+    if not found:
+        raise InvalidInput(f"{folder} was trained without --lora", path=str(folder))
+    return Adapter({f"{match['name']}.weight": tensor for match, tensor in found.items()}, lora["alpha"] / lora["rank"])
+
+
+def stacked(adapters: Sequence[Adapter]) -> Adapter:
+    """One adapter that adds what all of them add: their ranks side by side, scales inside B. In bfloat16."""
+    names = sorted({key.removesuffix(_DOWN) for each in adapters for key in each.state if key.endswith(_DOWN)})
+    state: State = {}
+    for name in names:
+        having = [each for each in adapters if name + _DOWN in each.state]
+        down = torch.cat([each.state[name + _DOWN].float() for each in having])
+        up = torch.cat([each.scale * each.state[name + _UP].float() for each in having], dim=1)
+        state |= {name + _DOWN: down.to(torch.bfloat16), name + _UP: up.to(torch.bfloat16)}
+    return Adapter(state, 1.0)
