@@ -115,3 +115,12 @@ def test_an_absent_folder_is_said_before_any_work_is_lost(tmp_path: Path) -> Non
     result = invoke("annotate", "export", source, "--out", tmp_path / "absent" / "out.jsonl")
     assert result.exit_code == 2
     assert "there is no folder" in result.stderr
+
+
+@pytest.mark.parametrize(("label", "says"), [(0.25, "Left out: 1 soft labels of 1 rows"), (True, "")])
+def test_an_export_says_what_ratings_cannot_hold(tmp_path: Path, label: float, says: str) -> None:
+    source = write(tmp_path / "in.jsonl", [{"prompt": "p", "completions": ["a"], "labels": [label]}])
+    result = invoke("annotate", "export", source, "--out", tmp_path / "people.jsonl")
+    assert result.exit_code == 0
+    assert says in result.stderr
+    assert ("Left out" in result.stderr) == bool(says)

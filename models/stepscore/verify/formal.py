@@ -31,7 +31,7 @@ class CoqChecker:
         if found is None:
             raise ToolMissing(f"{command} is not on this machine; install Coq (Debian: apt install coq)", tool=command)
         self._coqc = str(Path(found).absolute())
-        self._confinement = Confinement(limits, _library(self._coqc), weak)
+        self.confinement = Confinement(limits, _library(self._coqc), weak)
 
     def check(self, problem: str, steps: Sequence[str]) -> list[Checked]:
         """Each script is checked by itself; it does not see those of earlier steps."""
@@ -57,7 +57,7 @@ class CoqChecker:
         return Checked("unknown", _reason(compiled))
 
     def _compile(self, script: str) -> Ended:
-        return self._confinement.run([self._coqc, "-q", "step.v"], {"step.v": script + "\n"})
+        return self.confinement.run([self._coqc, "-q", "step.v"], {"step.v": script + "\n"})
 
 
 def _library(coqc: str) -> tuple[str, ...]:

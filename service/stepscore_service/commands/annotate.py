@@ -81,10 +81,18 @@ def select(
 
 @app.command("export")
 def export_(file: File, out: Annotated[Path, typer.Option(help="where PRM800K's rows go")]) -> None:
-    """Write files for people: PRM800K's format, with a rating of null where a label is asked for."""
+    """Write files for people: PRM800K's format, with a rating of null where a label is asked for.
+
+    Soft labels have no place in it; how many were left out is said at the end.
+    """
     counts = Counts()
     _convert(file, out, lambda rows: exported(rows, counts))
     note(f"{counts}: {out}")
+    if counts.soft_steps:
+        note(
+            f"Left out: {counts.soft_steps} soft labels of {counts.soft_rows} rows. Ratings are -1, 0 or 1, so these "
+            f"steps are written without one and nobody is asked for them; {file} still has them."
+        )
 
 
 @app.command("import")

@@ -19,11 +19,13 @@ from stepscore_service.jobs.label.folder import OutputFolder
 from stepscore_service.jobs.label.inputs import Inputs
 from stepscore_service.jobs.label.job import Label, here
 from stepscore_service.jobs.label.job import run as run_job
+from stepscore_service.jobs.label.methods.check import Check
 from stepscore_service.jobs.label.methods.registry import open_method
 from stepscore_service.jobs.label.plan import Plan, versions
 from stepscore_service.jobs.label.progress import LabelProgress
 from stepscore_service.jobs.label.shard import shards
 from stepscore_service.jobs.label.tools import Told, Tools, open_tools
+from stepscore_service.offline.confinement import confinements, say_confinement
 from stepscore_service.offline.rows import STDIN, Source, open_source
 from stepscore_service.offline.say import (
     ENGINE_FAILED,
@@ -59,11 +61,14 @@ def run(plan: Plan, asked: Run, open_: Open = open_tools) -> None:
     try:
         plan.check()
         verifier = open_verifier(plan.verifier)
-        open_method(plan.method, plan.options, verifier)
+        method = open_method(plan.method, plan.options, verifier)
+        held = confinements([verifier, *([method.checker] if isinstance(method, Check) else [])])
         count = inputs.check(verifier)
-        folder = OutputFolder(asked.out, _identity(plan, asked, source), versions())
+        made_by = versions() | ({"confinement": held} if held else {})
+        folder = OutputFolder(asked.out, _identity(plan, asked, source), made_by)
     except StepscoreError as error:
         stop_with(error)
+    say_confinement(held)
     with closing(folder), _interruptible(folder):
         _label(plan, asked, inputs, folder, count, open_)
     _report(folder)

@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from stepscore.errors import InvalidInput, StepscoreError
+from stepscore_service.offline.confinement import confinements, say_confinement
 from stepscore_service.offline.journal import FileJournal, read_rows
 from stepscore_service.offline.rows import STDIN, Line, Row, check_first, open_source, text_field
 from stepscore_service.offline.run import error_row, journal_for, report, run
@@ -62,7 +63,8 @@ def verify_check(
         from stepscore.verify.open import open_verifier  # loads SymPy's parser, which `--help` need not wait for
 
         judge = open_verifier(verifier)
-        _say_confinement(judge)
+        held = confinements([judge])
+        say_confinement(held)
     except StepscoreError as error:
         stop_with(error)
     manifest = {"command": "verify-check", "input_sha256": source.digest, "verifier": verifier}
@@ -71,13 +73,6 @@ def verify_check(
         if isinstance(journal, FileJournal):
             _summarise(journal.path)
     report(errors, journal)
-
-
-def _say_confinement(judge: Verifier) -> None:
-    from stepscore.verify.code_verifier import CodeVerifier
-
-    if isinstance(judge, CodeVerifier):
-        note(f"Programs run {judge.confinement}.")
 
 
 def _run_all(judge: Verifier, source: Any, journal: Any, batch_rows: int) -> int:

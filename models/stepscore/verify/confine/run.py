@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import stepscore
 from stepscore.errors import SandboxUnavailable
@@ -54,6 +54,16 @@ class Ended:
     error: str
 
 
+@runtime_checkable
+class Confined(Protocol):
+    """A verifier or checker that runs programs which nobody has read."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def confinement(self) -> Confinement: ...
+
+
 class Confinement:
     """Runs commands one at a time, each in an empty folder of its own that is removed with all it wrote.
 
@@ -66,7 +76,7 @@ class Confinement:
 
         Raises SandboxUnavailable where it lacks one and `weak` is not set.
         """
-        self._limits, self._readable, self._weak = limits, tuple(readable), False
+        self.limits, self._readable, self._weak = limits, tuple(readable), False
         self.lacks = ""
         try:
             self.run([sys.executable, "-I", "-S", "-c", "0"], readable=interpreter())
@@ -79,6 +89,10 @@ class Confinement:
         if self.lacks:
             return f"only partly confined ({self.lacks})"
         return "confined by seccomp, Landlock and resource limits"
+
+    def told(self) -> dict[str, Any]:
+        """What is in force, for a record: how programs are held, and what each may use."""
+        return {"by": str(self), "limits": asdict(self.limits)}
 
     def run(
         self,
@@ -115,7 +129,7 @@ class Confinement:
         return ended
 
     def _order(self, command: Sequence[str], work: Path, readable: Sequence[str]) -> Order:
-        limits = self._limits
+        limits = self.limits
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8"}
         single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         return Order(
@@ -132,11 +146,11 @@ class Confinement:
 
     def _watch(self, process: subprocess.Popen[bytes], work: Path) -> End:
         """Wait for the end, or make it: after `wall_seconds`, or when the folder holds too much."""
-        until = time.monotonic() + self._limits.wall_seconds
+        until = time.monotonic() + self.limits.wall_seconds
         stopped: End | None = None
         try:
             while stopped is None and not _ended(process):
-                late, full = time.monotonic() > until, _size(work) > self._limits.disk_bytes
+                late, full = time.monotonic() > until, _size(work) > self.limits.disk_bytes
                 stopped = "wall" if late else "disk" if full else None
         finally:
             with suppress(ProcessLookupError):

@@ -19,15 +19,24 @@ ASK = "ask"
 
 @dataclass
 class Counts:
-    """What went through: rows read, solutions written, and labels by kind (right, wrong, soft, none)."""
+    """What went through: rows read, solutions written, and labels by kind (right, wrong, soft, none).
+
+    soft_steps, soft_rows: labels that an export left out, and the rows that they stood in.
+    """
 
     rows: int = 0
     solutions: int = 0
     labels: Counter[str] = field(default_factory=Counter)
+    soft_steps: int = 0
+    soft_rows: int = 0
 
     def add(self, labelled: Labelled) -> None:
         self.solutions += 1
         self.labels.update(map(_kind, labelled.labels))
+
+    def leave_out(self, soft: int) -> None:
+        self.soft_steps += soft
+        self.soft_rows += bool(soft)
 
     def __str__(self) -> str:
         labels = ", ".join(f"{self.labels[kind]} {kind}" for kind in ("right", "wrong", "soft", "none"))
@@ -48,13 +57,17 @@ def with_ask(solution: Solution, row: Row, asked: Iterable[Asked]) -> dict[str, 
 def exported(rows: Iterable[Row], counts: Counts) -> Iterator[dict[str, Any]]:
     """Rows for people. A row of `select` asks for its steps; any other for those without a label.
 
+    A soft label has no place among the ratings: it is left out and counted, unless people are asked for its step.
     Raises InvalidInput for a row that is no labelled solution or asks for steps that it does not have.
     """
     for row in rows:
         counts.rows += 1
         labelled = of_row({name: value for name, value in row.items() if name != ASK})
         counts.add(labelled)
-        yield to_prm800k(labelled, _steps_asked(row, len(labelled.labels)) if ASK in row else None)
+        asked = _steps_asked(row, len(labelled.labels)) if ASK in row else None
+        soft = {step for step, label in enumerate(labelled.labels) if _kind(label) == "soft"}
+        counts.leave_out(len(soft.difference(asked or ())))
+        yield to_prm800k(labelled, asked)
 
 
 def imported(rows: Iterable[Row], neutral: Neutral, counts: Counts) -> Iterator[dict[str, Any]]:

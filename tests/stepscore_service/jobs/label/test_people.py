@@ -140,3 +140,12 @@ def test_a_row_that_asks_for_nothing_itself_asks_for_what_has_no_label() -> None
     assert out["stepscore"]["ask"] == [1]
     (back,) = imported([out], "null", Counts())
     assert of_row(back).labels == (1.0, None)
+
+
+def test_soft_labels_that_nobody_is_asked_for_are_counted_as_left_out() -> None:
+    soft = to_row(Labelled(Solution("p", ("a", "b", "c")), (0.25, 0.5, 1.0)))
+    counts = Counts()
+    plain = to_row(Labelled(Solution("p", ("a",)), (1.0,)))
+    first, second, _ = exported([soft, {**soft, "ask": [{"step": 0}]}, plain], counts)
+    assert (counts.soft_steps, counts.soft_rows) == (3, 2)
+    assert [row["stepscore"]["ask"] for row in (first, second)] == [[], [0]]
