@@ -7,21 +7,13 @@ own answer is right needs no rollout, and its steps are all labelled 1.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 
 from stepscore.verify.verifier import Verifier
-from stepscore_service.jobs.label.methods.base import (
-    Labels,
-    Options,
-    columns,
-    described,
-    outcome_of,
-    own_ending,
-    sample,
-)
-from stepscore_service.jobs.label.rollouts import Ask, Counts, Ending, counted
-from stepscore_service.jobs.label.task import Attempt, Task
-from stepscore_service.jobs.label.work import Work, together
+from stepscore_service.jobs.label.methods.base import Labels, Options, columns
+from stepscore_service.jobs.label.methods.subject import Subject, each_subject
+from stepscore_service.jobs.label.rollouts import Counts, Ending, counted
+from stepscore_service.jobs.label.task import Task
+from stepscore_service.jobs.label.work import Work
 from stepscore_service.jobs.labelled import Labelled
 
 
@@ -66,31 +58,22 @@ class BinarySearch:
     name = "binary-search"
 
     def label(self, task: Task) -> Work[Labels]:
-        attempts = yield from sample(task, self.options)
-        one = partial(self._one, task)
-        return Labels(tuple((yield from together([one(place, attempt) for place, attempt in enumerate(attempts)]))))
+        return (yield from each_subject(task, self.options, self.verifier, self._one))
 
-    def _one(self, task: Task, place: int, attempt: Attempt) -> Work[Labelled]:
-        ending = own_ending(task, attempt, self.verifier)
-        search = begin(len(attempt.steps), ending)
+    def _one(self, subject: Subject) -> Work[Labelled]:
+        search = begin(subject.steps, subject.ending)
         while search.low <= search.high:
             steps = (search.low + search.high) // 2
-            (rollouts,) = yield [Ask(task.problem, task.truth, attempt.prefix(steps), self.options.k)]
+            (rollouts,) = yield [subject.ask(steps, self.options.k)]
             search.learn(steps, counted(rollouts))
-        return self._row(task, place, attempt, ending, search)
+        return self._row(subject, search)
 
-    def _row(self, task: Task, place: int, attempt: Attempt, ending: Ending, search: Search) -> Labelled:
-        steps = range(len(attempt.steps))
+    def _row(self, subject: Subject, search: Search) -> Labelled:
+        steps = range(subject.steps)
         counts = [search.counts.get(step + 1) for step in steps]
-        extras = {
-            **described(task, place, self.name),
-            "soft": [None if each is None else each.value for each in counts],
-            "counts": columns(counts),
-            "rounds": search.rounds,
-            "ending": ending,
-        }
-        labels = tuple(search.label(step) for step in steps)
-        return Labelled(task.solution(attempt), labels, outcome_of(ending), extras)
+        soft = [None if each is None else each.value for each in counts]
+        labels = map(search.label, steps)
+        return subject.labelled(self.name, labels, soft=soft, counts=columns(counts), rounds=search.rounds)
 
 
 def begin(steps: int, ending: Ending) -> Search:

@@ -6,23 +6,13 @@ soft: the share of right rollouts; hard: whether any is right. The last step is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from stepscore.verify.verifier import Verifier
-from stepscore_service.jobs.label.methods.base import (
-    Labels,
-    Options,
-    columns,
-    described,
-    hard,
-    of_ending,
-    outcome_of,
-    own_ending,
-    sample,
-)
-from stepscore_service.jobs.label.rollouts import Ask, Counts, Ending, counted
-from stepscore_service.jobs.label.task import Attempt, Task
-from stepscore_service.jobs.label.work import Work, together
+from stepscore_service.jobs.label.methods.base import Labels, Options, columns, hard, of_ending
+from stepscore_service.jobs.label.methods.subject import Subject, each_subject
+from stepscore_service.jobs.label.rollouts import Counts, counted
+from stepscore_service.jobs.label.task import Task
+from stepscore_service.jobs.label.work import Work
 from stepscore_service.jobs.labelled import Labelled
 
 
@@ -35,42 +25,29 @@ class MonteCarlo:
     name = "monte-carlo"
 
     def label(self, task: Task) -> Work[Labels]:
-        attempts = yield from sample(task, self.options)
-        one = partial(self._one, task)
-        return Labels(tuple((yield from together([one(place, attempt) for place, attempt in enumerate(attempts)]))))
+        return (yield from each_subject(task, self.options, self.verifier, self._one))
 
-    def _one(self, task: Task, place: int, attempt: Attempt) -> Work[Labelled]:
-        ending = own_ending(task, attempt, self.verifier)
+    def _one(self, subject: Subject) -> Work[Labelled]:
         count = self._counts_to_zero if self.options.stop_at_zero else self._all_counts
-        counts = yield from count(task, attempt)
-        return self._row(task, place, attempt, ending, counts)
+        return self._row(subject, (yield from count(subject)))
 
-    def _all_counts(self, task: Task, attempt: Attempt) -> Work[list[Counts]]:
-        rolled = yield [self._ask(task, attempt, steps) for steps in range(1, len(attempt.steps))]
+    def _all_counts(self, subject: Subject) -> Work[list[Counts]]:
+        rolled = yield [subject.ask(steps, self.options.k) for steps in range(1, subject.steps)]
         return [counted(rollouts) for rollouts in rolled]
 
-    def _counts_to_zero(self, task: Task, attempt: Attempt) -> Work[list[Counts]]:
+    def _counts_to_zero(self, subject: Subject) -> Work[list[Counts]]:
         counts = []
-        for steps in range(1, len(attempt.steps)):
-            (rollouts,) = yield [self._ask(task, attempt, steps)]
+        for steps in range(1, subject.steps):
+            (rollouts,) = yield [subject.ask(steps, self.options.k)]
             counts.append(counted(rollouts))
             if counts[-1].value == 0.0:
                 break
         return counts
 
-    def _ask(self, task: Task, attempt: Attempt, steps: int) -> Ask:
-        return Ask(task.problem, task.truth, attempt.prefix(steps), self.options.k)
-
-    def _row(self, task: Task, place: int, attempt: Attempt, ending: Ending, counts: list[Counts]) -> Labelled:
-        missing = len(attempt.steps) - 1 - len(counts)
-        soft = [*(each.value for each in counts), *[None] * missing, None if missing else of_ending(ending)]
+    def _row(self, subject: Subject, counts: list[Counts]) -> Labelled:
+        missing = subject.steps - 1 - len(counts)
+        soft = [*(each.value for each in counts), *[None] * missing, None if missing else of_ending(subject.ending)]
         hards = [hard(value) for value in soft]
-        extras = {
-            **described(task, place, self.name),
-            "soft": soft,
-            "hard": hards,
-            "counts": columns([*counts, *[None] * (missing + 1)]),
-            "ending": ending,
-        }
-        labels = tuple(hards if self.options.kind == "hard" else soft)
-        return Labelled(task.solution(attempt), labels, outcome_of(ending), extras)
+        labels = hards if self.options.kind == "hard" else soft
+        found = columns([*counts, *[None] * (missing + 1)])
+        return subject.labelled(self.name, labels, soft=soft, hard=hards, counts=found)

@@ -1,0 +1,46 @@
+"""What the methods share that label each solution of a task by rollouts from its prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from stepscore.verify.verifier import Verifier
+from stepscore_service.jobs.label.methods.base import Labels, Options, described, outcome_of, own_ending, sample
+from stepscore_service.jobs.label.rollouts import Ask, Ending
+from stepscore_service.jobs.label.task import Attempt, Task
+from stepscore_service.jobs.label.work import Work, together
+from stepscore_service.jobs.labelled import Labelled
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One solution of a task. place: which of them, from 0. ending: how it ends by itself."""
+
+    task: Task
+    place: int
+    attempt: Attempt
+    ending: Ending
+
+    @property
+    def steps(self) -> int:
+        return len(self.attempt.steps)
+
+    def ask(self, steps: int, k: int) -> Ask:
+        """For k rollouts from behind the first `steps` steps."""
+        return Ask(self.task.problem, self.task.truth, self.attempt.prefix(steps), k)
+
+    def labelled(self, method: str, labels: Iterable[float | None], **found: Any) -> Labelled:
+        """found: columns of the row, besides those that say where it comes from."""
+        extras = {**described(self.task, self.place, method), **found, "ending": self.ending}
+        return Labelled(self.task.solution(self.attempt), tuple(labels), outcome_of(self.ending), extras)
+
+
+def each_subject(
+    task: Task, options: Options, verifier: Verifier, label: Callable[[Subject], Work[Labelled]]
+) -> Work[Labels]:
+    """Every solution of the task labelled, all at once, so that their rollouts share rounds."""
+    attempts = yield from sample(task, options)
+    subjects = [Subject(task, place, each, own_ending(task, each, verifier)) for place, each in enumerate(attempts)]
+    return Labels(tuple((yield from together([label(subject) for subject in subjects]))))
