@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sys
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stepscore.errors import InvalidInput, StepscoreError
+from stepscore.errors import StepscoreError
 from stepscore_service.commands.push import Token, pushed
-from stepscore_service.jobs.labelled import Labelled, of_row
 from stepscore_service.offline.say import ENGINE_FAILED, INTERRUPTED, OUT, note, stop, stop_with
 
 NEEDED = ("accelerate", "peft")
@@ -42,15 +39,17 @@ def update(
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
         stop(f"update needs {', '.join(lacking)}: pip install 'stepscore[train]'")
+    from stepscore_service.jobs.online.inputs import Rollouts, opened
     from stepscore_service.jobs.online.rounds import REWARDS, Rounds
-    from stepscore_service.jobs.online.update import Settings  # loads torch
-    from stepscore_service.jobs.online.update import update as run
+    from stepscore_service.jobs.online.settings import Settings
+    from stepscore_service.jobs.online.update import update as run  # loads torch
 
     settings = Settings(model, reference or model, samples=samples, batch=batch, rate=rate, clip=clip, beta=beta)
     try:
-        text = _read(rollouts)
-        digest = hashlib.sha256(text).hexdigest()
-        made = run(settings, _rows(text), digest, Rounds(out, keep), note)
+        with opened(str(rollouts)) as source:
+            given = Rollouts(source)
+            read = sum(1 for _ in given)  # a bad row is told before a model is opened
+            made = run(settings, given, str(source.digest), Rounds(out, keep), note, read)
     except StepscoreError as error:
         stop_with(error)
     except OSError as error:
@@ -58,32 +57,9 @@ def update(
     except KeyboardInterrupt:
         note(f"Stopped; {out} holds the rounds before. The same command makes this one.")
         raise typer.Exit(INTERRUPTED) from None
-    OUT.file.write((made.folder / REWARDS).read_text(encoding="utf-8"))
+    with (made.folder / REWARDS).open(encoding="utf-8") as rewards:
+        shutil.copyfileobj(rewards, OUT.file)
     note(f"Round {made.number}: {made.folder}, loss {made.made_of['losses'][-1]['loss']:.4f}")
     if push:
         answer = pushed(str(made.folder), push, served, token)
         note(f"{push} serves revision {answer.revision} now.")
-
-
-def _read(path: Path) -> bytes:
-    """Ends the command where the file cannot be read."""
-    try:
-        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-    except OSError as error:
-        stop(f"cannot read {path}: {error.strerror}")
-
-
-def _rows(text: bytes) -> list[Labelled]:
-    """Raises InvalidInput, naming the line."""
-    return [_row(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-
-
-def _row(number: int, line: bytes) -> Labelled:
-    """Labels of steps are not needed: a row without them gets none."""
-    try:
-        row = json.loads(line)
-        if not isinstance(row, dict):
-            raise InvalidInput("it is no JSON object")
-        return of_row({"labels": [None] * len(row.get("completions", ())), **row})
-    except (ValueError, InvalidInput) as error:
-        raise InvalidInput(f"line {number}: {error}", line=number) from error

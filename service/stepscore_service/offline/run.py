@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stepscore.errors import StepscoreError
 from stepscore_service.errors import body_of
 from stepscore_service.offline.journal import FileJournal, Journal, Manifest, StdoutJournal, open_journal
+from stepscore_service.offline.progress import PlainLines
 from stepscore_service.offline.rows import STDIN, Line, Row, Source
 from stepscore_service.offline.say import ERR, INTERRUPTED, ROWS_FAILED, note, stop
 
@@ -24,25 +25,8 @@ CONSUMED = frozenset({"problem", "steps", "solution", "split", "candidates"})
 
 RESUME = "What was computed is written; the same command continues after it."
 
-SECONDS = 30.0
-"""Between two plain lines of progress, where nobody sees a bar."""
-
+T = TypeVar("T")
 ScoreChunk = Callable[[Sequence[Line]], Sequence[Row]]
-
-
-class PlainLines:
-    """Progress where standard error is no terminal: a line now and then. done: rows of earlier runs."""
-
-    def __init__(self, done: int, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._done, self._clock = done, clock
-        self._of = "" if total is None else f" of {total}"
-        self._said = clock()
-
-    def tell(self, rows: int) -> None:
-        self._done += rows
-        if not ERR.is_terminal and self._clock() - self._said >= SECONDS:
-            self._said = self._clock()
-            note(f"{self._done}{self._of} rows")
 
 
 def journal_for(source: Source, out: str | None, suffix: str, manifest: Manifest) -> Journal:
@@ -78,7 +62,7 @@ def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
     lines, plain = islice(source.lines(), journal.done, None), PlainLines(journal.done, source.total)
     with _stopping() as asked, _progress() as progress:
         task = progress.add_task("rows", total=source.total, completed=journal.done, errors=0)
-        for chunk in _chunks(lines, size):
+        for chunk in chunks(lines, size):
             results = _scored(score, chunk)
             journal.append(results)
             errors += sum("error" in row for row in results)
@@ -109,8 +93,10 @@ def _scored(score: ScoreChunk, chunk: Sequence[Line]) -> Sequence[Row]:
         raise
 
 
-def _chunks(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
-    while chunk := list(islice(lines, size)):
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """All the items in order, `size` at a time; the last chunk may be shorter."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
         yield chunk
 
 

@@ -6,7 +6,9 @@ recipe. All solutions are ragged: one tensor of T tokens each. gamma is 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,10 +29,14 @@ def to_go(rewards_T: Tensor) -> Tensor:
     return rewards_T.flip(0).cumsum(0).flip(0)
 
 
-def normalised(rewards: Sequence[Tensor]) -> list[Tensor]:
-    """All divided by the largest |sum to go| of the batch."""
-    largest = max(float(to_go(rewards_T).abs().max()) for rewards_T in rewards)
-    return [rewards_T / (largest + EPSILON) for rewards_T in rewards]
+def largest_to_go(rewards_T: Tensor) -> float:
+    """Its |sum to go| where it is largest; the largest of a round is the scale of all its rewards."""
+    return float(to_go(rewards_T).abs().max())
+
+
+def scaled(rewards_T: Tensor, largest: float) -> Tensor:
+    """largest: of the round's `largest_to_go`."""
+    return rewards_T / (largest + EPSILON)
 
 
 def leave_one_out(rewards: Sequence[Tensor], samples: int) -> list[Tensor]:
@@ -67,8 +73,24 @@ def returns(
     ]
 
 
-def advantages(found: Sequence[Tensor]) -> list[Tensor]:
-    """Returns with mean 0 and (unbiased) variance 1 over all tokens of the batch."""
-    every = torch.cat(list(found))
-    scale = torch.rsqrt(every.var() + WHITEN_EPSILON)
-    return [(returns_T - every.mean()) * scale for returns_T in found]
+@dataclass(slots=True)
+class Moments:
+    """Count, mean and sum of squared distances from the mean over all tokens of a round, met one solution at a time."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, values_T: Tensor) -> None:
+        """Chan's update, in double precision."""
+        values = values_T.double()
+        count, mean = self.count + len(values), float(values.mean())
+        apart = mean - self.mean
+        self.squares += float(((values - mean) ** 2).sum()) + apart**2 * self.count * len(values) / count
+        self.mean += apart * len(values) / count
+        self.count = count
+
+    def whitened(self, values_T: Tensor) -> Tensor:
+        """Advantages: over the whole round, mean 0 and (unbiased) variance 1."""
+        variance = self.squares / max(1, self.count - 1)
+        return (values_T - self.mean) / math.sqrt(variance + WHITEN_EPSILON)

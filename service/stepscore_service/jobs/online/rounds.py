@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stepscore.errors import InvalidInput
+from stepscore.errors import InvalidInput, StepscoreError
 
 MANIFEST, OPTIMISER, REWARDS = "update.json", "optimiser.pt", "rewards.jsonl"
 PART = ".part"
@@ -54,7 +54,11 @@ class Rounds:
         part = whole.with_name(whole.name + PART)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        yield part
+        try:
+            yield part
+        except StepscoreError:  # it says what to change, so this part is of no use to anyone
+            shutil.rmtree(part)
+            raise
         part.rename(whole)
         for _, old in self._numbered()[: -self.keep]:
             shutil.rmtree(old)

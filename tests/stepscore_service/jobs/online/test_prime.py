@@ -39,11 +39,15 @@ def test_an_unknown_outcome_teaches_nothing() -> None:
 
 
 def test_scale_returns_and_advantages() -> None:
-    scaled, rows = prime.normalised(TOKENS), expected.normalised(ROWS)
+    largest = max(map(prime.largest_to_go, TOKENS))
+    scaled, rows = [prime.scaled(each, largest) for each in TOKENS], expected.normalised(ROWS)
     same(scaled, rows)
     found, sums = prime.returns(scaled, OUTCOMES, 2), expected.returns(rows, OUTCOMES, 2)
     same(found, sums)
-    same(prime.advantages(found), expected.whitened(sums))
+    moments = prime.Moments()
+    for each in found:
+        moments.add(each)
+    same([moments.whitened(each) for each in found], expected.whitened(sums))
 
 
 @pytest.mark.parametrize("samples", [1, 3])

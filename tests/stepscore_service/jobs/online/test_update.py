@@ -19,7 +19,8 @@ from stepscore_service.cli import app
 from stepscore_service.client import StepscoreClient
 from stepscore_service.jobs.labelled import of_row
 from stepscore_service.jobs.online.rounds import Rounds
-from stepscore_service.jobs.online.update import Settings, update
+from stepscore_service.jobs.online.settings import Settings
+from stepscore_service.jobs.online.update import update
 
 PROBLEM = "How much is 2 + 3?"
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
@@ -101,12 +102,18 @@ def test_a_round_stops_halfway_and_is_made_again_the_same(reference: Path, tmp_p
 
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [('{"prompt": "p"', "line 1"), ('{"prompt": "p", "completions": ["s"]}', "outcome"), ("[]", "no JSON object")],
+    [
+        ('{"prompt": "p"', "line 1"),
+        ('{"prompt": "p", "completions": ["s"]}', "outcome"),
+        ("[]", "not an object"),
+        ('{"prompt": "p", "completions": 3}', "completions"),
+    ],
 )
 def test_rollouts_that_teach_nothing(reference: Path, tmp_path: Path, line: str, reason: str) -> None:
     ran = CliRunner().invoke(app, ["update", "-", "--model", str(reference), "--out", str(tmp_path)], input=line)
     assert ran.exit_code == 2
     assert reason in ran.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def stopped(rounds: Rounds) -> None:

@@ -1,0 +1,127 @@
+"""The rewards of a round, from before its update: a JSON line for each rollout, never all of them in memory.
+
+What a return needs of the whole round (the scale of its rewards, the moments of its returns) is known only at its end,
+so rows are written as they are scored and gone through again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stepscore.errors import InvalidInput
+from stepscore.registry import Parts, family_named
+from stepscore.scorer import bind, checkpoint_facts
+from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.online import prime
+from stepscore_service.jobs.online.rounds import REWARDS
+from stepscore_service.jobs.online.settings import Settings
+from stepscore_service.jobs.train.batch import Batch, collator
+from stepscore_service.jobs.train.build import Trainee
+from stepscore_service.jobs.train.example import Example
+from stepscore_service.offline.run import chunks
+
+SCORED = "scored.jsonl"
+Row = dict[str, Any]
+Learnable = tuple[Labelled, Example]
+
+
+def score(settings: Settings, trainee: Trainee, rollouts: Iterable[Labelled], folder: Path) -> int:
+    """Write REWARDS into the folder; how many solutions there are to learn from.
+
+    A row: step rewards as they are served, token rewards, and with `samples` PRIME's returns and advantages. Raises
+    InvalidInput where no rollout can be learnt from, or the rollouts of a problem do not stand together.
+    """
+    parts = bind(family_named("implicit"), checkpoint_facts(settings.reference), {})
+    scored = folder / SCORED
+    count = _write(scored, _scored(settings, trainee, parts, rollouts))
+    if not count:
+        raise InvalidInput('no rollout can be learnt from: each needs "outcome": true or false', field="outcome")
+    _write(folder / REWARDS, map(_without_outcome, _finished(scored, settings.samples)))
+    scored.unlink()
+    return count
+
+
+def learnable(trainee: Trainee, rollouts: Iterable[Labelled]) -> Iterator[Learnable]:
+    """Those with an outcome that the layout takes; the encoder counts the others anew."""
+    trainee.encoder.left_out.clear()
+    known = (rollout for rollout in rollouts if rollout.outcome is not None)
+    return ((rollout, example) for rollout in known for example in trainee.encoder.examples([rollout]))
+
+
+def batch_of(trainee: Trainee, group: Sequence[Learnable]) -> Batch:
+    return collator(trainee.objective, "padded")([(example,) for _, example in group])
+
+
+def _scored(settings: Settings, trainee: Trainee, parts: Parts, rollouts: Iterable[Labelled]) -> Iterator[Row]:
+    for group in chunks(learnable(trainee, rollouts), settings.micro):
+        for (rollout, _), values in zip(group, _numbers(trainee, batch_of(trainee, group)), strict=True):
+            reading = parts.read([values.numpy()], parts.layout.encode(rollout.solution))
+            yield {
+                "prompt": rollout.solution.problem,
+                "rewards": list(reading.rewards),
+                "token_rewards": prime.token_rewards(values).tolist(),
+                "outcome": rollout.outcome,
+            }
+
+
+@torch.no_grad()
+def _numbers(trainee: Trainee, batch: Batch) -> list[Tensor]:
+    """For each solution the log-probabilities (T, 2) of policy and reference."""
+    return list(batch.targets.per_solution(trainee.model(batch)[0]))
+
+
+def _finished(scored: Path, samples: int) -> Iterator[Row]:
+    if not samples:
+        return _read(scored)
+    largest = max(prime.largest_to_go(_tokens(row)) for row in _read(scored))
+    moments = prime.Moments()
+    for found in _returns(scored, samples, largest):
+        moments.add(found)
+    pairs = zip(_read(scored), _returns(scored, samples, largest), strict=True)
+    return (row | {"returns": sums.tolist(), "advantages": moments.whitened(sums).tolist()} for row, sums in pairs)
+
+
+def _returns(scored: Path, samples: int, largest: float) -> Iterator[Tensor]:
+    """Of every row in turn, problem by problem."""
+    return chain.from_iterable(_of_problem(group, samples, largest) for group in chunks(_read(scored), samples))
+
+
+def _of_problem(group: Sequence[Row], samples: int, largest: float) -> list[Tensor]:
+    """Raises InvalidInput where solutions that are compared with each other solve different problems."""
+    if len({row["prompt"] for row in group}) > 1:
+        raise InvalidInput(
+            f"{samples} rollouts in a row solve different problems, the first {group[0]['prompt'][:80]!r}; let the "
+            f"{samples} of each problem stand together, all with an outcome"
+        )
+    tokens = [prime.scaled(_tokens(row), largest) for row in group]
+    return prime.returns(tokens, [float(row["outcome"]) for row in group], samples)
+
+
+def _tokens(row: Row) -> Tensor:
+    return torch.tensor(row["token_rewards"])
+
+
+def _without_outcome(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "outcome"}
+
+
+def _read(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def _write(path: Path, rows: Iterable[Row]) -> int:
+    """How many rows there were."""
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")
+            count += 1
+    return count
