@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from stepscore_service.jobs.train.watching import Stopping
 ARGS = SimpleNamespace(device=torch.device("cpu"))
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stepscore_service.cli"]
 STEPS = 60
-SECONDS = 200.0
+SECONDS = 280.0
 
 
 def ended_step(stopping: Stopping) -> TrainerControl:
@@ -72,7 +72,7 @@ def launched(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        process.kill()
+        process.terminate()  # the launcher takes its processes along
         process.communicate()
 
 
@@ -88,25 +88,39 @@ def until_checkpoint(process: subprocess.Popen[bytes], out: Path) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("hears", ["one", "launcher"])
-def test_two_processes_stop_after_the_same_step_and_go_on_from_it(tmp_path: Path, hears: str) -> None:
-    base = checkpoints.causal(tmp_path / "base", "qwen2")
+def run_of(folder: Path) -> list[str]:
+    """The command of a run, but for its folder."""
     rows = [
         {"prompt": f"{n} + 1?", "completions": [f"{n} + 1 = {n + wrong}"], "labels": [not wrong]}
         for n in range(8)
         for wrong in (0, 1)
     ]
+    data, base = write(folder / "rows.jsonl", rows), checkpoints.causal(folder / "base", "qwen2")
     options = ["--steps", STEPS, "--batch", 2, "--save-steps", 5, "--learning-rate", "1e-3", "--eval-share", 0]
-    command = ["train", str(write(tmp_path / "rows.jsonl", rows)), "--base", str(base), *map(str, options)]
-    broken, whole = tmp_path / "broken", tmp_path / "whole"
-    with launched(*command, "--out", broken) as process:
-        until_checkpoint(process, broken)
-        os.kill(workers(process.pid)[-1] if hears == "one" else process.pid, signal.SIGINT)
+    return ["train", str(data), "--base", str(base), *map(str, options)]
+
+
+def stop(command: list[str], out: Path, whom: Callable[[int], int]) -> None:
+    """Start the run and send SIGINT, in its midst, to the process that `whom` names of a launcher's number."""
+    with launched(*command, "--out", out) as process:
+        until_checkpoint(process, out)
+        os.kill(whom(process.pid), signal.SIGINT)
         _, said = process.communicate(timeout=SECONDS)
     assert process.returncode != 0
-    assert said.count(b"--resume goes on from it") == 2, said.decode()
-    assert not (broken / "config.json").exists()
+    assert said.count(b"--resume goes on from it") == 2, said.decode()  # both left the loop by themselves
+    assert not (out / "config.json").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_stop_with_their_launcher(tmp_path: Path) -> None:
+    stop(run_of(tmp_path), tmp_path / "out", lambda launcher: launcher)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_processes_stop_where_one_was_asked_and_go_on_to_the_same_weights(tmp_path: Path) -> None:
+    command, broken, whole = run_of(tmp_path), tmp_path / "broken", tmp_path / "whole"
+    stop(command, broken, lambda launcher: workers(launcher)[-1])
     for out, more in ((broken, ["--resume"]), (whole, [])):
         with launched(*command, "--out", out, *more) as process:
             _, said = process.communicate(timeout=SECONDS)
