@@ -12,11 +12,17 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from stepscore.engine.base import TokenCounts
-from stepscore_service.metrics import Metrics, ModelCollector
+from stepscore_service.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
 NAMES = re.compile(r"\bstepscore_[a-z_]+\b(?!:)")
+
+
+class Idle:
+    """A batcher with nothing to do."""
+
+    waiting_calls = waiting_tokens = 0
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,7 @@ def exported():
             metric.labels(*metric._labelnames)
     facts = dict.fromkeys(("id", "family", "revision", "engine", "device", "dtype", "mode"), "x")
     scorer = SimpleNamespace(info=SimpleNamespace(**facts), counts=lambda: TokenCounts(asked=1, computed=1))
-    metrics.registry.register(ModelCollector(scorer, SimpleNamespace(waiting_calls=0, waiting_tokens=0)))
+    metrics.watch(scorer, Idle())
     families = text_string_to_metric_families(metrics.text().decode())
     return {sample.name: set(sample.labels) for family in families for sample in family.samples}
 
