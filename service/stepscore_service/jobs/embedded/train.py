@@ -176,7 +176,7 @@ def train_step(
 def save(out: Path, model: PeftModel, optimizer: torch.optim.Optimizer, done: Progressed) -> None:
     """Adapter, optimiser and progress; the progress file, written last, makes them valid."""
     out.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(str(out))
+    model.save_pretrained(str(out), save_embedding_layers=False)
     torch.save(optimizer.state_dict(), out / "optimizer.pt")
     written = {name: getattr(done, name) for name in Progressed.__slots__}
     (out / "progress.json").write_text(json.dumps(written) + "\n", encoding="utf-8")
