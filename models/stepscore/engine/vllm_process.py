@@ -9,10 +9,13 @@ import numpy as np
 
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.errors import CheckpointError, EngineError
-from stepscore.heads import Head, LinearHead
+from stepscore.heads import Head, LinearHead, TokenLogProbHead, VocabularyHead
 from stepscore.types import Values
 
 Ids = tuple[int, ...]
+
+VLLM_LOGPROBS = 20
+"""How many log-probabilities of one place vLLM gives unless it is told to give more."""
 
 
 class VllmProcess:
@@ -79,6 +82,14 @@ class VllmProcess:
             raise EngineError(f"vLLM failed: {error}", sequences=len(sequences)) from error
 
 
+def candidates_of(head: Head) -> Ids:
+    """Tokens whose probabilities are asked for at one place."""
+    match head:
+        case VocabularyHead(candidates) | TokenLogProbHead(beside=candidates):
+            return candidates
+    return ()
+
+
 def llm_settings(facts: CheckpointFacts, head: Head, options: EngineOptions, max_tokens: int) -> dict[str, Any]:
     """What vLLM's LLM object is opened with."""
     settings: dict[str, Any] = {
@@ -91,7 +102,7 @@ def llm_settings(facts: CheckpointFacts, head: Head, options: EngineOptions, max
     if isinstance(head, LinearHead):
         settings |= {"runner": "pooling", "pooler_config": {"tok_pooling_type": "ALL"}}
     else:
-        settings |= {"runner": "generate"}
+        settings |= {"runner": "generate", "max_logprobs": max(VLLM_LOGPROBS, len(candidates_of(head)))}
     if options.max_batch_tokens:
         settings["max_num_batched_tokens"] = options.max_batch_tokens
     return settings

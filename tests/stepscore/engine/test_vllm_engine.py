@@ -224,6 +224,12 @@ def test_what_vllm_is_opened_with(head: Head, runner: str) -> None:
     assert (settings["runner"], settings["dtype"], settings["max_model_len"]) == (runner, "bfloat16", 64)
 
 
+def test_vllm_is_told_to_give_as_many_logprobs_as_a_head_asks_for() -> None:
+    wide = llm_settings(FACTS, TokenLogProbHead(False, tuple(range(24))), EngineOptions(), max_tokens=64)
+    few = llm_settings(FACTS, VocabularyHead((1, 2)), EngineOptions(), max_tokens=64)
+    assert (wide["max_logprobs"], few["max_logprobs"]) == (24, 20)
+
+
 def test_a_server_that_is_not_there_is_an_error() -> None:
     with pytest.raises(EngineError, match="does not answer"):
         open_engine(FACTS, CLASSES, EngineOptions(), engine="vllm:http://127.0.0.1:9")
