@@ -10,8 +10,8 @@ log-probability among the events of the step's numbers:
 - its end: that no digit follows (not below log 0.001);
 - the sign of arithmetic right behind it, given that one stands there.
 
-The two constants, fitted on held-out corrupted steps, stand in the checkpoint's config.json under `number_logprob`.
-A step without a digit is read by its least likely token, with constants of its own.
+Its two constants stand in the checkpoint's config.json under `number_logprob`; they are fitted on labelled steps, or
+trained with the weights. A step without a digit is read by its least likely token, with constants of its own.
 
 Source: the project's own; the idea is the likelihood-based reading of a policy, as in implicit PRMs
 (arXiv 2412.01981) without a reference model.
