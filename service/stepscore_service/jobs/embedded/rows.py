@@ -4,7 +4,8 @@
     python -m stepscore_service.jobs.embedded.rows --gsm8k train.jsonl --shape processbench --out bench.jsonl
 
 `steps`: every worked solution, and for each mistake that can be made in it the solution up to the wrong step; rows of
-TRL, in which only the last step of a corrupted one is judged, so that no step is counted twice. `processbench`: every
+TRL, in which only the last step of a corrupted one is judged, so that no step is counted twice; `--sampled` adds the
+next steps that a policy wrote (`jobs.embedded.sampled`), in the same way. `processbench`: every
 worked solution once as it is and once with one mistake, after which it goes on as before; rows of ProcessBench.
 """
 
@@ -12,9 +13,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +30,7 @@ HELD_OUT = 500
 """The last problems of the training file are kept out of training, for calibration and measurement."""
 
 Row = dict[str, Any]
+NONE: Mapping[int, Sequence[Row]] = MappingProxyType({})
 
 
 class Part(StrEnum):
@@ -57,10 +60,11 @@ def more_of(part: Part, count: int) -> list[Worked]:
     return list(generated(count, seed=list(Part).index(part)))
 
 
-def step_rows(problems: list[Worked], mistakes: int = 0) -> Iterator[Row]:
-    """TRL rows; `kind` names the mistake, or "clean". The style and the mistakes of a problem depend on its number.
+def step_rows(problems: list[Worked], mistakes: int = 0, sampled: Mapping[int, Sequence[Row]] = NONE) -> Iterator[Row]:
+    """TRL rows; `kind` names the mistake, "sampled" or "clean". A problem's number fixes its style and its mistakes.
 
-    mistakes: at most so many for each problem, drawn at random; 0 takes all.
+    mistakes: at most so many for each problem, drawn at random; 0 takes all. sampled: by number, a problem's sampled
+    next steps, each with `before`, `text` and `sound`.
     """
     for number, problem in enumerate(problems):
         rng = random.Random(number)
@@ -71,6 +75,16 @@ def step_rows(problems: list[Worked], mistakes: int = 0) -> Iterator[Row]:
         for wrong in rng.sample(found, mistakes) if 0 < mistakes < len(found) else found:
             labels = (*(None for _ in wrong.solution.steps[1:]), 0.0)
             yield to_row(Labelled(wrong.solution, labels, None, {"id": f"{number}", "kind": wrong.kind}))
+        for step in sampled.get(number, ()):
+            steps = (*worked.solution.steps[: step["before"]], step["text"])
+            labels = (*(None for _ in steps[1:]), float(step["sound"]))
+            extras = {"id": f"{number}", "kind": "sampled"}
+            yield to_row(Labelled(Solution(worked.problem, steps), labels, None, extras))
+
+
+def sampled_of(files: Sequence[Path]) -> dict[int, list[Row]]:
+    rows = (json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines())
+    return {row["number"]: row["next"] for row in rows}
 
 
 def processbench_rows(problems: list[Worked]) -> Iterator[Row]:
@@ -109,10 +123,13 @@ def main(
     problems: Annotated[int, typer.Option(min=0, help="only the first of them; 0 takes all")] = 0,
     mistakes: Annotated[int, typer.Option(min=0, help="at most so many for each problem; 0 takes all")] = 0,
     generated: Annotated[int, typer.Option(min=0, help="so many of reasoning-gym's problems behind them")] = 0,
+    sampled: Annotated[list[Path] | None, typer.Option(help="next steps of a policy, of the part `train`")] = None,
 ) -> None:
     """Write labelled rows of GSM8K and its corruptions."""
-    chosen = [*problems_of(gsm8k, part)[: problems or None], *(more_of(part, generated) if generated else ())]
-    rows = list(step_rows(chosen, mistakes) if shape is Shape.STEPS else processbench_rows(chosen))
+    worked = problems_of(gsm8k, part)[: problems or None]
+    chosen = [*worked, *(more_of(part, generated) if generated else ())]
+    steps = {number: some for number, some in sampled_of(sampled or []).items() if number < len(worked)}
+    rows = list(step_rows(chosen, mistakes, steps) if shape is Shape.STEPS else processbench_rows(chosen))
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     typer.echo(f"{out}: {len(rows)} rows of {len(chosen)} problems")
 
