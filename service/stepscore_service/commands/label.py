@@ -24,6 +24,7 @@ def label(
     verifier: given.Verifier = "math",
     consensus: given.Consensus = "",
     threshold: given.Threshold = None,
+    drop_unsolved: given.DropUnsolved = False,
     generator: given.GeneratorName = "transformers",
     model: given.Model = "",
     prompt: given.PromptText = "",
@@ -58,5 +59,5 @@ def label(
     place = settings.device, settings.dtype, settings.max_tokens, settings.tensor_parallel_size
     policy = Policy(generator, model, prompt, *place)
     sampling = Sampling(1, rollout_tokens, temperature, top_p, top_k, tuple(stop or ()))
-    plan = Plan(method, ways, policy, verifier, sampling, seed, at_once, rollouts, consensus, threshold)
+    plan = Plan(method, ways, policy, verifier, sampling, seed, at_once, rollouts, consensus, threshold, drop_unsolved)
     run(plan, Run(file, out, shard_problems, limit, ray, workers))

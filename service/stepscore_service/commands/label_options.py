@@ -28,6 +28,8 @@ Consensus = Annotated[
 ]
 Threshold = Annotated[float | None, typer.Option(help="of --consensus: rewards under it are errors")]
 
+DropUnsolved = Annotated[bool, typer.Option("--drop-unsolved", help="put rows apart whose problem no rollout solves")]
+
 GeneratorName = Annotated[
     str, typer.Option(help="transformers, vllm or openai:URL#NAME", metavar="GENERATOR", rich_help_panel="Policy")
 ]

@@ -18,6 +18,8 @@ def summary(totals: Totals) -> str:
     if compared:
         parts = ", ".join(f"{count} {name.removeprefix('consensus_')}" for name, count in compared.items())
         labels += f"\nConsensus: {parts}; rows on which the judge does not agree are in dropped-*.jsonl."
+    if unsolved := totals.get("problems_unsolved", 0):
+        labels += f"\n{unsolved} problems of which no rollout is right: their rows are in dropped-*.jsonl."
     rollouts = totals.get("rollouts", 0)
     if not rollouts:
         return labels

@@ -1,4 +1,4 @@
-"""Keeping the rows on which a judge agrees, and the others apart."""
+"""Keeping the rows that can be trusted, and the others apart: those of unsolved problems, those a judge disputes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from stepscore_service.jobs.label.consensus import Compared, Judge, compare, counted
+from stepscore_service.jobs.label.tally import Log
 from stepscore_service.jobs.labelled import Labelled
 
 
 @dataclass(frozen=True, slots=True)
 class Sifted:
-    """kept, dropped: rows with the column `consensus`. totals: how many rows came to each agreement."""
+    """kept, dropped: rows with a column that says why. totals: what was counted."""
 
     kept: list[Labelled]
     dropped: list[Labelled]
     totals: dict[str, int]
+
+
+def sifted(rows: Sequence[Sequence[Labelled]], logs: Sequence[Log], *, drop_unsolved: bool) -> Sifted:
+    """The rows of each task; with `drop_unsolved` apart where rollouts were made and none was right.
+
+    A policy that never solves a problem says nothing of its steps: every one of them would be called wrong.
+    """
+    kept: list[Labelled] = []
+    dropped: list[Labelled] = []
+    unsolved = 0
+    for some, log in zip(rows, logs, strict=True):
+        if drop_unsolved and log.totals["rollouts"] and not log.totals["right"]:
+            unsolved += 1
+            dropped += [replace(row, extras={**row.extras, "unsolved": True}) for row in some]
+        else:
+            kept += some
+    return Sifted(kept, dropped, {"problems_unsolved": unsolved} if drop_unsolved else {})
 
 
 @dataclass(frozen=True, slots=True)

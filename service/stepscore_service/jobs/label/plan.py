@@ -11,6 +11,7 @@ from stepscore.errors import InvalidOption
 from stepscore.generate.base import Sampling
 from stepscore.scorer import checkpoint_facts
 from stepscore_service.jobs.label.methods.base import Options
+from stepscore_service.jobs.label.methods.registry import CHECK
 from stepscore_service.jobs.label.prompt import HOLE
 
 TRANSFORMERS = "transformers"
@@ -42,7 +43,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """sampling: of rollouts and of solutions. at_once: rollouts of one call of the generator. consensus: a judge."""
+    """sampling: of rollouts and of solutions. at_once: rollouts of one call of the generator. consensus: a judge.
+
+    drop_unsolved: rows of problems of which no rollout is right are put apart.
+    """
 
     method: str
     options: Options
@@ -54,6 +58,7 @@ class Plan:
     keep_rollouts: bool = False
     consensus: str = ""
     threshold: float | None = None
+    drop_unsolved: bool = False
 
     def check(self) -> None:
         """Raises InvalidOption where the values do not go together."""
@@ -68,6 +73,8 @@ class Plan:
                 option="consensus",
                 known=[],
             )
+        if self.drop_unsolved and self.method.startswith(CHECK):
+            raise InvalidOption(f"{self.method} makes no rollouts to drop by", option="drop_unsolved", known=[])
         if policy.in_process and policy.generator not in (TRANSFORMERS, "vllm"):
             known = [TRANSFORMERS, "vllm", "openai:URL#NAME"]
             raise InvalidOption(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stepscore_service.jobs.label.filtering import Consensus
+from stepscore_service.jobs.label.filtering import Consensus, sifted
 from stepscore_service.jobs.label.methods.base import Labels, Method
 from stepscore_service.jobs.label.tally import Log, added, watched
 from stepscore_service.jobs.label.task import Task
@@ -48,18 +48,28 @@ def shards(tasks: Iterable[Task], size: int) -> Iterator[Shard]:
 
 
 def label_shard(
-    shard: Shard, method: Method, roll: Roll, *, keep_rollouts: bool = False, consensus: Consensus | None = None
+    shard: Shard,
+    method: Method,
+    roll: Roll,
+    *,
+    keep_rollouts: bool = False,
+    drop_unsolved: bool = False,
+    consensus: Consensus | None = None,
 ) -> Finished:
     """All tasks of a shard side by side. The same shard, method and seed give the same files. Raises StepscoreError."""
     logs = [Log(task.id, keep=keep_rollouts) for task in shard.tasks]
     works = [watched(method.label(task), log) for task, log in zip(shard.tasks, logs, strict=True)]
     labels = finish(together(works), roll)
-    rows = [row for each in labels for row in each.rows]
     files, totals = _trees(labels), [log.totals for log in logs]
+    chosen = sifted([each.rows for each in labels], logs, drop_unsolved=drop_unsolved)
+    totals.append(Counter(chosen.totals))
+    rows, dropped = chosen.kept, chosen.dropped
     if consensus is not None:
         chosen = consensus.sift(rows)
-        rows, files[DROPPED] = chosen.kept, lines(map(to_row, chosen.dropped))
+        rows, dropped = chosen.kept, dropped + chosen.dropped
         totals.append(Counter(chosen.totals))
+    if drop_unsolved or consensus is not None:
+        files[DROPPED] = lines(map(to_row, dropped))
     if keep_rollouts:
         files[ROLLOUTS] = lines(row for log in logs for row in log.rows)
     totals.append(Counter(counts_of(rows, len(shard.tasks))))

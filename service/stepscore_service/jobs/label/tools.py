@@ -45,7 +45,9 @@ class Tools:
     def label(self, shard: Shard) -> Finished:
         """Raises StepscoreError."""
         keep = self.plan.keep_rollouts
-        return label_shard(shard, self.method, self._roll, keep_rollouts=keep, consensus=self._consensus())
+        drop = self.plan.drop_unsolved
+        consensus = self._consensus()
+        return label_shard(shard, self.method, self._roll, keep_rollouts=keep, drop_unsolved=drop, consensus=consensus)
 
     def close(self) -> None:
         if self.roller is not None:

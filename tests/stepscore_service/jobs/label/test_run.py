@@ -179,6 +179,23 @@ def test_consensus_keeps_agreement_and_sets_the_rest_apart(source: Path, tmp_pat
     assert (totals["consensus_agree_error"], totals["consensus_disagree"], totals["rows"]) == (2, 3, 2)
 
 
+def test_problems_that_no_rollout_solves_are_set_apart_where_that_is_asked(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(source, tmp_path / "out", chosen=replace(plan(k=8), drop_unsolved=True))
+    kept, dropped = (
+        [row for index in range(3) for row in read(tmp_path / "out" / f"{kind}-{index:05}.jsonl")]
+        for kind in ("labels", "dropped")
+    )
+    assert [row["id"] for row in kept] == ["p1", "p2", "p3", "p5"]
+    assert [(row["id"], row["unsolved"]) for row in dropped] == [("p0", True), ("p4", True)]
+    totals = json.loads((tmp_path / "out" / "manifest.json").read_text())["totals"]
+    assert (totals["problems"], totals["problems_unsolved"], totals["rows"]) == (6, 2, 4)
+    assert "2 problems of which no rollout is right" in capsys.readouterr().out
+    said = refused(capsys, source=source, out=tmp_path / "b", chosen=replace(plan("check:coq"), drop_unsolved=True))
+    assert "no rollouts to drop by" in said
+
+
 def test_no_right_rollout_is_an_error_and_the_rows_are_kept(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
