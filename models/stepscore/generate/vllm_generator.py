@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from vllm import LLM, SamplingParams
+from vllm.platforms import current_platform
 
 from stepscore.errors import GeneratorError
 from stepscore.generate.base import Completion, GeneratorInfo, Request, SampledToken, Sampling
 from stepscore.generate.context import CONTEXT, is_context
 
+_BATCHED_TOKENS = 4096
+"""vLLM's own default on a CPU: tokens of one of its steps."""
+
 
 class VllmGenerator:
-    """A causal language model run by vLLM. options: passed to `vllm.LLM` (dtype, max_model_len, ...)."""
+    """A causal language model run by vLLM. options: passed to `vllm.LLM`, `max_model_len` among them."""
 
     def __init__(self, path: str, **options: Any) -> None:
-        self._llm = LLM(model=path, trust_remote_code=False, **options)
+        self._llm = LLM(model=path, trust_remote_code=False, **options, **_prefill(options["max_model_len"]))
         config = self._llm.llm_engine.model_config
         dtype = str(config.dtype).removeprefix("torch.")
         self._info = GeneratorInfo("vllm", "vllm", dtype, int(config.max_model_len))
@@ -55,6 +59,13 @@ class VllmGenerator:
         read = sum(len(answer.prompt_token_ids) for answer in answers)
         self._tokens += read + sum(len(output.token_ids) for answer in answers for output in answer.outputs)
         return list(answers)
+
+
+def _prefill(max_tokens: int) -> dict[str, Any]:
+    """On a CPU prompts are read whole: vLLM 0.32 dies there of a seeded request whose prompt it reads in parts."""
+    if not current_platform.is_cpu():
+        return {}
+    return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(max_tokens, _BATCHED_TOKENS)}
 
 
 def _prompt(prompt: str | tuple[int, ...]) -> Any:

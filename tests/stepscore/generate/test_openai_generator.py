@@ -252,4 +252,7 @@ def test_vllm_equals_transformers(tmp_path: Path) -> None:
     choices = [(40,), (41, 42)]
     for one, other in zip(generator.continuations(PROMPT, choices), local.continuations(PROMPT, choices), strict=True):
         assert one == pytest.approx(other, abs=1e-4, rel=2e-5)  # random weights give log-probabilities down to -15
+    seeded = Sampling(n=8, max_tokens=6, seed=1)
+    requests = [Request((*PROMPT * 5, 40 + number), seeded) for number in range(60)]  # more than one step can read
+    assert generator.generate(requests) == generator.generate(requests)
     generator.close()
