@@ -60,13 +60,15 @@ def more_of(part: Part, count: int) -> list[Worked]:
     return list(generated(count, seed=list(Part).index(part)))
 
 
-def step_rows(problems: list[Worked], mistakes: int = 0, sampled: Mapping[int, Sequence[Row]] = NONE) -> Iterator[Row]:
+def step_rows(
+    problems: Sequence[Worked], mistakes: int = 0, sampled: Mapping[int, Sequence[Row]] = NONE, first: int = 0
+) -> Iterator[Row]:
     """TRL rows; `kind` names the mistake, "sampled" or "clean". A problem's number fixes its style and its mistakes.
 
     mistakes: at most so many for each problem, drawn at random; 0 takes all. sampled: by number, a problem's sampled
-    next steps, each with `before`, `text` and `sound`.
+    next steps, each with `before`, `text` and `sound`. first: the number of the first problem.
     """
-    for number, problem in enumerate(problems):
+    for number, problem in enumerate(problems, first):
         rng = random.Random(number)
         worked = styled(problem, rng)
         sound = tuple(1.0 for _ in worked.steps)
@@ -120,16 +122,17 @@ def main(
     out: Annotated[Path, typer.Option(help="JSONL file")],
     part: Annotated[Part, typer.Option(help="which problems")] = Part.MEASURE,
     shape: Annotated[Shape, typer.Option(help="which rows")] = Shape.STEPS,
-    problems: Annotated[int, typer.Option(min=0, help="only the first of them; 0 takes all")] = 0,
+    problems: Annotated[int, typer.Option(min=0, help="only those before this one; 0 takes all")] = 0,
+    first: Annotated[int, typer.Option(min=0, help="the number of the first one")] = 0,
     mistakes: Annotated[int, typer.Option(min=0, help="at most so many for each problem; 0 takes all")] = 0,
     generated: Annotated[int, typer.Option(min=0, help="so many of reasoning-gym's problems behind them")] = 0,
     sampled: Annotated[list[Path] | None, typer.Option(help="next steps of a policy, of the part `train`")] = None,
 ) -> None:
     """Write labelled rows of GSM8K and its corruptions."""
-    worked = problems_of(gsm8k, part)[: problems or None]
+    worked = problems_of(gsm8k, part)[first : problems or None]
     chosen = [*worked, *(more_of(part, generated) if generated else ())]
-    steps = {number: some for number, some in sampled_of(sampled or []).items() if number < len(worked)}
-    rows = list(step_rows(chosen, mistakes, steps) if shape is Shape.STEPS else processbench_rows(chosen))
+    steps = {number: some for number, some in sampled_of(sampled or []).items() if number < first + len(worked)}
+    rows = list(step_rows(chosen, mistakes, steps, first) if shape is Shape.STEPS else processbench_rows(chosen))
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     typer.echo(f"{out}: {len(rows)} rows of {len(chosen)} problems")
 

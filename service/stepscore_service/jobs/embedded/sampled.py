@@ -153,8 +153,8 @@ def main(
     gsm8k: Annotated[Path, typer.Option(help="GSM8K's train.jsonl", exists=True)],
     policy: Annotated[Path, typer.Option(help="folder of the policy, as `export policy` writes it", exists=True)],
     out: Annotated[Path, typer.Option(help="JSONL file; the same one continues a run")],
-    problems: Annotated[int, typer.Option(help="only the first of them")] = 800,
-    first: Annotated[int, typer.Option(help="the number of the first one, for runs side by side")] = 0,
+    problems: Annotated[int, typer.Option(help="only those before this one")] = 400,
+    first: Annotated[int, typer.Option(help="the number of the first one")] = 0,
     samples: Annotated[int, typer.Option(help="steps sampled behind each prefix")] = 3,
 ) -> None:
     """Sample next steps behind worked prefixes and judge them."""

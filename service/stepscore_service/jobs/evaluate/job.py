@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from stepscore.types import RewardRange
 from stepscore_service.jobs.evaluate.evaluation import Part, measure, score, with_suite
@@ -19,6 +20,7 @@ from stepscore_service.jobs.evaluate.suites.prmbench import PrmBench, Rule, rule
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
 from stepscore_service.jobs.evaluate.suites.steps import LabelledSteps
 from stepscore_service.offline.journal import Manifest
+from stepscore_service.offline.lock import lock_folder
 from stepscore_service.offline.model import described, manifest_of
 from stepscore_service.offline.rows import check_first
 from stepscore_service.offline.say import OUT, ROWS_FAILED, note, stop
@@ -57,7 +59,19 @@ def evaluate_all(choice: Choice, settings: Settings, url: str | None, orm: str |
     parts = _parts(choice)
     for part in parts:
         check_first(part.source, part.suite.ask, part.suite.shape)
-    _make_folder(choice.out)
+    with _held(choice.out):
+        measured = _measured(choice, parts, settings, url, orm, open_)
+        _write_report(measured, choice.out)
+    OUT.print(summary(measured))
+    note(f"Report: {choice.out / 'report.html'}")
+    if malformed := measured["malformed_rows"]:
+        stop(f'{malformed} rows cannot be used; see those with "error" in {choice.out / "rows"}.', ROWS_FAILED)
+
+
+def _measured(
+    choice: Choice, parts: list[Part], settings: Settings, url: str | None, orm: str | None, open_: Open
+) -> Measured:
+    """Score what is not scored yet, and measure everything."""
     with ExitStack() as stack:
         rewards = stack.enter_context(open_(settings, url)) if any(part.asks() for part in parts) else None
         outcome = stack.enter_context(open_(_for_orm(settings, orm), None)) if orm else None
@@ -69,23 +83,21 @@ def evaluate_all(choice: Choice, settings: Settings, url: str | None, orm: str |
             manifest = _manifest(choice, settings, part, rewards, outcome)
             malformed += score(part, rewards, choice.out, manifest, choice.batch_rows)
         info = None if rewards is None else rewards.info
-    measured: Measured = {
+    return {
         **facts(info, url),
         "inputs": [_input(part) for part in parts],
         "malformed_rows": malformed,
         "suites": measure(parts, _range(rewards), choice.out),
     }
-    _write_report(measured, choice.out)
-    OUT.print(summary(measured))
-    note(f"Report: {choice.out / 'report.html'}")
-    if malformed:
-        stop(f'{malformed} rows cannot be used; see those with "error" in {choice.out / "rows"}.', ROWS_FAILED)
 
 
-def _make_folder(out: Path) -> None:
-    """Before a model is opened, so that a mistyped --out is noticed at once."""
+def _held(out: Path) -> IO[str]:
+    """The folder, made and locked before a model is opened, so that a mistyped --out is noticed at once."""
     try:
         (out / "rows").mkdir(parents=True, exist_ok=True)
+        return lock_folder(out)
+    except BlockingIOError:
+        stop(f"another run is writing {out}. Wait for it, or give another --out.")
     except OSError as error:
         stop(f"cannot make the folder {out}: {error.strerror}. Give another --out.")
 

@@ -5,7 +5,6 @@ A kill loses the shard that was being made. The same run on the same folder cont
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -17,9 +16,9 @@ from typing import IO, Any
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.label.shard import LABELS, Finished
 from stepscore_service.jobs.label.tally import added
+from stepscore_service.offline.lock import lock_folder
 
 MANIFEST = "manifest.json"
-LOCK = ".lock"
 Identity = Mapping[str, Any]
 
 
@@ -74,15 +73,11 @@ class OutputFolder:
     def _locked(self) -> IO[str]:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / LOCK).open("w")
+            return lock_folder(self.path)
+        except BlockingIOError as error:
+            raise InvalidInput(f"another run is writing {self.path}", path=str(self.path)) from error
         except OSError as error:
             raise _failed(self.path, error) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise InvalidInput(f"another run is writing {self.path}", path=str(self.path)) from error
-        return lock
 
     def _read(self) -> None:
         """Take over what an earlier run of the same kind has finished; damaged shards are made again."""

@@ -12,6 +12,7 @@ import pytest
 
 from cli_case import invoke, read, start, write
 from stepscore.aggregate import first_error
+from stepscore_service.offline.lock import lock_folder
 
 PROBLEM = "How many eggs are left?"
 
@@ -285,6 +286,15 @@ def test_a_full_disk_ends_in_a_sentence_and_loses_nothing(tmp_path: Path, fake: 
     assert again.exit_code == 0, again.output
     rows = read(tmp_path / "out" / "rows" / "processbench-pb.jsonl")
     assert [row["line"] for row in rows] == list(range(1, 61))
+
+
+def test_one_run_at_a_time_writes_a_folder(tmp_path: Path, fake: list[str]) -> None:
+    command = ["evaluate", "--processbench", write(tmp_path / "pb.jsonl", bench_rows()), "--out", tmp_path, *fake]
+    with lock_folder(tmp_path):
+        result = invoke(*command)
+    assert result.exit_code == 2
+    assert "another run is writing" in result.output
+    assert invoke(*command).exit_code == 0
 
 
 def test_a_row_that_cannot_be_used_is_said_at_the_end(tmp_path: Path, fake: list[str]) -> None:
