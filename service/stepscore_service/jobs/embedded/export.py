@@ -1,11 +1,11 @@
 """Turn finished runs into a checkpoint folder, and into the files that ship with the library.
 
     python -m stepscore_service.jobs.embedded.export policy --policy RUN --out FOLDER
-    python -m stepscore_service.jobs.embedded.export ship --policy RUN --trained RUN --out models/stepscore/embedded
+    python -m stepscore_service.jobs.embedded.export ship --policy RUN --trained RUN --trained RUN --out FOLDER
 
 `policy` writes what `jobs.embedded.train` made as a plain checkpoint, which `stepscore train` takes as its base and
-`stepscore label` as its policy. `ship` puts the two runs' adapters into one, in bfloat16, beside the constants of the
-reading as they were trained.
+`stepscore label` as its policy. `ship` puts the adapters of all runs, each of which began where the one before it
+ended, into one in bfloat16, beside the constants of the reading as the last one trained them.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def policy(policy: Policy, out: Annotated[Path, typer.Option(help="folder for th
 @app.command()
 def ship(
     policy: Policy,
-    trained: Annotated[Path, typer.Option(help="run of stepscore train --output number_logprob", exists=True)],
+    trained: Annotated[list[Path], typer.Option(help="runs of stepscore train --output number_logprob, in order")],
     out: Annotated[Path, typer.Option(help="folder for adapter.safetensors and recipe.json", exists=True)],
 ) -> None:
     """Write adapter.safetensors and recipe.json."""
-    adapter = stacked([policy_adapter(policy), trained_adapter(trained)])
-    recipe = {"scale": adapter.scale, "config": {CONFIG_KEY: constants_of(trained)}}
+    adapter = stacked([policy_adapter(policy), *map(trained_adapter, trained)])
+    recipe = {"scale": adapter.scale, "config": {CONFIG_KEY: constants_of(trained[-1])}}
     save_file(adapter.state, out / SHIPPED)
     (out / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
     typer.echo(f"{out}: {(out / SHIPPED).stat().st_size / 1e6:.1f} MB, {json.dumps(recipe)}")

@@ -18,6 +18,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -161,9 +162,10 @@ def main(
     chosen = list(enumerate(problems_of(gsm8k, Part.TRAIN)))[first:problems]
     journal = open_journal(out, {"policy": str(policy), "first": first, "problems": problems, "samples": samples})
     model: Any = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32, local_files_only=True)
-    left = chosen[journal.done :]
-    rows = next_steps(Brancher(model.eval()), StepTokenizer.open(str(policy)), left, samples)
-    for row in track(rows, description="sampling", total=len(left)):
+    begin = journal.done // AT_ONCE * AT_ONCE  # what is sampled together decides over its random numbers
+    found = next_steps(Brancher(model.eval()), StepTokenizer.open(str(policy)), chosen[begin:], samples)
+    rows = islice(found, journal.done - begin, None)
+    for row in track(rows, description="sampling", total=len(chosen) - journal.done):
         journal.append([row])
     journal.close()
 

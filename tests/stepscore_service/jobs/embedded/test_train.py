@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-import torch
+import typer
 
 pytest.importorskip("peft", reason="needs the train extra")
 
@@ -22,8 +23,12 @@ from stepscore.types import Reading, Solution
 from stepscore_service.jobs.embedded import train
 from stepscore_service.jobs.embedded.export import app
 from stepscore_service.jobs.embedded.rows import HELD_OUT
+from stepscore_service.jobs.embedded.sampled import AT_ONCE, main
+from stepscore_service.offline.journal import manifest_path
 
 runner = CliRunner()
+sampling = typer.Typer()
+sampling.command()(main)
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,24 +52,41 @@ def gsm8k(tmp_path: Path) -> Path:
 
 
 def test_a_run_learns_continues_and_exports(gsm8k: Path, tmp_path: Path) -> None:
-    torch.set_num_threads(2)
     out = tmp_path / "run"
     first = train.run(gsm8k, out, train.Recipe(tokens=1_500, batch=4, rank=4, layers=2))
     again = train.run(gsm8k, out, train.Recipe(tokens=3_000, batch=4, rank=4, layers=2))
     assert again.step > first.step > 1
     assert again.loss < first.loss
-    policy, trained, shipped = (tmp_path / name for name in ("policy", "number_logprob", "shipped"))
+    policy, first_run, trained, shipped = (tmp_path / name for name in ("policy", "mistakes", "last", "shipped"))
     shipped.mkdir()
     assert runner.invoke(app, ["policy", "--policy", str(out), "--out", str(policy)]).exit_code == 0
-    command = ["train", rows_file(tmp_path), "--base", policy, "--out", trained, "--output", "number_logprob"]
-    assert invoke(*command, "--share-prefixes", "--lora", 2, "--steps", 2, "--eval-share", 0).exit_code == 0
-    ship = runner.invoke(app, ["ship", "--policy", str(out), "--trained", str(trained), "--out", str(shipped)])
+    command = ["train", rows_file(tmp_path), "--output", "number_logprob", "--share-prefixes", "--lora", 2]
+    for base, folder in ((policy, first_run), (first_run, trained)):
+        ran = invoke(*command, "--steps", 2, "--eval-share", 0, "--base", base, "--out", folder)
+        assert ran.exit_code == 0, ran.output
+    runs = ["--trained", str(first_run), "--trained", str(trained)]
+    ship = runner.invoke(app, ["ship", "--policy", str(out), *runs, "--out", str(shipped)])
     assert ship.exit_code == 0, ship.output
     made = tmp_path / "made"
     made.mkdir()
     write(made, load_file(shipped / "adapter.safetensors"), json.loads((shipped / "recipe.json").read_text()))
     rewards = [scored(folder, family="number_logprob") for folder in (trained, made)]
     assert rewards[0] == pytest.approx(rewards[1], abs=2e-3)  # what ships is rounded to bfloat16
+
+
+def test_sampled_steps_are_the_same_after_a_kill(gsm8k: Path, tmp_path: Path) -> None:
+    policy, once, twice = (tmp_path / name for name in ("policy", "once.jsonl", "twice.jsonl"))
+    train.run(gsm8k, tmp_path / "run", train.Recipe(tokens=3_000, batch=4, rank=4, layers=2))
+    assert runner.invoke(app, ["policy", "--policy", str(tmp_path / "run"), "--out", str(policy)]).exit_code == 0
+    given = ["--gsm8k", str(gsm8k), "--policy", str(policy), "--problems", str(AT_ONCE + 2), "--samples", "2"]
+    assert runner.invoke(sampling, [*given, "--out", str(once)]).exit_code == 0
+    twice.write_text(once.read_text()[:200])  # in the midst of a row, and of the problems sampled together
+    shutil.copy(manifest_path(once), manifest_path(twice))
+    assert runner.invoke(sampling, [*given, "--out", str(twice)]).exit_code == 0
+    assert once.read_text() == twice.read_text()
+    rows = [json.loads(line) for line in once.read_text().splitlines()]
+    assert [row["number"] for row in rows] == list(range(AT_ONCE + 2))
+    assert any(row["next"] for row in rows)
 
 
 def rows_file(folder: Path) -> Path:
