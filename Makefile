@@ -75,26 +75,15 @@ bench-service: $(VENV)/.stamp ## throughput and latency of a live server under P
 
 DATA ?= ../shared/data
 OUT ?= runs/embedded
-EMBEDDED := $(BIN)/python -m stepscore_service.jobs.embedded
-# $(call train-embedded,FILES,BASE,FOLDER,RANK): train the reading on labelled steps; the same command continues a run.
-define train-embedded
-@$(BIN)/stepscore train $(1) --base "$(2)" --out "$(3)" --output number_logprob --share-prefixes --lora $(4) \
-  --learning-rate 3e-4 --lm-weight 1 --positive-weight 2 --batch 2 --eval-share 0.02 --eval-steps 140 --save-steps 20 \
-  $(if $(wildcard $(3)/training.json),--resume)
-endef
 embedded: $(VENV)/.stamp ## train the embedded checkpoint again (DATA=folder with gsm8k/train.jsonl, OUT=folder)
-	@$(EMBEDDED).train --gsm8k "$(DATA)/gsm8k/train.jsonl" --tokens 520000 --out "$(OUT)/policy-run"
-	@$(EMBEDDED).export policy --policy "$(OUT)/policy-run" --out "$(OUT)/policy"
-	@$(EMBEDDED).rows --gsm8k "$(DATA)/gsm8k/train.jsonl" --part train --problems 800 --generated 120 --mistakes 8 \
-	  --out "$(OUT)/mistakes.jsonl"
-	$(call train-embedded,"$(OUT)/mistakes.jsonl",$(OUT)/policy,$(OUT)/mistakes,16)
-	@$(EMBEDDED).sampled --gsm8k "$(DATA)/gsm8k/train.jsonl" --policy "$(OUT)/policy" --problems 384 --out "$(OUT)/next.jsonl"
-	@$(EMBEDDED).rows --gsm8k "$(DATA)/gsm8k/train.jsonl" --part train --problems 384 --mistakes 4 \
-	  --sampled "$(OUT)/next.jsonl" --out "$(OUT)/sampled.jsonl"
-	@$(EMBEDDED).rows --gsm8k "$(DATA)/gsm8k/train.jsonl" --part train --first 800 --problems 1050 --mistakes 8 \
-	  --out "$(OUT)/fresh.jsonl"
-	$(call train-embedded,"$(OUT)/sampled.jsonl" "$(OUT)/fresh.jsonl",$(OUT)/mistakes,$(OUT)/number_logprob,8)
-	@$(EMBEDDED).export ship --policy "$(OUT)/policy-run" --trained "$(OUT)/mistakes" --trained "$(OUT)/number_logprob" \
+	@$(BIN)/python -m stepscore_service.jobs.embedded.train --gsm8k "$(DATA)/gsm8k/train.jsonl" --tokens 520000 --out "$(OUT)/policy-run"
+	@$(BIN)/python -m stepscore_service.jobs.embedded.export policy --policy "$(OUT)/policy-run" --out "$(OUT)/policy"
+	@$(BIN)/python -m stepscore_service.jobs.embedded.rows --gsm8k "$(DATA)/gsm8k/train.jsonl" --part train --problems 800 \
+	  --generated 120 --mistakes 8 --out "$(OUT)/steps.jsonl"
+	@$(BIN)/stepscore train "$(OUT)/steps.jsonl" --base "$(OUT)/policy" --out "$(OUT)/number_logprob" --output number_logprob \
+	  --share-prefixes --lora 16 --learning-rate 3e-4 --lm-weight 1 --positive-weight 2 --batch 2 --eval-share 0.03 \
+	  --eval-steps 75 --save-steps 25 $(if $(wildcard $(OUT)/number_logprob/training.json),--resume)
+	@$(BIN)/python -m stepscore_service.jobs.embedded.export ship --policy "$(OUT)/policy-run" --trained "$(OUT)/number_logprob" \
 	  --out models/stepscore/embedded
 
 clean: ## remove the environments and what tools cached here
