@@ -57,7 +57,9 @@ def test_a_run_learns_continues_and_exports(gsm8k: Path, tmp_path: Path) -> None
     again = train.run(gsm8k, out, train.Recipe(tokens=3_000, batch=4, rank=4, layers=2))
     assert again.step > first.step > 1
     assert again.loss < first.loss
-    policy, first_run, trained, shipped = (tmp_path / name for name in ("policy", "mistakes", "last", "shipped"))
+    policy, first_run, trained, shipped = (
+        tmp_path / name for name in ("policy", "number_logprob_1", "number_logprob_2", "shipped")
+    )
     shipped.mkdir()
     assert runner.invoke(app, ["policy", "--policy", str(out), "--out", str(policy)]).exit_code == 0
     command = ["train", rows_file(tmp_path), "--output", "number_logprob", "--share-prefixes", "--lora", 2]
