@@ -38,7 +38,7 @@ def policy(policy: Policy, out: Annotated[Path, typer.Option(help="folder for th
 @app.command()
 def ship(
     policy: Policy,
-    trained: Annotated[list[Path], typer.Option(help="runs of stepscore train --output number_logprob, in order")],
+    trained: Annotated[list[Path], typer.Option(help="runs of stepscore train, in order", exists=True)],
     out: Annotated[Path, typer.Option(help="folder for adapter.safetensors and recipe.json", exists=True)],
 ) -> None:
     """Write adapter.safetensors and recipe.json."""

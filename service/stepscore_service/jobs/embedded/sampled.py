@@ -4,18 +4,14 @@
 
 The mistakes of a program are not those of a model: a model takes a plausible wrong turn. A policy too weak to finish a
 problem cannot label steps by Monte Carlo rollouts, since hardly any rollout ends right; but its single steps are right
-often enough, and the worked solution tells which. Such a rollout of one step is judged by the value that it works out:
-sound where the worked solution still has to find that value, wrong where it never does or where the step's own
-arithmetic does not hold, and left out where neither is sure.
+often enough, and the worked solution tells which (`judging`).
 
 The file holds a line for each problem, in order; a killed run continues. Needs the `train` extra.
 """
 
 from __future__ import annotations
 
-import ast
 import random
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -28,11 +24,12 @@ from rich.progress import track
 from transformers import AutoModelForCausalLM
 
 from stepscore.families.number_logprob import write
+from stepscore.scorer import checkpoint_facts
 from stepscore.tokenizer import StepTokenizer
 from stepscore.types import Solution
 from stepscore_service.jobs.embedded.branching import Brancher, How, Trunk
-from stepscore_service.jobs.embedded.corrupt import NUMBER, value_of
 from stepscore_service.jobs.embedded.gsm8k import Worked, styled
+from stepscore_service.jobs.embedded.judging import judged
 from stepscore_service.jobs.embedded.rows import Part, Row, problems_of
 from stepscore_service.offline.journal import open_journal
 
@@ -42,10 +39,6 @@ AT_ONCE = 16
 Numbered = tuple[int, Worked]
 """A problem with its number among those of training."""
 
-_RESULT = re.compile(r"= *[$€£]? *(?=(\d[\d,]*(?:\.\d+)?))")
-_EXPRESSION = re.compile(r"[\d.,+*/x×() $€£%-]+$")
-_ANSWER = re.compile(r"answer is|^A:|####|\\boxed", re.IGNORECASE)
-
 
 @dataclass(frozen=True, slots=True)
 class Next:
@@ -54,68 +47,6 @@ class Next:
     before: int
     text: str
     sound: bool
-
-
-def judged(worked: Worked, before: int, text: str) -> bool | None:
-    """Whether a step behind the first `before` steps is sound; None where the worked solution does not tell."""
-    results = list(_RESULT.finditer(text))
-    if results:
-        if any(_holds(text, found) is False for found in results):
-            return False
-        scales = (1, 100, 0.01) if "%" in text else (1,)
-        return _is_due(worked, before, _number(results[-1][1]), scales)
-    numbers = NUMBER.findall(text)
-    if not numbers or not _ANSWER.search(text):
-        return None
-    if _number(numbers[-1]) != _number(worked.answer):
-        return False
-    return True if not any(step.equations for step in worked.steps[before:]) else None
-
-
-def _is_due(worked: Worked, before: int, value: float, scales: Sequence[float]) -> bool | None:
-    known = {_number(found) for found in NUMBER.findall(worked.problem)}
-    known |= {_number(each.result) for step in worked.steps[:before] for each in step.equations}
-    due = set(_values(worked, before))
-    if any(_same(value, each) for each in known):
-        return None
-    return any(_same(value * scale, each) for each in due for scale in scales)
-
-
-def _values(worked: Worked, before: int) -> Iterator[float]:
-    """What the later steps work out, on the way to their results too."""
-    for step in worked.steps[before:]:
-        for equation in step.equations:
-            yield _number(equation.result)
-            yield from _parts_of(equation.expression)
-
-
-def _parts_of(expression: str) -> Iterator[float]:
-    try:
-        tree = ast.parse(expression.replace(",", "").strip(), mode="eval")
-    except SyntaxError:
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.BinOp) and (value := value_of(ast.unparse(node))) is not None:
-            yield value
-
-
-def _holds(text: str, found: re.Match[str]) -> bool | None:
-    """Whether the expression before the sign of equality has the value behind it; None where there is none."""
-    written = _EXPRESSION.search(text[: found.start()].rstrip())
-    expression = re.sub(r"[$€£ ]", "", written[0]).replace("×", "*").replace("%", "/100") if written else ""
-    value = value_of(expression) if any(sign in expression for sign in "+-*/x") else None
-    if value is None:
-        return None
-    places = len(found[1].partition(".")[2])
-    return abs(value - _number(found[1])) <= 10.0**-places or _same(value * 100, _number(found[1]))
-
-
-def _number(text: str) -> float:
-    return float(text.replace(",", "").rstrip("."))
-
-
-def _same(one: float, other: float) -> bool:
-    return abs(one - other) <= 1e-6 * max(1.0, abs(one))
 
 
 def trunk_of(tokenizer: StepTokenizer, worked: Worked, samples: int) -> Trunk:
@@ -160,7 +91,8 @@ def main(
 ) -> None:
     """Sample next steps behind worked prefixes and judge them."""
     chosen = list(enumerate(problems_of(gsm8k, Part.TRAIN)))[first:problems]
-    journal = open_journal(out, {"policy": str(policy), "first": first, "problems": problems, "samples": samples})
+    revision = checkpoint_facts(str(policy)).revision
+    journal = open_journal(out, {"policy": revision, "first": first, "problems": problems, "samples": samples})
     model: Any = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32, local_files_only=True)
     begin = journal.done // AT_ONCE * AT_ONCE  # what is sampled together decides over its random numbers
     found = next_steps(Brancher(model.eval()), StepTokenizer.open(str(policy)), chosen[begin:], samples)

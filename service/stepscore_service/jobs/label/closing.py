@@ -32,10 +32,11 @@ def none_right(totals: Totals) -> str:
     rollouts = totals.get("rollouts", 0)
     if not rollouts or totals.get("right", 0):
         return ""
+    kept = "The rows are in dropped-*.jsonl." if totals.get("problems_unsolved") else "The rows are kept."
     return (
         f"not one of {rollouts} rollouts is right, so these labels say nothing of the steps. Look at some with "
         "--rollouts: the prompt (--prompt) may not suit the policy, the answers may need another --verifier, or the "
-        "policy is too weak for these problems. The rows are kept."
+        f"policy is too weak for these problems. {kept}"
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from stepscore_service.jobs.embedded.gsm8k import Worked, parse_step
+from stepscore_service.jobs.embedded.judging import judged
 from stepscore_service.jobs.embedded.rows import step_rows
-from stepscore_service.jobs.embedded.sampled import judged, kept
+from stepscore_service.jobs.embedded.sampled import kept
 from stepscore_service.jobs.labelled import of_row
 
 WORKED = Worked(
@@ -28,6 +29,7 @@ WORKED = Worked(
         (1, "She earned (48+24) * 3 = $216.", True),
         (0, "She sold 48*2 = 96 clips in May.", False),  # holds, but leads nowhere
         (0, "In May she sold 48/2 = 23.", False),  # does not hold
+        (1, "So 23+48 = 72 clips.", False),  # a value that is due, but not that of this sum
         (1, "She sold 48/2 = 24 clips in May.", None),  # known already
         (0, "She sold clips.", None),
         (2, "#### 216", True),

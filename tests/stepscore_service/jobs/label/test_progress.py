@@ -45,4 +45,5 @@ def test_what_cannot_be_judged_is_said_apart_from_what_is_wrong() -> None:
     assert "9 rollouts in 1 rounds: 0 right, 1 wrong, 3 unreadable, 5 truncated." in summary(totals)
     assert len(warnings(totals)) == 1
     assert "not one of 9 rollouts" in none_right(totals)
+    assert "dropped-*.jsonl" in none_right({**totals, "problems_unsolved": 3})
     assert not none_right({"problems": 3})
