@@ -76,14 +76,14 @@ bench-service: $(VENV)/.stamp ## throughput and latency of a live server under P
 DATA ?= ../shared/data
 OUT ?= runs/embedded
 embedded: $(VENV)/.stamp ## train the embedded checkpoint again (DATA=folder with gsm8k/train.jsonl, OUT=folder)
-	@$(BIN)/python -m stepscore_service.jobs.embedded.train --gsm8k "$(DATA)/gsm8k/train.jsonl" --tokens 520000 --out "$(OUT)/policy-run"
-	@$(BIN)/python -m stepscore_service.jobs.embedded.export policy --policy "$(OUT)/policy-run" --out "$(OUT)/policy"
-	@$(BIN)/python -m stepscore_service.jobs.embedded.rows --gsm8k "$(DATA)/gsm8k/train.jsonl" --part train --problems 800 \
+	@$(BIN)/python -m recipes.embedded.train --gsm8k "$(DATA)/gsm8k/train.jsonl" --tokens 520000 --out "$(OUT)/policy-run"
+	@$(BIN)/python -m recipes.embedded.export policy --policy "$(OUT)/policy-run" --out "$(OUT)/policy"
+	@$(BIN)/python -m recipes.embedded.rows --gsm8k "$(DATA)/gsm8k/train.jsonl" --part train --problems 800 \
 	  --generated 120 --mistakes 8 --out "$(OUT)/steps.jsonl"
 	@$(BIN)/stepscore train "$(OUT)/steps.jsonl" --base "$(OUT)/policy" --out "$(OUT)/number_logprob" --output number_logprob \
 	  --share-prefixes --lora 16 --learning-rate 3e-4 --lm-weight 1 --positive-weight 2 --batch 2 --eval-share 0.03 \
 	  --eval-steps 75 --save-steps 25 $(if $(wildcard $(OUT)/number_logprob/training.json),--resume)
-	@$(BIN)/python -m stepscore_service.jobs.embedded.export ship --policy "$(OUT)/policy-run" --trained "$(OUT)/number_logprob" \
+	@$(BIN)/python -m recipes.embedded.export ship --policy "$(OUT)/policy-run" --trained "$(OUT)/number_logprob" \
 	  --out models/stepscore/embedded
 
 clean: ## remove the environments and what tools cached here

@@ -28,11 +28,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import httpx
+
 from benchmarks.service_requests import Request, origin, workload
 
 FACTORS = (0.5, 1.0, 2.0)
 """Offered rates over the capacity of one request at a time."""
-RUN = "import sys; from stepscore_service.serve import serve; from stepscore_service.settings import Settings; "
+RUN = "import sys; from stepscore_service.http.serve import serve; from stepscore_service.settings import Settings; "
 RUN += "sys.exit(serve(Settings()))"
 LIMITS = {"one at a time": "1", "batched": "0"}
 """Solutions of one forward; 0 is no limit."""

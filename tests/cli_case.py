@@ -11,7 +11,7 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from stepscore_service.cli import app
+from stepscore_service.commands.cli import app
 
 PROBLEM = "How many eggs are left?"
 STEPS = ["There are 16 - 3 = 13 eggs.", "She keeps 13 - 4 = 9.", "The answer is 9."]
@@ -22,7 +22,7 @@ def invoke(*arguments: str | Path, **options: Any) -> Result:
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "stepscore_service.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "stepscore_service.commands.cli", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -16,8 +16,8 @@ import tokenizers_for_tests as tokenizers
 from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.open import open_engine
-from stepscore.engine.torch_engine import TorchEngine
-from stepscore.heads import Head, LinearHead
+from stepscore.engine.torch.engine import TorchEngine
+from stepscore.family.heads import Head, LinearHead
 from stepscore.types import Encoded, Values
 
 CLASS_HEAD = LinearHead(("score.0", "score.2"), outputs=2)

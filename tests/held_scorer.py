@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from stepscore.engine.base import TokenCounts
+from stepscore.engine.protocol import TokenCounts
 from stepscore.engine.work import Work
 from stepscore.errors import EmptyStep, StepscoreError, UnscorableError
-from stepscore.scorer import ModelInfo
+from stepscore.scoring import ModelInfo
 from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution
-from stepscore_service.batcher_ports import Answer, Outcome, Scored
+from stepscore_service.batching.protocols import Answer, Outcome, Scored
 
 INFO = ModelInfo("m", "f", "r", PROBABILITY, "min", 0.5, "", 1000, 100, "stub", "cpu", "float32", "fast")
 BIT = 10

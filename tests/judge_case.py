@@ -13,11 +13,11 @@ from stepscore.config import EngineOptions
 from stepscore.errors import (
     StepscoreError,
 )
-from stepscore.generate.base import Prompt, SampledToken
+from stepscore.family.registry import family_named
 from stepscore.generate.fake import FakeGenerator
-from stepscore.judge import JudgeScorer, open_judge
-from stepscore.registry import family_named
-from stepscore.scorer import bind
+from stepscore.generate.protocol import Prompt, SampledToken
+from stepscore.judge_scorer import JudgeScorer, open_judge
+from stepscore.open import bind
 from stepscore.types import Reading, Solution
 
 CPU = EngineOptions(device="cpu", dtype="float32")

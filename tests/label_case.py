@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stepscore.generate.base import Completion, GeneratorInfo, Prompt, Request, Sampling
+from stepscore.generate.prompt import PlainPrompt
+from stepscore.generate.protocol import Completion, GeneratorInfo, Prompt, Request, Sampling
+from stepscore.rollout.rollouts import Roller
 from stepscore.verify.open import open_verifier
 from stepscore_service.jobs.label.methods.base import Options
 from stepscore_service.jobs.label.methods.registry import open_method
 from stepscore_service.jobs.label.plan import Plan, Policy
-from stepscore_service.jobs.label.prompt import PlainPrompt
-from stepscore_service.jobs.label.rollouts import Roller
 from stepscore_service.jobs.label.tools import Told, Tools
 
 RIGHT, WRONG, MUTE = "The answer is 7.", "The answer is 8.", "I do not know."

@@ -13,22 +13,24 @@ import httpx
 import uvicorn
 
 from stepscore.config import EngineOptions
-from stepscore.engine.fake_engine import FakeEngine
-from stepscore.registry import resolve
-from stepscore.scorer import Scorer, bind, checkpoint_facts, open_scorer
-from stepscore_service.app import create_app
+from stepscore.engine.fake import FakeEngine
+from stepscore.family.registry import resolve
+from stepscore.open import bind, checkpoint_facts, open_scorer
+from stepscore.scorer import Scorer
+from stepscore.scoring import Scoring
+from stepscore_service.http.app import create_app
 from stepscore_service.settings import Settings
 
 PROBLEM = "How many eggs does Janet sell a day?"
 STEPS = ["Janet sells 16 - 3 - 4 = 9 duck eggs a day.", "She makes 9 * 2 = $18 every day."]
 
 
-def torch_scorer(folder: Path, name: str, mode: Any = "fast") -> Scorer:
+def torch_scorer(folder: Path, name: str, mode: Any = "fast") -> Scoring:
     options = EngineOptions(device="cpu", dtype="float32", mode=mode, kv_cache_bytes=1 << 20)
     return open_scorer(str(folder), name=name, options=options)
 
 
-def fake_scorer(folder: Path, name: str = "fake", **options: Any) -> Scorer:
+def fake_scorer(folder: Path, name: str = "fake", **options: Any) -> Scoring:
     """The checkpoint's true tokenizer and layout over an engine without weights; options are those of FakeEngine."""
     facts = checkpoint_facts(str(folder))
     info = open_scorer(str(folder), name=name, engine="fake").info
@@ -37,7 +39,7 @@ def fake_scorer(folder: Path, name: str = "fake", **options: Any) -> Scorer:
 
 
 @contextmanager
-def live(scorers: Mapping[str, Scorer], **settings: Any) -> Iterator[str]:
+def live(scorers: Mapping[str, Scoring], **settings: Any) -> Iterator[str]:
     """The base URL of a running service."""
     app = create_app(Settings(**settings), scorers)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2))

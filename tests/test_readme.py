@@ -24,7 +24,8 @@ from readme_blocks import ADDRESS, ROOT, Block, blocks, differences, make_target
 from service_case import live, torch_scorer
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError
-from stepscore.scorer import Scorer, open_scorer
+from stepscore.open import open_scorer
+from stepscore.scoring import Scoring
 from stepscore_service.settings import Settings
 
 README = (ROOT / "README.md").read_text()
@@ -39,7 +40,7 @@ def place(block: Block) -> str:
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scoring:
     """The embedded checkpoint where it can be prepared, else a tiny one under its name."""
     try:
         return open_scorer("embedded", options=EngineOptions(device="cpu", dtype="float32"))
@@ -51,7 +52,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 
 
 @pytest.fixture(scope="module")
-def address(scorer: Scorer) -> Iterator[str]:
+def address(scorer: Scoring) -> Iterator[str]:
     with live({"embedded": scorer}) as url:
         yield url.removeprefix("http://")
 
@@ -70,7 +71,7 @@ def test_the_readme_shows_how_to_start() -> None:
 
 
 @pytest.mark.parametrize("block", SHELL, ids=place)
-def test_shell_blocks(block: Block, address: str, scorer: Scorer, example: Path) -> None:
+def test_shell_blocks(block: Block, address: str, scorer: Scoring, example: Path) -> None:
     for command in whole_commands(block):
         words = [word for word in shlex.split(command, comments=True) if "=" not in word or not word[0].isupper()]
         if words[0] == "make":
@@ -85,7 +86,7 @@ def test_shell_blocks(block: Block, address: str, scorer: Scorer, example: Path)
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=place)
-def test_python_blocks(block: Block, address: str, scorer: Scorer, example: Path) -> None:
+def test_python_blocks(block: Block, address: str, scorer: Scoring, example: Path) -> None:
     source = block.text.replace(ADDRESS, address).replace(f"localhost:{ADDRESS[-4:]}", address)
     if not is_embedded(scorer) and '"embedded"' in source:
         pytest.skip("opens the embedded checkpoint, whose base model is not installed")
@@ -129,7 +130,7 @@ def check_files(words: list[str]) -> None:
             assert (ROOT / word).exists(), f"{' '.join(words)}: there is no {word}"
 
 
-def is_embedded(scorer: Scorer) -> bool:
+def is_embedded(scorer: Scoring) -> bool:
     """The tiny stand-in reads 1,024 tokens, the embedded checkpoint more."""
     return scorer.info.max_tokens > 1024
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 
 import torch
+
 from benchmarks.engine.in_vllm import WAY as VLLM
 from benchmarks.engine.in_vllm import measure_in_vllm
 from benchmarks.engine.measure import Measured, matmul_peak
@@ -26,7 +27,6 @@ from benchmarks.engine.subjects import EMBEDDED, SHAPES, Subject, prepare
 from benchmarks.engine.table import heading, table
 from benchmarks.engine.ways import Ways
 from benchmarks.engine.workloads import RandomSource, Sizes, Workload, with_targets, workloads
-
 from stepscore.config import Device, DType
 from stepscore.engine.placement import choose_dtype
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from benchmarks.engine.measure import Measured, clock_of, run, warming
 from benchmarks.engine.subjects import CLASSES, OWN, Subject
 from benchmarks.engine.ways import EngineRunner
 from benchmarks.engine.workloads import Workload
-
 from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.engine.open import open_engine

@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from benchmarks.engine.workloads import Workload, tokens
 
-from stepscore.engine.architecture import Architecture
+from benchmarks.engine.workloads import Workload, tokens
+from stepscore.engine.torch.architecture import Architecture
 from stepscore.types import Encoded, Values
 
 PEAK_SIZE = {"cpu": 1536, "cuda": 8192}

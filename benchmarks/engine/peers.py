@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stepscore.engine.reference_engine import ReferenceModel
+from stepscore.engine.reference import ReferenceModel
 from stepscore.types import Encoded, Values
 
 PAD = 0

@@ -8,9 +8,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engine.workloads import Sizes, Tokens, Workload, workloads
 from transformers import AutoTokenizer
 
+from benchmarks.engine.workloads import Sizes, Tokens, Workload, workloads
 from stepscore.embedded.base import base_file
 
 Tokenise = Callable[[str], Tokens]

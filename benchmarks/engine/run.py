@@ -21,8 +21,7 @@ from benchmarks.engine.measure import (
 from benchmarks.engine.rows import Row
 from benchmarks.engine.ways import ENGINE, KEEPS, LOOP, Ways
 from benchmarks.engine.workloads import Workload
-
-from stepscore.engine.architecture import read_architecture
+from stepscore.engine.torch.architecture import read_architecture
 
 
 @dataclass(frozen=True, slots=True)

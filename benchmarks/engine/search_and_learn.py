@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.engine.peers import right_padded
 
-from stepscore.engine.reference_engine import ReferenceModel
+from benchmarks.engine.peers import right_padded
+from stepscore.engine.reference import ReferenceModel
 from stepscore.types import Encoded, Values
 
 SEPARATOR = "<extra_0>"

@@ -16,8 +16,8 @@ from transformers import Qwen2Config, Qwen2Model
 from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts
 from stepscore.families.number_logprob import CONFIG_KEY
-from stepscore.heads import Head, LinearHead, TokenLogProbHead
-from stepscore.scorer import checkpoint_facts
+from stepscore.family.heads import Head, LinearHead, TokenLogProbHead
+from stepscore.open import checkpoint_facts
 from stepscore.types import Values
 
 CLASSES = LinearHead(("score.0", "score.2"), outputs=2)

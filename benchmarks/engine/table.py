@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 import transformers
+
 from benchmarks.engine.in_vllm import WAY as VLLM
 from benchmarks.engine.rows import Row
 from benchmarks.engine.ways import LOOP, PADDED, SORTED, THEIRS
-
 from stepscore.engine.placement import cpu_has_bfloat16
 
 PEERS = {LOOP: "the loop", PADDED: "padded 16", SORTED: "sorted", THEIRS: "search-and-learn", VLLM: "vLLM"}

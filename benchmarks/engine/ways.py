@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from benchmarks.engine.measure import Runner
 from benchmarks.engine.peers import Batches, TransformersPeer, one_at_a_time, padded, sorted_with_budget
 from benchmarks.engine.search_and_learn import SearchAndLearnPeer, refusal
 from benchmarks.engine.subjects import Subject
 from benchmarks.engine.workloads import Workload
-
 from stepscore.config import Device, DType, EngineOptions
-from stepscore.engine.base import Engine
 from stepscore.engine.open import open_engine
 from stepscore.engine.placement import choose_forward
-from stepscore.engine.reference_engine import ReferenceModel, open_reference_engine
+from stepscore.engine.protocol import Engine
+from stepscore.engine.reference import ReferenceModel, open_reference_engine
 from stepscore.types import Encoded, Values
 
 LOOP, PADDED, SORTED, THEIRS = "card's loop", "padded 16", "sorted, token budget", "search-and-learn"

@@ -5,7 +5,11 @@ HTTP knows nothing of this file; the service maps each class to a status in one 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class StepscoreError(Exception):
@@ -149,3 +153,12 @@ class ToolMissing(StepscoreError):
     """A program that is not part of Python is needed and not installed. detail: tool."""
 
     code = "tool_missing"
+
+
+def map_ok(items: Sequence[T | StepscoreError], run: Callable[[list[T]], Sequence[R]]) -> list[R | StepscoreError]:
+    """What `run` makes of all items that are not errors, in one call; errors keep their place.
+
+    run: returns one result for each item it is given, in order.
+    """
+    results = iter(run([item for item in items if not isinstance(item, StepscoreError)]))
+    return [item if isinstance(item, StepscoreError) else next(results) for item in items]

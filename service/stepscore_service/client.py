@@ -9,9 +9,9 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from stepscore_service.schemas import ModelCard, ModelList, ScoreAnswer, ScoreAnswers
-from stepscore_service.schemas_reload import ReloadAnswer
-from stepscore_service.schemas_rerank import RerankAnswer
+from stepscore_service.schemas.reload import ReloadAnswer
+from stepscore_service.schemas.rerank import RerankAnswer
+from stepscore_service.schemas.score import ModelCard, ModelList, ScoreAnswer, ScoreAnswers
 
 Answer = TypeVar("Answer", bound=BaseModel)
 

@@ -11,8 +11,8 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-from stepscore.engine.base import TokenCounts
-from stepscore_service.metrics import Metrics
+from stepscore.engine.protocol import TokenCounts
+from stepscore_service.serving.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from stepscore.errors import SandboxUnavailable
-from stepscore.verify.confine.run import Confinement
+from stepscore.sandbox.confinement import Confinement
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import checkpoints_b
 from loading_case import CPU, change_config, change_weights, rewards
 from stepscore.checkpoint import locate, read_facts
 from stepscore.errors import CheckpointError
-from stepscore.scorer import open_scorer
+from stepscore.open import open_scorer
 
 # Whole checkpoints in every shape they are published in
 

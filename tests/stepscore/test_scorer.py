@@ -8,7 +8,8 @@ import pytest
 import checkpoints
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError, EmptyStep, InvalidOption, TooLong, UnknownFamily, UnscorableError
-from stepscore.scorer import Scorer, checked, open_scorer
+from stepscore.open import open_scorer
+from stepscore.scoring import Scoring, checked
 from stepscore.types import Reading, Solution
 
 CPU = EngineOptions(device="cpu", dtype="float32")
@@ -20,24 +21,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scorer(folder: Path) -> Scorer:
+def scorer(folder: Path) -> Scoring:
     return open_scorer(str(folder), name="tiny", options=CPU)
 
 
-def test_the_model_says_what_it_is(scorer: Scorer) -> None:
+def test_the_model_says_what_it_is(scorer: Scoring) -> None:
     info = scorer.info
     assert (info.id, info.family, info.aggregate, info.threshold) == ("tiny", "qwen_math", "prod", 0.5)
     assert (info.device, info.dtype, info.max_tokens) == ("cpu", "float32", 1024)
     assert len(info.revision) == 16
 
 
-def test_errors_keep_their_place(scorer: Scorer) -> None:
+def test_errors_keep_their_place(scorer: Scoring) -> None:
     good, bad = Solution("How many?", ("3 + 4 = 7",)), Solution("How many?", ("3 + 4 = 7", " "))
     answers = scorer.score([bad, good, bad])
     assert [type(answer) for answer in answers] == [EmptyStep, Reading, EmptyStep]
 
 
-def test_too_long_says_by_how_much(scorer: Scorer) -> None:
+def test_too_long_says_by_how_much(scorer: Scoring) -> None:
     with pytest.raises(TooLong) as caught:
         scorer.encode(Solution("How many?", ("7 + 1 " * 1000,)))
     detail = caught.value.detail
@@ -80,7 +81,7 @@ def test_unknown_names_say_what_there_is(folder: Path, tmp_path: Path) -> None:
         open_scorer(str(tmp_path / "nowhere"), options=CPU)
 
 
-def test_tokens_are_counted(scorer: Scorer) -> None:
+def test_tokens_are_counted(scorer: Scoring) -> None:
     scorer.purge()
     before = scorer.counts()
     solution = Solution("How many?", ("3 + 4 = 7", "so 7"))

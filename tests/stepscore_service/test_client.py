@@ -6,7 +6,7 @@ import pytest
 
 from service_case import PROBLEM, STEPS
 from stepscore_service.client import ServiceError, StepscoreClient
-from stepscore_service.schemas import FailedItem, ScoreAnswer
+from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 
 
 def test_it_scores_and_reranks(url: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.engine.base import Engine
-from stepscore.engine.fake_engine import FakeEngine
+from stepscore.engine.fake import FakeEngine
+from stepscore.engine.protocol import Engine
 from stepscore.engine.validation import outputs_of
 from stepscore.errors import CheckpointError, UnsupportedByEngine
-from stepscore.heads import Head, VerdictHead
+from stepscore.family.heads import Head, VerdictHead
 
 EngineName = Literal["torch", "vllm", "fake"]
 
@@ -32,7 +32,7 @@ def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engi
         case "torch":
             return _open_torch(facts, head, options)
         case "vllm":
-            from stepscore.engine.vllm_engine import open_vllm_engine  # the transports bring what they need
+            from stepscore.engine.vllm.engine import open_vllm_engine  # the transports bring what they need
 
             return open_vllm_engine(facts, head, options, address)
     raise CheckpointError(f"no engine is called {engine}; there are {', '.join(get_args(EngineName))}", engine=engine)
@@ -51,8 +51,8 @@ def check_tensor_parallel(size: int, engine: str) -> None:
 
 
 def _open_torch(facts: CheckpointFacts, head: Head, options: EngineOptions) -> Engine:
-    from stepscore.engine.reference_engine import open_reference_engine  # torch and transformers only where needed
-    from stepscore.engine.torch_engine import open_torch_engine
+    from stepscore.engine.reference import open_reference_engine  # torch and transformers only where needed
+    from stepscore.engine.torch.engine import open_torch_engine
 
     if options.mode == "reference":
         return open_reference_engine(facts, head, options)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from stepscore.errors import InvalidInput, TooLong
-from stepscore.heads import GatedHead, Head, LinearHead, TokenLogProbHead, VerdictHead, VocabularyHead
+from stepscore.family.heads import GatedHead, Head, LinearHead, TokenLogProbHead, VerdictHead, VocabularyHead
 from stepscore.types import Encoded
 
 

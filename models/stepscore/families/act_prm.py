@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepscore.errors import CheckpointError
-from stepscore.heads import EnsembleHead
-from stepscore.layout import LayoutContext
-from stepscore.layouts import MarkedChat
-from stepscore.readers import joined, sigmoid
-from stepscore.registry import Evidence, Family, Option, Parts
+from stepscore.family.heads import EnsembleHead
+from stepscore.family.layout import LayoutContext
+from stepscore.family.layouts import MarkedChat
+from stepscore.family.readers import joined, sigmoid
+from stepscore.family.registry import Evidence, Family, Option, Parts
 from stepscore.types import EncodedSolution, Reading, Values
 
 MARKER = "<extra_0>"

@@ -18,11 +18,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from stepscore.errors import CheckpointError
-from stepscore.heads import GatedHead
-from stepscore.layout import LayoutContext, SequenceBuilder
-from stepscore.outcome import OUTCOME_REWARDS, OutcomeChat, for_each_step, outcome_options
-from stepscore.readers import joined, reading
-from stepscore.registry import Evidence, Family, Parts
+from stepscore.family.heads import GatedHead
+from stepscore.family.layout import LayoutContext, SequenceBuilder
+from stepscore.family.outcome import OUTCOME_REWARDS, OutcomeChat, for_each_step, outcome_options
+from stepscore.family.readers import joined, reading
+from stepscore.family.registry import Evidence, Family, Parts
 from stepscore.types import EncodedSolution, Reading, Values
 
 HEADER = "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
@@ -74,7 +74,7 @@ FAMILY = Family(
     formula="sum over objectives of gate weight * objective, for the answer that ends with the step",
     build=build,
     evidence=Evidence(architectures=("LlamaForRewardModelWithGating",), tensors=(r"regression_layer\.weight",)),
-    rewards=OUTCOME_REWARDS,
+    reward_range=OUTCOME_REWARDS,
     aggregate="last",
     threshold=0.0,
     options=outcome_options(),

@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stepscore.errors import NoVerdict
-from stepscore.generate.base import Generator, Request, Sampling
-from stepscore.judging import judge_parts, sampling_of, sampling_options
-from stepscore.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
-from stepscore.registry import Evidence, Family, Parts
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.judging import judge_parts, sampling_of, sampling_options
+from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
+from stepscore.family.registry import Evidence, Family, Parts
+from stepscore.generate.protocol import Generator, Request, Sampling
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
 
 OPENING = (

@@ -10,11 +10,11 @@ The default aggregate is the minimum, which the authors' best-of-N takes.
 
 from __future__ import annotations
 
-from stepscore.heads import VocabularyHead
-from stepscore.layout import LayoutContext
-from stepscore.readers import softmax_of
-from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.tagged import TaggedText
+from stepscore.family.heads import VocabularyHead
+from stepscore.family.layout import LayoutContext
+from stepscore.family.readers import softmax_of
+from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.tagged import TaggedText
 
 MARKER = "ки"
 

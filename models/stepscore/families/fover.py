@@ -11,11 +11,11 @@ The default aggregate is the minimum, as in the paper.
 
 from __future__ import annotations
 
-from stepscore.heads import VocabularyHead
-from stepscore.layout import ChatTemplate, LayoutContext
-from stepscore.layouts import AnsweredTurns
-from stepscore.readers import softmax_of
-from stepscore.registry import Evidence, Family, Parts
+from stepscore.family.heads import VocabularyHead
+from stepscore.family.layout import ChatTemplate, LayoutContext
+from stepscore.family.layouts import AnsweredTurns
+from stepscore.family.readers import softmax_of
+from stepscore.family.registry import Evidence, Family, Parts
 
 GOOD, BAD = "correct", "incorrect"
 OPENING = (

@@ -28,12 +28,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from stepscore.errors import NoVerdict
-from stepscore.generate.base import Completion, Generator, Request, SampledToken, Sampling
-from stepscore.judging import Opinion, judge_parts, mean_reading, sampling_of, sampling_options
-from stepscore.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
-from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.sandbox import Sandbox, open_sandbox
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.judging import Opinion, judge_parts, mean_reading, sampling_of, sampling_options
+from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
+from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.generate.protocol import Completion, Generator, Request, SampledToken, Sampling
+from stepscore.sandbox.judge_code import Sandbox, open_sandbox
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
 
 STEP_BY_STEP = "You are a math teacher. Your task is to review and critique the paragraphs in solution step by step."

@@ -36,11 +36,11 @@ from types import MappingProxyType
 import numpy as np
 
 from stepscore.errors import InvalidOption, MarkerMerged
-from stepscore.heads import TokenLogProbHead
-from stepscore.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
-from stepscore.readers import Reader, joined
-from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.heads import TokenLogProbHead
+from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
+from stepscore.family.readers import Reader, joined
+from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solution, Values
 
 SEPARATOR = "\n\n"
@@ -154,7 +154,7 @@ FAMILY = Family(
     evidence=Evidence(
         architectures=("Qwen2ForCausalLM", "LlamaForCausalLM"), repositories=("EurusPRM-Stage1", "ImplicitPRM")
     ),
-    rewards=RewardRange("log_ratio", float("-inf"), float("inf")),
+    reward_range=RewardRange("log_ratio", float("-inf"), float("inf")),
     aggregate="min",
     threshold=0.0,
     options=MappingProxyType(

@@ -14,11 +14,11 @@ code does not, `if_absent` adds it. Steps are stripped, since white space before
 
 from __future__ import annotations
 
-from stepscore.heads import VocabularyHead
-from stepscore.layout import LayoutContext
-from stepscore.readers import softmax_of
-from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.tagged import TaggedText, label_pair
+from stepscore.family.heads import VocabularyHead
+from stepscore.family.layout import LayoutContext
+from stepscore.family.readers import softmax_of
+from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.tagged import TaggedText, label_pair
 
 TAG = " \n\n\n\n\n"
 

@@ -28,11 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepscore.errors import CheckpointError
-from stepscore.heads import TokenLogProbHead
-from stepscore.layout import LayoutContext, SequenceBuilder, check
-from stepscore.readers import joined, sigmoid
-from stepscore.registry import Evidence, Family, Parts
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.heads import TokenLogProbHead
+from stepscore.family.layout import LayoutContext, SequenceBuilder, check
+from stepscore.family.readers import joined, sigmoid
+from stepscore.family.registry import Evidence, Family, Parts
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, Solution, Values
 
 CONFIG_KEY = "number_logprob"

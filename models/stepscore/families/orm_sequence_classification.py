@@ -20,10 +20,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stepscore.heads import LinearHead
-from stepscore.layout import LayoutContext
-from stepscore.outcome import OUTCOME_REWARDS, OutcomeChat, outcome_options, outcome_value
-from stepscore.registry import Evidence, Family, Parts
+from stepscore.family.heads import LinearHead
+from stepscore.family.layout import LayoutContext
+from stepscore.family.outcome import OUTCOME_REWARDS, OutcomeChat, outcome_options, outcome_value
+from stepscore.family.registry import Evidence, Family, Parts
 
 ACEMATH_SYSTEM = "Please reason step by step, and check your final answer within \\boxed{}."
 
@@ -53,7 +53,7 @@ FAMILY = Family(
     formula="the logit of the answer that ends with the step",
     build=build,
     evidence=Evidence(architectures=(r".*ForSequenceClassification",), tensors=(r"score\.weight",)),
-    rewards=OUTCOME_REWARDS,
+    reward_range=OUTCOME_REWARDS,
     aggregate="last",
     threshold=0.0,
     options=outcome_options(),

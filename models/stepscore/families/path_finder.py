@@ -21,11 +21,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepscore.heads import VocabularyHead
-from stepscore.layout import ChatTemplate, LayoutContext, Message, Place, SequenceBuilder, Text, check
-from stepscore.readers import joined, softmax
-from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.heads import VocabularyHead
+from stepscore.family.layout import ChatTemplate, LayoutContext, Message, Place, SequenceBuilder, Text, check
+from stepscore.family.readers import joined, softmax
+from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solution, Values
 
 GOOD, BAD, MASK = "<+>", "<->", "<extra>"
@@ -106,7 +106,7 @@ FAMILY = Family(
     formula="-1 if the first pass prefers <-> anywhere, else softmax(logits of <+> and <-> in the second)[0]",
     build=build,
     evidence=Evidence(architectures=("Qwen2ForCausalLM",), repositories=("path[-_]?finder",)),
-    rewards=RewardRange("real", -1.0, 1.0),
+    reward_range=RewardRange("real", -1.0, 1.0),
     aggregate="min",
     markers=(GOOD, BAD, MASK),
     options={"wording": Option("training", "whose spelling of the instruction", ("training", "card"))},

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stepscore.heads import LinearHead
-from stepscore.layout import LayoutContext, SequenceBuilder, check
-from stepscore.readers import raw_value
-from stepscore.registry import Evidence, Family, Parts
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.heads import LinearHead
+from stepscore.family.layout import LayoutContext, SequenceBuilder, check
+from stepscore.family.readers import raw_value
+from stepscore.family.registry import Evidence, Family, Parts
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, RewardRange, Solution
 
 MARKER = "[PRM]"
@@ -54,7 +54,7 @@ FAMILY = Family(
     evidence=Evidence(
         architectures=(r".*ForCausalLM",), tensors=(r"v_head\.summary\.weight",), repositories=(r"(^|[/_-])pqm",)
     ),
-    rewards=RewardRange("real", float("-inf"), float("inf")),
+    reward_range=RewardRange("real", float("-inf"), float("inf")),
     threshold=0.0,
     markers=(MARKER,),
 )

@@ -11,11 +11,11 @@ soft-min with temperature 0.1: the weights that the authors give to the steps of
 
 from __future__ import annotations
 
-from stepscore.heads import LinearHead
-from stepscore.layout import LayoutContext
-from stepscore.layouts import SeparatedSteps
-from stepscore.readers import softmax_difference
-from stepscore.registry import Evidence, Family, Option, Parts
+from stepscore.family.heads import LinearHead
+from stepscore.family.layout import LayoutContext
+from stepscore.family.layouts import SeparatedSteps
+from stepscore.family.readers import softmax_difference
+from stepscore.family.registry import Evidence, Family, Option, Parts
 from stepscore.types import RewardRange
 
 
@@ -39,7 +39,7 @@ FAMILY = Family(
         tensors=(r"score\.weight",),
         repositories=(r"\bpure\b", "jinachris"),
     ),
-    rewards=RewardRange("difference", -1.0, 1.0),
+    reward_range=RewardRange("difference", -1.0, 1.0),
     aggregate="soft_min",
     threshold=0.0,
     options={"separator": Option("\n", "the text after each step")},

@@ -11,11 +11,11 @@ best-of-N tables for models trained on step labels.
 
 from __future__ import annotations
 
-from stepscore.heads import LinearHead
-from stepscore.layout import LayoutContext
-from stepscore.layouts import MarkedChat
-from stepscore.readers import softmax_of
-from stepscore.registry import Evidence, Family, Option, Parts
+from stepscore.family.heads import LinearHead
+from stepscore.family.layout import LayoutContext
+from stepscore.family.layouts import MarkedChat
+from stepscore.family.readers import softmax_of
+from stepscore.family.registry import Evidence, Family, Option, Parts
 
 MARKER = "<extra_0>"
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."

@@ -10,10 +10,10 @@ reward of the whole answer with both. ProcessBench's threshold for it is fitted 
 
 from __future__ import annotations
 
-from stepscore.heads import LinearHead
-from stepscore.layout import LayoutContext
-from stepscore.outcome import OUTCOME_REWARDS, OutcomeChat, outcome_options, outcome_value
-from stepscore.registry import Evidence, Family, Parts
+from stepscore.family.heads import LinearHead
+from stepscore.family.layout import LayoutContext
+from stepscore.family.outcome import OUTCOME_REWARDS, OutcomeChat, outcome_options, outcome_value
+from stepscore.family.registry import Evidence, Family, Parts
 
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 
@@ -36,7 +36,7 @@ FAMILY = Family(
     formula="the head's number for the answer that ends with the step",
     build=build,
     evidence=Evidence(architectures=("Qwen2ForRewardModel",), tensors=(r"score\.0\.weight", r"score\.2\.weight")),
-    rewards=OUTCOME_REWARDS,
+    reward_range=OUTCOME_REWARDS,
     aggregate="last",
     threshold=0.0,
     options=outcome_options(SYSTEM),

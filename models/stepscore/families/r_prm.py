@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stepscore.generate.base import Generator, Request, Sampling
-from stepscore.judging import Opinion, judge_parts, mean_reading, sampling_of, sampling_options
-from stepscore.layout import LayoutContext, SequenceBuilder, check
-from stepscore.readers import softmax
-from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.judging import Opinion, judge_parts, mean_reading, sampling_of, sampling_options
+from stepscore.family.layout import LayoutContext, SequenceBuilder, check
+from stepscore.family.readers import softmax
+from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.generate.protocol import Generator, Request, Sampling
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
 
 QUESTION = "Is the step correct (Yes/No)?"

@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from stepscore.errors import CheckpointError
-from stepscore.heads import LinearHead
-from stepscore.layout import LayoutContext, SequenceBuilder, check
-from stepscore.readers import joined, reading, softmax
-from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.heads import LinearHead
+from stepscore.family.layout import LayoutContext, SequenceBuilder, check
+from stepscore.family.readers import joined, reading, softmax
+from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, Solution, Values
 
 PROMPT = "Question:\n{problem}\nAnswer:\nLet's think step by step.\n"

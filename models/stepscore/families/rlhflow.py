@@ -20,11 +20,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stepscore.heads import TokenLogProbHead, VocabularyHead
-from stepscore.layout import ChatTemplate, LayoutContext
-from stepscore.layouts import AnsweredTurns
-from stepscore.readers import joined, reading, softmax_of
-from stepscore.registry import Evidence, Family, Option, Parts
+from stepscore.family.heads import TokenLogProbHead, VocabularyHead
+from stepscore.family.layout import ChatTemplate, LayoutContext
+from stepscore.family.layouts import AnsweredTurns
+from stepscore.family.readers import joined, reading, softmax_of
+from stepscore.family.registry import Evidence, Family, Option, Parts
 from stepscore.types import EncodedSolution, Reading, Values
 
 GOOD, BAD = "+", "-"

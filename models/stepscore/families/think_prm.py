@@ -23,12 +23,12 @@ from itertools import takewhile
 import numpy as np
 
 from stepscore.errors import InvalidOption
-from stepscore.generate.base import Generator, Request, Sampling
-from stepscore.judging import Opinion, judge_parts, mean_reading, number, sampling_of, sampling_options
-from stepscore.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
-from stepscore.readers import softmax
-from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.judging import Opinion, judge_parts, mean_reading, number, sampling_of, sampling_options
+from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
+from stepscore.family.readers import softmax
+from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.generate.protocol import Generator, Request, Sampling
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
 
 OPENING = "You are given a math problem and a proposed step-by-step solution:\n\n[Math Problem]\n\n"

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stepscore.heads import LinearHead
-from stepscore.layout import LayoutContext, SequenceBuilder, check
-from stepscore.layouts import SeparatedSteps
-from stepscore.readers import softmax_of
-from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.heads import LinearHead
+from stepscore.family.layout import LayoutContext, SequenceBuilder, check
+from stepscore.family.layouts import SeparatedSteps
+from stepscore.family.readers import softmax_of
+from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Solution
 
 

@@ -20,11 +20,11 @@ import re
 from dataclasses import dataclass
 
 from stepscore.errors import CheckpointError
-from stepscore.heads import LinearHead
-from stepscore.layout import LayoutContext, SequenceBuilder, check
-from stepscore.readers import sigmoid_value
-from stepscore.registry import Evidence, Family, Option, Parts
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.heads import LinearHead
+from stepscore.family.layout import LayoutContext, SequenceBuilder, check
+from stepscore.family.readers import sigmoid_value
+from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Solution
 
 NAMES = ("v_head.summary", "value_head", "v_head", "reward_head", "score")

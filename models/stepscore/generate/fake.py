@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from stepscore.generate.base import Completion, GeneratorInfo, Prompt, Request, SampledToken, Sampling
+from stepscore.generate.protocol import Completion, GeneratorInfo, Prompt, Request, SampledToken, Sampling
 from stepscore.generate.stopping import cut
 
 Script = Callable[[Prompt, Sampling], Sequence[str]]

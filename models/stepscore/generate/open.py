@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from stepscore.errors import CheckpointError
-from stepscore.generate.base import Generator
+from stepscore.generate.protocol import Generator
 
 API_KEY = "OPENAI_API_KEY"
 
@@ -35,11 +35,11 @@ def open_generator(
         raise CheckpointError(f"only the generator vllm spreads a model over {tensor_parallel_size} GPUs")
     kind, _, url = address.partition(":")
     if not address:
-        from stepscore.generate.transformers_generator import open_transformers  # each backend only where it is used
+        from stepscore.generate.transformers import open_transformers  # each backend only where it is used
 
         return open_transformers(path, device, dtype, max_tokens)
     if kind == "openai" and url:
-        from stepscore.generate.openai_generator import OpenAIGenerator
+        from stepscore.generate.openai import OpenAIGenerator
 
         server, _, name = url.partition("#")
         return OpenAIGenerator(server, name or model, max_tokens=max_tokens, api_key=os.environ.get(API_KEY, ""))
@@ -50,7 +50,7 @@ def open_generator(
 
 def _open_vllm(path: Path, dtype: torch.dtype, max_tokens: int, gpus: int) -> Generator:
     try:
-        from stepscore.generate.vllm_generator import VllmGenerator
+        from stepscore.generate.vllm import VllmGenerator
     except ImportError as error:
         raise CheckpointError("vLLM is not installed; install stepscore[vllm]", generator="vllm") from error
     number = str(dtype).removeprefix("torch.")

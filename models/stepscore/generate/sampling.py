@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from stepscore.generate.base import Sampling
+from stepscore.generate.protocol import Sampling
 
 _STRIDE = 1_000_003
 

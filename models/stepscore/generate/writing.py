@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from stepscore.generate.base import Completion, SampledToken, Sampling
+from stepscore.generate.protocol import Completion, SampledToken, Sampling
 from stepscore.generate.sampling import Sampler, pick_all
 from stepscore.generate.stopping import cut, first_stop
 

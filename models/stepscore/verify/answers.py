@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from stepscore.verify.judge import JUDGE
+from stepscore.verify.answer_pool import JUDGE
 from stepscore.verify.normal import Form, form
 
 MAX_ALGEBRA_CHARACTERS = 256

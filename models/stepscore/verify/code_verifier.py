@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from stepscore.errors import InvalidInput
-from stepscore.verify.confine.run import DEFAULT, Confinement, Ended, Limits, interpreter
+from stepscore.sandbox.confinement import DEFAULT, Confinement, Ended, Limits, interpreter
 from stepscore.verify.verifier import Truth, Verified
 
 _FENCED = re.compile(r"^[ \t]*```[ \t]*(?:python3?|py)?[ \t]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)

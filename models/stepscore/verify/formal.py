@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stepscore.errors import ToolMissing
+from stepscore.sandbox.confinement import Confinement, Ended, Limits
 from stepscore.verify.checker import Checked
-from stepscore.verify.confine.run import Confinement, Ended, Limits
 from stepscore.verify.coq_script import Refused, blocks, read_script, refutation
 
 LIMITS = Limits(cpu_seconds=20, wall_seconds=60.0, memory_bytes=2 << 30)

@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 
 from stepscore.errors import InvalidInput
+from stepscore.verify.answer_pool import JUDGE
 from stepscore.verify.answers import MAX_ALGEBRA_CHARACTERS, final_answer
-from stepscore.verify.judge import JUDGE
 from stepscore.verify.normal import Form, form
 from stepscore.verify.quantity import same_quantity
 from stepscore.verify.verifier import Truth, Verified

@@ -16,19 +16,19 @@ from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Solution
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.rewards import rewards_from
+from stepscore_service.jobs.data.items import item_of
+from stepscore_service.jobs.data.labelled import of_row
+from stepscore_service.jobs.data.rows import STDIN, Line, Row, Source, check_first, open_source
 from stepscore_service.jobs.label.active import Measure, Uncertainty, choose, uncertainty_of
 from stepscore_service.jobs.label.humans import Counts, exported, imported, with_ask
-from stepscore_service.jobs.labelled import of_row
-from stepscore_service.offline.items import item_of
-from stepscore_service.offline.journal import read_rows
-from stepscore_service.offline.model import described, manifest_of
-from stepscore_service.offline.rows import STDIN, Line, Row, Source, check_first, open_source
-from stepscore_service.offline.run import error_row, journal_for, report, run
-from stepscore_service.offline.say import ERR, note, stop, stop_with
+from stepscore_service.jobs.runs.console import ERR, note, stop, stop_with
+from stepscore_service.jobs.runs.journal import read_rows
+from stepscore_service.jobs.runs.model import described, manifest_of
+from stepscore_service.jobs.runs.run import error_row, journal_for, report, run
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
-    from stepscore_service.jobs.evaluate.rewards import Rewards
+    from stepscore_service.jobs.rewards import Rewards
 
 SOLUTIONS = 'a solution ("problem" with "steps" or "solution") or a row of `stepscore label`'
 NOW_AND_THEN = 20_000
@@ -119,7 +119,7 @@ def solution_of(row: Row, split: str) -> Solution:
 def _uncertainty(rewards: Rewards, measure: Measure, threshold: float | None) -> Uncertainty:
     try:
         limit = rewards.info.threshold if threshold is None else threshold
-        return uncertainty_of(measure, rewards.info.range, limit)
+        return uncertainty_of(measure, rewards.info.reward_range, limit)
     except InvalidInput as error:
         stop_with(error)
 

@@ -10,7 +10,7 @@ import typer
 
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.rewards import rewards_from
-from stepscore_service.offline.say import stop
+from stepscore_service.jobs.runs.console import stop
 from stepscore_service.settings import Settings
 
 NEEDED = ("scipy", "matplotlib", "jinja2")

@@ -8,7 +8,7 @@ import typer
 from rich.table import Column, Table
 
 from stepscore.errors import StepscoreError
-from stepscore_service.offline.say import OUT, stop, stop_with
+from stepscore_service.jobs.runs.console import OUT, stop, stop_with
 
 
 def families(
@@ -24,18 +24,18 @@ def families(
 
 
 def _list() -> None:
-    from stepscore.registry import families as every
+    from stepscore.family.registry import families as every
 
     table = Table("family", "reads", "rewards", "score", Column("checkpoints", overflow="fold"), show_lines=True)
     for family in every():
-        rewards = f"{family.rewards.kind} {family.rewards.low:g}…{family.rewards.high:g}"
+        rewards = f"{family.reward_range.kind} {family.reward_range.low:g}…{family.reward_range.high:g}"
         table.add_row(family.name, family.title, rewards, family.aggregate, "\n".join(family.checkpoints))
     OUT.print(table)
 
 
 def _explain(model: str) -> None:
-    from stepscore.registry import explain
-    from stepscore.scorer import checkpoint_facts
+    from stepscore.family.registry import explain
+    from stepscore.open import checkpoint_facts
 
     try:
         resolution = explain(checkpoint_facts(model))

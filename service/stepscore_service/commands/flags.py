@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from stepscore.config import EngineOptions
-from stepscore_service.offline.say import stop
+from stepscore_service.jobs.runs.console import stop
 from stepscore_service.settings import PREFIX, Settings
 
 MODEL_FLAGS = frozenset(

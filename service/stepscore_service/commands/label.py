@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepscore.generate.base import Sampling
+from stepscore.generate.protocol import Sampling
 from stepscore_service.commands import label_options as given
 from stepscore_service.commands.flags import with_settings
 from stepscore_service.settings import Settings

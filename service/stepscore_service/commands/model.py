@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 
 from stepscore.aggregate import aggregate
 from stepscore.errors import StepscoreError
-from stepscore_service.offline.say import ENGINE_FAILED, ERR, note, stop_with
+from stepscore_service.jobs.runs.console import ENGINE_FAILED, ERR, note, stop_with
 from stepscore_service.settings import Settings, named
 
 if TYPE_CHECKING:
-    from stepscore.scorer import ModelInfo, Scorer
+    from stepscore.scoring import ModelInfo, Scoring
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Scorer]:
+def opened(settings: Settings) -> Iterator[Scoring]:
     """The first of the settings' models; ends the command, saying why, where it cannot be opened or run."""
     name, model = named(settings.models[0])
     if len(settings.models) > 1:
         note(f"Several models are set; using the first, {name}.")
     try:
         with ERR.status(f"Opening {name}"):
-            from stepscore.scorer import open_scorer  # takes seconds to import, which `--help` need not wait for
+            from stepscore.open import open_scorer  # takes seconds to import, which `--help` need not wait for
 
             scorer = open_scorer(
                 model,
@@ -49,7 +49,7 @@ def aggregate_of(info: ModelInfo, wanted: str | None) -> str:
     """The aggregate to use; ends the command for one that does not exist or is undefined for this model's rewards."""
     name = wanted or info.aggregate
     try:
-        aggregate([0.5], name, info.range)
+        aggregate([0.5], name, info.reward_range)
     except StepscoreError as error:
         stop_with(error)
     return name

@@ -9,8 +9,8 @@ import httpx
 import typer
 
 from stepscore_service.client import ServiceError, StepscoreClient
-from stepscore_service.offline.say import ENGINE_FAILED, note, stop
-from stepscore_service.schemas_reload import ReloadAnswer
+from stepscore_service.jobs.runs.console import ENGINE_FAILED, note, stop
+from stepscore_service.schemas.reload import ReloadAnswer
 
 Token = Annotated[
     str, typer.Option("--token", envvar="STEPSCORE_ADMIN_TOKEN", help="the service's admin token, where it has one")

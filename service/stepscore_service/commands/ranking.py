@@ -11,15 +11,15 @@ from stepscore.types import Reading
 from stepscore.verify.answers import final_answer
 from stepscore.verify.vote import vote
 from stepscore_service.errors import body_of
-from stepscore_service.offline.items import Item, candidates_of, correct_of, text_of
-from stepscore_service.offline.rows import Line, Row
-from stepscore_service.offline.run import error_row, kept
+from stepscore_service.jobs.data.items import Item, candidates_of, correct_of, text_of
+from stepscore_service.jobs.data.rows import Line, Row
+from stepscore_service.jobs.runs.run import error_row, kept
 
 if TYPE_CHECKING:
-    from stepscore.scorer import ModelInfo, Scorer
+    from stepscore.scoring import ModelInfo, Scoring
 
 
-def rank(scorer: Scorer, lines: Sequence[Line], how: str, name: str) -> list[Row]:
+def rank(scorer: Scoring, lines: Sequence[Line], how: str, name: str) -> list[Row]:
     """A result row for each line. All candidates of all lines go to the scorer together."""
     rows = [_candidates(line, how) for line in lines]
     items = [item for row in rows if isinstance(row, list) for item in row if isinstance(item, Item)]
@@ -49,7 +49,7 @@ def _ranked(info: ModelInfo, line: Line, answers: Sequence[Reading | StepscoreEr
         return {**error_row(line, error), "candidate": index, "error": _of_candidate(index, error)}
     row = line.row()
     readings = [answer for answer in answers if isinstance(answer, Reading)]
-    scores = [aggregate(reading.rewards, name, info.range) for reading in readings]
+    scores = [aggregate(reading.rewards, name, info.reward_range) for reading in readings]
     finals = [final_answer(text_of(candidate)) for candidate in row["candidates"]]
     order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
     return {
@@ -73,6 +73,6 @@ def _of_candidate(index: int, error: StepscoreError) -> Row:
 
 def _votes(info: ModelInfo, scores: Sequence[float], finals: Sequence[str | None]) -> dict[str, int]:
     """The candidate that each vote elects. The majority vote sees no scores: its ties go to the earliest."""
-    weighted = vote(scores, finals, "weighted", probabilities=info.range.kind == "probability")
+    weighted = vote(scores, finals, "weighted", probabilities=info.reward_range.kind == "probability")
     majority = vote([0.0] * len(finals), finals, "majority")
     return {"majority": majority[0].members[0], "weighted": weighted[0].members[0]}

@@ -13,12 +13,12 @@ from rich.table import Table
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.model import aggregate_of, opened
 from stepscore_service.commands.ranking import rank
-from stepscore_service.offline.items import candidates_of
-from stepscore_service.offline.journal import FileJournal, read_rows
-from stepscore_service.offline.model import described, manifest_of
-from stepscore_service.offline.rows import Row, check_first, open_source
-from stepscore_service.offline.run import journal_for, report, run
-from stepscore_service.offline.say import ERR, note
+from stepscore_service.jobs.data.items import candidates_of
+from stepscore_service.jobs.data.rows import Row, check_first, open_source
+from stepscore_service.jobs.runs.console import ERR, note
+from stepscore_service.jobs.runs.journal import FileJournal, read_rows
+from stepscore_service.jobs.runs.model import described, manifest_of
+from stepscore_service.jobs.runs.run import journal_for, report, run
 from stepscore_service.settings import Settings
 
 SHAPE = 'an object like {"problem": "…", "candidates": ["…", "…"]}'

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.model import opened
-from stepscore_service.offline.say import ENGINE_FAILED, stop_with
+from stepscore_service.jobs.runs.console import ENGINE_FAILED, stop_with
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
-    from stepscore_service.jobs.evaluate.rewards import Rewards
+    from stepscore_service.jobs.rewards import Rewards
 
 
 @contextmanager
 def rewards_from(settings: Settings, url: str | None) -> Iterator[Rewards]:
     """The service at `url` (URL or URL#MODEL), or the settings' model; ends the command where neither is there."""
     from stepscore_service.client import StepscoreClient
-    from stepscore_service.jobs.evaluate.rewards import LocalRewards, RemoteRewards
+    from stepscore_service.jobs.rewards import LocalRewards, RemoteRewards
 
     if url is None:
         with opened(settings) as scorer:

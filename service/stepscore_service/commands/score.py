@@ -13,15 +13,15 @@ from stepscore.errors import StepscoreError
 from stepscore.types import Reading
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.model import aggregate_of, opened
-from stepscore_service.offline.items import Item, item_of
-from stepscore_service.offline.model import described, manifest_of
-from stepscore_service.offline.rows import Line, Row, check_first, open_source
-from stepscore_service.offline.run import error_row, journal_for, kept, report, run
-from stepscore_service.offline.say import note
+from stepscore_service.jobs.data.items import Item, item_of
+from stepscore_service.jobs.data.rows import Line, Row, check_first, open_source
+from stepscore_service.jobs.runs.console import note
+from stepscore_service.jobs.runs.model import described, manifest_of
+from stepscore_service.jobs.runs.run import error_row, journal_for, kept, report, run
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
-    from stepscore.scorer import Scorer
+    from stepscore.scoring import Scoring
 
 
 SHAPE = 'an object like {"problem": "…", "steps": ["…", "…"]} or {"problem": "…", "solution": "…"}'
@@ -55,7 +55,7 @@ def score(
     report(errors, journal)
 
 
-def _score(scorer: Scorer, lines: Sequence[Line], how: str, name: str, threshold: float) -> list[Row]:
+def _score(scorer: Scoring, lines: Sequence[Line], how: str, name: str, threshold: float) -> list[Row]:
     items = [_item(line, how) for line in lines]
     readings = iter(scorer.score([item.solution for item in items if isinstance(item, Item)]))
     rows = []
@@ -75,16 +75,16 @@ def _item(line: Line, how: str) -> Item | StepscoreError:
         return error
 
 
-def _result(scorer: Scorer, line: Line, item: Item, reading: Reading, name: str, threshold: float) -> Row:
+def _result(scorer: Scoring, line: Line, item: Item, reading: Reading, name: str, threshold: float) -> Row:
     info, rewards = scorer.info, reading.rewards
     spans = {} if item.spans is None else {"spans": item.spans}
     return {
         **kept(line.row()),
         "line": line.number,
         "rewards": rewards,
-        "score": aggregate(rewards, name, info.range),
+        "score": aggregate(rewards, name, info.reward_range),
         "aggregate": name,
-        "aggregates": aggregate_all(rewards, info.range),
+        "aggregates": aggregate_all(rewards, info.reward_range),
         "weakest_step": weakest_step(rewards),
         "first_error": first_error(rewards, threshold),
         **spans,

@@ -11,6 +11,6 @@ from stepscore_service.settings import Settings
 @with_settings()
 def serve(*, settings: Settings) -> None:
     """Serve models over HTTP. Every setting is a flag here and an environment variable STEPSCORE_*."""
-    from stepscore_service.serve import serve as run  # the other commands need no web framework
+    from stepscore_service.http.serve import serve as run  # the other commands need no web framework
 
     raise typer.Exit(run(settings))

@@ -19,10 +19,10 @@ from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Reading, RewardRange, Solution
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.model import aggregate_of, opened
-from stepscore_service.offline.items import Item, item_of, item_of_text
-from stepscore_service.offline.model import described
-from stepscore_service.offline.rows import STDIN, Line, Row
-from stepscore_service.offline.say import ENGINE_FAILED, OUT, stop, stop_with
+from stepscore_service.jobs.data.items import Item, item_of, item_of_text
+from stepscore_service.jobs.data.rows import STDIN, Line, Row
+from stepscore_service.jobs.runs.console import ENGINE_FAILED, OUT, stop, stop_with
+from stepscore_service.jobs.runs.model import described
 from stepscore_service.settings import Settings
 
 BAR = 10
@@ -61,8 +61,8 @@ def show(
             stop_with(reading, ENGINE_FAILED)
         info = scorer.info
         limit = info.threshold if threshold is None else threshold
-    _print(item.solution, reading, info.range, limit)
-    score = aggregated(reading.rewards, name, info.range)
+    _print(item.solution, reading, info.reward_range, limit)
+    score = aggregated(reading.rewards, name, info.reward_range)
     OUT.print(Text(f"score {score:.4f} ({name}) · {described(info)}", style="dim"))
 
 

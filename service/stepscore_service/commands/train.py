@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from stepscore_service.commands import train_options as given
-from stepscore_service.offline.say import stop
+from stepscore_service.jobs.runs.console import stop
 
 NEEDED = ("accelerate", "peft", "scipy", "tensorboard")
 RATE, LORA_RATE = 1e-5, 2e-4
@@ -47,7 +47,7 @@ def train(
 
     DIR is a checkpoint that `stepscore serve --model DIR` reads; checkpoints/, logs/ (TensorBoard) and training.json
     lie beside the weights. Ctrl-C saves a checkpoint, from which the same command with --resume goes on. On several
-    GPUs: `accelerate launch -m stepscore_service.cli train ...` (docs/jobs.md).
+    GPUs: `accelerate launch -m stepscore_service.commands.cli train ...` (docs/jobs.md).
     """
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:

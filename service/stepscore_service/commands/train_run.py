@@ -11,14 +11,14 @@ import typer
 from transformers.utils import logging as transformers_logging
 
 from stepscore.errors import StepscoreError
+from stepscore_service.jobs.data.formats.base import Reading
+from stepscore_service.jobs.runs.console import ENGINE_FAILED, ERR, INTERRUPTED, note, stop_with
 from stepscore_service.jobs.train.build import Trainee, build
 from stepscore_service.jobs.train.data import Data, read
-from stepscore_service.jobs.train.formats.base import Reading
 from stepscore_service.jobs.train.inputs import Inputs, open_inputs
 from stepscore_service.jobs.train.job import Run, TrainingError, check, train
 from stepscore_service.jobs.train.naming import check_name
 from stepscore_service.jobs.train.plan import Plan
-from stepscore_service.offline.say import ENGINE_FAILED, ERR, INTERRUPTED, note, stop_with
 
 EVERY = 10_000
 """Solutions read between two lines that say so."""

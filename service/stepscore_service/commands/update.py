@@ -11,7 +11,7 @@ import typer
 
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.push import Token, pushed
-from stepscore_service.offline.say import ENGINE_FAILED, INTERRUPTED, OUT, note, stop, stop_with
+from stepscore_service.jobs.runs.console import ENGINE_FAILED, INTERRUPTED, OUT, note, stop, stop_with
 
 NEEDED = ("accelerate", "peft")
 

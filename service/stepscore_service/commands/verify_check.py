@@ -14,11 +14,11 @@ import typer
 from rich.table import Table
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore_service.offline.confinement import confinements, say_confinement
-from stepscore_service.offline.journal import FileJournal, read_rows
-from stepscore_service.offline.rows import STDIN, Line, Row, check_first, open_source, text_field
-from stepscore_service.offline.run import error_row, journal_for, report, run
-from stepscore_service.offline.say import ENGINE_FAILED, OUT, note, stop, stop_with
+from stepscore_service.jobs.data.rows import STDIN, Line, Row, check_first, open_source, text_field
+from stepscore_service.jobs.runs.confinement import confinements, say_confinement
+from stepscore_service.jobs.runs.console import ENGINE_FAILED, OUT, note, stop, stop_with
+from stepscore_service.jobs.runs.journal import FileJournal, read_rows
+from stepscore_service.jobs.runs.run import error_row, journal_for, report, run
 
 if TYPE_CHECKING:
     from stepscore.verify.measure import Errors, Rate

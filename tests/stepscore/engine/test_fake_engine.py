@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepscore.engine.fake_engine import HIGH, LOW, FakeEngine
+from stepscore.engine.fake import HIGH, LOW, FakeEngine
 from stepscore.errors import EngineError
 from stepscore.types import Encoded
 

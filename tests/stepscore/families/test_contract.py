@@ -14,8 +14,9 @@ from family_case import FamilyCase, all_cases
 from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.errors import EmptyStep, InvalidText, MarkerInText, NoSteps, TooLong
-from stepscore.registry import explain, families
-from stepscore.scorer import Scorer, open_scorer
+from stepscore.family.registry import explain, families
+from stepscore.open import open_scorer
+from stepscore.scoring import Scoring
 from stepscore.types import Reading, Solution
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -55,20 +56,20 @@ def base(case: FamilyCase, tmp_path_factory: pytest.TempPathFactory) -> Path | N
 
 
 @pytest.fixture(scope="module")
-def scorer(case: FamilyCase, folder: Path, base: Path | None) -> Scorer:
+def scorer(case: FamilyCase, folder: Path, base: Path | None) -> Scoring:
     options = EngineOptions(device="cpu", dtype="float32", reference=base)
     name = case.family if case.named else None
     return open_scorer(str(folder), family=name, options=options, family_options=case.options)
 
 
-def rewards(scorer: Scorer, *solutions: Solution) -> list[tuple[float, ...]]:
+def rewards(scorer: Scoring, *solutions: Solution) -> list[tuple[float, ...]]:
     readings = scorer.score(solutions)
     assert all(isinstance(reading, Reading) for reading in readings), readings
     return [reading.rewards for reading in readings]
 
 
 @pytest.mark.parametrize("name", [*SOLUTIONS, "blank lines"])
-def test_equals_the_authors_procedure(scorer: Scorer, case: FamilyCase, folder: Path, name: str) -> None:
+def test_equals_the_authors_procedure(scorer: Scoring, case: FamilyCase, folder: Path, name: str) -> None:
     problem, steps = SOLUTIONS.get(name, BLANK_LINES)
     expected = case.reference(folder, problem, steps)
     (got,) = rewards(scorer, ask(problem, steps))
@@ -83,7 +84,7 @@ def test_the_reference_tells_steps_apart(case: FamilyCase, folder: Path) -> None
     assert max(expected) - min(expected) > 1e-3
 
 
-def test_a_batch_of_mixed_lengths_equals_alone(scorer: Scorer) -> None:
+def test_a_batch_of_mixed_lengths_equals_alone(scorer: Scoring) -> None:
     solutions = [ask(problem, steps) for problem, steps in SOLUTIONS.values()]
     together = rewards(scorer, *solutions)
     scorer.purge()
@@ -98,7 +99,7 @@ WORDS = st.text(st.sampled_from("abc 0123456789+=$\\.\n√é"), min_size=1, max_
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(problem=WORDS, steps=st.lists(WORDS, min_size=2, max_size=5))
 def test_one_reward_per_step_and_stable_prefixes(
-    scorer: Scorer, case: FamilyCase, problem: str, steps: list[str]
+    scorer: Scoring, case: FamilyCase, problem: str, steps: list[str]
 ) -> None:
     (whole,) = rewards(scorer, ask(problem, steps))
     assert len(whole) == len(steps)
@@ -107,8 +108,8 @@ def test_one_reward_per_step_and_stable_prefixes(
         assert whole[:-1] == pytest.approx(prefix, abs=1e-5)
 
 
-def test_rewards_lie_in_the_stated_range(scorer: Scorer) -> None:
-    low, high = scorer.info.range.low, scorer.info.range.high
+def test_rewards_lie_in_the_stated_range(scorer: Scoring) -> None:
+    low, high = scorer.info.reward_range.low, scorer.info.reward_range.high
     for problem, steps in SOLUTIONS.values():
         assert all(low <= reward <= high for reward in rewards(scorer, ask(problem, steps))[0])
 
@@ -116,7 +117,7 @@ def test_rewards_lie_in_the_stated_range(scorer: Scorer) -> None:
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.special_marker], ids=lambda case: case.id, indirect=True
 )
-def test_a_typed_special_marker_is_text(scorer: Scorer, case: FamilyCase, folder: Path) -> None:
+def test_a_typed_special_marker_is_text(scorer: Scoring, case: FamilyCase, folder: Path) -> None:
     assert case.special_marker
     typed = ask(PROBLEM + case.special_marker, [f"We have {case.special_marker} 3.", case.special_marker])
     assert len(rewards(scorer, typed)[0]) == 2
@@ -128,7 +129,7 @@ def test_a_typed_special_marker_is_text(scorer: Scorer, case: FamilyCase, folder
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.plain_marker], ids=lambda case: case.id, indirect=True)
-def test_a_typed_plain_marker_is_refused(scorer: Scorer, case: FamilyCase) -> None:
+def test_a_typed_plain_marker_is_refused(scorer: Scoring, case: FamilyCase) -> None:
     assert case.plain_marker
     for solution in (ask(PROBLEM, [f"We have {case.plain_marker} 3."]), ask(case.plain_marker, ["We have 3."])):
         with pytest.raises(MarkerInText):
@@ -139,7 +140,7 @@ def test_a_typed_plain_marker_is_refused(scorer: Scorer, case: FamilyCase) -> No
     ("steps", "error"),
     [([], NoSteps), (["a", " \n"], EmptyStep), (["a\ud800"], InvalidText), (["7 + 1 " * 60] * 25, TooLong)],
 )
-def test_what_cannot_be_scored_is_an_error(scorer: Scorer, steps: list[str], error: type[Exception]) -> None:
+def test_what_cannot_be_scored_is_an_error(scorer: Scoring, steps: list[str], error: type[Exception]) -> None:
     with pytest.raises(error):
         scorer.encode(ask(PROBLEM, steps))
 
@@ -152,7 +153,7 @@ def test_the_checkpoint_is_resolved(case: FamilyCase, folder: Path) -> None:
     assert resolution.reasons
 
 
-def test_token_ids_are_golden(scorer: Scorer, case: FamilyCase, request: pytest.FixtureRequest) -> None:
+def test_token_ids_are_golden(scorer: Scoring, case: FamilyCase, request: pytest.FixtureRequest) -> None:
     encoded = [scorer.encode(ask(*solution)) for solution in (SOLUTIONS["plain"], BLANK_LINES)]
     got = [[{"ids": list(s.ids), "reads": list(s.reads)} for s in one.sequences] for one in encoded]
     file = GOLDEN / f"{case.id}.json"

@@ -11,7 +11,7 @@ import checkpoints_b as checkpoints
 from reference import act_prm
 from stepscore.config import EngineOptions
 from stepscore.families.path_finder import gated
-from stepscore.scorer import open_scorer
+from stepscore.open import open_scorer
 from stepscore.types import EncodedSolution, Reading, Solution
 
 PROBLEM = "How many flamingos?"

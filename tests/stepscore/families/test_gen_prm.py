@@ -13,8 +13,8 @@ from stepscore.errors import (
     NoVerdict,
 )
 from stepscore.families import gen_prm
-from stepscore.generate.base import Prompt, Sampling
 from stepscore.generate.fake import FakeGenerator
+from stepscore.generate.protocol import Prompt, Sampling
 from stepscore.types import Solution
 
 

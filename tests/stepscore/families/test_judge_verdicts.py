@@ -15,8 +15,8 @@ from stepscore.errors import (
     NoVerdict,
 )
 from stepscore.families import critic, r_prm
-from stepscore.generate.base import Sampling
 from stepscore.generate.fake import FakeGenerator
+from stepscore.generate.protocol import Sampling
 from stepscore.types import Solution
 
 

@@ -16,10 +16,10 @@ from stepscore.errors import (
     TooLong,
     UnsupportedByEngine,
 )
-from stepscore.generate.base import Prompt, Sampling
+from stepscore.family.registry import families, family_named
 from stepscore.generate.fake import FakeGenerator
-from stepscore.registry import families, family_named
-from stepscore.scorer import bind
+from stepscore.generate.protocol import Prompt, Sampling
+from stepscore.open import bind
 from stepscore.types import Solution
 
 
@@ -59,7 +59,7 @@ def test_a_generator_that_fails_costs_one_solution(qwen: Path, family: str) -> N
 @pytest.mark.parametrize("family", JUDGES)
 def test_a_judge_says_what_it_is(qwen: Path, family: str) -> None:
     scorer = scripted(qwen, family, FakeGenerator(lambda prompt, sampling: [""] * sampling.n))
-    assert (scorer.info.family, scorer.info.engine, scorer.info.range.high) == (family, "fake", 1.0)
+    assert (scorer.info.family, scorer.info.engine, scorer.info.reward_range.high) == (family, "fake", 1.0)
     encoded = scorer.encode(SOLUTION)
     assert scorer.cost(encoded) == encoded.tokens > 100
     assert encoded.steps == 3

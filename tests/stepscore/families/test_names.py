@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from stepscore.registry import Family, families
+from stepscore.family.registry import Family, families
 
 
 def claims(family: Family, name: str) -> bool:

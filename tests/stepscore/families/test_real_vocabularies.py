@@ -13,10 +13,10 @@ from transformers import PreTrainedTokenizerFast
 import real_tokenizers as real
 from reference import skywork
 from stepscore.errors import MarkerInText, MarkerMerged
-from stepscore.heads import VocabularyHead
-from stepscore.layout import LayoutContext
-from stepscore.registry import Parts, family_named
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.heads import VocabularyHead
+from stepscore.family.layout import LayoutContext
+from stepscore.family.registry import Parts, family_named
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, Solution
 
 pytestmark = pytest.mark.slow

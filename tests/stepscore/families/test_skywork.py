@@ -12,9 +12,10 @@ import tokenizers_for_tests as tokenizers
 from reference import skywork as reference
 from stepscore.errors import CheckpointError
 from stepscore.families.skywork import build
-from stepscore.layout import LayoutContext
-from stepscore.scorer import Scorer, open_scorer
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.layout import LayoutContext
+from stepscore.open import open_scorer
+from stepscore.scoring import Scoring
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Reading, Solution
 
 PROBLEM = "How many eggs?\n"
@@ -27,17 +28,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scorer(folder: Path) -> Scorer:
+def scorer(folder: Path) -> Scoring:
     return open_scorer(str(folder))
 
 
-def rewards(scorer: Scorer, steps: tuple[str, ...]) -> tuple[float, ...]:
+def rewards(scorer: Scoring, steps: tuple[str, ...]) -> tuple[float, ...]:
     (reading,) = scorer.score([Solution(PROBLEM, steps)])
     assert isinstance(reading, Reading), reading
     return reading.rewards
 
 
-def test_ids_are_the_authors_for_the_joined_response(scorer: Scorer, folder: Path) -> None:
+def test_ids_are_the_authors_for_the_joined_response(scorer: Scoring, folder: Path) -> None:
     (sequence,) = scorer.encode(Solution(PROBLEM, STEPS)).sequences
     ids, flags = reference.prepare_input(PROBLEM, "\n".join(STEPS), AutoTokenizer.from_pretrained(folder), "\n")
     assert list(sequence.ids) == ids
@@ -45,14 +46,14 @@ def test_ids_are_the_authors_for_the_joined_response(scorer: Scorer, folder: Pat
     assert sum(flags) > len(sequence.reads)
 
 
-def test_a_solution_split_into_lines_gives_all_of_the_authors_numbers(scorer: Scorer, folder: Path) -> None:
+def test_a_solution_split_into_lines_gives_all_of_the_authors_numbers(scorer: Scoring, folder: Path) -> None:
     text = "First:\n  16 - 7 = 9.\nThen 18.\nSo 18."
     assert rewards(scorer, tuple(text.split("\n"))) == pytest.approx(
         reference.line_rewards(folder, PROBLEM, text), abs=1e-5
     )
 
 
-def test_steps_of_many_lines_carry_the_number_of_their_last_line(scorer: Scorer, folder: Path) -> None:
+def test_steps_of_many_lines_carry_the_number_of_their_last_line(scorer: Scoring, folder: Path) -> None:
     lines = reference.line_rewards(folder, PROBLEM, "\n".join(STEPS))
     assert len(lines) == 2 + 5 + 1
     assert rewards(scorer, STEPS) == pytest.approx([lines[1], lines[6], lines[7]], abs=1e-5)

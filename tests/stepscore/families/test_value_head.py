@@ -10,8 +10,8 @@ import pytest
 import checkpoints_a as checkpoints
 from stepscore.checkpoint import read_facts
 from stepscore.errors import CheckpointError, MarkerMerged, UnknownFamily
-from stepscore.registry import family_named, resolve
-from stepscore.scorer import bind, open_scorer
+from stepscore.family.registry import family_named, resolve
+from stepscore.open import bind, open_scorer
 from stepscore.types import Solution
 
 SOLUTION = Solution("How many?", ("3 + 4 = 7.", "The answer is 7."))

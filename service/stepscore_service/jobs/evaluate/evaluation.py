@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from stepscore.errors import StepscoreError
 from stepscore.types import PROBABILITY, RewardRange, Solution
+from stepscore_service.jobs.data.rows import Line, Row
 from stepscore_service.jobs.evaluate.inputs import Input
-from stepscore_service.jobs.evaluate.rewards import Answer, Rewards
 from stepscore_service.jobs.evaluate.suites.base import Measured, Suite
 from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN, is_reranked, range_of
-from stepscore_service.offline.journal import Manifest, open_journal, read_rows
-from stepscore_service.offline.rows import Line, Row
-from stepscore_service.offline.run import error_row, run
-from stepscore_service.offline.say import note
+from stepscore_service.jobs.rewards import Answer, Rewards
+from stepscore_service.jobs.runs.console import note
+from stepscore_service.jobs.runs.journal import Manifest, open_journal, read_rows
+from stepscore_service.jobs.runs.run import error_row, run
 
 T = TypeVar("T")
 

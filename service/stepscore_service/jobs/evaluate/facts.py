@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from stepscore_service.jobs.evaluate.suites.base import Measured
 
 if TYPE_CHECKING:
-    from stepscore.scorer import ModelInfo
+    from stepscore.scoring import ModelInfo
 
 PACKAGES = ("stepscore", "torch", "transformers", "numpy", "scipy")
 
@@ -37,9 +37,9 @@ def _model(info: ModelInfo) -> Measured:
         "id": info.id,
         "family": info.family,
         "revision": info.revision,
-        "reward": info.range.kind,
-        "low": info.range.low if math.isfinite(info.range.low) else None,
-        "high": info.range.high if math.isfinite(info.range.high) else None,
+        "reward": info.reward_range.kind,
+        "low": info.reward_range.low if math.isfinite(info.reward_range.low) else None,
+        "high": info.reward_range.high if math.isfinite(info.reward_range.high) else None,
         "aggregate": info.aggregate,
         "threshold": info.threshold,
         "max_tokens": info.max_tokens,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from stepscore.errors import InvalidInput
-from stepscore_service.offline.rows import Line, Source
-from stepscore_service.offline.say import stop
+from stepscore_service.jobs.data.rows import Line, Source
+from stepscore_service.jobs.runs.console import stop
 
 CHUNK = 1 << 20
 """Characters that are read at once."""

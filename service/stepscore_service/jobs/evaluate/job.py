@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import IO
 
 from stepscore.types import RewardRange
+from stepscore_service.jobs.data.rows import check_first
 from stepscore_service.jobs.evaluate.evaluation import Part, measure, score, with_suite
 from stepscore_service.jobs.evaluate.facts import facts
 from stepscore_service.jobs.evaluate.inputs import open_input
 from stepscore_service.jobs.evaluate.report.write import summary, write_report
-from stepscore_service.jobs.evaluate.rewards import Rewards
 from stepscore_service.jobs.evaluate.suites.base import Measured, Suite
 from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN
 from stepscore_service.jobs.evaluate.suites.prmbench import PrmBench, Rule, rule_of
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
 from stepscore_service.jobs.evaluate.suites.steps import LabelledSteps
-from stepscore_service.offline.journal import Manifest
-from stepscore_service.offline.lock import lock_folder
-from stepscore_service.offline.model import described, manifest_of
-from stepscore_service.offline.rows import check_first
-from stepscore_service.offline.say import OUT, ROWS_FAILED, note, stop
+from stepscore_service.jobs.rewards import Rewards
+from stepscore_service.jobs.runs.console import OUT, ROWS_FAILED, note, stop
+from stepscore_service.jobs.runs.journal import Manifest
+from stepscore_service.jobs.runs.lock import lock_folder
+from stepscore_service.jobs.runs.model import described, manifest_of
 from stepscore_service.settings import Settings
 
 Open = Callable[[Settings, str | None], AbstractContextManager[Rewards]]
@@ -188,4 +188,4 @@ def _input(part: Part) -> Measured:
 
 
 def _range(rewards: Rewards | None) -> RewardRange | None:
-    return None if rewards is None else rewards.info.range
+    return None if rewards is None else rewards.info.reward_range

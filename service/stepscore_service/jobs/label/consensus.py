@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 from stepscore.aggregate import first_error
 from stepscore.errors import StepscoreError
 from stepscore.types import Reading, Solution
-from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.data.labelled import Labelled
 
 Agreement = Literal["agree_sound", "agree_error", "disagree", "unscored", "open"]
 """agree_sound: both see no error. agree_error: both at the same step. open: the labels do not settle where it is."""
@@ -27,7 +27,7 @@ AT_ONCE = 32
 
 
 class Judge(Protocol):
-    """A Scorer, a JudgeScorer, or what stands in for one."""
+    """A Scoring, a JudgeScorer, or what stands in for one."""
 
     def score(self, solutions: Sequence[Solution]) -> Sequence[Reading | StepscoreError]: ...
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.consensus import Compared, Judge, compare, counted
 from stepscore_service.jobs.label.tally import Log
-from stepscore_service.jobs.labelled import Labelled
 
 
 @dataclass(frozen=True, slots=True)

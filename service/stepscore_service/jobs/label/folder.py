@@ -16,7 +16,7 @@ from typing import IO, Any
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.label.shard import LABELS, Finished
 from stepscore_service.jobs.label.tally import added
-from stepscore_service.offline.lock import lock_folder
+from stepscore_service.jobs.runs.lock import lock_folder
 
 MANIFEST = "manifest.json"
 Identity = Mapping[str, Any]

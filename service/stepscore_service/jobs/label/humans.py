@@ -9,9 +9,9 @@ from typing import Any
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
+from stepscore_service.jobs.data.labelled import Labelled, of_row, to_row
 from stepscore_service.jobs.label.active import Asked
 from stepscore_service.jobs.label.prm800k import Neutral, of_prm800k, to_prm800k
-from stepscore_service.jobs.labelled import Labelled, of_row, to_row
 
 Row = Mapping[str, Any]
 ASK = "ask"

@@ -8,11 +8,11 @@ from typing import Any
 
 from stepscore.config import Device, DType
 from stepscore.errors import InvalidOption
-from stepscore.generate.base import Sampling
-from stepscore.scorer import checkpoint_facts
+from stepscore.generate.prompt import HOLE
+from stepscore.generate.protocol import Sampling
+from stepscore.open import checkpoint_facts
 from stepscore_service.jobs.label.methods.base import Options
 from stepscore_service.jobs.label.methods.registry import CHECK
-from stepscore_service.jobs.label.prompt import HOLE
 
 TRANSFORMERS = "transformers"
 SOFT = ("monte-carlo", "omega")

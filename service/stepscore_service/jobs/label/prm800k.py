@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from stepscore_service.jobs.labelled import Labelled
-from stepscore_service.jobs.train.formats import prm800k
-from stepscore_service.jobs.train.formats.base import Reading
+from stepscore_service.jobs.data.formats import prm800k
+from stepscore_service.jobs.data.formats.base import Reading
+from stepscore_service.jobs.data.labelled import Labelled
 
 Row = Mapping[str, Any]
 Neutral = Literal["good", "bad", "null"]

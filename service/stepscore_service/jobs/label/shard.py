@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stepscore.rollout.work import Roll, finish, together
+from stepscore_service.jobs.data.labelled import Labelled, to_row
 from stepscore_service.jobs.label.filtering import Consensus, sifted
 from stepscore_service.jobs.label.methods.base import Labels, Method
 from stepscore_service.jobs.label.tally import Log, added, watched
 from stepscore_service.jobs.label.task import Task
-from stepscore_service.jobs.label.work import Roll, finish, together
-from stepscore_service.jobs.labelled import Labelled, to_row
 
 LABELS, ROLLOUTS, TREES, DROPPED = "labels", "rollouts", "trees", "dropped"
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stepscore_service.jobs.label.rollouts import Ask
-from stepscore_service.jobs.label.work import Rolled, T, Work
+from stepscore.rollout.rollouts import Ask
+from stepscore.rollout.work import Rolled, T, Work
 
 Totals = Mapping[str, int]
 ENDINGS = ("right", "wrong", "unreadable", "truncated")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepscore.errors import InvalidInput, NoSteps
-from stepscore.segment import split
+from stepscore.text.segment import split
 from stepscore.types import Solution
 from stepscore.verify.verifier import Truth
 

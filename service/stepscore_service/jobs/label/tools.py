@@ -10,20 +10,21 @@ from pathlib import Path
 from stepscore.config import CheckpointFacts
 from stepscore.engine.placement import choose_device, choose_dtype
 from stepscore.errors import CheckpointError, InvalidOption
-from stepscore.generate.base import Generator
 from stepscore.generate.open import open_generator
-from stepscore.scorer import Scorer, checkpoint_facts, open_scorer
-from stepscore.tokenizer import StepTokenizer
+from stepscore.generate.prompt import CHAT, PLAIN, ChatPrompt, PlainPrompt, PromptWriter
+from stepscore.generate.protocol import Generator
+from stepscore.open import checkpoint_facts, open_scorer
+from stepscore.rollout.rollouts import Ask, Roller
+from stepscore.rollout.work import Rolled
+from stepscore.scoring import Scoring
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.verify.open import open_verifier
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.label.filtering import Consensus
 from stepscore_service.jobs.label.methods.base import Method
 from stepscore_service.jobs.label.methods.registry import needs_policy, open_method
 from stepscore_service.jobs.label.plan import CONTEXT, TRANSFORMERS, Plan, Policy
-from stepscore_service.jobs.label.prompt import CHAT, PLAIN, ChatPrompt, PlainPrompt, PromptWriter
-from stepscore_service.jobs.label.rollouts import Ask, Roller
 from stepscore_service.jobs.label.shard import Finished, Shard, label_shard
-from stepscore_service.jobs.label.work import Rolled
 
 Told = Callable[[int], None]
 """Called with the number of rollouts that have just been made."""
@@ -40,7 +41,7 @@ class Tools:
     plan: Plan
     method: Method
     roller: Roller | None
-    judge: Scorer | None = None
+    judge: Scoring | None = None
 
     def label(self, shard: Shard) -> Finished:
         """Raises StepscoreError."""

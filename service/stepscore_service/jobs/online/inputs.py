@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from tempfile import NamedTemporaryFile
 
 from stepscore.errors import InvalidInput
-from stepscore_service.jobs.labelled import Labelled, of_row
-from stepscore_service.offline.rows import STDIN, Line, Source, open_source
+from stepscore_service.jobs.data.labelled import Labelled, of_row
+from stepscore_service.jobs.data.rows import STDIN, Line, Source, open_source
 
 
 @dataclass(frozen=True, slots=True)

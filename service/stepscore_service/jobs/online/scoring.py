@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from stepscore.errors import InvalidInput
-from stepscore.registry import Parts, family_named
-from stepscore.scorer import bind, checkpoint_facts
-from stepscore_service.jobs.labelled import Labelled
+from stepscore.family.registry import Parts, family_named
+from stepscore.open import bind, checkpoint_facts
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.online import prime
 from stepscore_service.jobs.online.rounds import REWARDS
 from stepscore_service.jobs.online.settings import Settings
+from stepscore_service.jobs.runs.run import chunks
 from stepscore_service.jobs.train.batch import Batch, collator
 from stepscore_service.jobs.train.build import Trainee
 from stepscore_service.jobs.train.example import Example
-from stepscore_service.offline.run import chunks
 
 SCORED = "scored.jsonl"
 Row = dict[str, Any]

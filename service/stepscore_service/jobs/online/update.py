@@ -13,16 +13,16 @@ from itertools import islice
 import torch
 
 from stepscore.errors import StepscoreError
-from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.online.rounds import MANIFEST, OPTIMISER, Round, Rounds
 from stepscore_service.jobs.online.scoring import Learnable, batch_of, learnable, score
 from stepscore_service.jobs.online.settings import Settings
+from stepscore_service.jobs.runs.progress import watched
+from stepscore_service.jobs.runs.run import chunks
 from stepscore_service.jobs.train.bases import open_base
 from stepscore_service.jobs.train.build import Trainee, build
 from stepscore_service.jobs.train.plan import Learning, Plan
 from stepscore_service.jobs.train.saving import save
-from stepscore_service.offline.progress import watched
-from stepscore_service.offline.run import chunks
 
 
 class Diverged(StepscoreError):

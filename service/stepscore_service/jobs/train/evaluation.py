@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import TrainingArguments
 
-from stepscore_service.jobs.evaluate.metrics.separation import auroc
+from stepscore_service.jobs.metrics.separation import auroc
 from stepscore_service.jobs.train.batch import Collate
 from stepscore_service.jobs.train.objectives.steps import THRESHOLD, log_odds
 from stepscore_service.jobs.train.shared import Row

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepscore.errors import InvalidInput
-from stepscore.layout import Layout
+from stepscore.family.layout import Layout
 from stepscore.types import Encoded, EncodedSolution, Solution
-from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.train.targets import Labels
 
 PROBES = ("a", "1")

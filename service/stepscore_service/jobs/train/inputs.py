@@ -8,11 +8,11 @@ from itertools import chain
 from pathlib import Path
 
 from stepscore.errors import InvalidInput
+from stepscore_service.jobs.data.formats.base import Format, Reading
+from stepscore_service.jobs.data.formats.registry import AUTO, format_named, format_of
+from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.data.rows import Line
 from stepscore_service.jobs.evaluate.inputs import Input, open_input
-from stepscore_service.jobs.labelled import Labelled
-from stepscore_service.jobs.train.formats.base import Format, Reading
-from stepscore_service.jobs.train.formats.registry import AUTO, format_named, format_of
-from stepscore_service.offline.rows import Line
 
 SHARDS = "labels-*.jsonl"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from stepscore.checkpoint import folder_name
 from stepscore.config import CheckpointFacts
 from stepscore.errors import InvalidInput
-from stepscore.registry import explain
+from stepscore.family.registry import explain
 from stepscore_service.jobs.train.outputs import output_named
 
 

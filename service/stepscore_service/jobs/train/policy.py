@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerFast
 
-from stepscore.layout import check
+from stepscore.family.layout import check
+from stepscore.generate.prompt import ChatPrompt, PlainPrompt, PromptWriter
 from stepscore.types import Encoded, EncodedSolution, Solution
-from stepscore_service.jobs.label.prompt import ChatPrompt, PlainPrompt, PromptWriter
 
 JOIN = "\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.data.labelled import Labelled
 
 AfterError = Literal["masked", "kept", "zeroed"]
 """Labels behind the first wrong step: left out (Qwen's data), as they are, or all wrong."""

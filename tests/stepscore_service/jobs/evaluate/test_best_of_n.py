@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepscore_service.jobs.evaluate.metrics import best_of_n as metric
+from stepscore_service.jobs.metrics import best_of_n as metric
 
 candidates = st.lists(
     st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 2) | st.none()), min_size=1, max_size=7

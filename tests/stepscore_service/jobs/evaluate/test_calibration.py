@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from stepscore_service.jobs.evaluate.metrics import calibration as metric
+from stepscore_service.jobs.metrics import calibration as metric
 
 RNG = np.random.default_rng(3)
 PROBABILITIES = expit(RNG.normal(0.5, 2.0, 4000))

@@ -12,7 +12,7 @@ import pytest
 
 from cli_case import invoke, read, start, write
 from stepscore.aggregate import first_error
-from stepscore_service.offline.lock import lock_folder
+from stepscore_service.jobs.runs.lock import lock_folder
 
 PROBLEM = "How many eggs are left?"
 

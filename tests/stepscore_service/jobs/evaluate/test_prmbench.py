@@ -9,8 +9,8 @@ import pytest
 
 from stepscore.errors import InvalidInput, TooLong
 from stepscore.types import PROBABILITY, Reading
-from stepscore_service.jobs.evaluate.rewards import Scored
 from stepscore_service.jobs.evaluate.suites.prmbench import PrmBench, Rule, rule_of
+from stepscore_service.jobs.rewards import Scored
 
 CLASSES = ("redundency", "circular", "confidence", "multi_solutions")
 

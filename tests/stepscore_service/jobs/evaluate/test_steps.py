@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from stepscore.types import PROBABILITY, Reading, RewardRange, Solution
-from stepscore_service.jobs.evaluate.rewards import Answer, Scored
 from stepscore_service.jobs.evaluate.suites.probes import CLAIM, FILLER, PROBES, inserted_at, place_of, probed
 from stepscore_service.jobs.evaluate.suites.steps import LabelledSteps
+from stepscore_service.jobs.rewards import Answer, Scored
 
 Model = Callable[[Solution], list[float]]
 

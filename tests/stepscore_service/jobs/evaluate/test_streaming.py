@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from cli_case import write
-from stepscore.scorer import ModelInfo
+from stepscore.scoring import ModelInfo
 from stepscore.types import PROBABILITY, Reading, Solution
+from stepscore_service.jobs.data.rows import Line
 from stepscore_service.jobs.evaluate.evaluation import Part, measure, score
 from stepscore_service.jobs.evaluate.inputs import Input
-from stepscore_service.jobs.evaluate.rewards import Answer, Scored
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
-from stepscore_service.offline import run
-from stepscore_service.offline.rows import Line
+from stepscore_service.jobs.rewards import Answer, Scored
+from stepscore_service.jobs.runs import run
 
 INFO = ModelInfo("m", "f", "r", PROBABILITY, "min", 0.5, "", 512, 512, "fake", "none", "float32", "fast")
 BATCH = 32

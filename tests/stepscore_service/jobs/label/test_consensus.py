@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from stepscore.errors import NoVerdict, StepscoreError
 from stepscore.types import Reading, Solution
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.consensus import compare, counted, is_open
-from stepscore_service.jobs.labelled import Labelled
 
 
 class Reads:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from label_case import MUTE, RIGHT, WRONG, ScriptedPolicy, Written, plan, row, scripted, wrong_at
 from stepscore.errors import InvalidOption
+from stepscore.rollout.work import finish
 from stepscore.verify.open import open_verifier
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.methods.base import Labels, Options
 from stepscore_service.jobs.label.methods.registry import open_method
 from stepscore_service.jobs.label.task import task_of
-from stepscore_service.jobs.label.work import finish
-from stepscore_service.jobs.labelled import Labelled
 
 
 def strict(prefix: str, number: int, rng: random.Random) -> Written:

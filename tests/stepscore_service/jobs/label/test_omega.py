@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from label_case import ScriptedPolicy, Written, plan, row, scripted, write
+from stepscore.rollout.rollouts import Rollout
+from stepscore.rollout.work import finish
 from stepscore_service.jobs.label.methods.base import Labels
 from stepscore_service.jobs.label.methods.omega_tree import Node, Tree
-from stepscore_service.jobs.label.rollouts import Rollout
 from stepscore_service.jobs.label.task import task_of
-from stepscore_service.jobs.label.work import finish
 
 
 def rollout(tokens: int) -> Rollout:

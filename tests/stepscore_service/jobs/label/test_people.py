@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from stepscore.errors import InvalidInput
 from stepscore.types import PROBABILITY, RewardRange, Solution
+from stepscore_service.jobs.data.labelled import Labelled, of_row, to_row
 from stepscore_service.jobs.label.active import choose, uncertainty_of
 from stepscore_service.jobs.label.humans import Counts, exported, imported
 from stepscore_service.jobs.label.prm800k import Neutral, of_prm800k, to_prm800k
-from stepscore_service.jobs.labelled import Labelled, of_row, to_row
 
 ENTROPY = uncertainty_of("entropy", PROBABILITY, 0.5)
 NEUTRAL: tuple[Neutral, ...] = ("good", "bad", "null")

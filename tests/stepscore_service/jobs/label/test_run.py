@@ -20,13 +20,13 @@ from cli_case import read
 from cli_case import write as write_rows
 from label_case import RIGHT, WRONG, ScriptedPolicy, Written, plan, row, scripted, wrong_at
 from stepscore.errors import EngineError, GeneratorError, StepscoreError
-from stepscore.generate.base import Completion, Request
-from stepscore.scorer import Scorer
+from stepscore.generate.protocol import Completion, Request
+from stepscore.scoring import Scoring
 from stepscore.types import Reading, Solution
 from stepscore_service.commands.label_run import Run, run
+from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.label.plan import Plan
 from stepscore_service.jobs.label.tools import Told, Tools
-from stepscore_service.jobs.labelled import of_row
 
 ROWS = [row(number, *wrong_at(number % 4, 4)) for number in range(6)]
 
@@ -163,7 +163,7 @@ class Severe:
 
 def test_consensus_keeps_agreement_and_sets_the_rest_apart(source: Path, tmp_path: Path) -> None:
     def opened(plan: Plan, told: Told) -> Tools:
-        return replace(scripted(plan, told), judge=cast(Scorer, Severe()))
+        return replace(scripted(plan, told), judge=cast(Scoring, Severe()))
 
     run(plan(k=4), Run(str(source), tmp_path / "out", 6), opened)
     kept, dropped = (read(tmp_path / "out" / f"{kind}-00000.jsonl") for kind in ("labels", "dropped"))

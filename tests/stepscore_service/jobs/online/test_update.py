@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 import checkpoints_b as checkpoints
 from service_case import live
 from stepscore.config import EngineOptions
-from stepscore.scorer import Scorer, open_scorer
+from stepscore.open import open_scorer
+from stepscore.scoring import Scoring
 from stepscore.types import Reading, Solution
-from stepscore_service.cli import app
 from stepscore_service.client import StepscoreClient
-from stepscore_service.jobs.labelled import of_row
+from stepscore_service.commands.cli import app
+from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.online.rounds import Rounds
 from stepscore_service.jobs.online.settings import Settings
 from stepscore_service.jobs.online.update import update
@@ -43,7 +44,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.causal(tmp_path_factory.mktemp("online") / "sft")
 
 
-def scorer(folder: Path, reference: Path, name: str = "prm") -> Scorer:
+def scorer(folder: Path, reference: Path, name: str = "prm") -> Scoring:
     return open_scorer(str(folder), name=name, family="implicit", options=EngineOptions(**CPU, reference=reference))
 
 

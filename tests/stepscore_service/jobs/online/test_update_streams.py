@@ -16,7 +16,7 @@ import pytest
 import checkpoints_b as checkpoints
 from cli_case import invoke
 from stepscore.errors import InvalidInput
-from stepscore_service.jobs.labelled import Labelled, of_row
+from stepscore_service.jobs.data.labelled import Labelled, of_row
 from stepscore_service.jobs.online.rounds import Rounds
 from stepscore_service.jobs.online.settings import Settings
 from stepscore_service.jobs.online.update import update

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
 from stepscore.types import Solution
-from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.train.objective import Targets
 from stepscore_service.jobs.train.objectives.pqm import RankingLoss
 from stepscore_service.jobs.train.objectives.steps import cross_entropy, soft_cross_entropy, squared_error

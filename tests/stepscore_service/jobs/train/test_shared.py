@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import checkpoints_b as checkpoints
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.train.batch import Batch, collator
 from stepscore_service.jobs.train.build import Trainee, build
 from stepscore_service.jobs.train.example import Example

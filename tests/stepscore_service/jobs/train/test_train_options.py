@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import checkpoints_b as checkpoints
 from cli_case import invoke, read, write
-from stepscore.generate.base import Request, Sampling
-from stepscore.generate.transformers_generator import open_transformers
-from stepscore_service.jobs.label.prompt import ChatPrompt
-from stepscore_service.jobs.labelled import of_row
+from stepscore.generate.prompt import ChatPrompt
+from stepscore.generate.protocol import Request, Sampling
+from stepscore.generate.transformers import open_transformers
+from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.train.batch import collator
 from stepscore_service.jobs.train.build import build
 from stepscore_service.jobs.train.plan import Learning, Lora, Plan

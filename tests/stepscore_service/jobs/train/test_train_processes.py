@@ -22,7 +22,15 @@ from cli_case import write
 from stepscore_service.jobs.train.watching import Stopping
 
 ARGS = SimpleNamespace(device=torch.device("cpu"))
-LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stepscore_service.cli"]
+LAUNCH = [
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--nproc-per-node",
+    "2",
+    "-m",
+    "stepscore_service.commands.cli",
+]
 STEPS = 60
 SECONDS = 280.0
 

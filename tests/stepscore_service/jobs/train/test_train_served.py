@@ -18,10 +18,10 @@ import checkpoints_b as checkpoints
 from cli_case import invoke, write
 from stepscore.config import EngineOptions
 from stepscore.families.number_logprob import Calibration, symbols_of
-from stepscore.scorer import open_scorer
-from stepscore.tokenizer import StepTokenizer
+from stepscore.open import open_scorer
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Reading, Solution
-from stepscore_service.jobs.labelled import Labelled
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.train.batch import collator
 from stepscore_service.jobs.train.build import Trainee, build
 from stepscore_service.jobs.train.plan import Learning, Lora, ObjectiveName, Plan, RowLayout
@@ -119,7 +119,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: P
 def test_a_full_disk_ends_in_a_sentence_and_the_run_goes_on_from_it(tmp_path: Path) -> None:
     base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
     command = ["train", str(data), "--base", str(base), "--out", str(tmp_path / "out"), "--steps", "2"]
-    shell = f"trap '' XFSZ; ulimit -f 40; exec {sys.executable} -m stepscore_service.cli {shlex.join(command)}"
+    shell = f"trap '' XFSZ; ulimit -f 40; exec {sys.executable} -m stepscore_service.commands.cli {shlex.join(command)}"
     ran = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert ran.returncode == 3, ran.stderr
     assert "File too large" in ran.stderr

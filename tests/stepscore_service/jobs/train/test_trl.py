@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import checkpoints_b as checkpoints
-from stepscore_service.jobs.labelled import of_row
+from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.train.batch import collator
 from stepscore_service.jobs.train.build import build
 from stepscore_service.jobs.train.plan import Learning, Plan

@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 
-from stepscore_service.jobs.evaluate.metrics.prm_score import GROUPS
 from stepscore_service.jobs.evaluate.report.parts import (
     Palette,
     Plot,
@@ -21,6 +20,7 @@ from stepscore_service.jobs.evaluate.report.parts import (
 )
 from stepscore_service.jobs.evaluate.report.published import PRMBENCH
 from stepscore_service.jobs.evaluate.suites.base import Measured
+from stepscore_service.jobs.metrics.prm_score import GROUPS
 
 WHOLE = 6216
 """Items of the published benchmark."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 from stepscore.errors import InvalidInput, NoSteps, StepscoreError
 from stepscore.types import RewardRange, Solution
 from stepscore_service.errors import body_of
-from stepscore_service.jobs.evaluate.rewards import Answer, Scored
+from stepscore_service.jobs.rewards import Answer, Scored
 
 Row = dict[str, Any]
 Measured = dict[str, Any]

@@ -13,11 +13,11 @@ from stepscore.aggregate import aggregate
 from stepscore.errors import InvalidInput
 from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore.verify.answers import final_answer, group_answers
-from stepscore_service.jobs.evaluate.metrics.best_of_n import sizes
-from stepscore_service.jobs.evaluate.rewards import Answer, Rewards, Scored
+from stepscore_service.jobs.data.items import Item, candidates_of, correct_of, text_of
 from stepscore_service.jobs.evaluate.suites.base import Measured, Row, ids, numbers_of, usable
 from stepscore_service.jobs.evaluate.suites.choosing import Chooser
-from stepscore_service.offline.items import Item, candidates_of, correct_of, text_of
+from stepscore_service.jobs.metrics.best_of_n import sizes
+from stepscore_service.jobs.rewards import Answer, Rewards, Scored
 
 ORM_COLUMN = "orm"
 
@@ -106,7 +106,7 @@ def _given(row: Row) -> Row:
 def _score(orm: Rewards, answer: Answer) -> float | None:
     if not isinstance(answer, Scored):
         return None
-    return aggregate(answer.reading.rewards, orm.info.aggregate, orm.info.range)
+    return aggregate(answer.reading.rewards, orm.info.aggregate, orm.info.reward_range)
 
 
 def _check_reranked(row: Row) -> None:

@@ -13,10 +13,10 @@ from scipy.special import expit
 
 from stepscore.aggregate import AGGREGATES, aggregate
 from stepscore.types import RewardRange
-from stepscore_service.jobs.evaluate.metrics.best_of_n import best_of, pass_at, subsets, voted
-from stepscore_service.jobs.evaluate.metrics.interval import Booleans, Doubles, Estimate, Integers, means_with_intervals
-from stepscore_service.jobs.evaluate.metrics.separation import auroc_with_interval
 from stepscore_service.jobs.evaluate.suites.base import Measured, Row
+from stepscore_service.jobs.metrics.best_of_n import best_of, pass_at, subsets, voted
+from stepscore_service.jobs.metrics.interval import Booleans, Doubles, Estimate, Integers, means_with_intervals
+from stepscore_service.jobs.metrics.separation import auroc_with_interval
 
 CHANCE, MAJORITY, ORACLE, ORM = "chance", "majority", "pass", "orm"
 BEST, WEIGHTED = "best:", "weighted:"

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from stepscore_service.jobs.evaluate.metrics.interval import Doubles, mean_with_interval
-from stepscore_service.jobs.evaluate.metrics.separation import correlations
 from stepscore_service.jobs.evaluate.suites.base import Measured, Row
 from stepscore_service.jobs.evaluate.suites.probes import changes, inserted_at
+from stepscore_service.jobs.metrics.interval import Doubles, mean_with_interval
+from stepscore_service.jobs.metrics.separation import correlations
 
 NOTICEABLE = 1e-3
 """A score that rises by less has not risen: the forwards of two texts differ by rounding."""

@@ -12,17 +12,6 @@ import numpy as np
 
 from stepscore.errors import InvalidInput
 from stepscore.types import RewardRange, Solution
-from stepscore_service.jobs.evaluate.metrics.interval import Doubles, bootstrap
-from stepscore_service.jobs.evaluate.metrics.prm_score import (
-    CLASSES,
-    Confusion,
-    confusion,
-    pooled,
-    prm_score,
-    valid_by_change,
-    valid_by_level,
-)
-from stepscore_service.jobs.evaluate.rewards import Answer, Scored
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
     Row,
@@ -33,6 +22,17 @@ from stepscore_service.jobs.evaluate.suites.base import (
     texts,
     usable,
 )
+from stepscore_service.jobs.metrics.interval import Doubles, bootstrap
+from stepscore_service.jobs.metrics.prm_score import (
+    CLASSES,
+    Confusion,
+    confusion,
+    pooled,
+    prm_score,
+    valid_by_change,
+    valid_by_level,
+)
+from stepscore_service.jobs.rewards import Answer, Scored
 
 REDUNDANT = ("redundency", "circular")
 """Classes in which a model's own redundancy, where it has one, takes the place of its reward."""

@@ -11,16 +11,6 @@ import numpy as np
 
 from stepscore.errors import InvalidInput
 from stepscore.types import RewardRange, Solution
-from stepscore_service.jobs.evaluate.metrics.first_error import (
-    NO_ERROR,
-    Windows,
-    accuracies,
-    curve,
-    f1_with_interval,
-    tuned,
-    windows,
-)
-from stepscore_service.jobs.evaluate.rewards import Answer
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
     Row,
@@ -31,6 +21,16 @@ from stepscore_service.jobs.evaluate.suites.base import (
     usable,
     whole_number,
 )
+from stepscore_service.jobs.metrics.first_error import (
+    NO_ERROR,
+    Windows,
+    accuracies,
+    curve,
+    f1_with_interval,
+    tuned,
+    windows,
+)
+from stepscore_service.jobs.rewards import Answer
 
 CURVE_POINTS = 200
 

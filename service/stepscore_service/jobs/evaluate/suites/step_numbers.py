@@ -13,7 +13,9 @@ import numpy as np
 
 from stepscore.aggregate import aggregate, aggregate_all
 from stepscore.types import RewardRange
-from stepscore_service.jobs.evaluate.metrics.calibration import (
+from stepscore_service.jobs.evaluate.suites.base import Measured, Row
+from stepscore_service.jobs.evaluate.suites.hacking import Hacking
+from stepscore_service.jobs.metrics.calibration import (
     brier,
     cross_fitted,
     expected_error,
@@ -21,10 +23,8 @@ from stepscore_service.jobs.evaluate.metrics.calibration import (
     log_loss,
     reliability,
 )
-from stepscore_service.jobs.evaluate.metrics.interval import Booleans, Doubles, Integers
-from stepscore_service.jobs.evaluate.metrics.separation import auroc_with_interval
-from stepscore_service.jobs.evaluate.suites.base import Measured, Row
-from stepscore_service.jobs.evaluate.suites.hacking import Hacking
+from stepscore_service.jobs.metrics.interval import Booleans, Doubles, Integers
+from stepscore_service.jobs.metrics.separation import auroc_with_interval
 
 SOUND = 0.5
 """A step whose label is at least this counts as sound, as in `Labelled.first_error`."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stepscore.types import RewardRange, Solution
-from stepscore_service.jobs.evaluate.rewards import Answer, Scored
+from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.evaluate.suites.base import Measured, Row, ids, numbers_of, rewards_of, usable
 from stepscore_service.jobs.evaluate.suites.probes import place_of, probed
 from stepscore_service.jobs.evaluate.suites.step_numbers import Steps
-from stepscore_service.jobs.labelled import of_row
+from stepscore_service.jobs.rewards import Answer, Scored
 
 
 @dataclass(frozen=True, slots=True)

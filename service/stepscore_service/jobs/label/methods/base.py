@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from stepscore.errors import NoSteps
+from stepscore.rollout.rollouts import Ask, Counts, Ending
+from stepscore.rollout.work import Work
 from stepscore.verify.verifier import Verifier
-from stepscore_service.jobs.label.rollouts import Ask, Counts, Ending
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.task import Attempt, Task, attempt_of_text
-from stepscore_service.jobs.label.work import Work
-from stepscore_service.jobs.labelled import Labelled
 
 LabelKind = Literal["hard", "soft"]
 

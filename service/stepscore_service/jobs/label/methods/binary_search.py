@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from stepscore.rollout.rollouts import Counts, Ending, counted
+from stepscore.rollout.work import Work
 from stepscore.verify.verifier import Verifier
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.methods.base import Labels, Options, columns
 from stepscore_service.jobs.label.methods.subject import Subject, each_subject
-from stepscore_service.jobs.label.rollouts import Counts, Ending, counted
 from stepscore_service.jobs.label.task import Task
-from stepscore_service.jobs.label.work import Work
-from stepscore_service.jobs.labelled import Labelled
 
 
 @dataclass(slots=True)

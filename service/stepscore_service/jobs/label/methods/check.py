@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stepscore.rollout.work import Work
 from stepscore.verify.checker import Checked, StepChecker
 from stepscore.verify.verifier import Truth, Verifier
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.methods.base import Labels, Options, described, outcome_of, own_ending, sample
 from stepscore_service.jobs.label.task import Attempt, Task
-from stepscore_service.jobs.label.work import Work
-from stepscore_service.jobs.labelled import Labelled
 
 _VALUES = {"sound": 1.0, "wrong": 0.0, "unknown": None}
 

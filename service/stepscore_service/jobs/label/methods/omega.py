@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stepscore.errors import NoSteps
+from stepscore.rollout.rollouts import Ask, counted
+from stepscore.rollout.work import Work
 from stepscore.types import Solution
 from stepscore.verify.verifier import Verifier
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.methods.base import Labels, Options, columns, hard
 from stepscore_service.jobs.label.methods.omega_tree import Candidate, Node, Tree
-from stepscore_service.jobs.label.rollouts import Ask, counted
 from stepscore_service.jobs.label.task import Attempt, Task, attempt_of_text
-from stepscore_service.jobs.label.work import Work
-from stepscore_service.jobs.labelled import Labelled
 
 
 @dataclass(frozen=True, slots=True)

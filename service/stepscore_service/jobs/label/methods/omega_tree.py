@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from stepscore_service.jobs.label.rollouts import Counts, Rollout
+from stepscore.rollout.rollouts import Counts, Rollout
 
 ALPHA, BETA, LENGTH, C_PUCT = 0.5, 0.9, 500, 0.125
 """The paper's values. LENGTH is in tokens."""

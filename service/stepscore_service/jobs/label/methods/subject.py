@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from stepscore.rollout.rollouts import Ask, Ending
+from stepscore.rollout.work import Work, together
 from stepscore.verify.verifier import Verifier
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.methods.base import Labels, Options, described, outcome_of, own_ending, sample
-from stepscore_service.jobs.label.rollouts import Ask, Ending
 from stepscore_service.jobs.label.task import Attempt, Task
-from stepscore_service.jobs.label.work import Work, together
-from stepscore_service.jobs.labelled import Labelled
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,103 @@
+"""Causal attention of flat segments over their own past, some of it in the KV pool.
+
+Shapes: T rows of the forward, H query heads, G key heads, E head width, L tokens of context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Protocol
+
+import torch
+from torch.nn import functional
+
+from stepscore.engine.placement import cpu_has_bfloat16
+from stepscore.engine.torch.blocked_attention import BlockedAttention
+from stepscore.engine.torch.gathering import KeysValues, Piece
+from stepscore.engine.torch.packing import Segment
+from stepscore.engine.torch.varlen_attention import VarlenAttention, has_flash
+
+_multiplies_bfloat16 = cache(cpu_has_bfloat16)
+
+
+class Attention(Protocol):
+    """Built once for a forward, called once for every layer."""
+
+    def __call__(
+        self, query_THE: torch.Tensor, fresh: KeysValues, past: KeysValues | None, window: int | None
+    ) -> torch.Tensor:
+        """(T, H, E). fresh: keys and values (T, G, E) of this forward; past: the layer's pool (slots, G, E)."""
+        ...
+
+
+def attention_for(segments: Sequence[Segment], device: torch.device, dtype: torch.dtype) -> Attention:
+    """Varlen flash attention where the device has it (CUDA, 16-bit), else SDPA.
+
+    For bfloat16 on processors that multiply it, blocked products. Elsewhere they were measured ten times slower: SDPA
+    turns its blocks into fp32, and a matrix product of bfloat16 is emulated.
+    """
+    if device.type == "cuda" and dtype in (torch.bfloat16, torch.float16) and has_flash(device):
+        return VarlenAttention(segments, device)
+    if device.type == "cpu" and dtype == torch.bfloat16 and _multiplies_bfloat16():
+        return BlockedAttention(segments, device)
+    return SegmentAttention(segments, device, dtype)
+
+
+class SegmentAttention:
+    """One scaled_dot_product_attention call for each segment: no padding, no mask over strangers."""
+
+    def __init__(self, segments: Sequence[Segment], device: torch.device, dtype: torch.dtype) -> None:
+        self._pieces = [_Masked(segment, device, dtype) for segment in segments]
+
+    def __call__(
+        self, query_THE: torch.Tensor, fresh: KeysValues, past: KeysValues | None, window: int | None
+    ) -> torch.Tensor:
+        out_THE = torch.zeros_like(query_THE)
+        for piece in self._pieces:
+            key_LGE, value_LGE = piece.context(fresh, past)
+            mask, causal = piece.mask(window)
+            attended_1HTE = functional.scaled_dot_product_attention(
+                _heads_first(query_THE[piece.rows]),
+                _heads_first(key_LGE),
+                _heads_first(value_LGE),
+                attn_mask=mask,
+                is_causal=causal,
+                enable_gqa=query_THE.shape[1] != key_LGE.shape[1],
+            )
+            out_THE[piece.rows] = attended_1HTE[0].transpose(0, 1)
+        return out_THE
+
+
+class _Masked(Piece):
+    """A segment with the masks that every layer uses again."""
+
+    def __init__(self, segment: Segment, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__(segment, device)
+        self._device, self._dtype = device, dtype
+        self._masks: dict[int | None, torch.Tensor] = {}
+
+    def mask(self, window: int | None) -> tuple[torch.Tensor | None, bool]:
+        """An additive mask, or none and whether the causal shortcut of SDPA says the same."""
+        length = self.depth + self.tokens
+        if window is not None and length <= window:
+            window = None
+        if window is None and (self.depth == 0 or self.tokens == 1):
+            return None, self.tokens > 1
+        if window not in self._masks:
+            self._masks[window] = _causal_mask(self.depth, length, window, self._device, self._dtype)
+        return self._masks[window], False
+
+
+def _causal_mask(depth: int, length: int, window: int | None, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """(length - depth, length): 0 where the row at position depth + r sees the column's position, else -inf."""
+    rows = torch.arange(depth, length, device=device).unsqueeze(1)
+    columns = torch.arange(length, device=device).unsqueeze(0)
+    hidden = columns > rows
+    if window is not None:
+        hidden |= columns <= rows - window
+    return torch.zeros(hidden.shape, device=device, dtype=dtype).masked_fill_(hidden, float("-inf"))
+
+
+def _heads_first(rows_THE: torch.Tensor) -> torch.Tensor:
+    return rows_THE.transpose(0, 1).unsqueeze(0)

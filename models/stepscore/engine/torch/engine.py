@@ -1,0 +1,217 @@
+"""The engine on PyTorch: packed forwards over flat segments, prefixes computed once inside and across calls."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from stepscore.checkpoint import read_facts
+from stepscore.config import CheckpointFacts, EngineOptions, Quantize
+from stepscore.engine.placement import choose_device, choose_dtype, choose_forward
+from stepscore.engine.protocol import EngineInfo, TokenCounts
+from stepscore.engine.torch.architecture import Architecture, read_architecture
+from stepscore.engine.torch.chunks import Chunks, let_go
+from stepscore.engine.torch.decoder import Decoder
+from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
+from stepscore.engine.torch.linear import tile_for
+from stepscore.engine.torch.loading import Placement, load_decoder
+from stepscore.engine.torch.packing import Packed
+from stepscore.engine.torch.planning import AlonePlan, Plan, needed_ids
+from stepscore.engine.torch.quantize import check_quantize, quantize
+from stepscore.engine.torch.radix import RadixTree
+from stepscore.engine.torch.readout import Readout, load_readout
+from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
+from stepscore.engine.torch.varlen_attention import check_invariant
+from stepscore.engine.torch.weights import Weights
+from stepscore.engine.validation import Limits
+from stepscore.engine.work import Work
+from stepscore.errors import CheckpointError, EngineError
+from stepscore.family.heads import Head, TokenLogProbHead
+from stepscore.types import Encoded, EncodedSolution, Values
+
+
+@dataclass(slots=True)
+class Model:
+    """A decoder with its head, and its part of the KV cache (none where prefixes are not kept)."""
+
+    decoder: Decoder
+    readout: Readout
+    pool: KVPool | None = None
+
+    def run(self, packed: Packed) -> torch.Tensor:
+        """(P, C) fp32."""
+        hidden_PD = self.decoder.forward(packed, self.pool)
+        targets_P = torch.from_numpy(packed.pair_targets).to(self.decoder.device)
+        return self.readout(hidden_PD, targets_P)
+
+
+class TorchEngine:
+    """Modes `fast` and `invariant` of the engine protocol.
+
+    `cost`, `counts` and `purge` may be called from other threads while a forward runs.
+    """
+
+    def __init__(self, models: Sequence[Model], info: EngineInfo, limits: Limits, kv_cache_bytes: int) -> None:
+        self.info = info
+        self.models = list(models)
+        self._limits = limits
+        self._asked = self._computed = 0
+        self._running = threading.Lock()
+        self._lock = threading.Lock()
+        self._slots = SlotPool(0)
+        self._tree: RadixTree | None = None
+        if info.mode == "fast":
+            self._slots = self._reserve(kv_cache_bytes)
+            self._tree = RadixTree(self._slots)
+
+    def counts(self) -> TokenCounts:
+        return TokenCounts(self._asked, self._computed)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens whose keys and values are kept across calls now."""
+        return self._slots.used
+
+    def cost(self, encoded: Encoded) -> int:
+        if self._tree is None:
+            return len(needed_ids(encoded))
+        with self._lock:
+            return tree_cost(self._tree, encoded)
+
+    def forward(self, batch: Sequence[Encoded]) -> list[Values]:
+        self._limits.check(batch)
+        each = [Work(EncodedSolution((one,), len(one.reads)), self.info.max_batch_tokens) for one in batch]
+        waiting = sorted(each, key=lambda work: work.encoded.sequences[0].ids, reverse=True)
+        try:
+            with self._running:
+                while waiting:
+                    self._one_forward(waiting)
+        finally:
+            for work in waiting:
+                self.release(work)
+        return [work.found[0] for work in each]
+
+    def advance(self, works: Sequence[Work]) -> None:
+        self._limits.check([sequence for work in works for sequence in work.remaining.sequences])
+        with self._running, self._chunks() as chunks:
+            for work in works:
+                chunks.take(work)
+
+    def release(self, work: Work) -> None:
+        with self._lock:
+            let_go(work, self._tree)
+
+    def purge(self) -> None:
+        """Waits for a running forward. New weights come in an engine of their own, with its own tree."""
+        if self._tree is not None:
+            with self._running, self._lock:
+                self._tree.clear()
+
+    def quantize(self, kind: Quantize) -> None:
+        """Turn the decoders' large weights into 8 bits, and forget what was computed with the old ones."""
+        with self._running:
+            for model in self.models:
+                quantize(model.decoder, kind)
+        self.purge()
+
+    def close(self) -> None:
+        self.purge()
+        self.models.clear()
+
+    def _one_forward(self, waiting: list[Work]) -> None:
+        """Take works off the end of `waiting` until a forward is full, and run it."""
+        with self._chunks(self.info.max_batch_tokens) as chunks:
+            while waiting and chunks.take(waiting[-1]):
+                waiting.pop()
+
+    @contextmanager
+    def _chunks(self, budget: float = math.inf) -> Iterator[Chunks]:
+        """Filled inside; run, and handed out, at the end. What a failed forward began is undone."""
+        plan: Plan = AlonePlan() if self._tree is None else TreePlan(self._tree)
+        finished = False
+        try:
+            chunks = Chunks(plan, budget)
+            with self._lock:
+                yield chunks
+            values = self._run(plan.packed())
+            with self._lock:
+                self._asked += chunks.finish(values, self._tree)
+            self._computed += plan.rows
+            finished = True
+        finally:
+            if not finished:
+                with self._lock:
+                    plan.abandon()
+
+    @torch.inference_mode()
+    def _run(self, packed: Packed) -> Values:
+        """(P, C): the numbers of all models, side by side."""
+        if not len(packed.ids):
+            return np.empty((0, self._limits.outputs), dtype=np.float32)
+        try:
+            numbers = torch.cat([model.run(packed) for model in self.models], dim=1)
+        except RuntimeError as error:
+            raise EngineError(f"the forward pass failed: {error}", tokens=len(packed.ids)) from error
+        values: Values = numbers.cpu().numpy()
+        return values
+
+    def _reserve(self, kv_cache_bytes: int) -> SlotPool:
+        """As many slots as the budget holds, over all models; the same slot number serves each of them."""
+        decoders = [model.decoder for model in self.models]
+        each = sum(bytes_per_token(decoder.architecture, decoder.dtype) for decoder in decoders)
+        slots = SlotPool(kv_cache_bytes // each)
+        for model, decoder in zip(self.models, decoders, strict=True):
+            model.pool = KVPool(decoder.architecture, slots.capacity, decoder.device, decoder.dtype)
+        return slots
+
+
+def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions) -> TorchEngine:
+    """Load a checkpoint (and the reference model, for a head that reads one) onto a device.
+
+    Raises CheckpointError where files, keys or shapes are wrong, UnsupportedByEngine for other architectures.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    max_tokens = options.max_tokens or facts.max_tokens
+    tile = tile_for(device) if options.mode == "invariant" else 0
+    placement = Placement(device, choose_dtype(options.dtype, device), tile)
+    check_quantize(options.quantize, device, options.mode)
+    if options.mode == "invariant":
+        check_invariant(device, placement.dtype)
+    models = [_load(each, head, max_tokens, placement) for each in checkpoints_of(facts, head, options)]
+    info = EngineInfo(
+        name="torch",
+        device=str(device),
+        dtype=str(placement.dtype).removeprefix("torch."),
+        mode=options.mode,
+        max_tokens=max_tokens,
+        max_batch_tokens=options.max_batch_tokens or choose_forward(device),
+        chunked=options.mode == "fast" and options.kv_cache_bytes > 0,
+    )
+    vocabulary = min(model.decoder.architecture.vocabulary for model in models)
+    return TorchEngine(models, info, Limits(max_tokens, vocabulary, head), options.kv_cache_bytes)
+
+
+def checkpoints_of(facts: CheckpointFacts, head: Head, options: EngineOptions) -> list[CheckpointFacts]:
+    """The checkpoint and, for a head that reads against one, its reference model."""
+    if not (isinstance(head, TokenLogProbHead) and head.reference):
+        return [facts]
+    if options.reference is None:
+        raise CheckpointError(f"{facts.name} is read against a reference model, and none is given", name=facts.name)
+    return [facts, read_facts(options.reference)]
+
+
+def _load(facts: CheckpointFacts, head: Head, max_tokens: int, placement: Placement) -> Model:
+    shape: Architecture = read_architecture(facts, max_tokens)
+    weights = Weights(facts.path)
+    try:
+        return Model(load_decoder(weights, shape, placement), load_readout(head, weights, shape, placement))
+    finally:
+        weights.close()

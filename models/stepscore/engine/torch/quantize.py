@@ -1,0 +1,106 @@
+"""Decoder weights in 8 bits, one scale for each row of a weight, on CUDA.
+
+`int8` halves the memory of 16-bit weights and turns them back before every product: it saves room, not time. `fp8`
+(e4m3) multiplies in 8 bits, with a scale for each row of the input as well; it needs Hopper or Ada. Embeddings, norms
+and heads stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from stepscore.config import Mode, Quantize
+from stepscore.engine.torch.decoder import Decoder, Layer
+from stepscore.engine.torch.linear import Linear, Projection
+from stepscore.errors import UnsupportedByEngine
+
+FP8 = torch.float8_e4m3fn
+LARGEST = {"int8": 127.0, "fp8": 448.0}
+PARTS = ("query_key_value", "attention_out", "gate_up", "down")
+Product = Callable[..., torch.Tensor]
+
+
+def check_quantize(kind: Quantize, device: torch.device, mode: Mode) -> None:
+    """Raise UnsupportedByEngine where 8-bit weights would gain nothing or break a promise."""
+    if kind == "none":
+        return
+    reason = ""
+    if device.type != "cuda":
+        reason = "on CPU 8-bit weights were measured to gain nothing, and they cost accuracy"
+    elif mode != "fast":
+        reason = f"mode {mode} promises the checkpoint's own numbers"
+    elif kind == "fp8" and torch.cuda.get_device_capability(device) < (8, 9):
+        reason = "this GPU has no fp8 products; take int8"
+    if reason:
+        raise UnsupportedByEngine(f"quantize={kind} is refused: {reason}", engine="torch", quantize=kind)
+
+
+def quantize(decoder: Decoder, kind: Quantize) -> None:
+    """Replace the decoder's large weights; what they were is gone."""
+    decoder.layers = tuple(_quantized(layer, kind) for layer in decoder.layers)
+
+
+def _quantized(layer: Layer, kind: Quantize) -> Layer:
+    make: Callable[[Linear], Projection] = Int8Linear.of if kind == "int8" else Fp8Linear.of
+    parts: dict[str, Any] = {name: make(getattr(layer, name)) for name in PARTS}
+    return replace(layer, **parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Linear:
+    """x W^T + b. weight: (out, in) int8; scale: (out,) in the model's dtype."""
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+    bias: torch.Tensor | None
+    tile: int = 0
+
+    @classmethod
+    def of(cls, linear: Linear) -> Int8Linear:
+        weight, scale = _scaled(linear.weight, "int8")
+        return cls(weight.round().to(torch.int8), scale.to(linear.weight.dtype), linear.bias)
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        out = functional.linear(rows, self.weight.to(rows.dtype)).mul_(self.scale)
+        return out if self.bias is None else out.add_(self.bias)
+
+    def whole(self, rows: int) -> int:
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Fp8Linear:
+    """x W^T + b. weight: (out, in) e4m3; scale: (1, out) fp32. product: what `torch._scaled_mm` does."""
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+    bias: torch.Tensor | None
+    product: Product = torch._scaled_mm
+    tile: int = 0
+
+    @classmethod
+    def of(cls, linear: Linear, product: Product = torch._scaled_mm) -> Fp8Linear:
+        weight, scale = _scaled(linear.weight, "fp8")
+        return cls(weight.to(FP8), scale.unsqueeze(0).contiguous(), linear.bias, product)
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        small, scale = _scaled(rows, "fp8")
+        multiply = partial(self.product, scale_a=scale.unsqueeze(1).contiguous(), scale_b=self.scale)
+        out = multiply(small.to(FP8), self.weight.t(), out_dtype=rows.dtype)
+        return out if self.bias is None else out.add_(self.bias)
+
+    def whole(self, rows: int) -> int:
+        return rows
+
+
+def _scaled(rows_RE: torch.Tensor, kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows stretched to the range of the numbers to come, in fp32, and what each was divided by, (R,)."""
+    wide_RE = rows_RE.float()
+    scale_R = wide_RE.abs().amax(-1).clamp_(min=1e-12) / LARGEST[kind]
+    return wide_RE / scale_R.unsqueeze(1), scale_R

@@ -1,0 +1,205 @@
+"""A radix tree over token sequences: what was computed, where its keys and values lie, what was read there.
+
+A node owns a run of tokens. Its state is one of three: kept (slots, no row: usable by any forward), pending (a row of
+the running forward, and slots if it will be kept) or passing (a row but no slots: gone when the forward ends). What
+hangs under a passing node is passing too.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from itertools import count
+
+from stepscore.engine.torch.kv_pool import SlotPool
+from stepscore.engine.torch.packing import NO_SLOTS, Indices
+from stepscore.types import Values
+
+Ids = tuple[int, ...]
+Read = tuple[int, int]
+"""A position and the target that was read there."""
+
+NO_ROW = -1
+VALUES_PER_TOKEN = 4
+"""Numbers kept per token of a node: siblings read different targets at the token where they part."""
+
+
+class Node:
+    """A run of tokens. depth: position of the first; row: its row in the running forward, or NO_ROW."""
+
+    __slots__ = ("children", "depth", "ids", "parent", "pins", "row", "slots", "tick", "values")
+
+    def __init__(self, ids: Ids, depth: int, parent: Node | None, slots: Indices | None, row: int) -> None:
+        self.ids = ids
+        self.depth = depth
+        self.parent = parent
+        self.slots = slots
+        self.row = row
+        self.children: dict[int, Node] = {}
+        self.values: dict[Read, Values] = {}
+        self.pins = 0
+        self.tick = 0
+
+    @property
+    def end(self) -> int:
+        return self.depth + len(self.ids)
+
+    def path(self) -> list[Node]:
+        """From the first node under the root to this one."""
+        nodes: list[Node] = []
+        node: Node | None = self
+        while node is not None and node.parent is not None:
+            nodes.append(node)
+            node = node.parent
+        return nodes[::-1]
+
+    def remember(self, read: Read, values: Values) -> None:
+        """Store numbers at a position of this node, at the cost of the oldest where there are too many."""
+        self.values[read] = values
+        if len(self.values) > VALUES_PER_TOKEN * len(self.ids):
+            del self.values[next(iter(self.values))]
+
+
+class RadixTree:
+    """Not thread-safe. The slots of its nodes come from one pool, so that their number can never exceed its size."""
+
+    def __init__(self, slots: SlotPool) -> None:
+        self._pool = slots
+        self._roots: dict[str, Node] = {}
+        self._used: list[tuple[int, int, Node]] = []
+        self._serial = count()
+        self._tick = 0
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that can be kept."""
+        return self._pool.capacity
+
+    def walk(self, salt: str, ids: Ids) -> tuple[list[Node], int]:
+        """The nodes that the sequence runs through, the last one perhaps in part, and how many tokens match."""
+        node = self._roots.get(salt)
+        nodes: list[Node] = []
+        matched = 0
+        while node is not None and matched < len(ids):
+            child = node.children.get(ids[matched])
+            if child is None:
+                break
+            nodes.append(child)
+            shared = _shared(child.ids, ids, matched)
+            matched += shared
+            node = child if shared == len(child.ids) else None
+        return nodes, matched
+
+    def reach(self, salt: str, ids: Ids) -> Node:
+        """The node at whose end the longest known prefix of the sequence ends (a root where nothing is known)."""
+        nodes, matched = self.walk(salt, ids)
+        if not nodes:
+            return self._roots.setdefault(salt, Node((), 0, None, NO_SLOTS, NO_ROW))
+        last = nodes[-1]
+        return last if last.end == matched else self._split(last, matched - last.depth)
+
+    def grow(self, parent: Node, ids: Ids, row: int) -> Node:
+        """A new node of tokens that the running forward computes; kept if the pool has room for it.
+
+        The parent must be pinned, or the room might be made at its cost.
+        """
+        passing = parent.slots is None
+        node = Node(ids, parent.end, parent, None if passing else self._take(len(ids)), row)
+        parent.children[ids[0]] = node
+        return node
+
+    def pin(self, node: Node) -> None:
+        """Protect a node (and so its ancestors) from eviction, and mark all of them as just used."""
+        node.pins += 1
+        self._tick += 1
+        for each in node.path():
+            each.tick = self._tick
+
+    def unpin(self, node: Node) -> None:
+        node.pins -= 1
+        self._offer(node)
+
+    def drop(self, node: Node) -> None:
+        """Take a node and all below it out of the tree, and give their slots back."""
+        assert node.parent is not None
+        if node.parent.children.get(node.ids[0]) is node:
+            del node.parent.children[node.ids[0]]
+            self._offer(node.parent)
+        for each in _below(node):
+            if each.slots is not None:
+                self._pool.give(each.slots)
+            each.slots, each.parent, each.tick = None, None, -1
+
+    def clear(self) -> None:
+        """Forget everything, between forwards. A pin on what is gone protects nothing, and may be taken back."""
+        for root in self._roots.values():
+            for child in list(root.children.values()):
+                self.drop(child)
+        self._roots.clear()
+        self._used.clear()
+
+    def nodes(self) -> Iterator[Node]:
+        """Every node but the roots."""
+        for root in self._roots.values():
+            for child in root.children.values():
+                yield from _below(child)
+
+    def _split(self, node: Node, size: int) -> Node:
+        """Cut a node in two and return the new upper half; the given object stays the lower one."""
+        assert node.parent is not None
+        whole = node.slots
+        upper = Node(node.ids[:size], node.depth, node.parent, None if whole is None else whole[:size], node.row)
+        upper.tick, upper.children = node.tick, {node.ids[size]: node}
+        node.parent.children[node.ids[0]] = upper
+        node.ids, node.depth, node.parent = node.ids[size:], node.depth + size, upper
+        node.slots = None if whole is None else whole[size:]
+        node.row = node.row if node.row == NO_ROW else node.row + size
+        upper.values = {read: kept for read, kept in node.values.items() if read[0] < node.depth}
+        node.values = {read: kept for read, kept in node.values.items() if read[0] >= node.depth}
+        return upper
+
+    def _take(self, size: int) -> Indices | None:
+        """Slots for new tokens, made free at the cost of the leaves that were not used for longest."""
+        while self._pool.free < size and (victim := self._oldest()) is not None:
+            self.drop(victim)
+        return self._pool.take(size)
+
+    def _offer(self, node: Node) -> None:
+        """Note that a node may be evicted, if it may. Old notes of the same node become void by its newer tick."""
+        if node.pins or node.children or node.slots is None or node.parent is None or node.row != NO_ROW:
+            return
+        heapq.heappush(self._used, (node.tick, next(self._serial), node))
+        if len(self._used) > 64 + 4 * self._pool.used:
+            self._used = [note for note in self._used if _evictable(note)]
+            heapq.heapify(self._used)
+
+    def _oldest(self) -> Node | None:
+        while self._used:
+            note = heapq.heappop(self._used)
+            if _evictable(note):
+                return note[2]
+        return None
+
+
+def _evictable(note: tuple[int, int, Node]) -> bool:
+    tick, _, node = note
+    return node.tick == tick and not node.pins and not node.children and node.row == NO_ROW
+
+
+def _below(node: Node) -> Iterator[Node]:
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        stack.extend(each.children.values())
+        yield each
+
+
+def _shared(run: Ids, ids: Ids, start: int) -> int:
+    """How many tokens of the run stand in the sequence from `start` on."""
+    if ids[start : start + len(run)] == run:
+        return len(run)
+    low, high = 0, min(len(run), len(ids) - start)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if ids[start : start + middle] == run[:middle] else (low, middle - 1)
+    return low

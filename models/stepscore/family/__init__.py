@@ -1,0 +1,1 @@
+"""What a family is made of."""

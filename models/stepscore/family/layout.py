@@ -1,0 +1,248 @@
+"""Layouts: a solution written as token ids, with the positions to read noted while it is written.
+
+Nothing ever searches ids for a separator: `SequenceBuilder` knows where it put each one. The same layout object
+serves scoring and training.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stepscore.errors import EmptyStep, InvalidText, MarkerInText, MarkerMerged, NoSteps
+from stepscore.text.tokenizer import StepTokenizer
+from stepscore.types import Encoded, EncodedSolution, Solution
+
+
+class Layout(Protocol):
+    """Writes solutions in one family's convention."""
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        """Raises InvalidInput for a solution that the family cannot express."""
+        ...
+
+
+class SequenceBuilder:
+    """Writes one token sequence.
+
+    Consecutive plain stretches (user text and template text without special tokens) are encoded together, as the
+    checkpoint's own tokenizer does with the whole string; `piece` encodes a text for itself.
+    """
+
+    def __init__(self, tokenizer: StepTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._reads: list[int] = []
+        self._text = ""
+        self._pending: list[tuple[int, int | None]] = []
+        self._opening = True
+
+    def bos(self) -> SequenceBuilder:
+        """The ids that the tokenizer itself puts in front; unlike a token, they leave the next text the opening one.
+
+        (Metaspace puts its sign before the text that opens a sequence, whether or not a BOS is added to it later.)
+        """
+        self._ids.extend(self._tokenizer.bos)
+        return self
+
+    def text(self, text: str) -> SequenceBuilder:
+        """User text or plain template text: special tokens in it are text."""
+        self._text += text
+        return self
+
+    def template(self, template: str) -> SequenceBuilder:
+        """Template text: its special tokens are tokens."""
+        for part, token in self._tokenizer.parts(template):
+            if token is None:
+                self.text(part)
+            else:
+                self.token(token)
+        return self
+
+    def token(self, *ids: int) -> SequenceBuilder:
+        self._flush()
+        self._ids.extend(ids)
+        self._opening = False
+        return self
+
+    def piece(self, text: str) -> SequenceBuilder:
+        """A text encoded for itself, merging with nothing before or after it."""
+        self._flush()
+        self._ids.extend(self._tokenizer.ids(text))
+        self._opening = False
+        return self
+
+    def read(self, expect: int | None = None) -> SequenceBuilder:
+        """Read at the token that holds the last character (or token) written so far.
+
+        expect: the id that must stand there; another one means that the tokenizer merged the marker with its
+        neighbour, and `build` raises MarkerMerged.
+        """
+        if self._text:
+            self._pending.append((len(self._text), expect))
+        else:
+            self._reads.append(len(self._ids) - 1)
+        return self
+
+    def build(self) -> Encoded:
+        self._flush()
+        return Encoded(tuple(self._ids), tuple(self._reads))
+
+    def _flush(self) -> None:
+        if not self._text:
+            return
+        if self._pending:
+            self._flush_read()
+        else:
+            self._ids.extend(self._tokenizer.ids(self._text, first=self._opening))
+        self._text, self._pending, self._opening = "", [], False
+
+    def _flush_read(self) -> None:
+        ids, ends = self._tokenizer.encode(self._text, first=self._opening)
+        token = 0
+        for character, expect in self._pending:
+            while ends[token] < character or (token + 1 < len(ends) and ends[token + 1] == ends[token]):
+                token += 1
+            self._note(token, ids[token], ends[token] == character, expect)
+        self._ids.extend(ids)
+
+    def _note(self, token: int, found: int, ends_here: bool, expect: int | None) -> None:
+        if expect is not None and (found != expect or not ends_here):
+            raise MarkerMerged(
+                "the tokenizer merged a step's end with the marker; change the white space at the end of the step",
+                step=len(self._reads),
+                token=found,
+            )
+        self._reads.append(len(self._ids) + token)
+
+
+def check(solution: Solution, plain_marker: str | None = None) -> None:
+    """The checks that every layout makes first.
+
+    plain_marker: a marker that is ordinary text to the tokenizer, so that typing it would be read as a step's end.
+    Raises NoSteps, EmptyStep, InvalidText, MarkerInText.
+    """
+    if not solution.steps:
+        raise NoSteps("a solution needs at least one step")
+    for step, text in enumerate(solution.steps):
+        if not text.strip():
+            raise EmptyStep(f"step {step} is empty; leave it out or write it", step=step)
+    texts = {"problem": solution.problem} | {f"step {step}": text for step, text in enumerate(solution.steps)}
+    for where, text in texts.items():
+        _check_text(text, where, plain_marker)
+
+
+def _check_text(text: str, where: str, plain_marker: str | None) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidText(f"{where} holds a lone surrogate at character {error.start}", where=where) from error
+    if plain_marker is not None and plain_marker in text:
+        raise MarkerInText(
+            f"{where} contains {plain_marker!r}, which this model reads as a step's end; remove it",
+            marker=plain_marker,
+            where=where,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """User text inside a chat message."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A token inside a chat message at which the family reads."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place inside a chat message: the family reads at the token written just before it."""
+
+
+Part = Text | Marker | Place | str
+"""What a chat message is made of: user text, a marker, a place, or template text as `str`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message: a role and its parts."""
+
+    role: str
+    parts: tuple[Part, ...]
+
+
+_SLOT = "\ue000{}\ue001"
+_SLOTS = re.compile("( ?)\ue000(\\d+)\ue001( ?)")
+
+
+class ChatTemplate:
+    """The checkpoint's own chat template, rendered around slots so that user text never meets its special tokens.
+
+    A template that trims its messages (Llama 3.1 does) trims ours: each slot is rendered between two spaces, and
+    where a space is gone the message is stripped on that side.
+    """
+
+    def __init__(self, tokenizer: StepTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._frames: dict[tuple[tuple[str, ...], bool], str] = {}
+
+    def write(self, builder: SequenceBuilder, messages: Sequence[Message], *, generation_prompt: bool = False) -> None:
+        """Write the rendered conversation; every Marker and Place is read."""
+        roles = tuple(message.role for message in messages)
+        self.fill(builder, self.frame(roles, generation_prompt=generation_prompt), messages)
+
+    def fill(self, builder: SequenceBuilder, frame: str, messages: Sequence[Message]) -> None:
+        """Write a frame with the messages in its slots; the frame may have been cut at either end."""
+        position = 0
+        for slot in _SLOTS.finditer(frame):
+            builder.template(frame[position : slot.start()])
+            _write_parts(builder, messages[int(slot[2])].parts, strip=(not slot[1], not slot[3]))
+            position = slot.end()
+        builder.template(frame[position:])
+
+    def frame(self, roles: tuple[str, ...], *, generation_prompt: bool = False) -> str:
+        """The template rendered for messages of these roles, a slot in the place of each message's text."""
+        key = (roles, generation_prompt)
+        if key not in self._frames:
+            slots = [{"role": role, "content": f" {_SLOT.format(n)} "} for n, role in enumerate(roles)]
+            self._frames[key] = str(
+                self._tokenizer.inner.apply_chat_template(
+                    slots, tokenize=False, add_generation_prompt=generation_prompt
+                )
+            )
+        return self._frames[key]
+
+
+def _write_parts(builder: SequenceBuilder, parts: Sequence[Part], strip: tuple[bool, bool]) -> None:
+    written = [index for index, part in enumerate(parts) if not isinstance(part, Place)]
+    first, last = written[0], written[-1]
+    for index, part in enumerate(parts):
+        if isinstance(part, Marker):
+            builder.token(part.token).read()
+        elif isinstance(part, Place):
+            builder.read()
+        elif isinstance(part, str):
+            builder.template(part)
+        else:
+            text = part.text.lstrip() if strip[0] and index == first else part.text
+            builder.text(text.rstrip() if strip[1] and index == last else text)
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutContext:
+    """What a family may look at when it builds its parts.
+
+    config: the checkpoint's config.json. options: the user's, settled. tensors: the names in the weights.
+    """
+
+    tokenizer: StepTokenizer
+    config: Mapping[str, object]
+    options: Mapping[str, str]
+    tensors: frozenset[str] = frozenset()

@@ -1,0 +1,95 @@
+"""Layouts that more than one family writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from stepscore.family.layout import (
+    ChatTemplate,
+    LayoutContext,
+    Marker,
+    Message,
+    Place,
+    SequenceBuilder,
+    Text,
+    check,
+)
+from stepscore.text.tokenizer import StepTokenizer
+from stepscore.types import EncodedSolution, Solution
+
+
+def system_message(system: str) -> list[Message]:
+    """The system message, or none, which leaves it to the chat template."""
+    return [Message("system", (system,))] if system else []
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedChat:
+    """One chat: system message, problem, then every step followed by the marker. Reads at each marker."""
+
+    tokenizer: StepTokenizer
+    template: ChatTemplate
+    marker: int
+    system: str
+
+    @classmethod
+    def of(cls, context: LayoutContext, marker: str, system: str) -> MarkedChat:
+        """Raises CheckpointError where the tokenizer has no such marker."""
+        tokenizer = context.tokenizer
+        return cls(tokenizer, ChatTemplate(tokenizer), tokenizer.token_id(marker), system)
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        builder = SequenceBuilder(self.tokenizer)
+        self.template.write(builder, self._messages(solution))
+        return EncodedSolution((builder.build(),), steps=len(solution.steps))
+
+    def _messages(self, solution: Solution) -> list[Message]:
+        steps = tuple(part for step in solution.steps for part in (Text(step), Marker(self.marker)))
+        problem = Message("user", (Text(solution.problem),))
+        return [*system_message(self.system), problem, Message("assistant", steps)]
+
+
+@dataclass(frozen=True, slots=True)
+class SeparatedSteps:
+    """bos + ids(problem) + ids(step) + ids(separator) + ..., each encoded alone; reads the separator's last id."""
+
+    tokenizer: StepTokenizer
+    separator: str
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        builder = SequenceBuilder(self.tokenizer).token(*self.tokenizer.bos).piece(solution.problem)
+        for step in solution.steps:
+            builder.piece(step).piece(self.separator).read()
+        return EncodedSolution((builder.build(),), steps=len(solution.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredTurns:
+    """One chat of many turns: each step is a user message, answered by a fixed word. Reads just before each answer.
+
+    The answers are always the good one, so that the reading before the k-th is what a run turn by turn gives.
+    opening: how the first user message is made, with the fields {problem} and {step}.
+    strip: whether white space around a step is dropped. target: the id whose log-probability is read, if one is.
+    """
+
+    tokenizer: StepTokenizer
+    template: ChatTemplate
+    opening: str
+    answer: str
+    strip: bool = False
+    target: int | None = None
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        first, *rest = (step.strip() if self.strip else step for step in solution.steps)
+        turns = [self.opening.format(problem=solution.problem, step=first), *rest]
+        builder = SequenceBuilder(self.tokenizer)
+        self.template.write(builder, [message for turn in turns for message in self._turn(turn)])
+        written = builder.build()
+        targets = () if self.target is None else (self.target,) * len(turns)
+        return EncodedSolution((replace(written, targets=targets),), steps=len(turns))
+
+    def _turn(self, text: str) -> tuple[Message, Message]:
+        return Message("user", (Text(text),)), Message("assistant", (Place(), self.answer))

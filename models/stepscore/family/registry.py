@@ -1,0 +1,188 @@
+"""The register of families: what a family is, which there are, and which one reads a checkpoint."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import entry_points
+from types import MappingProxyType
+
+from stepscore.config import CheckpointFacts
+from stepscore.errors import InvalidOption, UnknownFamily
+from stepscore.family.heads import Head
+from stepscore.family.layout import Layout, LayoutContext
+from stepscore.family.readers import Reader
+from stepscore.types import PROBABILITY, RewardRange
+
+ENTRY_POINTS = "stepscore.families"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A family bound to one checkpoint: how text becomes ids, which numbers are read, what they mean."""
+
+    layout: Layout
+    head: Head
+    read: Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """By what a family recognises its checkpoints.
+
+    architectures: full-match patterns on `architectures` in config.json.
+    tensors: patterns of which each must full-match some tensor name in the weights.
+    repositories: patterns searched, case-insensitively, in the Hub id or folder name.
+    """
+
+    architectures: tuple[str, ...] = ()
+    tensors: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Something that a user may set about a family. choices: empty where any text (a number, a path) is meant."""
+
+    default: str
+    meaning: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One line of checkpoints: how it lays out text and how its rewards are read.
+
+    name: stable identifier. title, source, licence, checkpoints: for people.
+    prompt: the layout shown literally. marker: the token or place at which rewards are read. formula: the reward.
+    rewards: the interval and kind of a reward. aggregate, threshold: defaults for the score and the first error.
+    markers: added tokens that are plain text when a user types them.
+    build: binds the family to a checkpoint. judge: its rewards are read from what a generator writes.
+    """
+
+    name: str
+    title: str
+    source: tuple[str, ...]
+    licence: str
+    checkpoints: tuple[str, ...]
+    prompt: str
+    marker: str
+    formula: str
+    build: Callable[[LayoutContext], Parts]
+    evidence: Evidence
+    reward_range: RewardRange = PROBABILITY
+    aggregate: str = "min"
+    threshold: float = 0.5
+    markers: tuple[str, ...] = ()
+    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    judge: bool = False
+
+    def settle(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The options with defaults filled in. Raises InvalidOption for an unknown key or choice."""
+        for key, value in given.items():
+            option = self.options.get(key)
+            if option is None:
+                raise InvalidOption(f"family {self.name} has no option {key!r}", option=key, known=sorted(self.options))
+            if option.choices and value not in option.choices:
+                raise InvalidOption(
+                    f"{key}={value!r} is none of {', '.join(option.choices)}", option=key, known=list(option.choices)
+                )
+        return {key: given.get(key, option.default) for key, option in self.options.items()}
+
+
+@lru_cache(maxsize=1)
+def families() -> tuple[Family, ...]:
+    """Every family: the files of `stepscore.families`, then the entry points of other distributions, by name."""
+    found = [*_own_families(), *(point.load() for point in entry_points(group=ENTRY_POINTS))]
+    return tuple(sorted(found, key=lambda family: family.name))
+
+
+def _own_families() -> Iterable[Family]:
+    package = importlib.import_module("stepscore.families")
+    for module in pkgutil.iter_modules(package.__path__):
+        members = vars(importlib.import_module(f"{package.__name__}.{module.name}")).values()
+        yield from (member for member in members if isinstance(member, Family))
+
+
+def family_named(name: str) -> Family:
+    """Raises UnknownFamily with the names that exist."""
+    known = {family.name: family for family in families()}
+    if name not in known:
+        raise UnknownFamily(f"no family is called {name!r}; there are {', '.join(known)}", families=sorted(known))
+    return known[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The family that reads a checkpoint, and the reasons in the order in which they were weighed."""
+
+    family: Family | None
+    reasons: tuple[str, ...]
+
+
+def resolve(facts: CheckpointFacts) -> Family:
+    """The family of a checkpoint: by architecture, then tensors, then repository name.
+
+    Raises UnknownFamily with what exists.
+    """
+    resolution = explain(facts)
+    if resolution.family is None:
+        names = [family.name for family in families()]
+        raise UnknownFamily(
+            f"no family reads {facts.name}: {'; '.join(resolution.reasons)}. "
+            f"Name one with --family: {', '.join(names)}",
+            path=str(facts.path),
+            families=names,
+        )
+    return resolution.family
+
+
+def explain(facts: CheckpointFacts) -> Resolution:
+    """Weigh the evidence level by level; each level narrows the families that are left."""
+    left, reasons = list(families()), []
+    narrowed = False
+    for label, seen, matches in _LEVELS:
+        matching = [family for family in left if matches(family, facts)]
+        names = ", ".join(family.name for family in matching) or "no family"
+        reasons.append(f"{label} {seen(facts)}: {names}")
+        if matching:
+            left, narrowed = matching, True
+        if len(matching) == 1:
+            return Resolution(matching[0], tuple(reasons))
+    general = [family for family in left if not family.evidence.repositories and _has_its_tensors(family, facts)]
+    if narrowed and len(general) == 1:
+        reasons.append(f"{general[0].name} is the general reading of those")
+        return Resolution(general[0], tuple(reasons))
+    return Resolution(None, tuple(reasons))
+
+
+def _by_architecture(family: Family, facts: CheckpointFacts) -> bool:
+    return any(re.fullmatch(p, name) for p in family.evidence.architectures for name in facts.architectures)
+
+
+def _by_tensors(family: Family, facts: CheckpointFacts) -> bool:
+    patterns = family.evidence.tensors
+    return bool(patterns) and all(any(re.fullmatch(p, key) for key in facts.shapes) for p in patterns)
+
+
+def _has_its_tensors(family: Family, facts: CheckpointFacts) -> bool:
+    return not family.evidence.tensors or _by_tensors(family, facts)
+
+
+def _by_repository(family: Family, facts: CheckpointFacts) -> bool:
+    return any(re.search(pattern, facts.name, re.IGNORECASE) for pattern in family.evidence.repositories)
+
+
+def _distinctive(facts: CheckpointFacts) -> str:
+    return ", ".join(key for key in facts.shapes if ".layers." not in key and not key.endswith("norm.weight"))
+
+
+_LEVELS: tuple[tuple[str, Callable[[CheckpointFacts], str], Callable[[Family, CheckpointFacts], bool]], ...] = (
+    ("architectures", lambda facts: ", ".join(facts.architectures) or "(none)", _by_architecture),
+    ("tensors", _distinctive, _by_tensors),
+    ("name", lambda facts: facts.name, _by_repository),
+)

@@ -1,0 +1,185 @@
+"""Sampling over HTTP: the completions endpoint that OpenAI described and vLLM, SGLang and others serve.
+
+Prompts go out as they are, text or token ids, so that a judge's ids are read as its family wrote them. The
+log-probabilities of given continuations are read with `echo`, which returns those of the prompt's own tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from stepscore.errors import GeneratorError
+from stepscore.generate.context import CONTEXT, is_context
+from stepscore.generate.protocol import Completion, GeneratorInfo, Request, SampledToken, Sampling
+from stepscore.generate.stopping import cut
+
+_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+
+class OpenAIGenerator:
+    """A model behind `{url}/completions`.
+
+    timeout: seconds that one answer may take. retries: attempts after the first, for a connection that fails and for
+    the statuses that ask for one; pause: seconds before the first of them, doubled each time.
+    concurrency: requests under way at once.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        max_tokens: int,
+        api_key: str = "",
+        timeout: float = 600.0,
+        retries: int = 4,
+        pause: float = 0.5,
+        concurrency: int = 16,
+    ) -> None:
+        self._model = model
+        self._retries, self._pause = retries, pause
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout)
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="generator")
+        self._info = GeneratorInfo("openai", url, "", max_tokens)
+        self._tokens = 0
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._info
+
+    @property
+    def tokens(self) -> int:
+        return self._tokens
+
+    def generate(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
+        answers = list(self._threads.map(self._post, [self._body(request) for request in requests]))
+        self._count(answers)
+        return [_completions(answer, request.sampling) for answer, request in zip(answers, requests, strict=True)]
+
+    def continuations(self, prompt: tuple[int, ...], choices: Sequence[tuple[int, ...]]) -> list[tuple[float, ...]]:
+        bodies = [self._echo(prompt + choice) for choice in choices]
+        answers = list(self._threads.map(self._post, bodies))
+        self._count(answers)
+        return [
+            _span(answer, len(prompt), len(prompt) + len(choice))
+            for answer, choice in zip(answers, choices, strict=True)
+        ]
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._client.close()
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        sampling = request.sampling
+        body: dict[str, Any] = {
+            "model": self._model,
+            "prompt": request.prompt,
+            "n": sampling.n,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "logprobs": max(1, sampling.top_logprobs),
+        }
+        if sampling.top_k:
+            body["top_k"] = sampling.top_k
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed
+        return body
+
+    def _echo(self, ids: tuple[int, ...]) -> dict[str, Any]:
+        """One token is sampled and thrown away, because not every server takes zero."""
+        return {
+            "model": self._model,
+            "prompt": ids,
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "logprobs": 1,
+            "echo": True,
+        }
+
+    def _post(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        pause, reason = self._pause, ""
+        for attempt in range(self._retries + 1):
+            if attempt:
+                time.sleep(pause)
+                pause *= 2
+            try:
+                response = self._client.post("/completions", json=body)
+            except httpx.TransportError as error:
+                reason = f"{type(error).__name__}: {error}"
+                continue
+            if response.status_code not in _RETRIED:
+                return self._read(response)
+            reason = f"status {response.status_code}"
+        raise GeneratorError(
+            f"{self._info.device} did not answer after {self._retries + 1} attempts: {reason}", reason=reason
+        )
+
+    def _read(self, response: httpx.Response) -> dict[str, Any]:
+        if response.is_error:
+            full = is_context(response.text)
+            raise GeneratorError(
+                f"{self._info.device} refused a prompt ({response.status_code}): {response.text[:500]}",
+                reason=CONTEXT if full else f"status {response.status_code}",
+            )
+        try:
+            answer = response.json()
+        except ValueError as error:
+            raise GeneratorError(f"{self._info.device} answered no JSON", reason="not JSON") from error
+        if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
+            raise GeneratorError(f"{self._info.device} answered without choices", reason="no choices")
+        return answer
+
+    def _count(self, answers: Sequence[Mapping[str, Any]]) -> None:
+        self._tokens += sum(int((answer.get("usage") or {}).get("total_tokens", 0)) for answer in answers)
+
+
+def _completions(answer: Mapping[str, Any], sampling: Sampling) -> tuple[Completion, ...]:
+    choices = sorted(answer["choices"], key=lambda choice: int(choice.get("index", 0)))
+    if len(choices) != sampling.n:
+        raise GeneratorError(f"{len(choices)} completions came for {sampling.n} asked", reason="wrong count")
+    return tuple(_completion(choice, sampling) for choice in choices)
+
+
+def _completion(choice: Mapping[str, Any], sampling: Sampling) -> Completion:
+    """Servers leave the stop text out; the tokens (or the server) say which it was."""
+    text, tokens = str(choice["text"]), _sampled(choice.get("logprobs"))
+    if choice.get("finish_reason") == "length":
+        return Completion(text, "length", tokens=tokens)
+    stop = _met(choice, text, tokens, sampling.stop)
+    return Completion(text + stop if stop and sampling.keep_stop else text, "stop", stop, tokens)
+
+
+def _met(choice: Mapping[str, Any], text: str, tokens: Sequence[SampledToken], stops: Sequence[str]) -> str | None:
+    named = choice.get("stop_reason")
+    if isinstance(named, str) and named in stops:
+        return named
+    return cut("".join(token.text for token in tokens)[len(text) :], stops, keep=False)[1]
+
+
+def _sampled(logprobs: Mapping[str, Any] | None) -> tuple[SampledToken, ...]:
+    if not logprobs or not logprobs.get("tokens"):
+        return ()
+    tops = logprobs.get("top_logprobs") or [None] * len(logprobs["tokens"])
+    return tuple(
+        SampledToken(str(text), float(logprob), dict(top or {}))
+        for text, logprob, top in zip(logprobs["tokens"], logprobs["token_logprobs"], tops, strict=True)
+    )
+
+
+def _span(answer: Mapping[str, Any], start: int, end: int) -> tuple[float, ...]:
+    """The log-probabilities of the prompt's tokens from start to end."""
+    choices = answer["choices"]
+    logprobs = ((choices[0].get("logprobs") or {}) if choices else {}).get("token_logprobs") or []
+    found = logprobs[start:end]
+    if len(found) != end - start or any(number is None for number in found):
+        raise GeneratorError("the server returned no log-probabilities of the prompt (echo)", reason="no echo")
+    return tuple(float(number) for number in found)

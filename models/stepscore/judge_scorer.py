@@ -1,0 +1,126 @@
+"""The scorer of a judge: a generator takes the place of the forward engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stepscore.calibration import calibrated
+from stepscore.config import CheckpointFacts, EngineOptions
+from stepscore.engine.placement import choose_device, choose_dtype
+from stepscore.engine.protocol import EngineInfo, TokenCounts
+from stepscore.engine.work import Work
+from stepscore.errors import StepscoreError, TooLong, UnsupportedByEngine
+from stepscore.family.judging import Judge
+from stepscore.family.registry import Family, Parts
+from stepscore.generate.open import open_generator
+from stepscore.generate.protocol import Generator, GeneratorInfo
+from stepscore.scoring import ModelInfo, checked, info_of, score_each
+from stepscore.types import EncodedSolution, Reading, Solution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptedSolution(EncodedSolution):
+    """A solution with the prompts that its judge opens with; later prompts quote what was generated."""
+
+    solution: Solution
+
+
+class JudgeScorer:
+    """Rewards read from generated text. The solutions of a batch are judged one after another."""
+
+    def __init__(self, info: ModelInfo, judge: Judge, generator: Generator) -> None:
+        self.info = info
+        self._judge = judge
+        self._generator = generator
+
+    def encode(self, solution: Solution) -> PromptedSolution:
+        """Raises InvalidInput; TooLong where a prompt leaves no token to answer in."""
+        encoded = self._judge.encode(solution)
+        longest, limit = max(len(prompt.ids) for prompt in encoded.sequences), self.info.max_tokens
+        if longest >= limit:
+            excess = longest + 1 - limit
+            raise TooLong(
+                f"a prompt of {longest} tokens leaves no room to answer in the {limit} that {self.info.id} reads",
+                tokens=longest,
+                limit=limit - 1,
+                excess=excess,
+            )
+        return PromptedSolution(encoded.sequences, encoded.steps, encoded.marks, solution=solution)
+
+    def cost(self, encoded: EncodedSolution) -> int:
+        """Tokens of the prompts; how many will be generated is not known."""
+        return encoded.tokens
+
+    def forward(self, batch: Sequence[EncodedSolution]) -> list[Reading | StepscoreError]:
+        return [self._judged(encoded) for encoded in batch]
+
+    def advance(self, works: Sequence[Work]) -> list[Reading | StepscoreError | None]:
+        """Every work is judged whole."""
+        return list(self.forward([work.encoded for work in works]))
+
+    def release(self, work: Work) -> None:
+        """Nothing is held for a work between forwards."""
+
+    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
+        """Encode and judge; a solution that cannot be scored keeps its place as an error."""
+        return score_each(self, solutions)
+
+    def counts(self) -> TokenCounts:
+        return TokenCounts(asked=self._generator.tokens, computed=self._generator.tokens)
+
+    def purge(self) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        self._generator.close()
+
+    def _judged(self, encoded: EncodedSolution) -> Reading | StepscoreError:
+        if not isinstance(encoded, PromptedSolution):
+            raise TypeError("a judge takes what its own encode returned")
+        try:
+            judged = self._judge.judge(encoded.solution, self._generator)
+            return checked(calibrated(judged, self.info.calibration), encoded.steps)
+        except StepscoreError as error:
+            return error
+
+
+def open_judge(
+    name: str,
+    family: Family,
+    facts: CheckpointFacts,
+    parts: Parts,
+    options: EngineOptions,
+    generator: Generator | None = None,
+) -> JudgeScorer:
+    """The scorer of a judge family. generator: one that runs already; default the one that the options name.
+
+    Raises CheckpointError where the generator cannot be opened.
+    """
+    if options.quantize != "none":
+        message = f"family {family.name} is a judge: it generates text, and quantize={options.quantize} is for forwards"
+        raise UnsupportedByEngine(message, family=family.name, quantize=options.quantize)
+    if not isinstance(parts.layout, Judge):
+        raise UnsupportedByEngine(f"the layout of family {family.name} is no judge", family=family.name)
+    running = generator or _open(facts, options)
+    info = info_of(name, family, facts, _place(running.info, options))
+    return JudgeScorer(info, parts.layout, running)
+
+
+def _open(facts: CheckpointFacts, options: EngineOptions) -> Generator:
+    device = choose_device(options.device)
+    return open_generator(
+        options.generator,
+        facts.path,
+        model=facts.name,
+        device=device,
+        dtype=choose_dtype(options.dtype, device),
+        max_tokens=options.max_tokens or facts.max_tokens,
+        tensor_parallel_size=options.tensor_parallel_size,
+    )
+
+
+def _place(running: GeneratorInfo, options: EngineOptions) -> EngineInfo:
+    """max_batch_tokens is one context, so that a batch holds few solutions: each takes many forwards."""
+    context = running.max_tokens
+    return EngineInfo(running.name, running.device, running.dtype, options.mode, context, context)

@@ -1,0 +1,1 @@
+"""Many rollouts in flight over one generator."""

@@ -1,0 +1,1 @@
+"""Running untrusted programs without privileges: seccomp, Landlock and resource limits."""

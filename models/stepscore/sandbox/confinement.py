@@ -1,0 +1,195 @@
+"""Running a command in confinement, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import stepscore
+from stepscore.errors import SandboxUnavailable
+from stepscore.sandbox.launch import REFUSED, Order
+
+End = Literal["exited", "cpu", "wall", "disk", "killed"]
+SHOWN_BYTES = 1 << 16
+POLL_SECONDS = 0.02
+LIBRARY = Path(stepscore.__file__).parents[1]
+LAUNCH = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stepscore.sandbox.launch import main; main()"
+"""Without the site's packages, whose start files take longer than all else here."""
+
+SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/dev/null", "/dev/zero", "/dev/urandom")
+"""What a command may read besides its own folder: programs and libraries, no settings and no one's data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """disk_bytes: all that stands in the folder, looked at while the command runs; file_bytes: any one file."""
+
+    cpu_seconds: int = 5
+    wall_seconds: float = 20.0
+    memory_bytes: int = 1 << 30
+    file_bytes: int = 16 << 20
+    disk_bytes: int = 64 << 20
+
+
+DEFAULT = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """end: how. status: the exit status, or minus the signal. out, error: the beginning of what it wrote."""
+
+    end: End
+    status: int
+    out: str
+    error: str
+
+
+@runtime_checkable
+class Confined(Protocol):
+    """A verifier or checker that runs programs which nobody has read."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def confinement(self) -> Confinement: ...
+
+
+class Confinement:
+    """Runs commands one at a time, each in an empty folder of its own that is removed with all it wrote.
+
+    No network, no second process or thread, no environment, no files but SYSTEM, `readable` and its folder, by the
+    means of Linux that need no privilege: seccomp, Landlock and resource limits. Safe from any thread.
+    """
+
+    def __init__(self, limits: Limits = DEFAULT, readable: Sequence[str] = (), weak: bool = False) -> None:
+        """weak: where the kernel lacks a means, run without it; `lacks` then says what is missing.
+
+        Raises SandboxUnavailable where it lacks one and `weak` is not set.
+        """
+        self.limits, self._readable, self._weak = limits, tuple(readable), False
+        self.lacks = ""
+        try:
+            self.run([sys.executable, "-I", "-S", "-c", "0"], readable=interpreter())
+        except SandboxUnavailable as error:
+            if not weak:
+                raise
+            self._weak, self.lacks = True, str(error.detail["reason"])
+
+    def __str__(self) -> str:
+        if self.lacks:
+            return f"only partly confined ({self.lacks})"
+        return "confined by seccomp, Landlock and resource limits"
+
+    def told(self) -> dict[str, Any]:
+        """What is in force, for a record: how programs are held, and what each may use."""
+        return {"by": str(self), "limits": asdict(self.limits)}
+
+    def run(
+        self,
+        command: Sequence[str],
+        files: dict[str, str] | None = None,
+        given: str = "",
+        readable: Sequence[str] = (),
+    ) -> Ended:
+        """Run a command (absolute path first) beside `files` (name to text); `given` is its standard input."""
+        with tempfile.TemporaryDirectory(prefix="stepscore-") as folder:
+            work, channels = Path(folder, "work"), Path(folder, "channels")
+            work.mkdir()
+            channels.mkdir()
+            for name, text in (files or {}).items():
+                (work / name).write_text(text)
+            (channels / "in").write_text(given)
+            return self._run(command, work, channels, (*self._readable, *readable))
+
+    def _run(self, command: Sequence[str], work: Path, channels: Path, readable: Sequence[str]) -> Ended:
+        order = self._order(command, work, readable)
+        launch = [sys.executable, "-I", "-S", "-c", LAUNCH, str(LIBRARY), json.dumps(asdict(order))]
+        with (
+            (channels / "in").open("rb") as given,
+            (channels / "out").open("w+b") as out,
+            (channels / "error").open("w+b") as error,
+        ):
+            process = subprocess.Popen(
+                launch, stdin=given, stdout=out, stderr=error, cwd=work, env={}, start_new_session=True
+            )
+            end = self._watch(process, work)
+            ended = Ended(end, process.returncode, _beginning(channels / "out"), _beginning(channels / "error"))
+        if ended.status == REFUSED and not ended.out:
+            raise _unavailable(ended.error.strip()[-300:])
+        return ended
+
+    def _order(self, command: Sequence[str], work: Path, readable: Sequence[str]) -> Order:
+        limits = self.limits
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8"}
+        single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        return Order(
+            command=tuple(command),
+            environment=environment | single,
+            readable=(*SYSTEM, *readable),
+            writable=(str(work), "/dev/null"),
+            cpu_seconds=limits.cpu_seconds,
+            memory_bytes=limits.memory_bytes,
+            file_bytes=limits.file_bytes,
+            parent=os.getpid(),
+            weak=self._weak,
+        )
+
+    def _watch(self, process: subprocess.Popen[bytes], work: Path) -> End:
+        """Wait for the end, or make it: after `wall_seconds`, or when the folder holds too much."""
+        until = time.monotonic() + self.limits.wall_seconds
+        stopped: End | None = None
+        try:
+            while stopped is None and not _ended(process):
+                late, full = time.monotonic() > until, _size(work) > self.limits.disk_bytes
+                stopped = "wall" if late else "disk" if full else None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if stopped is None and process.returncode < 0:
+            return "cpu" if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL) else "killed"
+        return stopped or "exited"
+
+
+def _unavailable(reason: str) -> SandboxUnavailable:
+    return SandboxUnavailable(
+        f"this machine cannot confine a program ({reason}). Run on Linux 5.13 or newer with Landlock and seccomp, "
+        "which Docker's default profile allows since version 23, or accept less with the option :weak",
+        reason=reason,
+    )
+
+
+def interpreter() -> tuple[str, ...]:
+    """What this Python reads: its own folders, and those of its environment."""
+    return tuple({sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parent.parent)})
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(POLL_SECONDS)
+    return process.returncode is not None
+
+
+def _size(folder: Path) -> int:
+    """Bytes beneath a folder; files that vanish while it looks count nothing."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(root, name)).st_blocks * 512  # noqa: PTH118
+    return total
+
+
+def _beginning(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(SHOWN_BYTES).decode(errors="replace")

@@ -1,0 +1,135 @@
+"""The calls to the kernel that a confined process is denied, as a seccomp filter.
+
+Without them there is no network (not even a socket), no second process or thread, no way to signal, trace or slow
+another process, no memory that its limits do not count, and no change to the owner or mode of a file. A filter needs
+no privilege (with `no_new_privs`), works inside containers, and binds root too; see seccomp(2), linux/filter.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+
+from stepscore.sandbox.kernel import prctl
+
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+"""For each machine its column in the tables below and its AUDIT_ARCH constant."""
+
+X32_BIT = 0x40000000
+"""x86-64 answers a second set of numbers from here on, which would go round the filter."""
+
+DENIED: dict[str, tuple[int, int | None]] = {
+    "socket": (41, 198),
+    "fork": (57, None),
+    "vfork": (58, None),
+    "clone": (56, 220),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "process_madvise": (440, 440),
+    "kcmp": (312, 272),
+    "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_send_signal": (424, 424),
+    "pidfd_open": (434, 434),
+    "pidfd_getfd": (438, 438),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "io_uring_setup": (425, 425),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "shmget": (29, 194),
+    "msgget": (68, 186),
+    "semget": (64, 190),
+    "mq_open": (240, 180),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "utimensat": (280, 88),
+    "futimesat": (261, None),
+}
+CLONE3 = 435
+"""Denied as unknown, so that libc falls back to clone, whose denial it reports."""
+
+ON_ITSELF = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
+"""Allowed where the first argument is the process itself (prlimit64: or 0)."""
+
+_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
+_NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENT_AT = 0, 4, 16
+
+
+def deny() -> None:
+    """Install the filter on this process, for good. Raises OSError where the kernel or this machine has none."""
+    if platform.machine() not in ARCHITECTURES:
+        raise OSError(errno.ENOSYS, f"no filter is written for {platform.machine()}")
+    program = _program(*ARCHITECTURES[platform.machine()], os.getpid())
+    code = ctypes.create_string_buffer(program, len(program))
+    address = ctypes.addressof(code)
+    pointer = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, address))
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(pointer))
+
+
+def _program(column: int, architecture: int, process: int) -> bytes:
+    """The filter in classic BPF: each rule tests the call's number and returns; what no rule names is allowed."""
+    code = _step(_LOAD, _ARCHITECTURE_AT) + _unless(architecture, _KILL) + _step(_LOAD, _NUMBER_AT)
+    code += _step(_AT_LEAST, X32_BIT, 0, 1) + _step(_RETURN, _ERROR | errno.EPERM)
+    code += _when(CLONE3, _ERROR | errno.ENOSYS)
+    for numbers in DENIED.values():
+        number = numbers[column]
+        code += b"" if number is None else _when(number, _ERROR | errno.EPERM)
+    for numbers in ON_ITSELF.values():
+        code += _on_itself(numbers[column], process)
+    return code + _step(_RETURN, _ALLOW)
+
+
+def _on_itself(number: int, process: int) -> bytes:
+    body = _step(_LOAD, _ARGUMENT_AT) + _when(process, _ALLOW)
+    body += (_when(0, _ALLOW) if number in ON_ITSELF["prlimit64"] else b"") + _step(_RETURN, _ERROR | errno.EPERM)
+    return _step(_EQUAL, number, 0, len(body) // 8) + body
+
+
+def _when(value: int, verdict: int) -> bytes:
+    return _step(_EQUAL, value, 0, 1) + _step(_RETURN, verdict)
+
+
+def _unless(value: int, verdict: int) -> bytes:
+    return _step(_EQUAL, value, 1, 0) + _step(_RETURN, verdict)
+
+
+def _step(code: int, value: int, when: int = 0, otherwise: int = 0) -> bytes:
+    """One struct sock_filter: jumps are counted in steps from the next one."""
+    return struct.pack("=HBBI", code, when, otherwise, value)

@@ -1,0 +1,128 @@
+"""The Scoring protocol: solutions in, step rewards out; and what a scorer reports about its model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stepscore.calibration import Calibration
+from stepscore.config import CheckpointFacts
+from stepscore.engine.protocol import EngineInfo, TokenCounts
+from stepscore.engine.work import Work
+from stepscore.errors import StepscoreError, UnscorableError, map_ok
+from stepscore.family.registry import Family
+from stepscore.types import EncodedSolution, Reading, RewardRange, Solution
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is served: names, meaning of the rewards, limits (tokens) and where it runs.
+
+    calibration: applied to rewards after the family has read them; None leaves them unchanged.
+    chunked: whether a solution may be computed over several forwards.
+    quantize_error: the largest change of a probe's reward by 8-bit weights; None without them.
+    """
+
+    id: str
+    family: str
+    revision: str
+    reward_range: RewardRange
+    aggregate: str
+    threshold: float
+    marker: str
+    max_tokens: int
+    max_batch_tokens: int
+    engine: str
+    device: str
+    dtype: str
+    mode: str
+    calibration: Calibration | None = None
+    chunked: bool = False
+    quantize_error: float | None = None
+
+
+def info_of(name: str, family: Family, facts: CheckpointFacts, running: EngineInfo) -> ModelInfo:
+    """What the family says about the checkpoint's rewards, and where the model runs."""
+    return ModelInfo(
+        id=name,
+        family=family.name,
+        revision=facts.revision,
+        reward_range=family.reward_range,
+        aggregate=family.aggregate,
+        threshold=family.threshold,
+        marker=family.marker,
+        max_tokens=running.max_tokens,
+        max_batch_tokens=running.max_batch_tokens,
+        engine=running.name,
+        device=running.device,
+        dtype=running.dtype,
+        mode=running.mode,
+        chunked=running.chunked,
+    )
+
+
+class Scoring(Protocol):
+    """One model that scores. Its forwards never overlap; the other methods may run beside one."""
+
+    info: ModelInfo
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        """Token ids and read positions. Raises InvalidInput; TooLong says by how many tokens."""
+        ...
+
+    def cost(self, encoded: EncodedSolution) -> int:
+        """Tokens that a forward of this solution is expected to compute now."""
+        ...
+
+    def forward(self, batch: Sequence[EncodedSolution]) -> list[Reading | StepscoreError]:
+        """One reading, or the error of that solution, for each, in order. Raises EngineError for the whole batch."""
+        ...
+
+    def advance(self, works: Sequence[Work]) -> list[Reading | StepscoreError | None]:
+        """One forward within the works' token budgets; None for a solution that needs further forwards."""
+        ...
+
+    def release(self, work: Work) -> None:
+        """Cancel a work. May be called while a forward runs."""
+        ...
+
+    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
+        """Encode and forward; a solution that cannot be scored keeps its place as an error."""
+        ...
+
+    def counts(self) -> TokenCounts: ...
+
+    def purge(self) -> None:
+        """Forget everything that is kept across calls."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def encode_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[EncodedSolution | StepscoreError]:
+    """Every solution encoded, or the error of that solution, in order."""
+    return [_try_encode(scoring, solution) for solution in solutions]
+
+
+def score_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
+    """Encode and forward; a solution that cannot be scored keeps its place as an error."""
+    return map_ok(encode_each(scoring, solutions), scoring.forward)
+
+
+def checked(reading: Reading, steps: int) -> Reading:
+    """The reading itself, if it has one finite reward for each step. Raises UnscorableError."""
+    if len(reading.rewards) != steps:
+        raise UnscorableError(f"{len(reading.rewards)} rewards for {steps} steps", rewards=len(reading.rewards))
+    for step, reward in enumerate(reading.rewards):
+        if not math.isfinite(reward):
+            raise UnscorableError(f"the reward of step {step} is not a finite number", step=step)
+    return reading
+
+
+def _try_encode(scoring: Scoring, solution: Solution) -> EncodedSolution | StepscoreError:
+    try:
+        return scoring.encode(solution)
+    except StepscoreError as error:
+        return error

@@ -1,1 +1,0 @@
-"""Confinement: one process without network, foreign files, children or time to waste. Linux on x86-64 and arm64."""

@@ -1,0 +1,1 @@
+"""How checkpoints that ship with the project were made."""

@@ -1,0 +1,84 @@
+"""A step judged by the worked solution of its problem, through the value that it works out.
+
+It is sound where the worked solution still has to find that value, wrong where it never does or where the step's own
+arithmetic does not hold, and not judged where neither is sure. A sound detour that the worked solution does not take is
+called wrong.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+
+from recipes.embedded.corrupt import NUMBER, value_of
+from recipes.embedded.gsm8k import Worked
+
+_RESULT = re.compile(r"= *[$€£]? *(?=(\d[\d,]*(?:\.\d+)?))")
+_EXPRESSION = re.compile(r"[\d.,+*/x×() $€£%-]+$")
+_ANSWER = re.compile(r"answer is|^A:|####|\\boxed", re.IGNORECASE)
+
+
+def judged(worked: Worked, before: int, text: str) -> bool | None:
+    """Whether a step behind the first `before` steps is sound; None where the worked solution does not tell."""
+    results = list(_RESULT.finditer(text))
+    if results:
+        if any(_holds(text, found) is False for found in results):
+            return False
+        scales = (1, 100, 0.01) if "%" in text else (1,)
+        return _is_due(worked, before, _number(results[-1][1]), scales)
+    numbers = NUMBER.findall(text)
+    if not numbers or not _ANSWER.search(text):
+        return None
+    if _number(numbers[-1]) != _number(worked.answer):
+        return False
+    return True if not any(step.equations for step in worked.steps[before:]) else None
+
+
+def _is_due(worked: Worked, before: int, value: float, scales: Sequence[float]) -> bool | None:
+    known = {_number(found) for found in NUMBER.findall(worked.problem)}
+    known |= {_number(each.result) for step in worked.steps[:before] for each in step.equations}
+    due = set(_values(worked, before))
+    if any(_same(value, each) for each in known):
+        return None
+    return any(_same(value * scale, each) for each in due for scale in scales)
+
+
+def _values(worked: Worked, before: int) -> Iterator[float]:
+    """What the later steps work out, on the way to their results too."""
+    for step in worked.steps[before:]:
+        for equation in step.equations:
+            yield _number(equation.result)
+            yield from _parts_of(equation.expression)
+
+
+def _parts_of(expression: str) -> Iterator[float]:
+    try:
+        tree = ast.parse(expression.replace(",", "").strip(), mode="eval")
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and (value := value_of(ast.unparse(node))) is not None:
+            yield value
+
+
+def _holds(text: str, found: re.Match[str]) -> bool | None:
+    """Whether the expression before = has the value behind it, rounded or cut off; None where there is none."""
+    written = _EXPRESSION.search(text[: found.start()].rstrip())
+    expression = re.sub(r"[$€£ ]", "", written[0]).replace("×", "*").replace("%", "/100") if written else ""
+    value = value_of(expression) if any(sign in expression for sign in "+-*/x") else None
+    if value is None:
+        return None
+    places = len(found[1].partition(".")[2])
+    written_value = _number(found[1])
+    if "%" in text and _same(value * 100, written_value):
+        return True
+    return _same(value, written_value) or abs(value - written_value) < (1 - 1e-6) * 10.0**-places
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "").rstrip("."))
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= 1e-6 * max(1.0, abs(one))

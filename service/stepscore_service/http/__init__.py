@@ -1,0 +1,1 @@
+"""The HTTP application: parse, call `serving`, shape the answer."""

@@ -1,0 +1,125 @@
+"""How bodies come in and answers go out: limits, strict JSON, callers who hang up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
+
+from stepscore_service.errors import (
+    BodyTooLarge,
+    ClientGone,
+    InvalidJson,
+    InvalidUtf8,
+    TooManyItems,
+    UnsupportedMediaType,
+)
+from stepscore_service.schemas.rerank import CANDIDATES
+from stepscore_service.settings import Settings
+
+T = TypeVar("T")
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class JsonRequest(Request):
+    """A request whose body has been read and parsed: strict UTF-8 and strict JSON, without NaN and Infinity."""
+
+    async def load(self, limit: int) -> None:
+        """Read at most `limit` bytes. Raises UnsupportedMediaType, BodyTooLarge, InvalidUtf8, InvalidJson."""
+        kind = self.headers.get("content-type", "")
+        if kind.partition(";")[0].strip().lower() != "application/json":
+            message = "send JSON with the header `Content-Type: application/json`"
+            raise UnsupportedMediaType(message, content_type=kind)
+        self._body = await self._read(limit)
+        self._json = parse(self._body)
+
+    async def _read(self, limit: int) -> bytes:
+        received, size = [], 0
+        try:
+            async for chunk in self.stream():
+                size += len(chunk)
+                if size > limit:
+                    message = f"the body is larger than {limit} bytes; send the items in several requests"
+                    raise BodyTooLarge(message, limit=limit)
+                received.append(chunk)
+        except ClientDisconnect as error:
+            raise ClientGone("the caller hung up while sending") from error
+        return b"".join(received)
+
+
+def parse(body: bytes) -> Any:
+    """Raises InvalidUtf8 or InvalidJson."""
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        _check_utf8(body)
+        raise InvalidJson(f"the body is no JSON: {error}") from error
+
+
+def _check_utf8(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidUtf8(f"the body is not UTF-8 at byte {error.start}", byte=error.start) from error
+
+
+def check_counts(body: Any, settings: Settings) -> None:
+    """Raises TooManyItems, before time is spent on looking at each of them."""
+    limits = {"items": settings.max_items} | dict.fromkeys(CANDIDATES, settings.max_candidates)
+    for name, limit in limits.items():
+        many = body.get(name) if isinstance(body, dict) else None
+        if isinstance(many, list) and len(many) > limit:
+            message = f"{len(many)} {name} in one request; the limit is {limit}"
+            raise TooManyItems(message, items=len(many), limit=limit)
+
+
+class JsonRoute(APIRoute):
+    """A route whose body is read by JsonRequest."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def load_and_handle(request: Request) -> Response:
+            settings: Settings = request.app.state.settings
+            loaded = JsonRequest(request.scope, request.receive)
+            await loaded.load(settings.max_body_bytes)
+            check_counts(await loaded.json(), settings)
+            return await handle(loaded)
+
+        return load_and_handle
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the caller hangs up. Raises ClientGone then."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientGone("the caller hung up before the answer was there")
+    finally:
+        gone.cancel()
+        task.cancel()
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class Json(Response):
+    """An answer of which only the fields that were set go out."""
+
+    media_type = "application/json"
+
+    def render(self, content: BaseModel) -> bytes:
+        return content.model_dump_json(exclude_unset=True).encode()

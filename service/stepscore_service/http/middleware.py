@@ -1,0 +1,68 @@
+"""Around every request: its id, its access line in the log, its count and time in the metrics."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stepscore_service.serving.metrics import Metrics
+
+REQUEST_ID = "X-Request-Id"
+_ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_QUIET = ("/health", "/metrics")
+
+log = structlog.get_logger("stepscore.access")
+
+
+class Watch:
+    """ASGI middleware. A caller's X-Request-Id comes back; where there is none, or no plain word, we make one."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id), self._metrics.running.track_inprogress():
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                self._record(scope, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.requests.labels(route, status).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        tell = log.debug if route.startswith(_QUIET) else log.info
+        client = scope["client"][0] if scope.get("client") else None
+        tell(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            ms=round(1e3 * seconds, 1),
+            client=client,
+        )
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get(REQUEST_ID, "")
+    return given if _ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,27 @@
+"""The error answers that the documentation shows for routes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stepscore_service.schemas.score import ErrorBody
+
+_MEANINGS = {
+    413: "body_too_large, too_many_items, too_many_tokens",
+    415: "unsupported_media_type",
+    422: "invalid_request, invalid_json, invalid_utf8, no_steps, empty_step, marker_in_text, invalid_text, too_long, "
+    "too_many_characters, unknown_split, unknown_model, unknown_aggregate, undefined_aggregate",
+    500: "engine_failed, unscorable, internal",
+    503: "overloaded, draining; Retry-After says when to come again",
+    504: "deadline_exceeded",
+}
+_OF_RELOADS = {401: "not_authorised", 403: "reload_disabled, path_not_allowed", 409: "another_family"}
+
+
+def _shown(meanings: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ErrorBody, "description": meaning} for status, meaning in meanings.items()}
+
+
+ERRORS = _shown(_MEANINGS)
+RELOAD_ERRORS = _shown(_OF_RELOADS) | ERRORS

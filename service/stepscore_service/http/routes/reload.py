@@ -1,0 +1,30 @@
+"""POST /v1/models/{id}/reload: other weights under the same name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request
+
+from stepscore_service.http.dependencies import TheCatalogue
+from stepscore_service.http.json_body import JsonRoute
+from stepscore_service.http.responses import RELOAD_ERRORS
+from stepscore_service.schemas.reload import ReloadAnswer, ReloadRequest
+from stepscore_service.serving.reload import Reloader
+
+router = APIRouter(route_class=JsonRoute, tags=["models"])
+
+
+@router.post("/v1/models/{name:path}/reload", responses=RELOAD_ERRORS, summary="Exchange a model's weights")
+async def reload(
+    request: Request,
+    name: str,
+    catalogue: TheCatalogue,
+    asked: ReloadRequest,
+    authorization: Annotated[str, Header(description="Bearer and the admin token, where the service has one")] = "",
+) -> ReloadAnswer:
+    """Answers when the new weights serve and the old ones are freed. On an error the old ones go on serving."""
+    reloader: Reloader = request.app.state.reloader
+    reloader.admit(authorization.removeprefix("Bearer "))
+    old, new = await reloader.reload(catalogue, name, asked.path)
+    return ReloadAnswer(model=name, family=new.family, revision=new.revision, previous_revision=old.revision)

@@ -1,0 +1,1 @@
+"""Labelled rows and the file formats that hold them."""

@@ -1,0 +1,49 @@
+"""What a format is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stepscore.errors import InvalidInput
+from stepscore_service.jobs.data.labelled import Labelled
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How what a format leaves open is read. zero_is_good: PRM800K's rating 0 ("neutral") counts as a sound step."""
+
+    zero_is_good: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """columns: a row of this format has all of them. solutions: the labelled solutions of a row; raises InvalidInput.
+
+    source: where the format is described.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    source: str
+    solutions: Callable[[Row, Reading], Iterable[Labelled]]
+
+
+def column(row: Row, name: str, kind: type[Any]) -> Any:
+    """The column's value. Raises InvalidInput where it is missing or of another kind."""
+    if name not in row:
+        raise InvalidInput(f"{name!r} is missing (columns: {', '.join(row) or 'none'})", field=name)
+    if not isinstance(row[name], kind):
+        raise InvalidInput(f"{name!r} is a {type(row[name]).__name__}, not a {kind.__name__}", field=name)
+    return row[name]
+
+
+def texts(row: Row, name: str) -> list[str]:
+    """A column that is a list of texts, at least one. Raises InvalidInput."""
+    found: list[Any] = column(row, name, list)
+    if not found or not all(isinstance(text, str) for text in found):
+        raise InvalidInput(f"{name!r} must be a list of texts, and not empty", field=name)
+    return found

@@ -1,0 +1,20 @@
+"""TRL's stepwise rows, which `stepscore label` writes: `prompt`, `completions`, `labels`, and `outcome` if known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stepscore_service.jobs.data.formats.base import Format, Reading, Row
+from stepscore_service.jobs.data.labelled import Labelled, of_row
+
+
+def solutions(row: Row, reading: Reading) -> Iterator[Labelled]:
+    yield of_row(row)
+
+
+FORMAT = Format(
+    "trl",
+    ("prompt", "completions", "labels"),
+    "https://huggingface.co/docs/trl/dataset_formats#stepwise-supervision",
+    solutions,
+)

@@ -1,1 +1,0 @@
-"""How the checkpoint that ships with the project is made and measured."""

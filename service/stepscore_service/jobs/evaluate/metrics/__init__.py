@@ -1,1 +1,0 @@
-"""Numbers from arrays: pure functions, without files, models or plots."""

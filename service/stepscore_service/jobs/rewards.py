@@ -1,0 +1,142 @@
+"""Where rewards come from: a model in this process, or a running service. The same protocol, the same numbers."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import httpx
+
+from stepscore.calibration import Calibration
+from stepscore.errors import EngineError, InvalidInput, StepscoreError
+from stepscore.types import EncodedSolution, Reading, RewardRange, Solution
+from stepscore_service.client import ServiceError, StepscoreClient
+from stepscore_service.schemas.score import FailedItem, ModelCard, ScoreAnswer
+
+if TYPE_CHECKING:
+    from stepscore.scoring import ModelInfo, Scoring
+
+ITEMS_AT_ONCE = 64
+PATIENCE = (1, 2, 4, 8, 16, 32)
+"""Seconds between attempts where the service says that it is busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """tokens: what the model read for this solution."""
+
+    reading: Reading
+    tokens: int
+
+
+Answer = Scored | StepscoreError
+
+
+class Rewards(Protocol):
+    """Gives rewards to solutions."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    def score(self, solutions: Sequence[Solution]) -> list[Answer]:
+        """One answer for each solution, in order. Raises EngineError where the whole call failed."""
+        ...
+
+
+class LocalRewards:
+    """From a scorer in this process."""
+
+    def __init__(self, scorer: Scoring) -> None:
+        self.info = scorer.info
+        self._scorer = scorer
+
+    def score(self, solutions: Sequence[Solution]) -> list[Answer]:
+        encoded = [self._encoded(solution) for solution in solutions]
+        read = iter(self._scorer.forward([each for each in encoded if isinstance(each, EncodedSolution)]))
+        return [each if isinstance(each, StepscoreError) else _scored(next(read), each.tokens) for each in encoded]
+
+    def _encoded(self, solution: Solution) -> EncodedSolution | StepscoreError:
+        try:
+            return self._scorer.encode(solution)
+        except StepscoreError as error:
+            return error
+
+
+class RemoteRewards:
+    """From a running service. model: which of those it serves; the first by default. Raises EngineError without one."""
+
+    def __init__(self, client: StepscoreClient, model: str = "") -> None:
+        self._client = client
+        try:
+            cards = client.models()
+        except (httpx.TransportError, ServiceError) as error:
+            raise EngineError(f"no service answers there: {error}") from error
+        names = [card.id for card in cards]
+        if model and model not in names:
+            raise InvalidInput(f"no model is called {model!r}; served: {', '.join(names)}", model=model)
+        self.info = info_of(next(card for card in cards if not model or card.id == model))
+
+    def score(self, solutions: Sequence[Solution]) -> list[Answer]:
+        answers: list[Answer] = []
+        for start in range(0, len(solutions), ITEMS_AT_ONCE):
+            answers += self._patiently(solutions[start : start + ITEMS_AT_ONCE])
+        return answers
+
+    def _patiently(self, solutions: Sequence[Solution]) -> list[Answer]:
+        """Asks again while the service is busy (503)."""
+        items = [{"problem": each.problem, "steps": list(each.steps)} for each in solutions]
+        for seconds in (*PATIENCE, None):
+            try:
+                found = self._client.score_items(items, model=self.info.id, include=["logits"])
+                return [_answer(each) for each in found.results]
+            except ServiceError as error:
+                if error.status != httpx.codes.SERVICE_UNAVAILABLE or seconds is None:
+                    raise EngineError(f"the service answered {error.status}: {error}") from error
+                time.sleep(seconds)
+            except httpx.TransportError as error:
+                raise EngineError(f"the service went away: {error!r}") from error
+        raise AssertionError("the last attempt returns or raises")
+
+
+def info_of(card: ModelCard) -> ModelInfo:
+    """What a service says of a model, as the library's own description."""
+    from stepscore.scoring import ModelInfo  # takes seconds to import, which `--help` need not wait for
+
+    given: dict[str, Any] = {name: getattr(card, name) for name in _SHARED}
+    low, high = card.reward_range.low, card.reward_range.high
+    kind: Any = card.reward_range.kind
+    bounds = (-math.inf if low is None else low, math.inf if high is None else high)
+    scaled = card.calibration
+    calibration = None if scaled is None else Calibration(scaled.temperature, scaled.bias)
+    return ModelInfo(reward_range=RewardRange(kind, *bounds), calibration=calibration, **given)
+
+
+_SHARED = (
+    *("id", "family", "revision", "aggregate", "threshold", "marker"),
+    *("max_tokens", "max_batch_tokens", "engine", "device", "dtype", "mode"),
+)
+
+
+def _scored(answer: Reading | StepscoreError, tokens: int) -> Answer:
+    return Scored(answer, tokens) if isinstance(answer, Reading) else answer
+
+
+def _answer(result: ScoreAnswer | FailedItem) -> Answer:
+    if isinstance(result, FailedItem):
+        return _errors_by_code().get(result.error.code, EngineError)(result.error.message, **result.error.detail)
+    logits = tuple(tuple(row) for row in result.logits)
+    extras = {name: tuple(numbers) for name, numbers in result.extras.items()}
+    return Scored(Reading(tuple(result.rewards), logits, extras, tuple(result.rationales)), result.token_count)
+
+
+def _errors_by_code() -> dict[str, type[StepscoreError]]:
+    return {error.code: error for error in _subclasses(StepscoreError)}
+
+
+def _subclasses(error: type[StepscoreError]) -> Iterator[type[StepscoreError]]:
+    for each in error.__subclasses__():
+        yield each
+        yield from _subclasses(each)

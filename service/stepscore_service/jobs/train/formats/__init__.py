@@ -1,1 +1,0 @@
-"""Formats of labelled data: one file each, all yield `Labelled`."""

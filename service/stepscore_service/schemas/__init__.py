@@ -1,0 +1,1 @@
+"""Requests and answers as they go over the wire."""

@@ -1,0 +1,88 @@
+"""The wire format of /rerank: ours, and the words that Cohere, Jina and TEI use for the same things."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat
+
+from stepscore_service.schemas.score import ErrorBody, Options, Wire
+
+VoteName = Literal["none", "weighted", "majority"]
+
+
+class Document(Wire):
+    """A candidate in the form of Cohere's and Jina's documents."""
+
+    text: str
+
+
+Candidate = str | Document | list[str]
+CANDIDATES = ("candidates", "documents", "texts", "solutions")
+"""The names under which candidates may be sent."""
+
+
+class RerankRequest(Options):
+    """A problem and the candidate solutions to sort."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+    problem: str = Field(validation_alias=AliasChoices("problem", "query"), description="or `query`")
+    candidates: list[Candidate] = Field(
+        validation_alias=AliasChoices(*CANDIDATES),
+        description="texts, lists of steps or objects with a `text`; or `documents`, `texts`, `solutions`",
+    )
+    split: str = Field("auto", description="how texts are split into steps, as in /score")
+    top_n: int | None = Field(None, ge=0, description="how many results to return; all by default, and for 0")
+    return_documents: bool = Field(False, description="give each result the text of its candidate")
+    vote: VoteName = Field("none", description="group the candidates by their final answer")
+    on_error: Literal["fail", "omit"] = Field(
+        "fail", description="a candidate that cannot be scored fails the request, or is left out and told in `errors`"
+    )
+
+
+class Ranked(BaseModel):
+    """One candidate. relevance_score is score under the name that other rerank clients read."""
+
+    index: int = Field(description="place among the candidates as they were given")
+    score: FiniteFloat
+    relevance_score: FiniteFloat
+    rewards: list[FiniteFloat] = Field(description="one reward per step, in order")
+    document: Document | None = None
+
+
+class AnswerGroup(BaseModel):
+    """Candidates with one final answer; the groups are sorted by weight."""
+
+    answer: str | None = Field(description="the final answer; null for a candidate that states none")
+    weight: FiniteFloat = Field(description="the sum of the members' scores (weighted) or their number (majority)")
+    score: FiniteFloat = Field(description="the best score among the members")
+    best: int = Field(description="index of the member with the best score")
+    members: list[int] = Field(description="indices of the candidates, best score first")
+
+
+class FailedCandidate(BaseModel):
+    """A candidate that was left out, and why."""
+
+    index: int
+    error: ErrorBody
+
+
+class Usage(BaseModel):
+    """Tokens that the model reads for the candidates."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class RerankAnswer(BaseModel):
+    """Results sorted by score, best first; ties keep the order of the candidates."""
+
+    id: str
+    model: str
+    revision: str
+    aggregate: str
+    results: list[Ranked]
+    usage: Usage
+    groups: list[AnswerGroup] = Field(default_factory=list, description="with `vote`, heaviest first")
+    errors: list[FailedCandidate] = Field(default_factory=list, description="with on_error=omit")

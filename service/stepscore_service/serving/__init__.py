@@ -1,0 +1,1 @@
+"""Scoring and reranking over the models that a process holds."""

@@ -1,0 +1,118 @@
+"""The models that a service holds, each with its own batcher."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from stepscore.errors import UnknownModel
+from stepscore.open import open_scorer
+from stepscore.scoring import ModelInfo, Scoring
+from stepscore.types import Solution
+from stepscore_service.batching.batcher import Batcher
+from stepscore_service.errors import Draining
+from stepscore_service.serving.leases import Leases
+from stepscore_service.serving.metrics import Metrics, ModelMeter
+from stepscore_service.settings import Settings, named
+
+WARM_UP = Solution("How many are three and four?", ("3 + 4 = 7", "So the answer is 7."))
+
+
+def open_scorers(settings: Settings) -> dict[str, Scoring]:
+    """Every model of the settings by name, the default first, each warmed by one forward. Raises CheckpointError."""
+    return {name: open_one(settings, name, model, settings.family) for name, model in map(named, settings.models)}
+
+
+def open_one(settings: Settings, name: str, model: str, family: str | None) -> Scoring:
+    """One model under that name, warmed by one forward. Raises CheckpointError."""
+    scorer = open_scorer(
+        model,
+        name=name,
+        family=family,
+        options=settings.engine_options(),
+        family_options=settings.options_of_family(),
+        engine=settings.engine,
+        cache=settings.cache,
+        calibration=settings.calibration_of_rewards(),
+    )
+    scorer.score([WARM_UP])
+    return scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One model and the batcher in front of it. leases: held by the requests that it answers."""
+
+    info: ModelInfo
+    batcher: Batcher
+    max_characters: int
+    leases: Leases = field(default_factory=Leases)
+
+
+class Catalogue:
+    """What requests are answered from. Made on the running event loop."""
+
+    def __init__(self, scorers: Mapping[str, Scoring], settings: Settings, metrics: Metrics) -> None:
+        self.draining = False
+        self._settings, self._metrics = settings, metrics
+        self._retired: list[Served] = []
+        self._served = {name: _serve(scorer, settings, metrics) for name, scorer in scorers.items()}
+
+    @property
+    def models(self) -> Sequence[ModelInfo]:
+        """The default model first."""
+        return [served.info for served in self._served.values()]
+
+    def pick(self, name: str | None) -> Served:
+        """The model of that name, or the default one. Raises UnknownModel, and Draining at shutdown."""
+        if self.draining:
+            raise Draining("the service is shutting down and takes no new work")
+        chosen = self._served.get(name) if name is not None else next(iter(self._served.values()))
+        if chosen is None:
+            known = ", ".join(self._served)
+            raise UnknownModel(f"no model is called {name!r}; served: {known}", model=name, known=list(self._served))
+        return chosen
+
+    @contextmanager
+    def use(self, name: str | None) -> Iterator[Served]:
+        """What `pick` finds, kept open until the request has its answer, whatever is exchanged meanwhile."""
+        chosen = self.pick(name)
+        with chosen.leases.hold():
+            yield chosen
+
+    async def exchange(self, name: str, scorer: Scoring) -> None:
+        """From now on requests meet this scorer; returns when the old one has answered its own and is closed."""
+        old, new = self._served[name], _serve(scorer, self._settings, self._metrics)
+        self._served[name] = new
+        self._retired.append(old)
+        await old.leases.returned()
+        if old in self._retired:
+            self._retired.remove(old)
+            await old.batcher.close()
+            self._metrics.retire(name, old.batcher)
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new work, and let what is there finish."""
+        self.draining = True
+        await asyncio.gather(*(served.batcher.drain(seconds) for served in self._all()))
+
+    async def close(self) -> None:
+        for served in self._all():
+            await served.batcher.close()
+        self._retired.clear()
+
+    def _all(self) -> list[Served]:
+        return [*self._served.values(), *self._retired]
+
+
+def _serve(scorer: Scoring, settings: Settings, metrics: Metrics) -> Served:
+    batcher = Batcher(
+        scorer,
+        ModelMeter(metrics, scorer.info.id),
+        max_queue_tokens=settings.max_queue_tokens,
+        max_solutions=settings.max_batch_solutions,
+    )
+    metrics.watch(scorer, batcher)
+    return Served(scorer.info, batcher, settings.max_characters)

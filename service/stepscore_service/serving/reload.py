@@ -1,0 +1,90 @@
+"""Other weights under the same name, while the service answers.
+
+The new checkpoint is opened and warmed beside the old one; both are in memory until the last request that met the old
+one has its answer. What fails before the exchange changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from pathlib import Path
+
+from stepscore.errors import CheckpointError, UnknownFamily
+from stepscore.open import family_of
+from stepscore.scoring import ModelInfo, Scoring
+from stepscore_service.errors import AnotherFamily, NotAuthorised, PathNotAllowed, ReloadDisabled
+from stepscore_service.serving.metrics import Metrics
+from stepscore_service.serving.model_pool import Catalogue, open_one
+from stepscore_service.settings import Settings, named
+
+
+class Reloader:
+    """One reload at a time, so that never more than two checkpoints of a model are in memory."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._one_at_a_time = asyncio.Lock()
+        self._paths = dict(map(named, settings.models))
+
+    def admit(self, token: str) -> None:
+        """Raises ReloadDisabled, or NotAuthorised where the token is not the administrator's."""
+        if not self._settings.allow_reload:
+            raise ReloadDisabled("this service does not exchange weights; start it with --allow-reload")
+        wanted = self._settings.admin_token.get_secret_value()
+        if wanted and not hmac.compare_digest(token.encode(), wanted.encode()):
+            raise NotAuthorised("send the service's admin token as `Authorization: Bearer TOKEN`")
+
+    async def reload(self, catalogue: Catalogue, name: str, path: str | None) -> tuple[ModelInfo, ModelInfo]:
+        """What was served under that name, and what is served now.
+
+        path: None takes the one that was opened last. Returns when the old weights are freed. Raises UnknownModel,
+        PathNotAllowed, AnotherFamily, CheckpointError, EngineError: the old weights then go on serving.
+        """
+        async with self._one_at_a_time:
+            old, outcome = catalogue.pick(name).info, "refused"
+            try:
+                chosen = self._allowed(name, path)
+                scorer = await asyncio.to_thread(_open, self._settings, old, chosen)
+                outcome = "done"
+            finally:
+                self._metrics.reloads.labels(name, outcome).inc()
+            self._paths[name] = chosen
+            await catalogue.exchange(name, scorer)
+            return old, scorer.info
+
+    def _allowed(self, name: str, path: str | None) -> str:
+        chosen = path or self._paths.get(name)
+        if chosen is None:
+            raise CheckpointError(f"it is not known where {name} came from; give a path", model=name)
+        root = self._settings.reload_folder
+        if path is not None and root is not None and not Path(path).resolve().is_relative_to(root.resolve()):
+            raise PathNotAllowed(f"{path} does not lie in {root}, the only folder to load from", path=path)
+        return chosen
+
+
+def _open(settings: Settings, old: ModelInfo, path: str) -> Scoring:
+    """The checkpoint, open and warm, read by the family of the one before. Raises AnotherFamily, CheckpointError."""
+    if settings.family is None:
+        _refuse_another(settings, old, path)
+    return open_one(settings, old.id, path, old.family)
+
+
+def _refuse_another(settings: Settings, old: ModelInfo, path: str) -> None:
+    """Raises AnotherFamily where the checkpoint tells a family and it is not the one that is served.
+
+    What callers set by it (thresholds, aggregates, the range of rewards) would change its meaning under one name.
+    """
+    try:
+        found = family_of(path, settings.engine_options(), settings.cache).name
+    except UnknownFamily:  # it tells none: retrained weights of the same family are what a reload is for
+        return
+    if found != old.family:
+        raise AnotherFamily(
+            f"{path} is read by family {found}, and {old.id} serves {old.family}; serve it under a name of its own, "
+            f"or restart with --family {old.family} if that is how it was trained",
+            model=old.id,
+            served=old.family,
+            found=found,
+        )

@@ -1,0 +1,114 @@
+"""Both ways to attend give the definition's numbers over slots, rows of the same forward and padding rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from stepscore.engine.torch.attention import Attention, SegmentAttention
+from stepscore.engine.torch.blocked_attention import BlockedAttention
+from stepscore.engine.torch.gathering import KeysValues
+from stepscore.engine.torch.packing import Segment
+from stepscore.engine.torch.varlen_attention import VarlenAttention, check_invariant
+from stepscore.errors import UnsupportedByEngine
+
+HEADS, KEY_HEADS, WIDTH, SLOTS, ROWS = 4, 2, 8, 30, 20
+CPU = torch.device("cpu")
+SEGMENTS = (
+    Segment(0, 6, 0),
+    Segment(6, 9, 4, past=((0, 4),)),
+    Segment(9, 12, 7, past=((0, 4), (6, 9))),
+    Segment(12, 13, 5, slots=np.array([3, 1, 4, 20, 29])),
+    Segment(13, 17, 7, slots=np.array([3, 1, 4, 20]), past=((0, 3),)),
+)
+"""Alone; after part of another; after two others; one token after slots; after slots and part of another."""
+
+
+def definition(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, window: int | None) -> torch.Tensor:
+    """Rows are the last of the context; each sees what is not later, and not further back than the window."""
+    count, length = len(query), len(keys)
+    out = torch.zeros_like(query)
+    for row in range(count):
+        last = length - count + row
+        first = 0 if window is None else max(0, last - window + 1)
+        for head in range(HEADS):
+            group = head // (HEADS // KEY_HEADS)
+            weights = (keys[first : last + 1, group] @ query[row, head] / WIDTH**0.5).softmax(0)
+            out[row, head] = weights @ values[first : last + 1, group]
+    return out
+
+
+def varlen_of_torch_2_11(query, keys, values, query_ends, key_ends, longest_q, longest_k, *, window_size):
+    """What flash attention's varlen call promises, in a loop, with the parameters that it has in PyTorch 2.11."""
+    window = None if window_size[0] < 0 else window_size[0] + 1
+    assert window_size[1] == 0
+    parts = [
+        definition(query[a:b], keys[c:d], values[c:d], window)
+        for a, b, c, d in zip(query_ends, query_ends[1:], key_ends, key_ends[1:], strict=False)
+    ]
+    assert max(len(part) for part in parts) == longest_q
+    return torch.cat(parts)
+
+
+def varlen_of_torch_2_13(*args, window_size, enable_gqa, num_splits):
+    assert enable_gqa
+    assert num_splits == 1
+    return varlen_of_torch_2_11(*args, window_size=window_size)
+
+
+@pytest.fixture
+def tensors() -> tuple[torch.Tensor, KeysValues, KeysValues]:
+    torch.manual_seed(0)
+    fresh = torch.randn(ROWS, KEY_HEADS, WIDTH), torch.randn(ROWS, KEY_HEADS, WIDTH)
+    past = torch.randn(SLOTS, KEY_HEADS, WIDTH), torch.randn(SLOTS, KEY_HEADS, WIDTH)
+    return torch.randn(ROWS, HEADS, WIDTH), fresh, past
+
+
+@pytest.mark.parametrize("window", [None, 1, 3, 100])
+@pytest.mark.parametrize(
+    "attention",
+    [
+        SegmentAttention(SEGMENTS, CPU, torch.float32),
+        BlockedAttention(SEGMENTS, CPU),
+        BlockedAttention(SEGMENTS, CPU, block=2),
+        VarlenAttention(SEGMENTS, CPU, varlen_of_torch_2_11),
+        VarlenAttention(SEGMENTS, CPU, varlen_of_torch_2_13),
+    ],
+    ids=["segment", "blocked", "small blocks", "varlen of 2.11", "varlen of 2.13"],
+)
+def test_equals_the_definition(
+    tensors: tuple[torch.Tensor, KeysValues, KeysValues], attention: Attention, window: int | None
+) -> None:
+    query, fresh, past = tensors
+    found = attention(query, fresh, past, window)
+    for segment in SEGMENTS:
+        slots = torch.from_numpy(segment.slots)
+        rows = torch.tensor([row for start, stop in segment.context for row in range(start, stop)])
+        keys, values = (torch.cat((kept[slots], new[rows])) for kept, new in zip(past, fresh, strict=True))
+        wanted = definition(query[segment.start : segment.stop], keys, values, window)
+        torch.testing.assert_close(found[segment.start : segment.stop], wanted, rtol=1e-5, atol=1e-5)
+    assert not found[17:].any()
+
+
+@pytest.mark.parametrize("window", [None, 40])
+def test_blocks_in_bfloat16_stay_as_near_to_fp32_as_sdpa(window: int | None) -> None:
+    torch.manual_seed(1)
+    segments = (Segment(0, 150, 0), Segment(150, 300, 60, past=((0, 60),)))
+    query = torch.randn(300, HEADS, 64)
+    fresh = torch.randn(300, KEY_HEADS, 64), torch.randn(300, KEY_HEADS, 64)
+    exact = SegmentAttention(segments, CPU, torch.float32)(query, fresh, None, window)
+    small = query.bfloat16(), (fresh[0].bfloat16(), fresh[1].bfloat16())
+    blocked = BlockedAttention(segments, CPU)(*small, None, window).float()
+    fused = SegmentAttention(segments, CPU, torch.bfloat16)(*small, None, window).float()
+    assert (blocked - exact).abs().mean() < 1.5 * (fused - exact).abs().mean()
+    assert (blocked - fused).abs().max() < 0.04
+
+
+def test_invariant_is_refused_where_the_kernel_may_split_keys() -> None:
+    cuda = torch.device("cuda")
+    check_invariant(cuda, torch.bfloat16, varlen_of_torch_2_13)
+    check_invariant(cuda, torch.float32, varlen_of_torch_2_11)
+    check_invariant(CPU, torch.bfloat16, varlen_of_torch_2_11)
+    with pytest.raises(UnsupportedByEngine, match="num_splits"):
+        check_invariant(cuda, torch.bfloat16, varlen_of_torch_2_11)

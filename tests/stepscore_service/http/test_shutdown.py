@@ -1,0 +1,149 @@
+"""The real process: banner, Ctrl-C and SIGTERM in the middle of work, a start that fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from service_case import PROBLEM, STEPS, connect, metric
+from stepscore_service.http.serve import serve
+from stepscore_service.settings import Settings
+
+RUN = "import sys; from stepscore_service.http.serve import serve; from stepscore_service.settings import Settings; "
+RUN += "sys.exit(serve(Settings()))"
+
+
+@contextmanager
+def process(**settings: str) -> Iterator[subprocess.Popen[str]]:
+    given = {"port": "0", "device": "cpu", **settings}
+    variables = {f"STEPSCORE_{key.upper()}": value for key, value in given.items()}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
+    command = [sys.executable, "-c", RUN]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def started(running: subprocess.Popen[str]) -> tuple[str, str]:
+    """The banner, and the URL that it names."""
+    assert running.stdout is not None
+    lines = []
+    for line in running.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            break
+    banner = "".join(lines)
+    found = re.search(r"docs +(http\S+)/docs", banner)
+    assert found, banner + "".join(running.stderr or ())
+    return banner, found[1]
+
+
+def ended(running: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = running.communicate(timeout=60)
+    return running.returncode, errors
+
+
+def wait_ready(http: httpx.Client) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            assert http.get("/health/ready").json() == {"state": "ready"}
+        except httpx.ConnectError:
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail("the service did not become ready")
+
+
+def many(count: int) -> dict[str, object]:
+    return {"items": [{"problem": PROBLEM, "steps": [*STEPS, str(number)]} for number in range(count)]}
+
+
+def until_queued(http: httpx.Client) -> None:
+    until = time.monotonic() + 60
+    while not metric(http, "stepscore_queue_tokens"):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_it_says_what_it_serves_and_ctrl_c_finishes_what_runs(folder: Path) -> None:
+    with (
+        process(models=f"tiny={folder}", mode="invariant", max_batch_tokens="64", drain_seconds="200") as running,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        banner, url = started(running)
+        for part in ("tiny", "qwen_math", "cpu", "float32", "invariant", f"{url}/docs", f"{url}/"):
+            assert part in banner
+        with connect(url) as http:
+            wait_ready(http)
+            large = threads.submit(http.post, "/score", json=many(400))
+            until_queued(http)
+            running.send_signal(signal.SIGINT)
+            while (answer := http.get("/health/ready")).is_success:
+                time.sleep(0.01)
+            assert (answer.status_code, answer.json()) == (503, {"state": "draining"})
+            refused = http.post("/score", json={"problem": PROBLEM, "steps": STEPS})
+            assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+            assert refused.headers["retry-after"] == "1"
+            finished = large.result()
+        code, errors = ended(running)
+    assert finished.status_code == 200, finished.text
+    assert [len(each["rewards"]) for each in finished.json()["results"]] == [3] * 400
+    assert (code, "Traceback" in errors) == (0, False), errors
+
+
+def test_what_cannot_finish_in_time_is_told_so(folder: Path) -> None:
+    with (
+        process(models=f"tiny={folder}", mode="invariant", max_batch_tokens="64", drain_seconds="0.2") as running,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        _, url = started(running)
+        with connect(url) as http:
+            wait_ready(http)
+            large = threads.submit(http.post, "/score", json=many(9000))
+            until_queued(http)
+            running.send_signal(signal.SIGTERM)
+            answer = large.result()
+        code, errors = ended(running)
+    assert (answer.status_code, answer.json()["code"]) == (503, "draining")
+    assert (code, "Traceback" in errors) == (0, False), errors
+
+
+@pytest.fixture
+def logs_restored() -> Iterator[None]:
+    handlers, level = logging.getLogger().handlers, logging.getLogger().level
+    yield
+    logging.getLogger().handlers = handlers
+    logging.getLogger().setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("logs_restored")
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"models": ("/nowhere/at/all",)}, "is no folder"), ({"host": "192.0.2.1"}, "cannot listen on 192.0.2.1")],
+)
+def test_a_start_that_fails_says_why_in_one_line(
+    settings: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert serve(Settings(**{"port": 0, **settings})) == 1
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert errors.count("\n") == 1
