@@ -16,7 +16,8 @@ from stepscore.config import CheckpointFacts
 from stepscore.engine.torch.engine import TorchEngine
 from stepscore.engine.work import Work
 from stepscore.family.registry import Parts
-from stepscore.scoring import ModelInfo, Scoring
+from stepscore.scorer import Scorer
+from stepscore.scoring import ModelInfo
 from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution, Values
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.protocols import Answer, Scored
@@ -41,7 +42,7 @@ def first_numbers(values: Sequence[Values], encoded: EncodedSolution) -> Reading
     return Reading(tuple(float(number) for number in np.concatenate(values)[:, 0]))
 
 
-class Watched(Scoring):
+class Watched(Scorer):
     """Forwards wait for `free`, never overlap, and are noted: tokens computed, lengths of the works finished."""
 
     def __init__(self, info: ModelInfo, parts: Parts, engine: TorchEngine) -> None:
