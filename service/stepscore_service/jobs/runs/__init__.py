@@ -1,0 +1,1 @@
+"""What every offline run needs: journal, manifest, lock, progress, console."""
