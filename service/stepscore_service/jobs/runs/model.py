@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscore_service.jobs.runs.journal import Manifest
 from stepscore_service.jobs.data.rows import Source
+from stepscore_service.jobs.runs.journal import Manifest
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stepscore.errors import StepscoreError
 from stepscore_service.errors import body_of
-from stepscore_service.jobs.runs.journal import FileJournal, Journal, Manifest, StdoutJournal, open_journal
-from stepscore_service.jobs.runs.progress import PlainLines
 from stepscore_service.jobs.data.rows import STDIN, Line, Row, Source
 from stepscore_service.jobs.runs.console import ERR, INTERRUPTED, ROWS_FAILED, note, stop
+from stepscore_service.jobs.runs.journal import FileJournal, Journal, Manifest, StdoutJournal, open_journal
+from stepscore_service.jobs.runs.progress import PlainLines
 
 CONSUMED = frozenset({"problem", "steps", "solution", "split", "candidates"})
 """Columns that are not repeated in the results; all others are, so that ids stay."""
