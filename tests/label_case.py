@@ -12,7 +12,7 @@ from typing import Any
 
 from stepscore.generate.prompt import PlainPrompt
 from stepscore.generate.protocol import Completion, GeneratorInfo, Prompt, Request, Sampling
-from stepscore.rollout.rollouts import Roller
+from stepscore.rollout.sampler import RolloutSampler
 from stepscore.verify.open import open_verifier
 from stepscore_service.jobs.label.methods.base import Options
 from stepscore_service.jobs.label.methods.registry import open_method
@@ -71,7 +71,8 @@ def scripted(plan: Plan, told: Told, policy: ScriptedPolicy | None = None) -> To
     verifier = open_verifier(plan.verifier)
     method = open_method(plan.method, plan.options, verifier)
     policy = policy or ScriptedPolicy()
-    return Tools(plan, method, Roller(policy, verifier, PlainPrompt(), plan.sampling, plan.seed, plan.at_once, told))
+    sampler = RolloutSampler(policy, verifier, PlainPrompt(), plan.sampling, plan.seed, plan.at_once, told)
+    return Tools(plan, method, sampler)
 
 
 def row(number: int, *steps: str) -> dict[str, Any]:

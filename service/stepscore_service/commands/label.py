@@ -25,6 +25,8 @@ def label(
     consensus: given.Consensus = "",
     threshold: given.Threshold = None,
     drop_unsolved: given.DropUnsolved = False,
+    error_below: given.ErrorBelow = 0.0,
+    judged_only: given.JudgedOnly = False,
     generator: given.GeneratorName = "transformers",
     model: given.Model = "",
     prompt: given.PromptText = "",
@@ -55,9 +57,10 @@ def label(
     from stepscore_service.jobs.label.methods.base import Options
     from stepscore_service.jobs.label.plan import Plan, Policy
 
-    ways = Options(k, samples, labels, stop_at_zero, split, join.replace(r"\n", "\n"), searches, budget)
+    ways = Options(k, samples, labels, stop_at_zero, judged_only, split, join.replace(r"\n", "\n"), searches, budget)
     place = settings.device, settings.dtype, settings.max_tokens, settings.tensor_parallel_size
     policy = Policy(generator, model, prompt, *place)
     sampling = Sampling(1, rollout_tokens, temperature, top_p, top_k, tuple(stop or ()))
-    plan = Plan(method, ways, policy, verifier, sampling, seed, at_once, rollouts, consensus, threshold, drop_unsolved)
+    kept = rollouts, consensus, threshold, drop_unsolved, error_below
+    plan = Plan(method, ways, policy, verifier, sampling, seed, at_once, *kept)
     run(plan, Run(file, out, shard_problems, limit, ray, workers))

@@ -26,7 +26,14 @@ Verifier = Annotated[str, typer.Option(help="how answers are checked: math, nume
 Consensus = Annotated[
     str, typer.Option(metavar="MODEL", help="keep only rows whose first error this model sees at the same step")
 ]
-Threshold = Annotated[float | None, typer.Option(help="of --consensus: rewards under it are errors")]
+Threshold = Annotated[float | None, typer.Option(help="of --consensus: its rewards under this are errors")]
+ErrorBelow = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="soft labels under this count as errors; 0 always is one")
+]
+JudgedOnly = Annotated[
+    bool,
+    typer.Option("--judged-only", help="truncated and unreadable rollouts count neither way; by default not right"),
+]
 
 DropUnsolved = Annotated[bool, typer.Option("--drop-unsolved", help="put rows apart whose problem no rollout solves")]
 

@@ -15,7 +15,6 @@ import typer
 from stepscore.errors import StepscoreError
 from stepscore.verify.open import open_verifier
 from stepscore_service.jobs.data.rows import STDIN, Source, open_source
-from stepscore_service.jobs.label.closing import none_right, summary, warnings
 from stepscore_service.jobs.label.folder import OutputFolder
 from stepscore_service.jobs.label.inputs import Inputs
 from stepscore_service.jobs.label.job import Label, here
@@ -25,6 +24,7 @@ from stepscore_service.jobs.label.methods.registry import open_method
 from stepscore_service.jobs.label.plan import Plan, versions
 from stepscore_service.jobs.label.progress import LabelProgress
 from stepscore_service.jobs.label.shard import shards
+from stepscore_service.jobs.label.summary import none_right, summary, warnings
 from stepscore_service.jobs.label.tools import Told, Tools, open_tools
 from stepscore_service.jobs.runs.confinement import confinements, say_confinement
 from stepscore_service.jobs.runs.console import (

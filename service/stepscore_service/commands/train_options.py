@@ -22,8 +22,10 @@ Objective = Annotated[
     Literal["cross-entropy", "soft", "mse", "pqm", "orm", "implicit"], typer.Option(help="what is minimised")
 ]
 AfterError = Annotated[
-    Literal["masked", "kept", "zeroed"], typer.Option(help="labels behind the first wrong step: left out, kept, wrong")
+    Literal["masked", "kept", "zeroed"] | None,
+    typer.Option(help="labels after the first error: left out, kept, all wrong; default masked, for pqm kept"),
 ]
+ErrorBelow = Annotated[float, typer.Option(min=0.0, max=1.0, help="labels under this are errors; 0 always is one")]
 PositiveWeight = Annotated[float, typer.Option(min=0.0, help="how much a sound step counts beside a wrong one")]
 LmWeight = Annotated[float, typer.Option(min=0.0, help="weight of the language-model loss beside the step loss")]
 LmOnly = Annotated[bool, typer.Option("--lm-only", help="train a policy: only its language model, on the solutions")]

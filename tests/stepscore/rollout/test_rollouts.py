@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
@@ -16,27 +16,27 @@ from label_case import MUTE, RIGHT, WRONG, ScriptedPolicy, Written, plan, script
 from stepscore.errors import GeneratorError
 from stepscore.generate.prompt import ChatPrompt, PlainPrompt
 from stepscore.generate.protocol import Completion, Request
-from stepscore.rollout.rollouts import Ask, Counts, Roller, Rollout, counted, derived_seed
+from stepscore.rollout.sampler import ENDINGS, Ending, RolloutCounts, RolloutRequest, RolloutSampler, derived_seed
 from stepscore.verify.verifier import Truth
 
 SEVEN = Truth("7")
 
 
-def roller(policy: ScriptedPolicy, at_once: int = 64) -> Roller:
-    found = scripted(replace(plan(), at_once=at_once), lambda rollouts: None, policy).roller
+def sampler(policy: ScriptedPolicy, at_once: int = 64) -> RolloutSampler:
+    found = scripted(replace(plan(), at_once=at_once), lambda rollouts: None, policy).sampler
     assert found is not None
     return found
 
 
-def ask(number: int, n: int = 4) -> Ask:
-    return Ask(f"Problem {number}", SEVEN, "A step.\n", n)
+def request(number: int, n: int = 4) -> RolloutRequest:
+    return RolloutRequest(f"Problem {number}", SEVEN, "A step.\n", n)
 
 
-def test_rollouts_depend_on_neither_order_nor_company() -> None:
-    asks = [ask(number) for number in range(5)]
-    together = roller(ScriptedPolicy()).roll(asks)
+def test_rollouts_do_not_depend_on_order_or_batching() -> None:
+    requests = [request(number) for number in range(5)]
+    together = sampler(ScriptedPolicy()).sample(requests)
     policy = ScriptedPolicy()
-    backwards = roller(policy, at_once=6).roll(asks[::-1])
+    backwards = sampler(policy, at_once=6).sample(requests[::-1])
     assert together == backwards[::-1]
     assert policy.sizes == [4] * 5
     assert len({tuple(rollouts) for rollouts in together}) > 1
@@ -44,13 +44,13 @@ def test_rollouts_depend_on_neither_order_nor_company() -> None:
 
 def test_calls_of_the_policy_are_filled_but_never_overfull() -> None:
     policy = ScriptedPolicy()
-    roller(policy, at_once=10).roll([ask(number, n) for number, n in enumerate((4, 4, 4, 12, 2, 8))])
+    sampler(policy, at_once=10).sample([request(number, n) for number, n in enumerate((4, 4, 4, 12, 2, 8))])
     assert policy.sizes == [8, 4, 12, 10]
 
 
-def test_equal_asks_are_rolled_out_once() -> None:
+def test_equal_requests_are_sampled_once() -> None:
     policy = ScriptedPolicy()
-    one, other, same = roller(policy).roll([ask(0), ask(1), ask(0)])
+    one, other, same = sampler(policy).sample([request(0), request(1), request(0)])
     assert one == same != other
     assert policy.sizes == [8]
 
@@ -61,11 +61,43 @@ def test_truncated_and_unreadable_are_not_wrong() -> None:
     def script(prefix: str, number: int, rng: random.Random) -> Written:
         return texts[number]
 
-    (rollouts,) = roller(ScriptedPolicy(script)).roll([ask(0, len(texts))])
+    (rollouts,) = sampler(ScriptedPolicy(script)).sample([request(0, len(texts))])
     assert [one.ending for one in rollouts] == ["right", "wrong", "unreadable", "truncated", "truncated"]
-    assert counted(rollouts) == Counts(right=1, wrong=1, unreadable=1, truncated=2)
-    assert counted(rollouts).value == 0.5
-    assert Counts(unreadable=3, truncated=2).value is None
+    counts = RolloutCounts.of(rollouts)
+    assert counts == RolloutCounts(right=1, wrong=1, unreadable=1, truncated=2)
+    assert counts.rollouts == 5
+
+
+@pytest.mark.parametrize(
+    ("counts", "value", "judged_only"),
+    [
+        (RolloutCounts(right=1, wrong=1, unreadable=1, truncated=2), 0.2, 0.5),
+        (RolloutCounts(right=4, wrong=2, truncated=2), 0.5, pytest.approx(2 / 3)),
+        (RolloutCounts(right=3), 1.0, 1.0),
+        (RolloutCounts(wrong=3), 0.0, 0.0),
+        (RolloutCounts(unreadable=3, truncated=2), 0.0, None),
+        (RolloutCounts(unstarted=4), None, None),
+        (RolloutCounts(right=1, unstarted=1), 1.0, 1.0),
+    ],
+)
+def test_what_is_not_right_counts_against_a_step_unless_only_judged_ones_do(
+    counts: RolloutCounts, value: float | None, judged_only: float | None
+) -> None:
+    assert counts.value() == value
+    assert counts.value(judged_only=True) == judged_only
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0.5, 0.3, 0.1]))
+@settings(max_examples=20, deadline=None)
+def test_truncated_rollouts_do_not_bias_the_share(seed: int, share: float) -> None:
+    """Half of the wrong rollouts are cut off, as a policy's long wrong ones are."""
+    rng = random.Random(seed)
+    endings = ["right" if rng.random() < share else rng.choice(["wrong", "truncated"]) for _ in range(4000)]
+    counts = RolloutCounts(*(endings.count(ending) for ending in ENDINGS))
+    assert counts.value() == pytest.approx(share, abs=0.05)
+    biased = counts.value(judged_only=True)
+    assert biased is not None
+    assert biased > share + 0.03
 
 
 class Narrow(ScriptedPolicy):
@@ -77,29 +109,57 @@ class Narrow(ScriptedPolicy):
         return super().generate(requests)
 
 
-def test_a_prefix_that_fills_the_context_is_cut_off_and_ends_nothing() -> None:
-    long = replace(ask(1, 2), prefix="A very long step. " * 9)
-    short, cut, other = roller(Narrow()).roll([ask(0, 2), long, ask(2, 2)])
-    assert [one.ending for one in cut] == ["truncated"] * 2
+def test_a_prefix_that_fills_the_context_has_no_rollouts_and_ends_nothing() -> None:
+    long = replace(request(1, 2), prefix="A very long step. " * 9)
+    short, cut, other = sampler(Narrow()).sample([request(0, 2), long, request(2, 2)])
+    assert [one.ending for one in cut] == ["unstarted"] * 2
     assert [*short, *other] == [
-        rollout for each in roller(ScriptedPolicy()).roll([ask(0, 2), ask(2, 2)]) for rollout in each
+        rollout for each in sampler(ScriptedPolicy()).sample([request(0, 2), request(2, 2)]) for rollout in each
     ]
 
 
-def test_another_failure_of_the_policy_is_told() -> None:
+def test_another_failure_of_the_policy_is_raised() -> None:
     class Broken(ScriptedPolicy):
         def generate(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
             raise GeneratorError("gone", reason="refused")
 
     with pytest.raises(GeneratorError, match="gone"):
-        roller(Broken()).roll([ask(0)])
+        sampler(Broken()).sample([request(0)])
 
 
-def test_what_is_verified_is_the_whole_solution() -> None:
-    (rollouts,) = roller(ScriptedPolicy(lambda prefix, number, rng: ("and done.", "stop"))).roll(
-        [Ask("3 + 4?", SEVEN, f"{RIGHT}\n", 1)]
-    )
-    assert rollouts == (Rollout("and done.", "right", "stop", 2, "7"),)
+def endings(prefix: str, truth: str, *texts: str) -> list[tuple[Ending, str | None]]:
+    policy = ScriptedPolicy(lambda prefix, number, rng: (texts[number], "stop"))
+    (rollouts,) = sampler(policy).sample([RolloutRequest("?", Truth(truth), prefix, len(texts))])
+    return [(rollout.ending, rollout.found) for rollout in rollouts]
+
+
+SHEEP = "There are 42 sheep.\nHalf of them are 21.\n"
+SILENT = "I do not know how to go on."
+
+
+@pytest.mark.parametrize("truth", ["42", "21"])
+@pytest.mark.parametrize("prefix", ["There are 42 sheep.\n", SHEEP, "\\boxed{42} is the answer.\n"])
+@pytest.mark.parametrize("text", [SILENT, "", "and done."])
+def test_a_rollout_that_says_nothing_is_unreadable(prefix: str, truth: str, text: str) -> None:
+    assert endings(prefix, truth, text) == [("unreadable", None)]
+
+
+@pytest.mark.parametrize("stated", ["Answer: 12 apples remain.\n", "So far \\boxed{12}.\n", "The answer is 12.\n"])
+def test_a_rollouts_own_answer_outvotes_one_in_the_prefix(stated: str) -> None:
+    prefix = f"{stated}3 more come.\n"
+    assert endings(prefix, "15", "So it is 15.", "So it is 12.") == [("right", "15"), ("wrong", "12")]
+
+
+def test_an_answer_that_a_rollout_repeats_is_its_own() -> None:
+    assert endings(SHEEP, "21", "So the answer is 21.", SILENT) == [("right", "21"), ("unreadable", None)]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "text"),
+    [("We get \\boxed{1", "2}."), ("The answer is ", "12, since 3 and 9 are."), ("The answer is: ", "12.")],
+)
+def test_an_answer_that_the_prefix_begins_and_the_rollout_ends_is_read_whole(prefix: str, text: str) -> None:
+    assert endings(prefix, "12", text) == [("right", "12")]
 
 
 @given(st.integers(), st.lists(st.text(), max_size=3), st.lists(st.text(), max_size=3))

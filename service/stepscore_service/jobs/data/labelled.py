@@ -32,10 +32,14 @@ class Labelled:
     outcome: bool | None = None
     extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
-    def first_error(self, threshold: float = 0.5) -> int | None:
-        """Index of the first step whose label is below the threshold; None where there is none."""
-        wrong = (step for step, label in enumerate(self.labels) if label is not None and label < threshold)
-        return next(wrong, None)
+    def first_error(self, error_below: float = 0.0) -> int | None:
+        """Index of the first step whose label is an error; None if there is none."""
+        return next((step for step, label in enumerate(self.labels) if is_error(label, error_below)), None)
+
+
+def is_error(label: float | None, error_below: float = 0.0) -> bool:
+    """Whether a label calls its step wrong: 0 always does (no rollout succeeded), less than `error_below` does too."""
+    return label is not None and (label == 0.0 or label < error_below)
 
 
 def to_row(labelled: Labelled) -> Row:

@@ -47,32 +47,38 @@ class Compared:
         return self.agreement in KEPT
 
 
-def compare(rows: Iterable[Labelled], judge: Judge, threshold: float, at_once: int = AT_ONCE) -> Iterator[Compared]:
-    """Every row with what came of it, in order. threshold: rewards of the judge under it are errors.
+def compare(
+    rows: Iterable[Labelled], judge: Judge, threshold: float, error_below: float = 0.0, at_once: int = AT_ONCE
+) -> Iterator[Compared]:
+    """Every row with what came of it, in order.
 
-    Rows whose labels are open are not sent to the judge. Raises EngineError where the judge itself fails.
+    threshold: rewards of the judge under it are errors. error_below: labels under it are errors; 0 always is.
+    Rows whose labels are open are not sent to the judge. Raises EngineError if the judge itself fails.
     """
     remaining = iter(rows)
     while batch := list(islice(remaining, at_once)):
-        asked = [row for row in batch if not is_open(row)]
-        readings = iter(judge.score([row.solution for row in asked]) if asked else ())
+        settled = [row for row in batch if not is_open(row, error_below)]
+        readings = iter(judge.score([row.solution for row in settled]) if settled else ())
         for row in batch:
-            yield Compared(row, "open", None, None) if is_open(row) else _compared(row, next(readings), threshold)
+            if is_open(row, error_below):
+                yield Compared(row, "open", None, None)
+            else:
+                yield _compared(row, row.first_error(error_below), next(readings), threshold)
 
 
 def counted(compared: Iterable[Compared]) -> Counter[Agreement]:
     return Counter(each.agreement for each in compared)
 
 
-def is_open(labelled: Labelled) -> bool:
-    """Whether a step that nobody judged stands before the first error, or anywhere where there is none."""
-    return None in labelled.labels[: labelled.first_error()]
+def is_open(labelled: Labelled, error_below: float = 0.0) -> bool:
+    """Whether a step without a label comes before the first error, or anywhere if there is no error."""
+    return None in labelled.labels[: labelled.first_error(error_below)]
 
 
-def _compared(row: Labelled, reading: Reading | StepscoreError, threshold: float) -> Compared:
+def _compared(row: Labelled, ours: int | None, reading: Reading | StepscoreError, threshold: float) -> Compared:
     if isinstance(reading, StepscoreError):
-        return Compared(row, "unscored", row.first_error(), None, reading)
-    ours, theirs = row.first_error(), first_error(reading.rewards, threshold)
+        return Compared(row, "unscored", ours, None, reading)
+    theirs = first_error(reading.rewards, threshold)
     if ours != theirs:
         return Compared(row, "disagree", ours, theirs)
     return Compared(row, "agree_sound" if ours is None else "agree_error", ours, theirs)

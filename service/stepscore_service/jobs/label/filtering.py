@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.consensus import Compared, Judge, compare, counted
-from stepscore_service.jobs.label.tally import Log
+from stepscore_service.jobs.label.stats import RolloutStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Sifted:
     totals: dict[str, int]
 
 
-def sifted(rows: Sequence[Sequence[Labelled]], logs: Sequence[Log], *, drop_unsolved: bool) -> Sifted:
+def sifted(rows: Sequence[Sequence[Labelled]], stats: Sequence[RolloutStats], *, drop_unsolved: bool) -> Sifted:
     """The rows of each task; with `drop_unsolved` apart where rollouts were made and none was right.
 
     A policy that never solves a problem says nothing of its steps: every one of them would be called wrong.
@@ -27,8 +27,8 @@ def sifted(rows: Sequence[Sequence[Labelled]], logs: Sequence[Log], *, drop_unso
     kept: list[Labelled] = []
     dropped: list[Labelled] = []
     unsolved = 0
-    for some, log in zip(rows, logs, strict=True):
-        if drop_unsolved and log.totals["rollouts"] and not log.totals["right"]:
+    for some, counted_of in zip(rows, stats, strict=True):
+        if drop_unsolved and counted_of.totals["rollouts"] and not counted_of.totals["right"]:
             unsolved += 1
             dropped += [replace(row, extras={**row.extras, "unsolved": True}) for row in some]
         else:
@@ -38,14 +38,15 @@ def sifted(rows: Sequence[Sequence[Labelled]], logs: Sequence[Log], *, drop_unso
 
 @dataclass(frozen=True, slots=True)
 class Consensus:
-    """threshold: rewards of the judge under it are errors."""
+    """threshold: rewards of the judge under it are errors. error_below: labels under it are errors."""
 
     judge: Judge
     threshold: float
+    error_below: float = 0.0
 
     def sift(self, rows: Sequence[Labelled]) -> Sifted:
         """Raises EngineError where the judge itself fails."""
-        compared = list(compare(rows, self.judge, self.threshold))
+        compared = list(compare(rows, self.judge, self.threshold, self.error_below))
         kept = [_noted(each) for each in compared if each.kept]
         dropped = [_noted(each) for each in compared if not each.kept]
         totals = {f"consensus_{agreement}": count for agreement, count in counted(compared).items()}

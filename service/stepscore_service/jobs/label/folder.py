@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.label.shard import LABELS, Finished
-from stepscore_service.jobs.label.tally import added
+from stepscore_service.jobs.label.stats import sum_totals
 from stepscore_service.jobs.runs.lock import lock_folder
 
 MANIFEST = "manifest.json"
@@ -62,7 +62,7 @@ class OutputFolder:
     @property
     def totals(self) -> dict[str, int]:
         """Over all shards on disk."""
-        return added([entry["totals"] for entry in self.done.values()])
+        return sum_totals([entry["totals"] for entry in self.done.values()])
 
     def label_files(self) -> list[Path]:
         return [self.path / f"{LABELS}-{index:05}.jsonl" for index in sorted(self.done)]

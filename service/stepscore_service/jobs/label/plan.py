@@ -45,7 +45,8 @@ class Policy:
 class Plan:
     """sampling: of rollouts and of solutions. at_once: rollouts of one call of the generator. consensus: a judge.
 
-    drop_unsolved: rows of problems of which no rollout is right are put apart.
+    drop_unsolved: rows of problems of which no rollout is right are put apart. error_below: labels under it are errors
+    when errors are counted and compared; 0 always is.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Plan:
     consensus: str = ""
     threshold: float | None = None
     drop_unsolved: bool = False
+    error_below: float = 0.0
 
     def check(self) -> None:
         """Raises InvalidOption where the values do not go together."""

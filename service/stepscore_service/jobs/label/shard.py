@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stepscore.rollout.work import Roll, finish, together
+from stepscore.rollout.task import Sample, gather, run
 from stepscore_service.jobs.data.labelled import Labelled, to_row
 from stepscore_service.jobs.label.filtering import Consensus, sifted
 from stepscore_service.jobs.label.methods.base import Labels, Method
-from stepscore_service.jobs.label.tally import Log, added, watched
+from stepscore_service.jobs.label.stats import RolloutStats, record, sum_totals
 from stepscore_service.jobs.label.task import Task
 
 LABELS, ROLLOUTS, TREES, DROPPED = "labels", "rollouts", "trees", "dropped"
@@ -50,18 +50,19 @@ def shards(tasks: Iterable[Task], size: int) -> Iterator[Shard]:
 def label_shard(
     shard: Shard,
     method: Method,
-    roll: Roll,
+    sample: Sample,
     *,
     keep_rollouts: bool = False,
     drop_unsolved: bool = False,
     consensus: Consensus | None = None,
+    error_below: float = 0.0,
 ) -> Finished:
     """All tasks of a shard side by side. The same shard, method and seed give the same files. Raises StepscoreError."""
-    logs = [Log(task.id, keep=keep_rollouts) for task in shard.tasks]
-    works = [watched(method.label(task), log) for task, log in zip(shard.tasks, logs, strict=True)]
-    labels = finish(together(works), roll)
-    files, totals = _trees(labels), [log.totals for log in logs]
-    chosen = sifted([each.rows for each in labels], logs, drop_unsolved=drop_unsolved)
+    stats = [RolloutStats(task.id, keep=keep_rollouts) for task in shard.tasks]
+    tasks = [record(method.label(task), each) for task, each in zip(shard.tasks, stats, strict=True)]
+    labels = run(gather(tasks), sample)
+    files, totals = _trees(labels), [each.totals for each in stats]
+    chosen = sifted([each.rows for each in labels], stats, drop_unsolved=drop_unsolved)
     totals.append(Counter(chosen.totals))
     rows, dropped = chosen.kept, chosen.dropped
     if consensus is not None:
@@ -71,20 +72,20 @@ def label_shard(
     if drop_unsolved or consensus is not None:
         files[DROPPED] = lines(map(to_row, dropped))
     if keep_rollouts:
-        files[ROLLOUTS] = lines(row for log in logs for row in log.rows)
-    totals.append(Counter(counts_of(rows, len(shard.tasks))))
-    return Finished(shard.index, {LABELS: lines(map(to_row, rows)), **files}, added(totals))
+        files[ROLLOUTS] = lines(row for each in stats for row in each.rows)
+    totals.append(Counter(counts_of(rows, len(shard.tasks), error_below)))
+    return Finished(shard.index, {LABELS: lines(map(to_row, rows)), **files}, sum_totals(totals))
 
 
-def counts_of(rows: Sequence[Labelled], tasks: int) -> dict[str, int]:
-    """Rows and steps by label; an error is a label of 0."""
+def counts_of(rows: Sequence[Labelled], tasks: int, error_below: float = 0.0) -> dict[str, int]:
+    """Rows and steps by label."""
     labels = [label for row in rows for label in row.labels]
     return {
         "problems": tasks,
         "rows": len(rows),
         "steps": len(labels),
         "steps_without_label": labels.count(None),
-        "rows_with_error": sum(row.first_error() is not None for row in rows),
+        "rows_with_error": sum(row.first_error(error_below) is not None for row in rows),
         "solutions_right": sum(row.outcome is True for row in rows),
         "solutions_wrong": sum(row.outcome is False for row in rows),
     }

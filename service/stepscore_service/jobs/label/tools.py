@@ -14,8 +14,7 @@ from stepscore.generate.open import open_generator
 from stepscore.generate.prompt import CHAT, PLAIN, ChatPrompt, PlainPrompt, PromptWriter
 from stepscore.generate.protocol import Generator
 from stepscore.open import checkpoint_facts, open_scorer
-from stepscore.rollout.rollouts import Ask, Roller
-from stepscore.rollout.work import Rolled
+from stepscore.rollout.sampler import Rollout, RolloutRequest, RolloutSampler
 from stepscore.scoring import Scoring
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.verify.open import open_verifier
@@ -36,23 +35,28 @@ def _silent(rollouts: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """roller: None where the method needs no rollouts. judge: whose consensus is asked, where one is."""
+    """sampler: None where the method needs no rollouts. judge: whose consensus is asked, where one is."""
 
     plan: Plan
     method: Method
-    roller: Roller | None
+    sampler: RolloutSampler | None
     judge: Scoring | None = None
 
     def label(self, shard: Shard) -> Finished:
         """Raises StepscoreError."""
-        keep = self.plan.keep_rollouts
-        drop = self.plan.drop_unsolved
-        consensus = self._consensus()
-        return label_shard(shard, self.method, self._roll, keep_rollouts=keep, drop_unsolved=drop, consensus=consensus)
+        return label_shard(
+            shard,
+            self.method,
+            self._sample,
+            keep_rollouts=self.plan.keep_rollouts,
+            drop_unsolved=self.plan.drop_unsolved,
+            consensus=self._consensus(),
+            error_below=self.plan.error_below,
+        )
 
     def close(self) -> None:
-        if self.roller is not None:
-            self.roller.generator.close()
+        if self.sampler is not None:
+            self.sampler.generator.close()
         if self.judge is not None:
             self.judge.close()
 
@@ -60,12 +64,12 @@ class Tools:
         if self.judge is None:
             return None
         given = self.plan.threshold
-        return Consensus(self.judge, self.judge.info.threshold if given is None else given)
+        return Consensus(self.judge, self.judge.info.threshold if given is None else given, self.plan.error_below)
 
-    def _roll(self, asks: Sequence[Ask]) -> Sequence[Rolled]:
-        if self.roller is None:
+    def _sample(self, requests: Sequence[RolloutRequest]) -> Sequence[tuple[Rollout, ...]]:
+        if self.sampler is None:
             raise InvalidOption(f"{self.method.name} asked for rollouts without a policy", option="method", known=[])
-        return self.roller.roll(asks)
+        return self.sampler.sample(requests)
 
 
 def open_tools(plan: Plan, told: Told = _silent) -> Tools:
@@ -75,12 +79,12 @@ def open_tools(plan: Plan, told: Told = _silent) -> Tools:
     judge = open_scorer(plan.consensus) if plan.consensus else None
     if not needs_policy(plan.method, plan.options.samples):
         return Tools(plan, method, None, judge)
-    return Tools(plan, method, open_roller(plan, verifier, told), judge)
+    return Tools(plan, method, open_sampler(plan, verifier, told), judge)
 
 
-def open_roller(plan: Plan, verifier: Verifier, told: Told) -> Roller:
+def open_sampler(plan: Plan, verifier: Verifier, told: Told) -> RolloutSampler:
     generator, prompts = open_policy(plan.policy)
-    return Roller(generator, verifier, prompts, plan.sampling, plan.seed, plan.at_once, told)
+    return RolloutSampler(generator, verifier, prompts, plan.sampling, plan.seed, plan.at_once, told)
 
 
 def open_policy(policy: Policy) -> tuple[Generator, PromptWriter]:

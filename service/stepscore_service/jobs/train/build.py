@@ -67,12 +67,12 @@ def _encoder(plan: Plan, base: Base, layout: Layout) -> Encoder:
     if plan.objective == "orm":
         labels: Any = outcome_only
     else:
-        labels = partial(after_first_error, how=plan.after_error)
+        labels = partial(after_first_error, how=plan.labels_after_error, error_below=plan.error_below)
     positions = int(base.lm.config.max_position_embeddings)
     limit = min(plan.learning.max_tokens or positions, positions)
     _check_window(plan, base, limit)
     predict = plan.lm_weight > 0 or plan.objective == "lm"
-    return Encoder(layout, labels, limit, predict, reading=output_named(plan.output).reading)
+    return Encoder(layout, labels, limit, predict, output_named(plan.output).reading, plan.error_below)
 
 
 def _check_window(plan: Plan, base: Base, limit: int) -> None:

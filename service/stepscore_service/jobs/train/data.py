@@ -12,7 +12,6 @@ import numpy as np
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.train.example import Encoder, Example
-from stepscore_service.jobs.train.objectives.steps import THRESHOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +46,22 @@ def read(
     return Data(train, held_out, encoder.left_out)
 
 
-def check_labels(examples: Sequence[Example]) -> None:
+def check_labels(examples: Sequence[Example], error_below: float = 0.0) -> None:
     """Raises InvalidInput where no step is judged, or all are of one kind."""
     labels = np.concatenate([example.labels for example in examples])
-    _check_kinds(labels[~np.isnan(labels)], "steps")
+    _check_kinds(labels[~np.isnan(labels)], "steps", error_below)
 
 
 def check_outcomes(examples: Sequence[Example]) -> None:
     """The same for outcomes, which an implicit PRM learns from."""
     outcomes = np.array([example.outcome for example in examples])
-    _check_kinds(outcomes[~np.isnan(outcomes)], "outcomes")
+    _check_kinds(outcomes[~np.isnan(outcomes)], "outcomes", 0.0)
 
 
-def _check_kinds(judged: np.ndarray, what: str) -> None:
+def _check_kinds(judged: np.ndarray, what: str, error_below: float) -> None:
     if not len(judged):
         raise InvalidInput(f"no usable labels: none of the {what} has one")
-    good = judged >= THRESHOLD
+    good = (judged > 0.0) & (judged >= error_below)
     if good.all() or not good.any():
         kind = "right" if good.all() else "wrong"
         raise InvalidInput(f"all {len(judged)} judged {what} are {kind}; a model learns only from both kinds")

@@ -11,12 +11,14 @@ from transformers import TrainingArguments
 
 from stepscore_service.jobs.metrics.separation import auroc
 from stepscore_service.jobs.train.batch import Collate
-from stepscore_service.jobs.train.objectives.steps import THRESHOLD, log_odds
+from stepscore_service.jobs.train.objectives.steps import hard, log_odds
 from stepscore_service.jobs.train.shared import Row
 
 
 @torch.no_grad()
-def measure(model: Any, examples: Sequence[Row], collate: Collate, args: TrainingArguments) -> dict[str, float]:
+def measure(
+    model: Any, examples: Sequence[Row], collate: Collate, args: TrainingArguments, error_below: float = 0.0
+) -> dict[str, float]:
     """AUROC and accuracy of judged steps, and the loss per predicted token; only those that are defined."""
     was_training = model.training
     model.eval()
@@ -28,7 +30,7 @@ def measure(model: Any, examples: Sequence[Row], collate: Collate, args: Trainin
         numbers_SC, loss = model(batch)
         judged = ~batch.targets.labels.isnan()
         odds.append(log_odds(numbers_SC)[judged].float().cpu())
-        labels.append(batch.targets.labels[judged].cpu())
+        labels.append(hard(batch.targets.labels[judged], error_below).cpu())
         predicted, predictions = predicted + float(loss), predictions + batch.predictions
     model.train(was_training)
     of_steps = _of_steps(torch.cat(odds).numpy(), torch.cat(labels).numpy()) if odds else {}
@@ -38,6 +40,6 @@ def measure(model: Any, examples: Sequence[Row], collate: Collate, args: Trainin
 def _of_steps(odds: Any, labels: Any) -> dict[str, float]:
     if not len(odds):
         return {}
-    good = labels >= THRESHOLD
+    good = labels == 1.0
     area = auroc(good, odds.astype(np.float64))
     return {"accuracy": float(((odds >= 0) == good).mean()), "steps": len(odds)} | ({"auroc": area} if area else {})

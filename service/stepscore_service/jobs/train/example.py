@@ -43,7 +43,7 @@ class Example:
 class Encoder:
     """layout: the family's. labels: which steps count, and as what. predict: whether the answer's tokens are learnt.
 
-    reading: whether a step has several reads.
+    reading: whether a step has several reads. error_below: labels under it are errors.
     left_out: why solutions were not used, and how many; filled while examples are made.
     """
 
@@ -52,6 +52,7 @@ class Encoder:
     limit: int
     predict: bool = False
     reading: bool = False
+    error_below: float = 0.0
     left_out: Counter[str] = field(default_factory=Counter)
 
     def examples(self, solutions: Iterable[Labelled]) -> Iterator[Example]:
@@ -83,7 +84,7 @@ class Encoder:
 
     def _predicted(self, labelled: Labelled, sequence: Encoded) -> range:
         """From the answer's first token to the first step that was judged wrong: mistakes are not learnt."""
-        solution, first_error = labelled.solution, labelled.first_error()
+        solution, first_error = labelled.solution, labelled.first_error(self.error_below)
         start = answer_start(self.layout, solution.problem)
         if first_error is None:
             return range(start, len(sequence.ids))

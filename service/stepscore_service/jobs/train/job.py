@@ -112,7 +112,7 @@ def check(plan: Plan, data: Data) -> None:
     if plan.objective == "implicit":
         check_outcomes(data.train)
     elif plan.objective != "lm":
-        check_labels(data.train)
+        check_labels(data.train, plan.error_below)
 
 
 def trainer_of(
@@ -127,6 +127,7 @@ def trainer_of(
         rows(data.train, plan.learning),
         rows(data.held_out, plan.learning),
         [stopping, TrainProgress(console), TensorBoardCallback(writer)],  # type: ignore[no-untyped-call]
+        plan.error_below,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

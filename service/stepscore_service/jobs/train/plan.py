@@ -50,20 +50,26 @@ class Learning:
 class Plan:
     """Everything that the weights depend on, but for the data.
 
-    lm_weight: of the language-model loss on the answer beside the step loss. zeta: PQM's margin. beta: of the
-    log-ratio of an implicit PRM.
+    after_error: None is "kept" for PQM, whose loss ranks every wrong step, and "masked" for all others.
+    error_below: labels under it are errors; 0 always is. lm_weight: of the language-model loss on the answer beside
+    the step loss. zeta: PQM's margin. beta: of the log-ratio of an implicit PRM.
     """
 
     base: str
     output: str = "qwen_math"
     objective: ObjectiveName = "cross-entropy"
-    after_error: AfterError = "masked"
+    after_error: AfterError | None = None
+    error_below: float = 0.0
     positive_weight: float = 1.0
     lm_weight: float = 0.0
     zeta: float = 4.0
     beta: float = 0.05
     lora: Lora = field(default_factory=Lora)
     learning: Learning = field(default_factory=Learning)
+
+    @property
+    def labels_after_error(self) -> AfterError:
+        return self.after_error or ("kept" if self.objective == "pqm" else "masked")
 
     def check(self) -> None:
         """Raises InvalidInput where two choices do not go together."""
@@ -76,4 +82,4 @@ class Plan:
 
     def identity(self) -> dict[str, Any]:
         """As it is written beside the weights and compared when a run is resumed."""
-        return asdict(self)
+        return asdict(self) | {"after_error": self.labels_after_error}

@@ -7,13 +7,13 @@ from typing import Literal
 from stepscore_service.jobs.data.labelled import Labelled
 
 AfterError = Literal["masked", "kept", "zeroed"]
-"""Labels behind the first wrong step: left out (Qwen's data), as they are, or all wrong."""
+"""Labels after the first error: left out (Qwen's data), as they are (PQM's), or all wrong."""
 
 Labels = tuple[float | None, ...]
 
 
-def after_first_error(labelled: Labelled, how: AfterError) -> Labels:
-    first = labelled.first_error()
+def after_first_error(labelled: Labelled, how: AfterError, error_below: float = 0.0) -> Labels:
+    first = labelled.first_error(error_below)
     if how == "kept" or first is None:
         return labelled.labels
     rest = 0.0 if how == "zeroed" else None

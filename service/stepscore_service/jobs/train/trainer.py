@@ -44,7 +44,8 @@ class Losses:
 class StepTrainer(Trainer):
     """Trains a StepModel on rows of examples.
 
-    examples, held_out: what is trained on and what is measured on. tokens: how many a process has computed.
+    error_below: labels under it count as errors when it is measured. examples, held_out: what is trained on and what
+    is measured on. tokens: how many a process has computed.
     """
 
     loss_is_scaled_for_ga = True
@@ -58,7 +59,9 @@ class StepTrainer(Trainer):
         examples: Sequence[Row],
         held_out: Sequence[Row],
         callbacks: list[Any],
+        error_below: float = 0.0,
     ) -> None:
+        self._error_below = error_below
         self._losses, self._collate, self._held_out = losses, collate, held_out
         super().__init__(
             model=model,
@@ -89,7 +92,7 @@ class StepTrainer(Trainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """On every process alike, since a sharded model needs all of them for a forward."""
-        found = measure(self.model_wrapped, self._held_out, self._collate, self.args)
+        found = measure(self.model_wrapped, self._held_out, self._collate, self.args, self._error_below)
         numbers = {f"eval_{name}": number for name, number in found.items()}
         self.log(numbers)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, numbers)

@@ -29,11 +29,21 @@ def test_hard_labels_are_written_as_trl_reads_them() -> None:
     assert row == {"prompt": "p", "completions": ["a", "b", "c"], "labels": [True, False, None]}
 
 
-def test_the_first_error_is_the_first_label_under_the_threshold() -> None:
-    labelled = Labelled(Solution("p", ("a", "b", "c")), (0.75, None, 0.25))
-    assert labelled.first_error() == 2
-    assert labelled.first_error(0.8) == 0
-    assert labelled.first_error(0.1) is None
+@pytest.mark.parametrize(
+    ("labels", "error_below", "first"),
+    [
+        ((0.75, None, 0.25, 0.0), 0.0, 3),
+        ((0.75, None, 0.25, 0.0), 0.5, 2),
+        ((0.75, None, 0.25, 0.0), 0.8, 0),
+        ((0.75, None, 0.25), 0.0, None),
+        ((0.75, None, 0.25), 0.25, None),
+        ((0.0, 1.0), 0.0, 0),
+    ],
+)
+def test_an_error_is_a_label_of_0_or_below_the_stated_one(
+    labels: tuple[float | None, ...], error_below: float, first: int | None
+) -> None:
+    assert Labelled(Solution("p", ("a",) * len(labels)), labels).first_error(error_below) == first
 
 
 @pytest.mark.parametrize(

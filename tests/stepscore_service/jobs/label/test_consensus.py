@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from stepscore.errors import NoVerdict, StepscoreError
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.consensus import compare, counted, is_open
+from stepscore_service.jobs.label.shard import counts_of
 
 
 class Reads:
@@ -38,7 +41,7 @@ ROWS = [
     row("0.9 0.9", 1.0, 0.0),
     row("0.9 ?", 1.0, 1.0),
     row("0.9 0.1", None, 0.0),
-    row("0.9 0.1 0.9", 1.0, 0.4, None),
+    row("0.9 0.1 0.9", 1.0, 0.0, None),
 ]
 
 
@@ -58,6 +61,25 @@ def test_rows_are_kept_where_both_see_the_same_first_error() -> None:
     assert (compared[3].labels, compared[3].judge) == (1, None)
     assert isinstance(compared[4].error, NoVerdict)
     assert counted(compared) == {"agree_sound": 1, "agree_error": 2, "disagree": 2, "unscored": 1, "open": 1}
+
+
+@pytest.mark.parametrize(
+    ("labels", "error_below", "agreement"),
+    [
+        ((0.375, 0.0, 0.0), 0.0, "agree_error"),
+        ((0.375, 0.0, 0.0), 0.5, "disagree"),
+        ((0.375, 0.4, 1.0), 0.0, "disagree"),
+        ((0.5, 0.4, 1.0), 0.5, "agree_error"),
+    ],
+)
+def test_a_soft_label_is_an_error_at_zero_or_below_the_stated_one(
+    labels: tuple[float, ...], error_below: float, agreement: str
+) -> None:
+    labelled = row("0.9 0.1 0.1", *labels)
+    (compared,) = compare([labelled], Reads(), 0.5, error_below)
+    assert compared.agreement == agreement
+    has_error = 0.0 in labels or min(labels) < error_below
+    assert counts_of([labelled], 1, error_below)["rows_with_error"] == has_error
 
 
 def test_the_threshold_is_the_judges() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from label_case import MUTE, RIGHT, WRONG, ScriptedPolicy, Written, plan, row, scripted, wrong_at
 from stepscore.errors import InvalidOption
-from stepscore.rollout.work import finish
+from stepscore.rollout.task import run
 from stepscore.verify.open import open_verifier
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.methods.base import Labels, Options
@@ -27,8 +27,8 @@ def strict(prefix: str, number: int, rng: random.Random) -> Written:
 
 def labels(method: str, source: dict[str, Any], policy: ScriptedPolicy, **options: Any) -> Labels:
     tools = scripted(plan(method, **options), lambda rollouts: None, policy)
-    assert tools.roller is not None
-    return finish(tools.method.label(task_of(source, 1)), tools.roller.roll)
+    assert tools.sampler is not None
+    return run(tools.method.label(task_of(source, 1)), tools.sampler.sample)
 
 
 def only(found: Labels) -> Labelled:
@@ -43,7 +43,8 @@ def test_monte_carlo_rolls_out_every_prefix_but_the_last() -> None:
     assert found.outcome is False
     assert [request.sampling.n for request in policy.requests] == [3] * 4
     assert policy.sizes == [12]
-    assert found.extras["counts"][2] == {"right": 0, "wrong": 3, "unreadable": 0, "truncated": 0, "rollouts": 3}
+    others = {"right": 0, "unreadable": 0, "truncated": 0, "unstarted": 0}
+    assert found.extras["counts"][2] == {"wrong": 3, "rollouts": 3, **others}
     assert found.extras["counts"][4] is None
 
 
@@ -52,8 +53,12 @@ def test_soft_labels_are_the_share_of_right_ones() -> None:
         return [(RIGHT, "stop"), (WRONG, "stop"), (WRONG, "stop"), (RIGHT, "length")][number]
 
     found = only(labels("monte-carlo", row(0, *wrong_at(9, 2)), ScriptedPolicy(script), k=4, kind="soft"))
-    assert found.labels == (pytest.approx(1 / 3), 1.0)
+    assert found.labels == (0.25, 1.0)
     assert found.extras["hard"] == [1.0, 1.0]
+    judged = only(
+        labels("monte-carlo", row(0, *wrong_at(9, 2)), ScriptedPolicy(script), k=4, kind="soft", judged_only=True)
+    )
+    assert judged.labels == (pytest.approx(1 / 3), 1.0)
 
 
 def test_stopping_at_zero_asks_step_by_step() -> None:
@@ -65,10 +70,13 @@ def test_stopping_at_zero_asks_step_by_step() -> None:
 
 @pytest.mark.parametrize("written", [(MUTE, "stop"), (RIGHT, "length")])
 @pytest.mark.parametrize("method", ["monte-carlo", "binary-search"])
-def test_a_step_whose_rollouts_say_nothing_has_no_label(method: str, written: Written) -> None:
+def test_a_step_whose_rollouts_reach_no_answer_is_wrong_or_without_a_label(method: str, written: Written) -> None:
     policy = ScriptedPolicy(lambda prefix, number, rng: written)
     found = only(labels(method, row(0, *wrong_at(0, 4)), policy, k=2))
-    assert found.labels == (None, None, None, 0.0)
+    after = (0.0, 0.0, 0.0) if method == "monte-carlo" else (None, None, None)
+    assert found.labels == (0.0, *after)
+    judged = only(labels(method, row(0, *wrong_at(0, 4)), policy, k=2, judged_only=True))
+    assert judged.labels == (None, None, None, 0.0)
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from label_case import ScriptedPolicy, Written, plan, row, scripted, write
-from stepscore.rollout.rollouts import Rollout
-from stepscore.rollout.work import finish
+from stepscore.rollout.sampler import Rollout
+from stepscore.rollout.task import run
 from stepscore_service.jobs.label.methods.base import Labels
 from stepscore_service.jobs.label.methods.omega_tree import Node, Tree
 from stepscore_service.jobs.label.task import task_of
@@ -24,8 +24,8 @@ def rollout(tokens: int) -> Rollout:
 
 def grown(policy: ScriptedPolicy, seed: int = 0, **options: Any) -> Labels:
     tools = scripted(plan("omega", **options), lambda rollouts: None, policy)
-    assert tools.roller is not None
-    return finish(tools.method.label(task_of(row(seed), 1)), tools.roller.roll)
+    assert tools.sampler is not None
+    return run(tools.method.label(task_of(row(seed), 1)), tools.sampler.sample)
 
 
 def nodes(tree: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,9 +6,9 @@ import io
 
 from rich.console import Console
 
-from stepscore_service.jobs.label.closing import none_right, summary, warnings
 from stepscore_service.jobs.label.progress import LabelProgress
 from stepscore_service.jobs.label.shard import Finished
+from stepscore_service.jobs.label.summary import none_right, summary, warnings
 
 
 def test_a_plain_line_every_half_minute() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.train.objective import Targets
 from stepscore_service.jobs.train.objectives.pqm import RankingLoss
 from stepscore_service.jobs.train.objectives.steps import cross_entropy, soft_cross_entropy, squared_error
+from stepscore_service.jobs.train.plan import Plan
 from stepscore_service.jobs.train.targets import AfterError, after_first_error, outcome_only
 
 NAN = math.nan
@@ -54,31 +58,36 @@ def test_squared_error_reads_probabilities() -> None:
     assert squared_error().total(values_S1, targets([1.0, 0.25])).item() == pytest.approx(expected, abs=1e-6)
 
 
-def transcribed_pqm(values: Sequence[float], labels: Sequence[float], zeta: float) -> float:
-    """The README's sum, term by term."""
-    sound = [q for q, label in zip(values, labels, strict=True) if label == 1.0]
-    wrong = [q for q, label in zip(values, labels, strict=True) if label == 0.0]
-    if wrong:
-        sound = [0.0, *sound]
-    terms = [
-        math.log(math.exp(sound[i]) / (sum(map(math.exp, sound[: i + 1])) + sum(math.exp(q + zeta) for q in wrong)))
-        for i in range(len(sound))
-    ]
-    return -sum(terms) / len(terms)
+GOLDEN = json.loads((Path(__file__).parents[3] / "golden" / "pqm_loss.json").read_text())
+"""What the authors' own PQM_loss returned, in float64."""
 
 
-@pytest.mark.parametrize(
-    "labels", [[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0], [1.0, NAN, 0.0, 1.0]]
-)
-def test_ranking_loss_is_the_authors(labels: list[float]) -> None:
-    values = [0.3, 1.5, -0.2, 2.5]
-    found = RankingLoss(zeta=4.0).total(torch.tensor(values)[:, None], targets(labels))
-    assert found.item() == pytest.approx(transcribed_pqm(values, labels, 4.0), abs=1e-5)
+def ranking_loss(values: Sequence[float], labels: Sequence[float | None], zeta: float = 4.0) -> float:
+    given = targets([NAN if label is None else label for label in labels])
+    return RankingLoss(zeta).total(torch.tensor(values)[:, None], given).item()
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['values']}-{case['labels']}-{case['zeta']}")
+def test_the_ranking_loss_is_the_authors(case: dict[str, Any]) -> None:
+    found = ranking_loss(case["values"], case["labels"], case["zeta"])
+    assert found == pytest.approx(case["loss"], abs=2e-5)  # they add 1e-5 to a denominator of at least 1
+
+
+@pytest.mark.parametrize(("values", "expected"), [([2.0], 0.1269), ([-5.0], 5.0067), ([1.0, 2.0, 3.0], 0.3870)])
+def test_a_solution_without_errors_is_ranked_above_the_first_state(values: list[float], expected: float) -> None:
+    assert ranking_loss(values, [1.0] * len(values)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_sound_solution_has_a_gradient() -> None:
+    numbers = torch.tensor([[2.0]], requires_grad=True)
+    RankingLoss().total(numbers, targets([1.0])).backward()  # type: ignore[no-untyped-call]
+    assert numbers.grad is not None
+    assert numbers.grad.item() == pytest.approx(-1.0 / (1.0 + math.exp(2.0)), abs=1e-6)
 
 
 def test_ranking_loss_is_a_mean_over_solutions_with_judged_steps() -> None:
     values, given = [0.3, 1.5, -0.2, 2.5, 9.0], targets([1.0, 0.0], [1.0, 1.0], [NAN])
-    expected = transcribed_pqm(values[:2], [1.0, 0.0], 4.0) + transcribed_pqm(values[2:4], [1.0, 1.0], 4.0)
+    expected = ranking_loss(values[:2], [1.0, 0.0]) + ranking_loss(values[2:4], [1.0, 1.0])
     assert RankingLoss().items(given) == 2
     assert RankingLoss().total(torch.tensor(values)[:, None], given).item() == pytest.approx(expected, abs=1e-5)
 
@@ -96,9 +105,38 @@ def test_ranking_loss_holds_where_exponentials_would_overflow() -> None:
     ("how", "expected"),
     [("masked", (1.0, 0.0, None, None)), ("kept", (1.0, 0.0, 1.0, None)), ("zeroed", (1.0, 0.0, 0.0, 0.0))],
 )
-def test_labels_behind_the_first_error(how: AfterError, expected: tuple[float | None, ...]) -> None:
+def test_labels_after_the_first_error(how: AfterError, expected: tuple[float | None, ...]) -> None:
     labelled = Labelled(Solution("P", ("a", "b", "c", "d")), (1.0, 0.0, 1.0, None))
     assert after_first_error(labelled, how) == expected
+
+
+@pytest.mark.parametrize(
+    ("error_below", "expected"),
+    [(0.0, (0.25, 0.5, 1.0, 0.0)), (0.5, (0.25, None, None, None)), (0.25, (0.25, 0.5, 1.0, 0.0))],
+)
+def test_a_soft_label_is_an_error_at_zero_or_below_the_stated_one(
+    error_below: float, expected: tuple[float | None, ...]
+) -> None:
+    labelled = Labelled(Solution("P", ("a", "b", "c", "d")), (0.25, 0.5, 1.0, 0.0))
+    assert after_first_error(labelled, "masked", error_below) == expected
+
+
+@pytest.mark.parametrize(("error_below", "classes"), [(0.0, [1, 1, 0, 1]), (0.5, [0, 1, 0, 1])])
+def test_hard_labels_of_soft_ones_follow_the_same_rule(error_below: float, classes: list[int]) -> None:
+    expected = torch_cross_entropy(NUMBERS_S2, torch.tensor(classes), reduction="sum")
+    found = cross_entropy(error_below=error_below).total(NUMBERS_S2, targets([0.25, 0.5, 0.0, 1.0]))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("objective", "given", "expected"),
+    [("pqm", None, "kept"), ("pqm", "masked", "masked"), ("cross-entropy", None, "masked"), ("soft", "kept", "kept")],
+)
+def test_pqm_keeps_every_wrong_step_unless_told_otherwise(
+    objective: Any, given: AfterError | None, expected: AfterError
+) -> None:
+    plan = Plan("base", objective=objective, after_error=given)
+    assert plan.labels_after_error == plan.identity()["after_error"] == expected
 
 
 @pytest.mark.parametrize(("outcome", "last"), [(True, 1.0), (False, 0.0), (None, 0.75)])

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from stepscore.errors import NoSteps
-from stepscore.rollout.rollouts import Ask, Counts, Ending
-from stepscore.rollout.work import Work
+from stepscore.rollout.sampler import Ending, RolloutCounts, RolloutRequest
+from stepscore.rollout.task import RolloutTask
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.task import Attempt, Task, attempt_of_text
@@ -21,7 +21,8 @@ class Options:
     """What a user may say about a method; each reads what it needs.
 
     k: rollouts of a prefix. samples: solutions sampled where a row brings none. kind: which estimate becomes the label.
-    stop_at_zero: no rollouts behind the first step without a right one. split, join: text to steps and back.
+    stop_at_zero: no rollouts after the first step without a right one. judged_only: the share of right rollouts is of
+    those that could be judged. split, join: text to steps and back.
     searches, budget: how often OmegaPRM selects a rollout, and after how many rollouts it stops.
     """
 
@@ -29,10 +30,15 @@ class Options:
     samples: int = 0
     kind: LabelKind = "hard"
     stop_at_zero: bool = False
+    judged_only: bool = False
     split: str = "auto"
     join: str = "\n"
     searches: int = 100
     budget: int = 1000
+
+    def value(self, counts: RolloutCounts) -> float | None:
+        """The estimate for a prefix with these rollouts; None if it cannot be told."""
+        return counts.value(judged_only=self.judged_only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +55,14 @@ class Method(Protocol):
     @property
     def name(self) -> str: ...
 
-    def label(self, task: Task) -> Work[Labels]: ...
+    def label(self, task: Task) -> RolloutTask[Labels]: ...
 
 
-def sample(task: Task, options: Options) -> Work[tuple[Attempt, ...]]:
+def sample(task: Task, options: Options) -> RolloutTask[tuple[Attempt, ...]]:
     """The task's own solutions; where it brought none, sampled ones. Blank ones are left out."""
     if task.attempts or not options.samples:
         return task.attempts
-    (rollouts,) = yield [Ask(task.problem, task.truth, "", options.samples, "solution")]
+    (rollouts,) = yield [RolloutRequest(task.problem, task.truth, "", options.samples, "solution")]
     attempts = []
     for rollout in rollouts:
         try:
@@ -90,6 +96,6 @@ def described(task: Task, attempt: int, method: str) -> dict[str, Any]:
     return {"id": task.id, "line": task.line, "attempt": attempt, "sampled": not task.attempts, "method": method}
 
 
-def columns(counts: Sequence[Counts | None]) -> list[dict[str, int] | None]:
-    """Counts as a row's column; None for a step that had no rollouts."""
+def columns(counts: Sequence[RolloutCounts | None]) -> list[dict[str, int] | None]:
+    """RolloutCounts as a row's column; None for a step that had no rollouts."""
     return [None if each is None else asdict(each) | {"rollouts": each.rollouts} for each in counts]

@@ -1,4 +1,4 @@
-"""The first error by binary search: about log2(n) rounds of rollouts for n steps (OmegaPRM, arXiv:2406.06592, 3.2).
+"""The first error of n steps by binary search: at most ceil(log2 n) rounds (OmegaPRM, arXiv:2406.06592, 3.2).
 
 Rests on one assumption: a prefix that can still be completed has only such prefixes before it. So a solution whose
 own answer is right needs no rollout, and its steps are all labelled 1.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stepscore.rollout.rollouts import Counts, Ending, counted
-from stepscore.rollout.work import Work
+from stepscore.rollout.sampler import Ending, RolloutCounts
+from stepscore.rollout.task import RolloutTask
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.methods.base import Labels, Options, columns
-from stepscore_service.jobs.label.methods.subject import Subject, each_subject
+from stepscore_service.jobs.label.methods.target import LabelTarget, each_target
 from stepscore_service.jobs.label.task import Task
 
 
@@ -29,17 +29,17 @@ class Search:
     low: int
     high: int
     rounds: int = 0
-    counts: dict[int, Counts] = field(default_factory=dict)
+    counts: dict[int, RolloutCounts] = field(default_factory=dict)
 
-    def learn(self, steps: int, counts: Counts) -> None:
-        """A prefix whose rollouts could not be judged moves the search on, but says nothing of its steps."""
+    def learn(self, steps: int, counts: RolloutCounts, value: float | None) -> None:
+        """Narrow the search by a prefix's value; one of None moves it on, but says nothing of the prefix's steps."""
         self.rounds += 1
         self.counts[steps] = counts
-        if counts.value == 0.0:
+        if value == 0.0:
             self.bad, self.high = steps, steps - 1
             return
         self.low = steps + 1
-        if counts.value:
+        if value:
             self.good = steps
 
     def label(self, step: int) -> float | None:
@@ -51,29 +51,30 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class BinarySearch:
-    """Labels up to the first error; the steps behind it have none."""
+    """Labels up to the first error; the steps after it have none."""
 
     options: Options
     verifier: Verifier
     name = "binary-search"
 
-    def label(self, task: Task) -> Work[Labels]:
-        return (yield from each_subject(task, self.options, self.verifier, self._one))
+    def label(self, task: Task) -> RolloutTask[Labels]:
+        return (yield from each_target(task, self.options, self.verifier, self._one))
 
-    def _one(self, subject: Subject) -> Work[Labelled]:
-        search = begin(subject.steps, subject.ending)
+    def _one(self, target: LabelTarget) -> RolloutTask[Labelled]:
+        search = begin(target.steps, target.ending)
         while search.low <= search.high:
             steps = (search.low + search.high) // 2
-            (rollouts,) = yield [subject.ask(steps, self.options.k)]
-            search.learn(steps, counted(rollouts))
-        return self._row(subject, search)
+            (rollouts,) = yield [target.request(steps, self.options.k)]
+            counts = RolloutCounts.of(rollouts)
+            search.learn(steps, counts, self.options.value(counts))
+        return self._row(target, search)
 
-    def _row(self, subject: Subject, search: Search) -> Labelled:
-        steps = range(subject.steps)
+    def _row(self, target: LabelTarget, search: Search) -> Labelled:
+        steps = range(target.steps)
         counts = [search.counts.get(step + 1) for step in steps]
-        soft = [None if each is None else each.value for each in counts]
+        soft = [None if each is None else self.options.value(each) for each in counts]
         labels = map(search.label, steps)
-        return subject.labelled(self.name, labels, soft=soft, counts=columns(counts), rounds=search.rounds)
+        return target.labelled(self.name, labels, soft=soft, counts=columns(counts), rounds=search.rounds)
 
 
 def begin(steps: int, ending: Ending) -> Search:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stepscore.rollout.work import Work
+from stepscore.rollout.task import RolloutTask
 from stepscore.verify.checker import Checked, StepChecker
 from stepscore.verify.verifier import Truth, Verifier
 from stepscore_service.jobs.data.labelled import Labelled
@@ -31,7 +31,7 @@ class Check:
     def name(self) -> str:
         return f"check-{self.checker.name}"
 
-    def label(self, task: Task) -> Work[Labels]:
+    def label(self, task: Task) -> RolloutTask[Labels]:
         attempts = yield from sample(task, self.options)
         return Labels(tuple(self._one(task, place, attempt) for place, attempt in enumerate(attempts)))
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stepscore.rollout.rollouts import Counts, counted
-from stepscore.rollout.work import Work
+from stepscore.rollout.sampler import RolloutCounts
+from stepscore.rollout.task import RolloutTask
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.methods.base import Labels, Options, columns, hard, of_ending
-from stepscore_service.jobs.label.methods.subject import Subject, each_subject
+from stepscore_service.jobs.label.methods.target import LabelTarget, each_target
 from stepscore_service.jobs.label.task import Task
 
 
@@ -24,30 +24,31 @@ class MonteCarlo:
     verifier: Verifier
     name = "monte-carlo"
 
-    def label(self, task: Task) -> Work[Labels]:
-        return (yield from each_subject(task, self.options, self.verifier, self._one))
+    def label(self, task: Task) -> RolloutTask[Labels]:
+        return (yield from each_target(task, self.options, self.verifier, self._one))
 
-    def _one(self, subject: Subject) -> Work[Labelled]:
+    def _one(self, target: LabelTarget) -> RolloutTask[Labelled]:
         count = self._counts_to_zero if self.options.stop_at_zero else self._all_counts
-        return self._row(subject, (yield from count(subject)))
+        return self._row(target, (yield from count(target)))
 
-    def _all_counts(self, subject: Subject) -> Work[list[Counts]]:
-        rolled = yield [subject.ask(steps, self.options.k) for steps in range(1, subject.steps)]
-        return [counted(rollouts) for rollouts in rolled]
+    def _all_counts(self, target: LabelTarget) -> RolloutTask[list[RolloutCounts]]:
+        rolled = yield [target.request(steps, self.options.k) for steps in range(1, target.steps)]
+        return [RolloutCounts.of(rollouts) for rollouts in rolled]
 
-    def _counts_to_zero(self, subject: Subject) -> Work[list[Counts]]:
+    def _counts_to_zero(self, target: LabelTarget) -> RolloutTask[list[RolloutCounts]]:
         counts = []
-        for steps in range(1, subject.steps):
-            (rollouts,) = yield [subject.ask(steps, self.options.k)]
-            counts.append(counted(rollouts))
-            if counts[-1].value == 0.0:
+        for steps in range(1, target.steps):
+            (rollouts,) = yield [target.request(steps, self.options.k)]
+            counts.append(RolloutCounts.of(rollouts))
+            if self.options.value(counts[-1]) == 0.0:
                 break
         return counts
 
-    def _row(self, subject: Subject, counts: list[Counts]) -> Labelled:
-        missing = subject.steps - 1 - len(counts)
-        soft = [*(each.value for each in counts), *[None] * missing, None if missing else of_ending(subject.ending)]
+    def _row(self, target: LabelTarget, counts: list[RolloutCounts]) -> Labelled:
+        missing = target.steps - 1 - len(counts)
+        values = map(self.options.value, counts)
+        soft = [*values, *[None] * missing, None if missing else of_ending(target.ending)]
         hards = [hard(value) for value in soft]
         labels = hards if self.options.kind == "hard" else soft
         found = columns([*counts, *[None] * (missing + 1)])
-        return subject.labelled(self.name, labels, soft=soft, hard=hards, counts=found)
+        return target.labelled(self.name, labels, soft=soft, hard=hards, counts=found)

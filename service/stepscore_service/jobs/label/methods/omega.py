@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stepscore.errors import NoSteps
-from stepscore.rollout.rollouts import Ask, counted
-from stepscore.rollout.work import Work
+from stepscore.rollout.sampler import RolloutCounts, RolloutRequest
+from stepscore.rollout.task import RolloutTask
 from stepscore.types import Solution
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
@@ -29,7 +29,7 @@ class Omega:
     verifier: Verifier
     name = "omega"
 
-    def label(self, task: Task) -> Work[Labels]:
+    def label(self, task: Task) -> RolloutTask[Labels]:
         tree = Tree(Node(""))
         yield from self._estimate(task, tree, tree.root)
         searches = 0
@@ -42,7 +42,7 @@ class Omega:
         written = {"id": task.id, "line": task.line, "problem": task.problem, "searches": searches}
         return Labels(tuple(self._rows(task, tree.root)), written | {"rollouts": tree.spent, **tree.root.written()})
 
-    def _search(self, task: Task, tree: Tree, candidate: Candidate) -> Work[None]:
+    def _search(self, task: Task, tree: Tree, candidate: Candidate) -> RolloutTask[None]:
         """Binary search in the rollout: a prefix that leads nowhere sends it left, any other becomes the parent."""
         try:
             attempt = attempt_of_text(candidate.rollout.text, self.options.split)
@@ -64,11 +64,11 @@ class Omega:
             else:
                 parent, low = node, steps + 1
 
-    def _estimate(self, task: Task, tree: Tree, node: Node) -> Work[None]:
+    def _estimate(self, task: Task, tree: Tree, node: Node) -> RolloutTask[None]:
         purpose = f"omega {tree.spent}"
-        (rollouts,) = yield [Ask(task.problem, task.truth, node.prefix, self.options.k, purpose)]
-        node.counts = counted(rollouts)
-        node.value = node.counts.value
+        (rollouts,) = yield [RolloutRequest(task.problem, task.truth, node.prefix, self.options.k, purpose)]
+        node.counts = RolloutCounts.of(rollouts)
+        node.value = self.options.value(node.counts)
         tree.admit(node, rollouts)
 
     def _rows(self, task: Task, root: Node) -> Iterator[Labelled]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from stepscore.rollout.rollouts import Counts, Rollout
+from stepscore.rollout.sampler import Rollout, RolloutCounts
 
 ALPHA, BETA, LENGTH, C_PUCT = 0.5, 0.9, 500, 0.125
 """The paper's values. LENGTH is in tokens."""
@@ -27,7 +27,7 @@ class Node:
     prefix: str
     steps: tuple[str, ...] = ()
     value: float | None = None
-    counts: Counts | None = None
+    counts: RolloutCounts | None = None
     visits: int = 0
     children: list[Node] = field(default_factory=list)
 

@@ -3,10 +3,11 @@
 Source: WindyLee0822/Process_Q_Model, "Process Reward Model with Q-Value Rankings", arXiv 2410.11287. For sound steps
 c_1..c_m and wrong steps w of one solution
 
-    L = -(1/m) sum_i log( exp(Q_ci) / (sum_{q<=i} exp(Q_cq) + sum_w exp(Q_w + zeta)) )
+    L = -(1/m) sum_i log( exp(Q_ci) / (exp(0) + sum_{q<=i} exp(Q_cq) + sum_w exp(Q_w + zeta)) )
 
-and where any step is wrong a first state of value 0 stands before all, as a sound one. The authors add 1e-5 inside
-the logarithm; here the logarithm of the quotient is a difference of log-sums, which cannot overflow and needs none.
+The first state, of value 0, is always in the denominator; it has a term of its own, as another sound step, if any step
+is wrong. The authors add 1e-5 to the denominator; here the logarithm of the quotient is a difference of log-sums,
+which cannot overflow and needs none. tests/golden/pqm_loss.json holds what their `PQM_loss` returns.
 """
 
 from __future__ import annotations
@@ -25,22 +26,23 @@ class RankingLoss:
     """The mean over solutions that hold a judged step. zeta: the margin between sound and wrong."""
 
     zeta: float = 4.0
+    error_below: float = 0.0
 
     def items(self, targets: Targets) -> int:
         return sum(bool((~labels.isnan()).any()) for labels in targets.per_solution(targets.labels))
 
     def total(self, numbers_SC: Tensor, targets: Targets) -> Tensor:
         values = targets.per_solution(log_odds(numbers_SC))
-        labels = targets.per_solution(hard(targets.labels))
+        labels = targets.per_solution(hard(targets.labels, self.error_below))
         losses = [self._of_solution(*pair) for pair in zip(values, labels, strict=True)]
         return torch.stack(losses).sum()
 
     def _of_solution(self, values: Tensor, labels: Tensor) -> Tensor:
         sound, wrong = values[labels == 1.0], values[labels == 0.0]
-        if len(wrong):
-            sound = torch.cat([sound.new_zeros(1), sound])
-        if not len(sound):
+        if not len(sound) and not len(wrong):
             return values.sum() * 0.0
-        so_far = sound.logcumsumexp(0)
+        states = torch.cat([sound.new_zeros(1), sound])
+        so_far = states.logcumsumexp(0)
         below = (wrong + self.zeta).logsumexp(0) if len(wrong) else so_far.new_tensor(-torch.inf)
-        return (torch.logaddexp(so_far, below) - sound).mean()
+        losses = torch.logaddexp(so_far, below) - states
+        return (losses if len(wrong) else losses[1:]).mean()

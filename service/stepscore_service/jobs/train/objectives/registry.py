@@ -12,11 +12,11 @@ from stepscore_service.jobs.train.objectives.steps import cross_entropy, soft_cr
 from stepscore_service.jobs.train.plan import ObjectiveName, Plan
 
 OBJECTIVES: dict[ObjectiveName, Callable[[Plan], Objective]] = {
-    "cross-entropy": lambda plan: cross_entropy(plan.positive_weight),
+    "cross-entropy": lambda plan: cross_entropy(plan.positive_weight, plan.error_below),
     "soft": lambda plan: soft_cross_entropy(plan.positive_weight),
     "mse": lambda plan: squared_error(plan.positive_weight),
-    "pqm": lambda plan: RankingLoss(plan.zeta),
-    "orm": lambda plan: cross_entropy(plan.positive_weight),
+    "pqm": lambda plan: RankingLoss(plan.zeta, plan.error_below),
+    "orm": lambda plan: cross_entropy(plan.positive_weight, plan.error_below),
     "implicit": lambda plan: OutcomeLogRatio(plan.beta),
     "lm": lambda plan: Nothing(),
 }

@@ -15,9 +15,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from stepscore_service.jobs.train.objective import Targets
 
-THRESHOLD = 0.5
-"""Labels from here on are sound where hard labels are needed; a soft label of a half says as many right as wrong."""
-
 StepLoss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -26,9 +23,10 @@ def log_odds(numbers_SC: Tensor) -> Tensor:
     return numbers_SC[:, 1] - numbers_SC[:, 0] if numbers_SC.shape[1] == 2 else numbers_SC[:, 0]
 
 
-def hard(labels: Tensor) -> Tensor:
-    """1 and 0; NaN stays NaN."""
-    return torch.where(labels.isnan(), labels, (labels >= THRESHOLD).to(labels.dtype))
+def hard(labels: Tensor, error_below: float = 0.0) -> Tensor:
+    """1 for sound steps and 0 for errors (see `is_error`); NaN stays NaN."""
+    sound = (labels > 0.0) & (labels >= error_below)
+    return torch.where(labels.isnan(), labels, sound.to(labels.dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,12 @@ class StepObjective:
         return self.of(log_odds(numbers_SC)[judged], targets.labels[judged]).sum()
 
 
-def cross_entropy(positive_weight: float = 1.0) -> StepObjective:
-    """positive_weight: how much a sound step counts beside a wrong one."""
+def cross_entropy(positive_weight: float = 1.0, error_below: float = 0.0) -> StepObjective:
+    """positive_weight: how much a sound step counts beside a wrong one. error_below: labels under it are errors."""
 
     def of(odds: Tensor, labels: Tensor) -> Tensor:
         weight = odds.new_tensor(positive_weight)
-        return binary_cross_entropy_with_logits(odds, hard(labels), pos_weight=weight, reduction="none")
+        return binary_cross_entropy_with_logits(odds, hard(labels, error_below), pos_weight=weight, reduction="none")
 
     return StepObjective(of)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from stepscore.rollout.rollouts import Ask, Ending
-from stepscore.rollout.work import Work, together
+from stepscore.rollout.sampler import Ending, RolloutRequest
+from stepscore.rollout.task import RolloutTask, gather
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.methods.base import Labels, Options, described, outcome_of, own_ending, sample
@@ -15,7 +15,7 @@ from stepscore_service.jobs.label.task import Attempt, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class LabelTarget:
     """One solution of a task. place: which of them, from 0. ending: how it ends by itself."""
 
     task: Task
@@ -27,9 +27,9 @@ class Subject:
     def steps(self) -> int:
         return len(self.attempt.steps)
 
-    def ask(self, steps: int, k: int) -> Ask:
+    def request(self, steps: int, k: int) -> RolloutRequest:
         """For k rollouts from behind the first `steps` steps."""
-        return Ask(self.task.problem, self.task.truth, self.attempt.prefix(steps), k)
+        return RolloutRequest(self.task.problem, self.task.truth, self.attempt.prefix(steps), k)
 
     def labelled(self, method: str, labels: Iterable[float | None], **found: Any) -> Labelled:
         """found: columns of the row, besides those that say where it comes from."""
@@ -37,10 +37,10 @@ class Subject:
         return Labelled(self.task.solution(self.attempt), tuple(labels), outcome_of(self.ending), extras)
 
 
-def each_subject(
-    task: Task, options: Options, verifier: Verifier, label: Callable[[Subject], Work[Labelled]]
-) -> Work[Labels]:
+def each_target(
+    task: Task, options: Options, verifier: Verifier, label: Callable[[LabelTarget], RolloutTask[Labelled]]
+) -> RolloutTask[Labels]:
     """Every solution of the task labelled, all at once, so that their rollouts share rounds."""
     attempts = yield from sample(task, options)
-    subjects = [Subject(task, place, each, own_ending(task, each, verifier)) for place, each in enumerate(attempts)]
-    return Labels(tuple((yield from together([label(subject) for subject in subjects]))))
+    targets = [LabelTarget(task, place, each, own_ending(task, each, verifier)) for place, each in enumerate(attempts)]
+    return Labels(tuple((yield from gather([label(target) for target in targets]))))

@@ -44,8 +44,10 @@ def warnings(totals: Totals) -> list[str]:
     """Things that make labels weak, each with what to change."""
     found = []
     rollouts = totals.get("rollouts", 0)
+    if unstarted := totals.get("unstarted", 0):
+        found.append(f"{unstarted} rollouts have no room in the policy's context, so their steps got no label.")
     if totals.get("truncated", 0) > HALF * rollouts:
-        found.append("More than half of the rollouts ran out of tokens and were not judged: raise --rollout-tokens.")
+        found.append("More than half of the rollouts ran out of tokens: raise --rollout-tokens.")
     if totals.get("unreadable", 0) > HALF * rollouts:
         found.append("More than half of the rollouts state no answer that can be read: see --prompt and --verifier.")
     return found
