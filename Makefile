@@ -28,7 +28,10 @@ HOST ?= $(or $(STEPSCORE_HOST),127.0.0.1)
 PORT ?= $(or $(STEPSCORE_PORT),8000)
 ARGS ?=
 
-.PHONY: help venv serve test check format test-slow test-gpu test-vllm test-trl test-weights bench-engine bench-service embedded \
+# Markers of tests with targets of their own.
+UNUSUAL := slow or gpu or vllm or trl or weights
+
+.PHONY: help venv serve test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-weights bench-engine bench-service embedded \
 	clean
 
 help: ## list the targets
@@ -41,6 +44,12 @@ serve: $(VENV)/.stamp-serve ## serve the embedded checkpoint (HOST, PORT, any ST
 
 test: $(VENV)/.stamp ## run the tests (ARGS goes to pytest)
 	@$(BIN)/pytest $(ARGS)
+
+# In all other tests it is an error to ask the CPU (tests/conftest.py), so that this covers what depends on it.
+test-cpu-probe: $(VENV)/.stamp ## what depends on the CPU's bfloat16 units (dtype auto), with and without them
+	@for bfloat16 in 0 1; do \
+	  STEPSCORE_CPU_BFLOAT16=$$bfloat16 $(BIN)/pytest -m "cpu_probe and not ($(UNUSUAL))" $(ARGS); \
+	done
 
 check: $(VENV)/.stamp ## lint, formatting, types, import contracts
 	@$(BIN)/ruff check .

@@ -1,10 +1,33 @@
-"""Fixtures for every test. Tiny models run on one thread: more only cost."""
+"""Rules for every test. Tiny models run on one thread: more only cost.
+
+A test states the dtype of every model that it opens. What depends on the CPU's bfloat16 units (dtype `auto`, attention
+in bfloat16) is marked `cpu_probe`, and is an error in every other test; `make test-cpu-probe` runs the marked tests
+without and with such units.
+"""
 
 from __future__ import annotations
 
+import os
+
+import pytest
 import torch
 
+from stepscore.config import CPU_BFLOAT16
+
 torch.set_num_threads(1)
+
+FORCED = os.environ.get(CPU_BFLOAT16)
+UNSTATED = "unknown in tests that are not marked cpu_probe"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Looking at the CPU's flags is an error in tests that are not marked, and in the processes that they start."""
+    chosen = FORCED if item.get_closest_marker("cpu_probe") else UNSTATED
+    if chosen is None:
+        os.environ.pop(CPU_BFLOAT16, None)
+    else:
+        os.environ[CPU_BFLOAT16] = chosen
 
 
 def pytest_addoption(parser):

@@ -85,6 +85,7 @@ def test_shell_blocks(block: Block, address: str, scorer: Scoring, example: Path
             check_files(words)
 
 
+@pytest.mark.cpu_probe
 @pytest.mark.parametrize("block", PYTHON, ids=place)
 def test_python_blocks(block: Block, address: str, scorer: Scoring, example: Path) -> None:
     source = block.text.replace(ADDRESS, address).replace(f"localhost:{ADDRESS[-4:]}", address)

@@ -12,6 +12,10 @@ DType = Literal["auto", "float32", "bfloat16"]
 Mode = Literal["fast", "invariant", "reference"]
 Quantize = Literal["none", "int8", "fp8"]
 
+AUTO_DTYPE = "auto is bfloat16 on CUDA and on CPUs with bfloat16 units, float32 on other CPUs"
+CPU_BFLOAT16 = "STEPSCORE_CPU_BFLOAT16"
+"""A switch for tests: this environment variable, 0 or 1, replaces the look at the CPU's flags."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
@@ -44,6 +48,8 @@ class CheckpointFacts:
 class EngineOptions:
     """How an engine runs. Sizes are in tokens unless the name says bytes.
 
+    dtype: number format of the forward; auto is bfloat16 on CUDA and on CPUs with bfloat16 units, float32 on other
+        CPUs.
     mode: `fast` shares prefixes inside and across calls; `invariant` packs but shares nothing, so a score is bitwise
         independent of its company; `reference` runs plain transformers, one sequence at a time.
     max_batch_tokens: the size of a forward; 0 lets the engine choose for its device.

@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stepscore.calibration import Calibration, read_calibration
-from stepscore.config import Device, DType, EngineOptions, Mode, Quantize
+from stepscore.config import AUTO_DTYPE, CPU_BFLOAT16, Device, DType, EngineOptions, Mode, Quantize
 
 PREFIX = "STEPSCORE_"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         description="what runs the forward passes: torch, vllm (in this process), or vllm:ADDRESS (a vLLM server)",
     )
     device: Device = Field("auto", description="where the model runs")
-    dtype: DType = Field("auto", description="number format of the forward; auto is fp32 on CPU, bf16 on CUDA")
+    dtype: DType = Field("auto", description=f"number format of the forward; {AUTO_DTYPE}")
     mode: Mode = Field("fast", description="fast shares prefixes; invariant is bitwise independent of the batch")
     threads: int = Field(0, ge=0, description="CPU threads of a forward; 0 takes torch's default")
     max_tokens: int = Field(0, ge=0, description="longest sequence in tokens; 0 takes the checkpoint's own limit")
@@ -182,5 +182,5 @@ def named(model: str) -> tuple[str, str]:
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """The STEPSCORE_* variables that are no setting, sorted."""
-    known = {f"{PREFIX}{field}".upper() for field in Settings.model_fields}
+    known = {f"{PREFIX}{field}".upper() for field in Settings.model_fields} | {CPU_BFLOAT16}
     return sorted(key for key in environment if key.upper().startswith(PREFIX) and key.upper() not in known)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from cli_case import invoke
 from cli_case import write as write_rows
+from loading_case import CPU
 from recipes.embedded import train
 from recipes.embedded.export import app
 from recipes.embedded.rows import HELD_OUT
@@ -100,6 +101,8 @@ def rows_file(folder: Path) -> Path:
 
 
 def scored(folder: Path, family: str) -> tuple[float, ...]:
-    (answer,) = open_scorer(str(folder), family=family).score([Solution("Ann has 3 eggs.", ("3+4 = 7 eggs.",))])
+    (answer,) = open_scorer(str(folder), family=family, options=CPU).score(
+        [Solution("Ann has 3 eggs.", ("3+4 = 7 eggs.",))]
+    )
     assert isinstance(answer, Reading)
     return answer.rewards

@@ -21,6 +21,8 @@ from stepscore.types import Reading, Solution
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CASES = all_cases()
+CLOSE = 1e-5
+"""Of the reward, if it is beyond 1: rewards that are not probabilities reach some tens."""
 
 PROBLEM = "Janet's ducks lay 16 eggs per day. How many does she sell?"
 SOLUTIONS = {
@@ -74,7 +76,7 @@ def test_equals_the_authors_procedure(scorer: Scoring, case: FamilyCase, folder:
     expected = case.reference(folder, problem, steps)
     (got,) = rewards(scorer, ask(problem, steps))
     assert len(expected) == len(steps)
-    assert got == pytest.approx(expected, abs=1e-5)
+    assert got == pytest.approx(expected, rel=CLOSE, abs=CLOSE)
 
 
 def test_the_reference_tells_steps_apart(case: FamilyCase, folder: Path) -> None:
@@ -90,7 +92,7 @@ def test_a_batch_of_mixed_lengths_equals_alone(scorer: Scoring) -> None:
     scorer.purge()
     alone = [rewards(scorer, solution)[0] for solution in reversed(solutions)][::-1]
     for one, other in zip(together, alone, strict=True):
-        assert one == pytest.approx(other, abs=1e-5)
+        assert one == pytest.approx(other, rel=CLOSE, abs=CLOSE)
 
 
 WORDS = st.text(st.sampled_from("abc 0123456789+=$\\.\n√é"), min_size=1, max_size=12).filter(str.strip)
@@ -105,7 +107,7 @@ def test_one_reward_per_step_and_stable_prefixes(
     assert len(whole) == len(steps)
     if case.prefix_stable:
         (prefix,) = rewards(scorer, ask(problem, steps[:-1]))
-        assert whole[:-1] == pytest.approx(prefix, abs=1e-5)
+        assert whole[:-1] == pytest.approx(prefix, rel=CLOSE, abs=CLOSE)
 
 
 def test_rewards_lie_in_the_stated_range(scorer: Scoring) -> None:

@@ -29,7 +29,7 @@ def encoded(folder: Path, **options: str) -> EncodedSolution:
 
 def test_without_a_reference_model_it_is_an_error(folder: Path) -> None:
     with pytest.raises(CheckpointError, match="reference"):
-        open_scorer(str(folder), options=EngineOptions(device="cpu"))
+        open_scorer(str(folder), options=EngineOptions(device="cpu", dtype="float32"))
 
 
 @pytest.mark.parametrize("coef", ["much", "0", "-1", "nan", "inf"])

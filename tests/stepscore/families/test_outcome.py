@@ -41,9 +41,9 @@ def test_final_gives_every_step_the_whole_answers_reward(
 ) -> None:
     folder = make(tmp_path / "orm")
     final = rewards(folder, per_step="final")
-    assert final == pytest.approx(authors(folder, PROBLEM, STEPS, final=True), abs=1e-5)
+    assert final == pytest.approx(authors(folder, PROBLEM, STEPS, final=True), rel=1e-5, abs=1e-5)
     assert len(set(final)) == 1
-    assert final[-1] == pytest.approx(rewards(folder)[-1], abs=1e-5)
+    assert final[-1] == pytest.approx(rewards(folder)[-1], rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["invariant", "reference"])
@@ -52,7 +52,7 @@ def test_a_gated_head_reads_the_same_in_every_mode(mode: Mode, tmp_path: Path) -
     scorer = open_scorer(str(folder), options=EngineOptions(device="cpu", dtype="float32", mode=mode))
     (reading,) = scorer.score([Solution(PROBLEM, tuple(STEPS))])
     assert isinstance(reading, Reading)
-    assert reading.rewards == pytest.approx(rewards(folder), abs=1e-5)
+    assert reading.rewards == pytest.approx(rewards(folder), rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize("key", ["gating.logit_scale", "gating.layers.1.weight", "reward_transform_matrix"])
@@ -61,7 +61,7 @@ def test_a_gated_head_without_one_of_its_tensors_is_refused(key: str, tmp_path: 
     state = load_file(folder / "model.safetensors")
     save_file({name: tensor for name, tensor in state.items() if name != key}, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=key):
-        open_scorer(str(folder), options=EngineOptions(device="cpu"))
+        open_scorer(str(folder), options=EngineOptions(device="cpu", dtype="float32"))
 
 
 def test_padding_is_never_the_last_token(tmp_path: Path) -> None:
@@ -71,5 +71,5 @@ def test_padding_is_never_the_last_token(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
     after = rewards(folder)
-    assert after == pytest.approx(reference.sequence_classification(folder, PROBLEM, STEPS), abs=1e-5)
+    assert after == pytest.approx(reference.sequence_classification(folder, PROBLEM, STEPS), rel=1e-5, abs=1e-5)
     assert max(abs(one - other) for one, other in zip(before, after, strict=True)) > 1e-3

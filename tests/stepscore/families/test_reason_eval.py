@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import checkpoints_a as checkpoints
+from loading_case import CPU
 from reference import reason_eval as reference
 from stepscore.checkpoint import read_facts
 from stepscore.family.registry import family_named
@@ -20,7 +21,7 @@ MAKE = {"7B": checkpoints.reason_eval_7b, "34B": checkpoints.reason_eval_34b}
 @pytest.mark.parametrize("size", MAKE)
 def test_redundancy_comes_along(tmp_path: Path, size: str) -> None:
     folder = MAKE[size](tmp_path / "model")
-    (reading,) = open_scorer(str(folder)).score([Solution(PROBLEM, tuple(STEPS))])
+    (reading,) = open_scorer(str(folder), options=CPU).score([Solution(PROBLEM, tuple(STEPS))])
     assert isinstance(reading, Reading)
     assert reading.extras["redundancy"] == pytest.approx(reference.redundancy(folder, PROBLEM, STEPS, size), abs=1e-5)
     assert reading.rewards == pytest.approx(reference.validity(folder, PROBLEM, STEPS, size), abs=1e-5)

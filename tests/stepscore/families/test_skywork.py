@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 import checkpoints_a as checkpoints
 import tokenizers_for_tests as tokenizers
+from loading_case import CPU
 from reference import skywork as reference
 from stepscore.errors import CheckpointError
 from stepscore.families.skywork import build
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scorer(folder: Path) -> Scoring:
-    return open_scorer(str(folder))
+    return open_scorer(str(folder), options=CPU)
 
 
 def rewards(scorer: Scoring, steps: tuple[str, ...]) -> tuple[float, ...]:

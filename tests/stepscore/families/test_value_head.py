@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import checkpoints_a as checkpoints
+from loading_case import CPU
 from stepscore.checkpoint import read_facts
 from stepscore.errors import CheckpointError, MarkerMerged, UnknownFamily
 from stepscore.family.registry import family_named, resolve
@@ -21,7 +22,7 @@ SOLUTION = Solution("How many?", ("3 + 4 = 7.", "The answer is 7."))
 def test_the_head_is_found_by_the_name_that_is_there(tmp_path: Path, head: str) -> None:
     folder = checkpoints.value_head(tmp_path / "model", head=head)
     assert resolve(read_facts(folder)).name == "value_head"
-    assert open_scorer(str(folder)).score([SOLUTION])
+    assert open_scorer(str(folder), options=CPU).score([SOLUTION])
 
 
 def test_no_head_and_two_heads_are_errors(tmp_path: Path) -> None:

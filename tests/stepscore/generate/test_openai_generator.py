@@ -170,7 +170,7 @@ def test_a_judge_over_http_equals_the_judge_in_process(folder: Path, server: Ser
 def test_a_judge_over_http_needs_no_weights(server: Server, tmp_path: Path) -> None:
     folder = checkpoints_judges.judge(tmp_path / "ThinkPRM-tiny")
     (folder / "model.safetensors").unlink()
-    options = EngineOptions(device="cpu", generator=f"openai:{server.url}")
+    options = EngineOptions(device="cpu", dtype="float32", generator=f"openai:{server.url}")
     scorer = open_scorer(str(folder), options=options, family_options={"max_tokens": "2"})
     (found,) = scorer.score([Solution("How many?", ("3 + 4 = 7.",))])
     assert isinstance(found, Reading), found

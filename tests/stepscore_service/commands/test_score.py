@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli_case import PROBLEM, STEPS, invoke, read, solutions, start, write
+from loading_case import CPU
 from stepscore.open import open_scorer
 from stepscore.types import Reading, Solution
 
@@ -26,14 +27,14 @@ def test_rows_get_rewards_spans_and_keep_their_other_columns(tmp_path: Path, fol
         {"problem": PROBLEM, "solution": text, "split": "lines"},
     ]
     source = write(tmp_path / "in.jsonl", rows)
-    result = invoke("score", source, "--model", f"tiny={folder}", "--threads", "1", "--mode", "reference")
+    result = invoke("score", source, "--model", f"tiny={folder}", "--dtype", "float32", "--mode", "reference")
     assert result.exit_code == 0, result.output
     first, second = read(tmp_path / "in.scored.jsonl")
     assert (first["id"], first["note"], first["line"], first["model"]) == (7, {"a": 1}, 1, "tiny")
     assert "steps" not in first
     assert "spans" not in first
     assert [text[start:end] for start, end in second["spans"]] == STEPS
-    scorer = open_scorer(str(folder))
+    scorer = open_scorer(str(folder), options=CPU)
     reading = scorer.score([Solution(PROBLEM, tuple(STEPS))])[0]
     assert isinstance(reading, Reading)
     assert first["rewards"] == pytest.approx(reading.rewards, abs=1e-5)

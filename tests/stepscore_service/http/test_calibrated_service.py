@@ -21,7 +21,8 @@ BODY = {"problem": PROBLEM, "steps": STEPS, "include": ["logits"]}
 
 
 def test_rewards_move_by_the_formula_and_logits_stay(folder: Path) -> None:
-    plain, scaled = Settings(models=f"tiny={folder}"), Settings(models=f"tiny={folder}", temperature=2.5)
+    plain = Settings(models=f"tiny={folder}", dtype="float32")
+    scaled = plain.model_copy(update={"temperature": 2.5})
     answers, cards = [], []
     for settings in (plain, scaled):
         with live(open_scorers(settings)) as url, connect(url) as http:

@@ -29,7 +29,7 @@ RUN += "sys.exit(serve(Settings()))"
 
 @contextmanager
 def process(**settings: str) -> Iterator[subprocess.Popen[str]]:
-    given = {"port": "0", "device": "cpu", **settings}
+    given = {"port": "0", "device": "cpu", "dtype": "float32", **settings}
     variables = {f"STEPSCORE_{key.upper()}": value for key, value in given.items()}
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
     command = [sys.executable, "-c", RUN]

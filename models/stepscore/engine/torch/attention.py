@@ -6,7 +6,6 @@ Shapes: T rows of the forward, H query heads, G key heads, E head width, L token
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Protocol
 
 import torch
@@ -17,8 +16,6 @@ from stepscore.engine.torch.blocked_attention import BlockedAttention
 from stepscore.engine.torch.gathering import KeysValues, Piece
 from stepscore.engine.torch.packing import Segment
 from stepscore.engine.torch.varlen_attention import VarlenAttention, has_flash
-
-_multiplies_bfloat16 = cache(cpu_has_bfloat16)
 
 
 class Attention(Protocol):
@@ -39,7 +36,7 @@ def attention_for(segments: Sequence[Segment], device: torch.device, dtype: torc
     """
     if device.type == "cuda" and dtype in (torch.bfloat16, torch.float16) and has_flash(device):
         return VarlenAttention(segments, device)
-    if device.type == "cpu" and dtype == torch.bfloat16 and _multiplies_bfloat16():
+    if device.type == "cpu" and dtype == torch.bfloat16 and cpu_has_bfloat16():
         return BlockedAttention(segments, device)
     return SegmentAttention(segments, device, dtype)
 

@@ -98,6 +98,7 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
         case.engine(replace(facts, config={**facts.config, "model_type": "gpt2"}))
 
 
+@pytest.mark.cpu_probe
 def test_bfloat16_stays_near_float32(tmp_path: Path) -> None:
     facts = case.write(tmp_path)
     sequences = case.batch(seed=6, size=3)

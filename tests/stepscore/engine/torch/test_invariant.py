@@ -23,7 +23,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.cpu_probe)])
 @pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
 def test_scores_do_not_depend_on_company(tmp_path: Path, threads: int, kind: str, dtype: str) -> None:
     facts = case.write(tmp_path, kind)

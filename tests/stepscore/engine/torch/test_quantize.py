@@ -58,7 +58,9 @@ def test_refusals_say_why(device: str, mode: Any, reason: str, kind: Quantize) -
 @pytest.mark.parametrize("engine", ["torch", "fake", "vllm", "vllm:http://localhost:1"])
 def test_no_engine_opens_quantized_on_cpu(tmp_path: Path, engine: str) -> None:
     with pytest.raises(UnsupportedByEngine, match="int8"):
-        open_engine(case.write(tmp_path), case.CLASS_HEAD, EngineOptions(device="cpu", quantize="int8"), engine)
+        open_engine(
+            case.write(tmp_path), case.CLASS_HEAD, EngineOptions(device="cpu", dtype="float32", quantize="int8"), engine
+        )
 
 
 def test_a_quantized_engine_forgets_what_it_computed_before(tmp_path: Path) -> None:

@@ -27,13 +27,15 @@ def source(tmp_path: Path) -> Path:
 
 def test_a_policy_of_transformers_labels_a_file(policy: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = invoke("label", source, "--out", out, "--model", policy, "--rollouts", *RANDOM)
+    done = invoke("label", source, "--out", out, "--model", policy, "--rollouts", "--dtype", "float32", *RANDOM)
     assert done.exit_code in (0, 1), done.output
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["totals"]["rollouts"] == 8 == len(read(out / "rollouts-00000.jsonl"))
     assert manifest["totals"].get("truncated", 0) == manifest["totals"].get("stop_length", 0)
     assert len(manifest["run"]["policy"]["revision"]) == 16
-    again = invoke("label", source, "--out", tmp_path / "again", "--model", policy, "--rollouts", *RANDOM)
+    again = invoke(
+        "label", source, "--out", tmp_path / "again", "--model", policy, "--rollouts", "--dtype", "float32", *RANDOM
+    )
     assert again.exit_code == done.exit_code
     for name in ("labels-00000.jsonl", "rollouts-00000.jsonl"):
         assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
@@ -46,6 +48,7 @@ def test_a_checker_needs_no_policy(source: Path, tmp_path: Path) -> None:
     assert {row["method"] for row in read(tmp_path / "out" / "labels-00000.jsonl")} == {"check-arithmetic"}
 
 
+@pytest.mark.cpu_probe
 def test_a_reward_model_is_asked_for_its_consent(source: Path, tmp_path: Path) -> None:
     judge = checkpoints.qwen_math(tmp_path / "Qwen2.5-Math-PRM-tiny")
     arguments = ("--method", "check:arithmetic", "--consensus", judge, "--threshold", "0", "--device", "cpu")

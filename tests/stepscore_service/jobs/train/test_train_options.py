@@ -122,7 +122,7 @@ def test_a_trained_policy_answers_as_it_was_taught_and_ends(policy: Path) -> Non
 
 def test_label_asks_a_trained_policy_as_it_was_taught(tmp_path: Path, policy: Path) -> None:
     problems = write(tmp_path / "problems.jsonl", [{"problem": PROBLEM, "answer": "4"}])
-    sampling = ["--samples", 1, "-k", 2, "--temperature", 0.01, "--rollout-tokens", 60, "--device", "cpu"]
+    sampling = ["--samples", 1, "-k", 2, "--temperature", 0.01, "--rollout-tokens", 60, "--dtype", "float32"]
     ran = invoke("label", problems, "--model", policy, "--out", tmp_path / "labels", *map(str, sampling))
     assert ran.exit_code == 0, ran.output
     (row,) = read(tmp_path / "labels" / "labels-00000.jsonl")
