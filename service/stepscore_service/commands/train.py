@@ -54,7 +54,7 @@ def train(
     if lacking:
         stop(f"train needs {', '.join(lacking)}: pip install 'stepscore[train]'")
     from stepscore_service.commands.train_run import Asked, run  # loads torch, which `--help` need not wait for
-    from stepscore_service.jobs.train.plan import Learning, Lora, Plan
+    from stepscore_service.jobs.modeling.plan import Learning, Lora, TrainPlan
 
     rate = learning_rate or (LORA_RATE if lora else RATE)
     learning = Learning(
@@ -71,7 +71,7 @@ def train(
         save_steps=save_steps,
         seed=seed,
     )
-    plan = Plan(
+    plan = TrainPlan(
         base=base,
         output="causal" if lm_only else output,
         objective="lm" if lm_only else objective,

@@ -12,13 +12,13 @@ from transformers.utils import logging as transformers_logging
 
 from stepscore.errors import StepscoreError
 from stepscore_service.jobs.data.formats.base import Reading
+from stepscore_service.jobs.modeling.build import TrainSetup, build
+from stepscore_service.jobs.modeling.plan import TrainPlan
 from stepscore_service.jobs.runs.console import ENGINE_FAILED, ERR, INTERRUPTED, note, stop_with
-from stepscore_service.jobs.train.build import Trainee, build
-from stepscore_service.jobs.train.data import Data, read
+from stepscore_service.jobs.train.data import TrainData, read
 from stepscore_service.jobs.train.inputs import Inputs, open_inputs
 from stepscore_service.jobs.train.job import Run, TrainingError, check, train
 from stepscore_service.jobs.train.naming import check_name
-from stepscore_service.jobs.train.plan import Plan
 
 EVERY = 10_000
 """Solutions read between two lines that say so."""
@@ -37,7 +37,7 @@ class Asked:
     resume: bool
 
 
-def run(plan: Plan, asked: Asked) -> None:
+def run(plan: TrainPlan, asked: Asked) -> None:
     """Ends the command, saying what to change, where something fails; 130 where it was asked to stop."""
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -45,13 +45,13 @@ def run(plan: Plan, asked: Asked) -> None:
         check_name(plan.output, asked.out)
         inputs = Inputs(open_inputs(asked.files), asked.format, Reading(asked.zero_is_good), asked.skip_bad)
         with ERR.status(f"Opening {plan.base}"):
-            trainee = build(plan)
-        data = read(inputs.solutions(), trainee.encoder, asked.eval_share, _reader())
+            setup = build(plan)
+        data = read(inputs.solutions(), setup.encoder, asked.eval_share, _reader())
         check(plan, data)
-        _say(data, inputs, trainee)
+        _say(data, inputs, setup)
         job = Run(asked.out, _identity(asked, inputs), asked.resume)
         job.prepare(plan)
-        whole = train(plan, trainee, data, job, ERR)
+        whole = train(plan, setup, data, job, ERR)
     except TrainingError as error:
         stop_with(error, ENGINE_FAILED)
     except StepscoreError as error:
@@ -86,12 +86,12 @@ def _reader() -> Callable[[], None]:
     return seen
 
 
-def _say(data: Data, inputs: Inputs, trainee: Trainee) -> None:
+def _say(data: TrainData, inputs: Inputs, setup: TrainSetup) -> None:
     held = f", {len(data.held_out)} held out" if data.held_out else ""
     note(f"{len(data.train)} solutions ({data.tokens} tokens) to train on{held}.")
     for reason, solutions in data.left_out.items():
         note(f"Left out: {solutions} solutions ({reason}).")
     if inputs.bad:
         note(f"Passed over: {len(inputs.bad)} rows; the first: {inputs.bad[0]}")
-    trained = sum(each.numel() for each in trainee.model.parameters() if each.requires_grad)
+    trained = sum(each.numel() for each in setup.model.parameters() if each.requires_grad)
     note(f"{trained:,} weights are trained.")

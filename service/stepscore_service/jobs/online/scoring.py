@@ -19,20 +19,20 @@ from stepscore.errors import InvalidInput
 from stepscore.family.registry import Parts, family_named
 from stepscore.open import bind, checkpoint_facts
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.modeling.batch import Batch, collator
+from stepscore_service.jobs.modeling.build import TrainSetup
+from stepscore_service.jobs.modeling.example import Example
 from stepscore_service.jobs.online import prime
 from stepscore_service.jobs.online.rounds import REWARDS
 from stepscore_service.jobs.online.settings import Settings
 from stepscore_service.jobs.runs.run import chunks
-from stepscore_service.jobs.train.batch import Batch, collator
-from stepscore_service.jobs.train.build import Trainee
-from stepscore_service.jobs.train.example import Example
 
 SCORED = "scored.jsonl"
 Row = dict[str, Any]
 Learnable = tuple[Labelled, Example]
 
 
-def score(settings: Settings, trainee: Trainee, rollouts: Iterable[Labelled], folder: Path) -> int:
+def score(settings: Settings, setup: TrainSetup, rollouts: Iterable[Labelled], folder: Path) -> int:
     """Write REWARDS into the folder; how many solutions there are to learn from.
 
     A row: step rewards as they are served, token rewards, and with `samples` PRIME's returns and advantages. Raises
@@ -40,7 +40,7 @@ def score(settings: Settings, trainee: Trainee, rollouts: Iterable[Labelled], fo
     """
     parts = bind(family_named("implicit"), checkpoint_facts(settings.reference), {})
     scored = folder / SCORED
-    count = _write(scored, _scored(settings, trainee, parts, rollouts))
+    count = _write(scored, _scored(settings, setup, parts, rollouts))
     if not count:
         raise InvalidInput('no rollout can be learnt from: each needs "outcome": true or false', field="outcome")
     _write(folder / REWARDS, map(_without_outcome, _finished(scored, settings.samples)))
@@ -48,20 +48,20 @@ def score(settings: Settings, trainee: Trainee, rollouts: Iterable[Labelled], fo
     return count
 
 
-def learnable(trainee: Trainee, rollouts: Iterable[Labelled]) -> Iterator[Learnable]:
+def learnable(setup: TrainSetup, rollouts: Iterable[Labelled]) -> Iterator[Learnable]:
     """Those with an outcome that the layout takes; the encoder counts the others anew."""
-    trainee.encoder.left_out.clear()
+    setup.encoder.left_out.clear()
     known = (rollout for rollout in rollouts if rollout.outcome is not None)
-    return ((rollout, example) for rollout in known for example in trainee.encoder.examples([rollout]))
+    return ((rollout, example) for rollout in known for example in setup.encoder.examples([rollout]))
 
 
-def batch_of(trainee: Trainee, group: Sequence[Learnable]) -> Batch:
-    return collator(trainee.objective, "padded")([(example,) for _, example in group])
+def batch_of(setup: TrainSetup, group: Sequence[Learnable]) -> Batch:
+    return collator(setup.objective, "padded")([(example,) for _, example in group])
 
 
-def _scored(settings: Settings, trainee: Trainee, parts: Parts, rollouts: Iterable[Labelled]) -> Iterator[Row]:
-    for group in chunks(learnable(trainee, rollouts), settings.micro):
-        for (rollout, _), values in zip(group, _numbers(trainee, batch_of(trainee, group)), strict=True):
+def _scored(settings: Settings, setup: TrainSetup, parts: Parts, rollouts: Iterable[Labelled]) -> Iterator[Row]:
+    for group in chunks(learnable(setup, rollouts), settings.micro):
+        for (rollout, _), values in zip(group, _numbers(setup, batch_of(setup, group)), strict=True):
             reading = parts.read([values.numpy()], parts.layout.encode(rollout.solution))
             yield {
                 "prompt": rollout.solution.problem,
@@ -72,9 +72,9 @@ def _scored(settings: Settings, trainee: Trainee, parts: Parts, rollouts: Iterab
 
 
 @torch.no_grad()
-def _numbers(trainee: Trainee, batch: Batch) -> list[Tensor]:
+def _numbers(setup: TrainSetup, batch: Batch) -> list[Tensor]:
     """For each solution the log-probabilities (T, 2) of policy and reference."""
-    return list(batch.targets.per_solution(trainee.model(batch)[0]))
+    return list(batch.targets.per_solution(setup.model(batch)[0]))
 
 
 def _finished(scored: Path, samples: int) -> Iterator[Row]:

@@ -14,15 +14,15 @@ import torch
 
 from stepscore.errors import StepscoreError
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.modeling.bases import open_base
+from stepscore_service.jobs.modeling.build import TrainSetup, build
+from stepscore_service.jobs.modeling.plan import Learning, TrainPlan
+from stepscore_service.jobs.modeling.saving import save
 from stepscore_service.jobs.online.rounds import MANIFEST, OPTIMISER, Round, Rounds
 from stepscore_service.jobs.online.scoring import Learnable, batch_of, learnable, score
 from stepscore_service.jobs.online.settings import Settings
 from stepscore_service.jobs.runs.progress import watched
 from stepscore_service.jobs.runs.run import chunks
-from stepscore_service.jobs.train.bases import open_base
-from stepscore_service.jobs.train.build import Trainee, build
-from stepscore_service.jobs.train.plan import Learning, Plan
-from stepscore_service.jobs.train.saving import save
 
 
 class Diverged(StepscoreError):
@@ -48,35 +48,35 @@ def update(
     if last is not None and last.made_of["rollouts"] == digest:
         done(f"Round {last.number} was made of these rollouts already.")
         return last
-    trainee = _open(settings, last)
+    setup = _open(settings, last)
     with rounds.next() as folder:
-        solutions = score(settings, trainee, watched(rollouts, "rollouts scored", total), folder)
+        solutions = score(settings, setup, watched(rollouts, "rollouts scored", total), folder)
         done(f"{solutions} solutions scored by the old weights.")
-        optimiser = _optimiser(settings, trainee, last)
-        losses = _learn(settings, trainee, optimiser, watched(rollouts, "rollouts learnt from", total), solutions)
-        save(trainee, folder)
+        optimiser = _optimiser(settings, setup, last)
+        losses = _learn(settings, setup, optimiser, watched(rollouts, "rollouts learnt from", total), solutions)
+        save(setup, folder)
         torch.save(optimiser.state_dict(), folder / OPTIMISER)
         made_of = {"settings": settings.identity(), "rollouts": digest, "solutions": solutions, "losses": losses}
-        made_of["left_out"] = dict(trainee.encoder.left_out)
+        made_of["left_out"] = dict(setup.encoder.left_out)
         (folder / MANIFEST).write_text(json.dumps(made_of, indent=1) + "\n", encoding="utf-8")
     made = rounds.last()
     assert made is not None
     return made
 
 
-def _open(settings: Settings, last: Round | None) -> Trainee:
+def _open(settings: Settings, last: Round | None) -> TrainSetup:
     """The model of the last round, or the first one, beside the frozen reference."""
     base = settings.model if last is None else str(last.folder)
     learning = Learning(rate=settings.rate)
-    trainee = build(Plan(base, output="implicit", objective="implicit", beta=settings.beta, learning=learning))
+    setup = build(TrainPlan(base, output="implicit", objective="implicit", beta=settings.beta, learning=learning))
     if base != settings.reference:
-        trainee.model.reference = open_base(settings.reference, torch.float32).lm.requires_grad_(False).eval()
-    trainee.model.eval()
-    return trainee
+        setup.model.reference = open_base(settings.reference, torch.float32).lm.requires_grad_(False).eval()
+    setup.model.eval()
+    return setup
 
 
-def _optimiser(settings: Settings, trainee: Trainee, last: Round | None) -> torch.optim.Optimizer:
-    trained = [each for each in trainee.model.parameters() if each.requires_grad]
+def _optimiser(settings: Settings, setup: TrainSetup, last: Round | None) -> torch.optim.Optimizer:
+    trained = [each for each in setup.model.parameters() if each.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.0)
     if last is not None:
         optimiser.load_state_dict(torch.load(last.folder / OPTIMISER, weights_only=True))
@@ -85,32 +85,32 @@ def _optimiser(settings: Settings, trainee: Trainee, last: Round | None) -> torc
 
 def _learn(
     settings: Settings,
-    trainee: Trainee,
+    setup: TrainSetup,
     optimiser: torch.optim.Optimizer,
     rollouts: Iterable[Labelled],
     solutions: int,
 ) -> list[dict[str, float]]:
     """Optimiser steps over all solutions, `batch` of them each; what each step saw."""
-    pairs = learnable(trainee, rollouts)
+    pairs = learnable(setup, rollouts)
     size = settings.batch or solutions
     sizes = (min(size, solutions - start) for start in range(0, solutions, size))
-    losses = [_step(settings, trainee, optimiser, islice(pairs, size), size) for size in sizes]
+    losses = [_step(settings, setup, optimiser, islice(pairs, size), size) for size in sizes]
     next(pairs, None)  # goes past the rollouts behind the last one that was learnt from, which ends the bar
     return losses
 
 
 def _step(
-    settings: Settings, trainee: Trainee, optimiser: torch.optim.Optimizer, pairs: Iterator[Learnable], size: int
+    settings: Settings, setup: TrainSetup, optimiser: torch.optim.Optimizer, pairs: Iterator[Learnable], size: int
 ) -> dict[str, float]:
     """One optimiser step over `size` solutions; the loss and the norm of the gradient. Raises Diverged."""
     optimiser.zero_grad()
     loss = 0.0
     for group in chunks(pairs, settings.micro):
-        batch = batch_of(trainee, group)
-        part = trainee.objective.total(trainee.model(batch)[0], batch.targets) / size
+        batch = batch_of(setup, group)
+        part = setup.objective.total(setup.model(batch)[0], batch.targets) / size
         part.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         loss += part.item()
-    norm = float(torch.nn.utils.clip_grad_norm_(trainee.model.parameters(), settings.clip))
+    norm = float(torch.nn.utils.clip_grad_norm_(setup.model.parameters(), settings.clip))
     if not torch.isfinite(torch.tensor([loss, norm])).all():
         raise Diverged("the loss is no finite number; no round was made. Lower --rate or look at the rollouts")
     optimiser.step()

@@ -11,11 +11,11 @@ import numpy as np
 
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.train.example import Encoder, Example
+from stepscore_service.jobs.modeling.example import Encoder, Example
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class TrainData:
     """left_out: solutions that were not used, by reason."""
 
     train: Sequence[Example]
@@ -29,7 +29,7 @@ class Data:
 
 def read(
     solutions: Iterable[Labelled], encoder: Encoder, share: float, seen: Callable[[], None] = lambda: None
-) -> Data:
+) -> TrainData:
     """share: of problems that are held out, the same ones in every run. seen: called for each solution.
 
     Raises InvalidInput where nothing is left to train on.
@@ -43,7 +43,7 @@ def read(
     if not train:
         reasons = ", ".join(f"{count} {reason}" for reason, count in encoder.left_out.items()) or "there are none"
         raise InvalidInput(f"no solution is left to train on ({reasons})", left_out=dict(encoder.left_out))
-    return Data(train, held_out, encoder.left_out)
+    return TrainData(train, held_out, encoder.left_out)
 
 
 def check_labels(examples: Sequence[Example], error_below: float = 0.0) -> None:

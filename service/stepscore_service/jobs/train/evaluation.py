@@ -10,14 +10,14 @@ import torch
 from transformers import TrainingArguments
 
 from stepscore_service.jobs.metrics.separation import auroc
-from stepscore_service.jobs.train.batch import Collate
-from stepscore_service.jobs.train.objectives.steps import hard, log_odds
-from stepscore_service.jobs.train.shared import Row
+from stepscore_service.jobs.modeling.batch import Collate
+from stepscore_service.jobs.modeling.objectives.steps import hard, log_odds
+from stepscore_service.jobs.modeling.prefix_tree import ExampleRow
 
 
 @torch.no_grad()
 def measure(
-    model: Any, examples: Sequence[Row], collate: Collate, args: TrainingArguments, error_below: float = 0.0
+    model: Any, examples: Sequence[ExampleRow], collate: Collate, args: TrainingArguments, error_below: float = 0.0
 ) -> dict[str, float]:
     """AUROC and accuracy of judged steps, and the loss per predicted token; only those that are defined."""
     was_training = model.training

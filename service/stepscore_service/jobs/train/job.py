@@ -20,14 +20,14 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore_service.jobs.train.batch import collator
-from stepscore_service.jobs.train.build import Trainee
-from stepscore_service.jobs.train.data import Data, check_labels, check_outcomes
-from stepscore_service.jobs.train.example import Example
-from stepscore_service.jobs.train.plan import Learning, Plan
-from stepscore_service.jobs.train.saving import save
-from stepscore_service.jobs.train.sharded import whole
-from stepscore_service.jobs.train.shared import Row, rows_of
+from stepscore_service.jobs.modeling.batch import collator
+from stepscore_service.jobs.modeling.build import TrainSetup
+from stepscore_service.jobs.modeling.example import Example
+from stepscore_service.jobs.modeling.plan import Learning, TrainPlan
+from stepscore_service.jobs.modeling.prefix_tree import ExampleRow, rows_of
+from stepscore_service.jobs.modeling.saving import save
+from stepscore_service.jobs.train.data import TrainData, check_labels, check_outcomes
+from stepscore_service.jobs.train.sharded import gather_full_weights
 from stepscore_service.jobs.train.trainer import Losses, StepTrainer
 from stepscore_service.jobs.train.watching import Stopping, TrainProgress
 
@@ -53,7 +53,7 @@ class Run:
     inputs: Mapping[str, Any]
     resume: bool = False
 
-    def prepare(self, plan: Plan) -> None:
+    def prepare(self, plan: TrainPlan) -> None:
         """Make the folder, or check that it holds this very run. Raises InvalidInput, TrainingError.
 
         Of several processes only the first does, or the others would find a run in the folder.
@@ -84,7 +84,7 @@ class Run:
             raise InvalidInput(f"{self.out} holds a run with other settings or data; choose another --out")
 
 
-def train(plan: Plan, trainee: Trainee, data: Data, run: Run, console: Console) -> bool:
+def train(plan: TrainPlan, setup: TrainSetup, data: TrainData, run: Run, console: Console) -> bool:
     """Train and write the checkpoint. Whether it came to its end; a stopped run leaves a checkpoint to go on from.
 
     Raises InvalidInput where nothing can be learnt, TrainingError.
@@ -93,12 +93,12 @@ def train(plan: Plan, trainee: Trainee, data: Data, run: Run, console: Console) 
     started = time.monotonic()
     try:
         with Stopping(console.print) as stopping, SummaryWriter(str(run.out / LOGS)) as writer:
-            trainer = trainer_of(plan, trainee, data, run, console, stopping, writer)
+            trainer = trainer_of(plan, setup, data, run, console, stopping, writer)
             result = trainer.train(resume_from_checkpoint=run.last_checkpoint())
             if stopping.asked and trainer.state.global_step < trainer.state.max_steps:
                 return False
             found = trainer.evaluate() if data.held_out else {}
-            finished = whole(trainer, trainee, plan)
+            finished = gather_full_weights(trainer, setup, plan)
         if trainer.is_world_process_zero():
             save(finished, run.out)
             _finish(run.out, data, {**found, **result.metrics, "wall_seconds": round(time.monotonic() - started, 1)})
@@ -107,7 +107,7 @@ def train(plan: Plan, trainee: Trainee, data: Data, run: Run, console: Console) 
     return True
 
 
-def check(plan: Plan, data: Data) -> None:
+def check(plan: TrainPlan, data: TrainData) -> None:
     """Raises InvalidInput where the data teach this objective nothing."""
     if plan.objective == "implicit":
         check_outcomes(data.train)
@@ -116,14 +116,20 @@ def check(plan: Plan, data: Data) -> None:
 
 
 def trainer_of(
-    plan: Plan, trainee: Trainee, data: Data, run: Run, console: Console, stopping: Stopping, writer: SummaryWriter
+    plan: TrainPlan,
+    setup: TrainSetup,
+    data: TrainData,
+    run: Run,
+    console: Console,
+    stopping: Stopping,
+    writer: SummaryWriter,
 ) -> StepTrainer:
     lm_weight = 1.0 if plan.objective == "lm" else plan.lm_weight
     trainer = StepTrainer(
-        trainee.model,
+        setup.model,
         arguments(plan, run.out, bool(data.held_out)),
-        Losses(trainee.objective, lm_weight),
-        collator(trainee.objective, plan.learning.layout),
+        Losses(setup.objective, lm_weight),
+        collator(setup.objective, plan.learning.layout),
         rows(data.train, plan.learning),
         rows(data.held_out, plan.learning),
         [stopping, TrainProgress(console), TensorBoardCallback(writer)],  # type: ignore[no-untyped-call]
@@ -133,11 +139,11 @@ def trainer_of(
     return trainer
 
 
-def rows(examples: Sequence[Example], learning: Learning) -> Sequence[Row]:
+def rows(examples: Sequence[Example], learning: Learning) -> Sequence[ExampleRow]:
     return list(rows_of(examples, TREE)) if learning.layout == "shared" else [(example,) for example in examples]
 
 
-def arguments(plan: Plan, out: Path, held_out: bool) -> TrainingArguments:
+def arguments(plan: TrainPlan, out: Path, held_out: bool) -> TrainingArguments:
     learning = plan.learning
     evaluates = held_out and learning.eval_steps > 0
     return TrainingArguments(
@@ -167,7 +173,7 @@ def arguments(plan: Plan, out: Path, held_out: bool) -> TrainingArguments:
     )
 
 
-def _finish(out: Path, data: Data, metrics: Mapping[str, Any]) -> None:
+def _finish(out: Path, data: TrainData, metrics: Mapping[str, Any]) -> None:
     manifest: Manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
     counts = {
         "solutions": len(data.train),

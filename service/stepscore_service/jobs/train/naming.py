@@ -8,7 +8,7 @@ from stepscore.checkpoint import folder_name
 from stepscore.config import CheckpointFacts
 from stepscore.errors import InvalidInput
 from stepscore.family.registry import explain
-from stepscore_service.jobs.train.outputs import output_named
+from stepscore_service.jobs.modeling.outputs import output_named
 
 
 def check_name(output: str, folder: Path) -> None:

@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
 
-from stepscore_service.jobs.train.batch import Batch, Collate
+from stepscore_service.jobs.modeling.batch import Batch, Collate
+from stepscore_service.jobs.modeling.model import StepModel
+from stepscore_service.jobs.modeling.objective import Objective
+from stepscore_service.jobs.modeling.prefix_tree import ExampleRow
 from stepscore_service.jobs.train.evaluation import measure
-from stepscore_service.jobs.train.model import StepModel
-from stepscore_service.jobs.train.objective import Objective
-from stepscore_service.jobs.train.shared import Row
 
 TRAINED = "trained.safetensors"
 """In a checkpoint: the weights that are trained, and no others."""
@@ -56,8 +56,8 @@ class StepTrainer(Trainer):
         args: TrainingArguments,
         losses: Losses,
         collate: Collate,
-        examples: Sequence[Row],
-        held_out: Sequence[Row],
+        examples: Sequence[ExampleRow],
+        held_out: Sequence[ExampleRow],
         callbacks: list[Any],
         error_below: float = 0.0,
     ) -> None:

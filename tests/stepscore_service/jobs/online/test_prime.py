@@ -9,9 +9,9 @@ import torch
 
 from reference import prime as expected
 from stepscore.errors import InvalidInput
+from stepscore_service.jobs.modeling.objective import Targets
+from stepscore_service.jobs.modeling.objectives.implicit import OutcomeLogRatio
 from stepscore_service.jobs.online import prime
-from stepscore_service.jobs.train.objective import Targets
-from stepscore_service.jobs.train.objectives.implicit import OutcomeLogRatio
 
 LENGTHS, OUTCOMES = (3, 5, 2, 7), (1.0, 0.0, 0.0, 1.0)
 NUMBERS_S2 = -torch.rand(sum(LENGTHS), 2, generator=torch.Generator().manual_seed(3)).double() * 4

@@ -18,9 +18,9 @@ from stepscore.generate.prompt import ChatPrompt
 from stepscore.generate.protocol import Request, Sampling
 from stepscore.generate.transformers import open_transformers
 from stepscore_service.jobs.data.labelled import of_row
-from stepscore_service.jobs.train.batch import collator
-from stepscore_service.jobs.train.build import build
-from stepscore_service.jobs.train.plan import Learning, Lora, Plan
+from stepscore_service.jobs.modeling.batch import collator
+from stepscore_service.jobs.modeling.build import build
+from stepscore_service.jobs.modeling.plan import Learning, Lora, TrainPlan
 from stepscore_service.jobs.train.trainer import Losses
 
 PROBLEM = "How much is 3 + 1?"
@@ -77,16 +77,16 @@ class Step:
 
 def step(base: Path, lora: int, checkpointing: bool) -> Step:
     """One forward and backward over all rows, as a run makes it."""
-    trainee = build(Plan(str(base), lora=Lora(lora), learning=Learning(checkpointing=checkpointing)))
-    examples = list(trainee.encoder.examples(of_row(row) for row in rows()))
-    batch = collator(trainee.objective, "packed")([(each,) for each in examples])
+    setup = build(TrainPlan(str(base), lora=Lora(lora), learning=Learning(checkpointing=checkpointing)))
+    examples = list(setup.encoder.examples(of_row(row) for row in rows()))
+    batch = collator(setup.objective, "packed")([(each,) for each in examples])
     calls: list[None] = []
-    layer = trainee.model.lm.get_decoder().layers[0].mlp
+    layer = setup.model.lm.get_decoder().layers[0].mlp
     layer.register_forward_pre_hook(lambda *given: calls.append(None))
     counts = torch.tensor([batch.items, batch.predictions])
-    loss = Losses(trainee.objective, 0.0).of(trainee.model.train(), batch, counts)
+    loss = Losses(setup.objective, 0.0).of(setup.model.train(), batch, counts)
     loss.backward()  # type: ignore[no-untyped-call]
-    named = trainee.model.named_parameters()
+    named = setup.model.named_parameters()
     return Step(loss.detach(), {name: each.grad for name, each in named if each.grad is not None}, len(calls))
 
 

@@ -22,11 +22,11 @@ from stepscore.open import open_scorer
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.train.batch import collator
-from stepscore_service.jobs.train.build import Trainee, build
-from stepscore_service.jobs.train.plan import Learning, Lora, ObjectiveName, Plan, RowLayout
-from stepscore_service.jobs.train.reading import NumberReading
-from stepscore_service.jobs.train.saving import save
+from stepscore_service.jobs.modeling.batch import collator
+from stepscore_service.jobs.modeling.build import TrainSetup, build
+from stepscore_service.jobs.modeling.plan import Learning, Lora, ObjectiveName, RowLayout, TrainPlan
+from stepscore_service.jobs.modeling.reading import NumberReading
+from stepscore_service.jobs.modeling.saving import save
 
 SOLUTIONS = [
     Labelled(Solution("2+3?", ("2 + 3 = 5", "So it is 5.")), (1.0, 1.0), True),
@@ -50,15 +50,15 @@ def rows() -> list[dict[str, Any]]:
     ]
 
 
-def plan_of(base: Path, output: str, objective: ObjectiveName = "cross-entropy", **learning: Any) -> Plan:
-    return Plan(base=str(base), output=output, objective=objective, learning=Learning(**learning), lora=Lora())
+def plan_of(base: Path, output: str, objective: ObjectiveName = "cross-entropy", **learning: Any) -> TrainPlan:
+    return TrainPlan(base=str(base), output=output, objective=objective, learning=Learning(**learning), lora=Lora())
 
 
-def numbers(trainee: Trainee, layout: RowLayout) -> torch.Tensor:
-    examples = list(trainee.encoder.examples(SOLUTIONS))
-    batch = collator(trainee.objective, layout)([(each,) for each in examples])
+def numbers(setup: TrainSetup, layout: RowLayout) -> torch.Tensor:
+    examples = list(setup.encoder.examples(SOLUTIONS))
+    batch = collator(setup.objective, layout)([(each,) for each in examples])
     with torch.no_grad():
-        found: torch.Tensor = trainee.model.eval()(batch)[0]
+        found: torch.Tensor = setup.model.eval()(batch)[0]
     return found
 
 
@@ -67,10 +67,10 @@ def numbers(trainee: Trainee, layout: RowLayout) -> torch.Tensor:
 )
 def test_a_saved_checkpoint_reads_as_it_was_trained(tmp_path: Path, output: str, kind: str) -> None:
     objective: ObjectiveName = "pqm" if output == "pqm" else "mse" if output == "value_head" else "cross-entropy"
-    trainee = build(plan_of(checkpoints.causal(tmp_path / "base", kind), output, objective))
-    wanted = numbers(trainee, "padded").numpy()
+    setup = build(plan_of(checkpoints.causal(tmp_path / "base", kind), output, objective))
+    wanted = numbers(setup, "padded").numpy()
     out = tmp_path / ("pqm" if output == "pqm" else "out")  # the name tells it from other value heads
-    save(trainee, out)
+    save(setup, out)
     scorer = open_scorer(str(out), options=EngineOptions(device="cpu", dtype="float32"))
     assert scorer.info.family == output
     encoded = [scorer.encode(each.solution) for each in SOLUTIONS]
@@ -81,8 +81,8 @@ def test_a_saved_checkpoint_reads_as_it_was_trained(tmp_path: Path, output: str,
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_packed_solutions_do_not_see_each_other(tmp_path: Path, kind: str) -> None:
-    trainee = build(plan_of(checkpoints.causal(tmp_path / "base", kind), "token_classification"))
-    torch.testing.assert_close(numbers(trainee, "packed"), numbers(trainee, "padded"), atol=1e-5, rtol=0)
+    setup = build(plan_of(checkpoints.causal(tmp_path / "base", kind), "token_classification"))
+    torch.testing.assert_close(numbers(setup, "packed"), numbers(setup, "padded"), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("lora", [0, 2])
@@ -170,12 +170,12 @@ def test_a_trained_reading_of_numbers_is_served_as_it_was_trained(tmp_path: Path
     assert ran.exit_code == 0, ran.output
     scorer = open_scorer(str(out), options=EngineOptions(device="cpu", dtype="float32"))
     assert scorer.info.family == "number_logprob"
-    trainee = build(plan_of(out, "number_logprob"))
-    trainee.model.reading = NumberReading(
-        symbols_of(StepTokenizer(trainee.base.tokenizer, ())),
+    setup = build(plan_of(out, "number_logprob"))
+    setup.model.reading = NumberReading(
+        symbols_of(StepTokenizer(setup.base.tokenizer, ())),
         Calibration.of(json.loads((out / "config.json").read_text())),
     )
-    for wanted, answer in zip(torch.split(numbers(trainee, "padded"), [2, 3, 1]), scorer.score(TEXTS), strict=True):
+    for wanted, answer in zip(torch.split(numbers(setup, "padded"), [2, 3, 1]), scorer.score(TEXTS), strict=True):
         assert isinstance(answer, Reading)
         assert answer.rewards == pytest.approx(wanted[:, 0].sigmoid().tolist(), abs=1e-5)
 

@@ -10,10 +10,10 @@ import torch
 
 import checkpoints_b as checkpoints
 from stepscore_service.jobs.data.labelled import of_row
-from stepscore_service.jobs.train.batch import collator
-from stepscore_service.jobs.train.build import build
-from stepscore_service.jobs.train.plan import Learning, Plan
-from stepscore_service.jobs.train.saving import save
+from stepscore_service.jobs.modeling.batch import collator
+from stepscore_service.jobs.modeling.build import build
+from stepscore_service.jobs.modeling.plan import Learning, TrainPlan
+from stepscore_service.jobs.modeling.saving import save
 from stepscore_service.jobs.train.trainer import Losses
 
 pytestmark = [pytest.mark.trl, pytest.mark.filterwarnings("ignore")]
@@ -31,14 +31,14 @@ ROWS: list[dict[str, Any]] = [
 
 def test_the_loss_is_that_of_trl(tmp_path: Path) -> None:
     base = checkpoints.causal(tmp_path / "base", "qwen2")
-    plan = Plan(str(base), "token_classification", after_error="kept", learning=Learning())
-    trainee = build(plan)
-    examples = list(trainee.encoder.examples(of_row(row) for row in ROWS))
-    batch = collator(trainee.objective, "packed")([(each,) for each in examples])
+    plan = TrainPlan(str(base), "token_classification", after_error="kept", learning=Learning())
+    setup = build(plan)
+    examples = list(setup.encoder.examples(of_row(row) for row in ROWS))
+    batch = collator(setup.objective, "packed")([(each,) for each in examples])
     with torch.no_grad():
         counts = torch.tensor([batch.items, batch.predictions])
-        ours = Losses(trainee.objective, 0.0).of(trainee.model.eval(), batch, counts)
-    save(trainee, tmp_path / "out")
+        ours = Losses(setup.objective, 0.0).of(setup.model.eval(), batch, counts)
+    save(setup, tmp_path / "out")
     assert ours.item() == pytest.approx(loss_of_trl(tmp_path / "out", tmp_path / "trl"), abs=1e-6)
 
 

@@ -14,28 +14,28 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from stepscore_service.jobs.train.example import Example
+from stepscore_service.jobs.modeling.example import Example
 
-Row = tuple[Example, ...]
+ExampleRow = tuple[Example, ...]
 """What stands together in a row: solutions of one problem, or one solution."""
 
 
-def rows_of(examples: Iterable[Example], limit: int) -> Iterator[Row]:
+def rows_of(examples: Iterable[Example], limit: int) -> Iterator[ExampleRow]:
     """Solutions that follow each other and are of one problem, in trees of up to `limit` tokens, a longer one alone."""
     for _, group in groupby(examples, key=lambda example: example.problem):
         row: list[Example] = []
-        tree = Tree()
+        tree = PrefixTree()
         for example in sorted(group, key=lambda example: example.ids.tolist()):
             if row and tree.size + tree.new_tokens(example) > limit:
                 yield tuple(row)
-                row, tree = [], Tree()
+                row, tree = [], PrefixTree()
             tree.add(example)
             row.append(example)
         yield tuple(row)
 
 
 @dataclass(slots=True)
-class Tree:
+class PrefixTree:
     """The tokens of a row. places: for each solution that was added, the row's index of each of its tokens."""
 
     size: int = 0
@@ -69,8 +69,8 @@ class Tree:
         return max(((length, number) for number, length in enumerate(shared)), default=(0, 0))
 
 
-def tree_of(row: Sequence[Example]) -> Tree:
-    tree = Tree()
+def tree_of(row: Sequence[Example]) -> PrefixTree:
+    tree = PrefixTree()
     for example in row:
         tree.add(example)
     return tree

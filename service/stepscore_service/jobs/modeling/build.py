@@ -13,20 +13,20 @@ from stepscore.families.number_logprob import Calibration, symbols_of
 from stepscore.family.layout import Layout, LayoutContext
 from stepscore.family.registry import family_named
 from stepscore.text.tokenizer import StepTokenizer
-from stepscore_service.jobs.train.bases import Base, open_base, with_marker
-from stepscore_service.jobs.train.example import Encoder
-from stepscore_service.jobs.train.model import StepModel, new_head, with_adapters
-from stepscore_service.jobs.train.objective import Objective
-from stepscore_service.jobs.train.objectives.registry import open_objective
-from stepscore_service.jobs.train.outputs import Output, output_named
-from stepscore_service.jobs.train.plan import Plan
-from stepscore_service.jobs.train.policy import PolicyText
-from stepscore_service.jobs.train.reading import NumberReading, entry
-from stepscore_service.jobs.train.targets import after_first_error, outcome_only
+from stepscore_service.jobs.modeling.bases import Base, open_base, with_marker
+from stepscore_service.jobs.modeling.example import Encoder
+from stepscore_service.jobs.modeling.model import StepModel, new_head, with_adapters
+from stepscore_service.jobs.modeling.objective import Objective
+from stepscore_service.jobs.modeling.objectives.registry import open_objective
+from stepscore_service.jobs.modeling.outputs import Output, output_named
+from stepscore_service.jobs.modeling.plan import TrainPlan
+from stepscore_service.jobs.modeling.policy import PolicyText
+from stepscore_service.jobs.modeling.reading import NumberReading, entry
+from stepscore_service.jobs.modeling.targets import after_first_error, outcome_only
 
 
 @dataclass(frozen=True, slots=True)
-class Trainee:
+class TrainSetup:
     """What is trained, and how solutions are written for it and judged."""
 
     base: Base
@@ -36,13 +36,13 @@ class Trainee:
     objective: Objective
 
 
-def build(plan: Plan) -> Trainee:
+def build(plan: TrainPlan) -> TrainSetup:
     """The same plan gives the same first weights. Raises CheckpointError, InvalidInput."""
     torch.manual_seed(plan.learning.seed)
     output = output_named(plan.output)
     base = with_marker(open_base(plan.base, _dtype(plan)), output.marker)
     layout = layout_of(base, output)
-    return Trainee(base, output, _model(plan, base, output), _encoder(plan, base, layout), open_objective(plan))
+    return TrainSetup(base, output, _model(plan, base, output), _encoder(plan, base, layout), open_objective(plan))
 
 
 def layout_of(base: Base, output: Output) -> Layout:
@@ -63,7 +63,7 @@ def _config(base: Base, output: Output) -> dict[str, Any]:
     return entry() | config if output.reading else config
 
 
-def _encoder(plan: Plan, base: Base, layout: Layout) -> Encoder:
+def _encoder(plan: TrainPlan, base: Base, layout: Layout) -> Encoder:
     if plan.objective == "orm":
         labels: Any = outcome_only
     else:
@@ -75,7 +75,7 @@ def _encoder(plan: Plan, base: Base, layout: Layout) -> Encoder:
     return Encoder(layout, labels, limit, predict, output_named(plan.output).reading, plan.error_below)
 
 
-def _check_window(plan: Plan, base: Base, limit: int) -> None:
+def _check_window(plan: TrainPlan, base: Base, limit: int) -> None:
     """Raises InvalidInput where a tree, which says for itself what a token sees, would lose a sliding window."""
     config = base.lm.config
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
@@ -87,7 +87,7 @@ def _check_window(plan: Plan, base: Base, limit: int) -> None:
         )
 
 
-def _model(plan: Plan, base: Base, output: Output) -> StepModel:
+def _model(plan: TrainPlan, base: Base, output: Output) -> StepModel:
     head = new_head(output, base.lm.config.hidden_size)
     reference = (
         open_base(plan.base, _dtype(plan)).lm.requires_grad_(False).eval() if plan.output == "implicit" else None
@@ -105,6 +105,6 @@ def _reading(base: Base, output: Output) -> NumberReading:
     return NumberReading(symbols, Calibration.of(_config(base, output)))
 
 
-def _dtype(plan: Plan) -> torch.dtype:
+def _dtype(plan: TrainPlan) -> torch.dtype:
     """Frozen weights may be small; trained ones are kept in fp32, with bf16 in the products only."""
     return torch.bfloat16 if plan.learning.bf16 and plan.lora.rank else torch.float32

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from stepscore_service.jobs.train.example import Example
-from stepscore_service.jobs.train.objective import Objective, Targets
-from stepscore_service.jobs.train.plan import RowLayout
-from stepscore_service.jobs.train.shared import Row, Tree, tree_of
+from stepscore_service.jobs.modeling.example import Example
+from stepscore_service.jobs.modeling.objective import Objective, Targets
+from stepscore_service.jobs.modeling.plan import RowLayout
+from stepscore_service.jobs.modeling.prefix_tree import ExampleRow, PrefixTree, tree_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class PackedRows:
     """Rows of tokens. places: for each solution, the index among the R * T tokens of each of its own."""
 
     input_ids: Tensor
@@ -68,43 +68,43 @@ class Laid:
     places: Sequence[Tensor]
 
 
-Collate = Callable[[Sequence[Row]], Batch]
+Collate = Callable[[Sequence[ExampleRow]], Batch]
 
 
 def collator(objective: Objective, layout: RowLayout) -> Collate:
-    def collate(rows: Sequence[Row]) -> Batch:
+    def collate(rows: Sequence[ExampleRow]) -> Batch:
         return _batch(list(chain.from_iterable(rows)), objective, LAYOUTS[layout](rows))
 
     return collate
 
 
-def _packed(rows: Sequence[Row]) -> Laid:
+def _packed(rows: Sequence[ExampleRow]) -> PackedRows:
     examples = list(chain.from_iterable(rows))
     lengths = [len(example.ids) for example in examples]
     ids = torch.cat([_long(example.ids) for example in examples])
     positions = torch.cat([torch.arange(length) for length in lengths])
-    return Laid(ids[None], positions[None], None, torch.split(torch.arange(len(ids)), lengths))
+    return PackedRows(ids[None], positions[None], None, torch.split(torch.arange(len(ids)), lengths))
 
 
-def _padded(rows: Sequence[Row]) -> Laid:
+def _padded(rows: Sequence[ExampleRow]) -> PackedRows:
     examples = list(chain.from_iterable(rows))
     lengths = torch.tensor([len(example.ids) for example in examples])
     ids = pad_sequence([_long(example.ids) for example in examples], batch_first=True)
     width = ids.shape[1]
     positions = torch.arange(width).expand_as(ids)
     places = [torch.arange(length) + row * width for row, length in enumerate(lengths.tolist())]
-    return Laid(ids, positions, (positions < lengths[:, None]).long(), places)
+    return PackedRows(ids, positions, (positions < lengths[:, None]).long(), places)
 
 
-def _shared(rows: Sequence[Row]) -> Laid:
+def _shared(rows: Sequence[ExampleRow]) -> PackedRows:
     trees = list(map(tree_of, rows))
     width = max(tree.size for tree in trees)
     ids, depths, sees = zip(*(_filled(tree, width) for tree in trees), strict=True)
     places = [_long(own) + row * width for row, tree in enumerate(trees) for own in tree.places]
-    return Laid(torch.stack(ids), torch.stack(depths), torch.stack(sees)[:, None], places)
+    return PackedRows(torch.stack(ids), torch.stack(depths), torch.stack(sees)[:, None], places)
 
 
-def _filled(tree: Tree, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def _filled(tree: PrefixTree, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """A tree's tokens up to `width`; what fills it up sees itself alone, since something must be seen."""
     short = width - tree.size
     ids, depths, sees = map(torch.from_numpy, tree.tokens())
@@ -112,17 +112,21 @@ def _filled(tree: Tree, width: int) -> tuple[Tensor, Tensor, Tensor]:
     return pad(ids, (0, short)), pad(depths, (0, short)), filled
 
 
-LAYOUTS: dict[RowLayout, Callable[[Sequence[Row]], Laid]] = {"packed": _packed, "padded": _padded, "shared": _shared}
+LAYOUTS: dict[RowLayout, Callable[[Sequence[ExampleRow]], PackedRows]] = {
+    "packed": _packed,
+    "padded": _padded,
+    "shared": _shared,
+}
 
 
-def _batch(examples: Sequence[Example], objective: Objective, laid: Laid) -> Batch:
-    placed = list(zip(examples, laid.places, strict=True))
+def _batch(examples: Sequence[Example], objective: Objective, packed: PackedRows) -> Batch:
+    placed = list(zip(examples, packed.places, strict=True))
     targets = _targets(examples)
-    predicting, predicted = _predictions(placed, laid)
+    predicting, predicted = _predictions(placed, packed)
     return Batch(
-        input_ids=laid.input_ids,
-        position_ids=laid.position_ids,
-        attention_mask=laid.attention_mask,
+        input_ids=packed.input_ids,
+        position_ids=packed.position_ids,
+        attention_mask=packed.attention_mask,
         reads=torch.cat([places[_long(example.reads)] for example, places in placed]),
         read_targets=torch.cat([_long(example.read_targets) for example in examples]),
         marks=torch.cat([_long(example.marks) for example in examples if example.marks is not None] or [_none()]),
@@ -133,7 +137,7 @@ def _batch(examples: Sequence[Example], objective: Objective, laid: Laid) -> Bat
     )
 
 
-def _predictions(placed: Sequence[tuple[Example, Tensor]], laid: Laid) -> tuple[Tensor, Tensor]:
+def _predictions(placed: Sequence[tuple[Example, Tensor]], packed: PackedRows) -> tuple[Tensor, Tensor]:
     """Where tokens are predicted, and which; a token that several solutions share is predicted once."""
     inside = [(each.predicted, places) for each, places in placed if each.predicted]
     if not inside:
@@ -141,7 +145,7 @@ def _predictions(placed: Sequence[tuple[Example, Tensor]], laid: Laid) -> tuple[
     tokens = torch.cat([places[span.start : span.stop] for span, places in inside])
     before = torch.cat([places[span.start - 1 : span.stop - 1] for span, places in inside])
     tokens, first = map(torch.from_numpy, np.unique(tokens.numpy(), return_index=True))
-    return before[first], laid.input_ids.flatten()[tokens]
+    return before[first], packed.input_ids.flatten()[tokens]
 
 
 def _targets(examples: Sequence[Example]) -> Targets:

@@ -14,7 +14,7 @@ from stepscore.errors import InvalidInput
 from stepscore.family.layout import Layout
 from stepscore.types import Encoded, EncodedSolution, Solution
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.train.targets import Labels
+from stepscore_service.jobs.modeling.targets import Labels
 
 PROBES = ("a", "1")
 """Two first steps that share no beginning, so that where their texts part is where the answer begins."""

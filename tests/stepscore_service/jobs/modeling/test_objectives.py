@@ -14,11 +14,11 @@ from torch.nn.functional import cross_entropy as torch_cross_entropy
 
 from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.train.objective import Targets
-from stepscore_service.jobs.train.objectives.pqm import RankingLoss
-from stepscore_service.jobs.train.objectives.steps import cross_entropy, soft_cross_entropy, squared_error
-from stepscore_service.jobs.train.plan import Plan
-from stepscore_service.jobs.train.targets import AfterError, after_first_error, outcome_only
+from stepscore_service.jobs.modeling.objective import Targets
+from stepscore_service.jobs.modeling.objectives.pqm import RankingLoss
+from stepscore_service.jobs.modeling.objectives.steps import cross_entropy, soft_cross_entropy, squared_error
+from stepscore_service.jobs.modeling.plan import TrainPlan
+from stepscore_service.jobs.modeling.targets import AfterError, after_first_error, outcome_only
 
 NAN = math.nan
 NUMBERS_S2 = torch.tensor([[0.3, 1.2], [-0.4, 0.1], [2.0, -1.0], [0.5, 0.7]])
@@ -135,7 +135,7 @@ def test_hard_labels_of_soft_ones_follow_the_same_rule(error_below: float, class
 def test_pqm_keeps_every_wrong_step_unless_told_otherwise(
     objective: Any, given: AfterError | None, expected: AfterError
 ) -> None:
-    plan = Plan("base", objective=objective, after_error=given)
+    plan = TrainPlan("base", objective=objective, after_error=given)
     assert plan.labels_after_error == plan.identity()["after_error"] == expected
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from stepscore_service.jobs.train.objective import Targets
+from stepscore_service.jobs.modeling.objective import Targets
 
 
 @dataclass(frozen=True, slots=True)

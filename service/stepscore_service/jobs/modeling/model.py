@@ -13,11 +13,11 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from stepscore_service.jobs.train.bases import Base
-from stepscore_service.jobs.train.batch import Batch
-from stepscore_service.jobs.train.outputs import Output
-from stepscore_service.jobs.train.plan import Lora
-from stepscore_service.jobs.train.reading import NumberReading
+from stepscore_service.jobs.modeling.bases import Base
+from stepscore_service.jobs.modeling.batch import Batch
+from stepscore_service.jobs.modeling.outputs import Output
+from stepscore_service.jobs.modeling.plan import Lora
+from stepscore_service.jobs.modeling.reading import NumberReading
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stepscore_service.jobs.train.objective import Targets
-from stepscore_service.jobs.train.objectives.steps import hard, log_odds
+from stepscore_service.jobs.modeling.objective import Targets
+from stepscore_service.jobs.modeling.objectives.steps import hard, log_odds
 
 
 @dataclass(frozen=True, slots=True)

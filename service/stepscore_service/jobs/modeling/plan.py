@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from stepscore.errors import InvalidInput
-from stepscore_service.jobs.train.targets import AfterError
+from stepscore_service.jobs.modeling.targets import AfterError
 
 RowLayout = Literal["packed", "padded", "shared"]
 ObjectiveName = Literal["cross-entropy", "soft", "mse", "pqm", "orm", "implicit", "lm"]
@@ -47,7 +47,7 @@ class Learning:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainPlan:
     """Everything that the weights depend on, but for the data.
 
     after_error: None is "kept" for PQM, whose loss ranks every wrong step, and "masked" for all others.

@@ -11,43 +11,43 @@ from huggingface_hub import save_torch_state_dict
 from peft import PeftModel
 from torch import Tensor
 
-from stepscore_service.jobs.train.build import Trainee
-from stepscore_service.jobs.train.model import linears
+from stepscore_service.jobs.modeling.build import TrainSetup
+from stepscore_service.jobs.modeling.model import linears
 
 PART = ".part"
 LAST = "config.json"
 """Moved last, so that a folder that has it is whole."""
 
 
-def save(trainee: Trainee, folder: Path) -> None:
+def save(setup: TrainSetup, folder: Path) -> None:
     """Write beside the folder's files, then move them in. Adapters are merged into the weights. Raises OSError."""
     part = folder / PART
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    lm = trainee.model.lm.merge_and_unload() if isinstance(trainee.model.lm, PeftModel) else trainee.model.lm
-    save_torch_state_dict(tensors(trainee, lm), str(part))
-    trainee.base.tokenizer.save_pretrained(part)
-    (part / LAST).write_text(json.dumps(config_of(trainee, lm), indent=1) + "\n", encoding="utf-8")
+    lm = setup.model.lm.merge_and_unload() if isinstance(setup.model.lm, PeftModel) else setup.model.lm
+    save_torch_state_dict(tensors(setup, lm), str(part))
+    setup.base.tokenizer.save_pretrained(part)
+    (part / LAST).write_text(json.dumps(config_of(setup, lm), indent=1) + "\n", encoding="utf-8")
     for file in sorted(part.iterdir(), key=lambda file: file.name == LAST):
         file.replace(folder / file.name)
     part.rmdir()
 
 
-def tensors(trainee: Trainee, lm: Any) -> dict[str, Tensor]:
+def tensors(setup: TrainSetup, lm: Any) -> dict[str, Tensor]:
     """The backbone under `model.`, then the head by the output's names, or the vocabulary's own."""
     state = {f"model.{name}": tensor for name, tensor in lm.get_decoder().state_dict().items()}
-    head = trainee.model.head
+    head = setup.model.head
     if head is None:
         return state if lm.config.tie_word_embeddings else state | {"lm_head.weight": lm.get_output_embeddings().weight}
-    for name, layer in zip(trainee.output.layers, linears(head), strict=True):
+    for name, layer in zip(setup.output.layers, linears(head), strict=True):
         state |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
     return state
 
 
-def config_of(trainee: Trainee, lm: Any) -> dict[str, Any]:
-    output = trainee.output
+def config_of(setup: TrainSetup, lm: Any) -> dict[str, Any]:
+    output = setup.output
     config: dict[str, Any] = json.loads(lm.config.to_json_string(use_diff=False))
     labels = {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
-    reading = trainee.model.reading.config() if trainee.model.reading else {}
+    reading = setup.model.reading.config() if setup.model.reading else {}
     named = labels if output.two_labels else {}
-    return config | {"architectures": [trainee.base.kind + output.architecture]} | named | reading
+    return config | {"architectures": [setup.base.kind + output.architecture]} | named | reading

@@ -15,11 +15,11 @@ import checkpoints_b as checkpoints
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.train.batch import Batch, collator
-from stepscore_service.jobs.train.build import Trainee, build
-from stepscore_service.jobs.train.example import Example
-from stepscore_service.jobs.train.plan import Learning, Lora, Plan, RowLayout
-from stepscore_service.jobs.train.shared import rows_of, tree_of
+from stepscore_service.jobs.modeling.batch import Batch, collator
+from stepscore_service.jobs.modeling.build import TrainSetup, build
+from stepscore_service.jobs.modeling.example import Example
+from stepscore_service.jobs.modeling.plan import Learning, Lora, RowLayout, TrainPlan
+from stepscore_service.jobs.modeling.prefix_tree import rows_of, tree_of
 
 PROBLEM = "How much is 4 + 4?"
 SOLUTIONS = [
@@ -37,22 +37,22 @@ def example(ids: list[int], problem: str = "") -> Example:
     return Example(np.array(ids, np.int32), reads, np.zeros(1, np.int32), np.ones(1, np.float32), 1.0, problem=problem)
 
 
-def trainee_of(folder: Path, kind: str, output: str, **given: float) -> Trainee:
-    return build(Plan(base=str(checkpoints.causal(folder, kind)), output=output, lora=Lora(), **given))  # type: ignore[arg-type]
+def trainee_of(folder: Path, kind: str, output: str, **given: float) -> TrainSetup:
+    return build(TrainPlan(base=str(checkpoints.causal(folder, kind)), output=output, lora=Lora(), **given))  # type: ignore[arg-type]
 
 
-def batch_of(trainee: Trainee, layout: RowLayout) -> Batch:
-    examples = list(trainee.encoder.examples(SOLUTIONS))
+def batch_of(setup: TrainSetup, layout: RowLayout) -> Batch:
+    examples = list(setup.encoder.examples(SOLUTIONS))
     rows = list(rows_of(examples, 1000)) if layout == "shared" else [(each,) for each in examples]
     assert len(rows) == (2 if layout == "shared" else len(SOLUTIONS))
-    return collator(trainee.objective, layout)(rows)
+    return collator(setup.objective, layout)(rows)
 
 
-def by_solution(trainee: Trainee, layout: RowLayout) -> dict[tuple[float, ...], torch.Tensor]:
+def by_solution(setup: TrainSetup, layout: RowLayout) -> dict[tuple[float, ...], torch.Tensor]:
     """Numbers of each solution under its labels, since a row orders its solutions as it likes."""
-    batch = batch_of(trainee, layout)
+    batch = batch_of(setup, layout)
     with torch.no_grad():
-        numbers = trainee.model.eval()(batch)[0]
+        numbers = setup.model.eval()(batch)[0]
     labels = batch.targets.per_solution(batch.targets.labels)
     return {
         (*each.nan_to_num(9.0).tolist(), float(own[0, 0])): own
@@ -65,22 +65,22 @@ def by_solution(trainee: Trainee, layout: RowLayout) -> dict[tuple[float, ...], 
     [*((kind, "token_classification") for kind in ("qwen2", "llama", "qwen3", "mistral")), ("qwen2", "number_logprob")],
 )
 def test_numbers_are_those_of_each_solution_alone(tmp_path: Path, kind: str, output: str) -> None:
-    trainee = trainee_of(tmp_path, kind, output)
-    alone, shared = (by_solution(trainee, layout) for layout in ("padded", "shared"))
+    setup = trainee_of(tmp_path, kind, output)
+    alone, shared = (by_solution(setup, layout) for layout in ("padded", "shared"))
     assert len(alone) == len(SOLUTIONS)
     for one, other in zip(sorted(alone.items()), sorted(shared.items()), strict=True):
         torch.testing.assert_close(one[1], other[1], atol=1e-5, rtol=0)
 
 
 def test_gradients_are_those_of_each_solution_alone(tmp_path: Path) -> None:
-    trainee = trainee_of(tmp_path, "qwen2", "number_logprob")
+    setup = trainee_of(tmp_path, "qwen2", "number_logprob")
     found = []
     for layout in ("padded", "shared"):
-        trainee.model.zero_grad()
-        batch = batch_of(trainee, layout)
-        trainee.objective.total(trainee.model(batch)[0], batch.targets).backward()  # type: ignore[no-untyped-call]
+        setup.model.zero_grad()
+        batch = batch_of(setup, layout)
+        setup.objective.total(setup.model(batch)[0], batch.targets).backward()  # type: ignore[no-untyped-call]
         found.append(
-            {name: each.grad.clone() for name, each in trainee.model.named_parameters() if each.grad is not None}
+            {name: each.grad.clone() for name, each in setup.model.named_parameters() if each.grad is not None}
         )
     assert found[0].keys() == found[1].keys()
     for name in found[0]:
@@ -88,19 +88,19 @@ def test_gradients_are_those_of_each_solution_alone(tmp_path: Path) -> None:
 
 
 def test_a_token_that_solutions_share_is_predicted_once_and_a_mistake_never(tmp_path: Path) -> None:
-    trainee = trainee_of(tmp_path, "qwen2", "number_logprob", lm_weight=1.0)
-    alone, shared = (batch_of(trainee, layout) for layout in ("padded", "shared"))
+    setup = trainee_of(tmp_path, "qwen2", "number_logprob", lm_weight=1.0)
+    alone, shared = (batch_of(setup, layout) for layout in ("padded", "shared"))
     sound = [each for each in SOLUTIONS if each.first_error() is None]
-    expected = sum(len(each.predicted) for each in trainee.encoder.examples(sound))
+    expected = sum(len(each.predicted) for each in setup.encoder.examples(sound))
     assert shared.predictions == expected < alone.predictions
-    learnt = "".join(trainee.base.tokenizer.decode(alone.predicted.tolist()))
+    learnt = "".join(setup.base.tokenizer.decode(alone.predicted.tolist()))
     assert "18" not in learnt
     assert "9" not in learnt
 
 
 def test_a_sliding_window_that_a_tree_would_lose_is_refused(tmp_path: Path) -> None:
     base = checkpoints.causal(tmp_path, "mistral", sliding_window=64)
-    plan = Plan(base=str(base), output="token_classification", learning=Learning(layout="shared"))
+    plan = TrainPlan(base=str(base), output="token_classification", learning=Learning(layout="shared"))
     with pytest.raises(InvalidInput, match="--max-tokens 64"):
         build(plan)
     build(replace(plan, learning=Learning(layout="shared", max_tokens=64)))
