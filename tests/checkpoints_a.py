@@ -106,13 +106,27 @@ def reason_eval_7b(folder: Path, *, legacy: bool = False) -> Path:
     return save(folder, config, state, tokenizer, "ReasonEval_7B", extra_config=extra)
 
 
-def reason_eval_34b(folder: Path) -> Path:
-    """ReasonEval_34B: a Llama with `score_head`, whose tokenizer adds no BOS; the padding token is another one."""
-    tokenizer = changed(tokenizers.qwen(), pad_token="<|endoftext|>")
+def reason_eval_34b(folder: Path, *, legacy: bool = False) -> Path:
+    """ReasonEval_34B: a Llama with `score_head`; the padding token is not the BOS.
+
+    legacy: a sentencepiece vocabulary of the class LlamaTokenizerFast, else byte-level without a BOS.
+    """
+    inner = legacy_mistral() if legacy else tokenizers.qwen()
+    tokenizer = changed(inner, pad_token="</s>" if legacy else "<|endoftext|>")
     config = decoder_config("llama", tokenizer)
     extra = {"score_dim": 3, "bias": False}
     state = backbone_state(config) | linear("score_head", 3, bias=False)
-    return save(folder, config, state, tokenizer, "ReasonEval_34B", extra_config=extra)
+    saved = save(folder, config, state, tokenizer, "ReasonEval_34B", extra_config=extra)
+    return of_class(saved, "LlamaTokenizerFast") if legacy else saved
+
+
+def of_class(folder: Path, name: str) -> Path:
+    """The same checkpoint, whose tokenizer_config.json names the tokenizer's class as published ones do."""
+    file = folder / "tokenizer_config.json"
+    found = json.loads(file.read_text()) | {"tokenizer_class": name}
+    found.pop("extra_special_tokens", None)
+    file.write_text(json.dumps(found, indent=1))
+    return folder
 
 
 def pqm(folder: Path) -> Path:

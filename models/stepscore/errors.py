@@ -101,6 +101,12 @@ class CheckpointError(StepscoreError):
     code = "bad_checkpoint"
 
 
+class DamagedTokenizer(CheckpointError):
+    """The checkpoint's tokenizer loses text or contradicts its own file. detail: path, text, found or ids."""
+
+    code = "damaged_tokenizer"
+
+
 class UnknownFamily(CheckpointError):
     """No family reads this checkpoint. detail: path, families."""
 

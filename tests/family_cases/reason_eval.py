@@ -17,4 +17,10 @@ CASES = [
     FamilyCase(
         "reason_eval-34b", "reason_eval", checkpoints.reason_eval_34b, partial(reference.validity, model_size="34B")
     ),
+    FamilyCase(
+        "reason_eval-34b-legacy-tokenizer",
+        "reason_eval",
+        partial(checkpoints.reason_eval_34b, legacy=True),
+        partial(reference.validity, model_size="34B"),
+    ),
 ]

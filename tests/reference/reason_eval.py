@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 
 class ReasonEval(nn.Module):
@@ -22,7 +22,8 @@ class ReasonEval(nn.Module):
 
 
 def class_scores(path: Path, problem: str, steps: list[str], model_size: str) -> list[list[float]]:
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    # The file itself, as transformers 4 read it; AutoTokenizer of transformers 5 rebuilds Llama tokenizers.
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
     model = ReasonEval(AutoConfig.from_pretrained(path)).eval()
     model.load_state_dict(load_file(path / "model.safetensors"), strict=True)
     step_separator = f"{tokenizer.pad_token}"

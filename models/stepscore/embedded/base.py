@@ -34,6 +34,8 @@ def load_base() -> tuple[PreTrainedModel, StepTokenizer]:
     file = base_file()
     folder, name = (str(file.parent), file.name) if file else (_from_hub(), None)
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    if name is None:
+        return model, StepTokenizer.open(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise CheckpointError("the base has no fast tokenizer", base=folder)

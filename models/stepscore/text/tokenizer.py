@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from stepscore.errors import CheckpointError
 from stepscore.text.cuts import exact_cuts
 from stepscore.text.token_cache import TokenCache, Tokens
+from stepscore.text.tokenizer_files import open_tokenizer
 
 CACHE_BYTES = 64 << 20
-VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 
 
 class StepTokenizer:
@@ -51,17 +51,8 @@ class StepTokenizer:
 
     @classmethod
     def open(cls, path: str, markers: Sequence[str] = ()) -> StepTokenizer:
-        """Raises CheckpointError where the folder holds no whole fast tokenizer."""
-        if not any((Path(path) / name).is_file() for name in VOCABULARIES):
-            # transformers would make an empty one up, which encodes every text to nothing.
-            raise CheckpointError(f"{path} has no tokenizer ({', '.join(VOCABULARIES)})", path=path)
-        try:
-            inner = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-        except Exception as error:  # the tokenizers package raises bare Exceptions for a damaged file
-            raise CheckpointError(f"the tokenizer of {path}, or its config.json, is damaged: {error}") from error
-        if not isinstance(inner, PreTrainedTokenizerFast):
-            raise CheckpointError(f"{path} has no fast tokenizer (tokenizer.json)", path=path)
-        return cls(inner, markers)
+        """The tokenizer in a folder. Raises CheckpointError if there is none, it is damaged or it loses text."""
+        return cls(open_tokenizer(Path(path)), markers)
 
     @cached_property
     def bos(self) -> tuple[int, ...]:
