@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from stepscore.engine.protocol import TokenCounts
 from stepscore.engine.work import Work
-from stepscore.errors import EmptyStep, StepscoreError, UnscorableError
+from stepscore.errors import EmptyStep, UnscorableError
 from stepscore.scoring import ModelInfo
 from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution
-from stepscore_service.batching.protocols import Answer, Outcome, Scored
+from stepscore_service.batching.worker import ForwardResult
 
 INFO = ModelInfo("m", "f", "r", PROBABILITY, "min", 0.5, "", 1000, 100, "stub", "cpu", "float32", "fast")
 BIT = 10
@@ -39,7 +39,7 @@ class HeldScorer:
     def cost(self, encoded: EncodedSolution) -> int:
         return encoded.tokens
 
-    def advance(self, works: Sequence[Work]) -> list[Answer | None]:
+    def advance(self, works: Sequence[Work]) -> list[ForwardResult]:
         texts = [bytes(work.encoded.sequences[0].ids).decode().strip() for work in works]
         self.batches.append(texts)
         self.entered.set()
@@ -75,6 +75,3 @@ class Counted:
 
     def skipped(self, reason: str, solutions: int) -> None:
         self.skips[reason] = self.skips.get(reason, 0) + solutions
-
-    def answered(self, outcome: Outcome) -> None:
-        assert isinstance(outcome, Scored | StepscoreError)

@@ -10,12 +10,12 @@ from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.placement import choose_device, choose_dtype
 from stepscore.engine.protocol import EngineInfo, TokenCounts
 from stepscore.engine.work import Work
-from stepscore.errors import StepscoreError, TooLong, UnsupportedByEngine
+from stepscore.errors import StepscoreError, UnsupportedByEngine
 from stepscore.family.judging import Judge
 from stepscore.family.registry import Family, Parts
 from stepscore.generate.open import open_generator
 from stepscore.generate.protocol import Generator, GeneratorInfo
-from stepscore.scoring import ModelInfo, checked, info_of, score_each
+from stepscore.scoring import ModelInfo, check_sequences, check_steps, checked, info_of, score_each
 from stepscore.types import EncodedSolution, Reading, Solution
 
 
@@ -35,17 +35,10 @@ class JudgeScorer:
         self._generator = generator
 
     def encode(self, solution: Solution) -> PromptedSolution:
-        """Raises InvalidInput; TooLong where a prompt leaves no token to answer in."""
+        """Raises InvalidInput; TooLong if a prompt leaves no token to answer in."""
+        check_steps(solution, self.info)
         encoded = self._judge.encode(solution)
-        longest, limit = max(len(prompt.ids) for prompt in encoded.sequences), self.info.max_tokens
-        if longest >= limit:
-            excess = longest + 1 - limit
-            raise TooLong(
-                f"a prompt of {longest} tokens leaves no room to answer in the {limit} that {self.info.id} reads",
-                tokens=longest,
-                limit=limit - 1,
-                excess=excess,
-            )
+        check_sequences(encoded, self.info, answer=1)
         return PromptedSolution(encoded.sequences, encoded.steps, encoded.marks, solution=solution)
 
     def cost(self, encoded: EncodedSolution) -> int:

@@ -11,9 +11,9 @@ from stepscore.config import Quantize
 from stepscore.engine.probes import measured
 from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, TokenCounts
 from stepscore.engine.work import Work
-from stepscore.errors import StepscoreError, TooLong, UnsupportedByEngine
+from stepscore.errors import StepscoreError, UnsupportedByEngine
 from stepscore.family.registry import Parts
-from stepscore.scoring import ModelInfo, checked, score_each
+from stepscore.scoring import ModelInfo, check_sequences, check_steps, checked, score_each
 from stepscore.types import EncodedSolution, Reading, Solution, Values
 
 
@@ -27,16 +27,9 @@ class Scorer:
 
     def encode(self, solution: Solution) -> EncodedSolution:
         """Token ids and read positions. Raises InvalidInput; TooLong says by how many tokens."""
+        check_steps(solution, self.info)
         encoded = self._parts.layout.encode(solution)
-        longest = max(len(sequence.ids) for sequence in encoded.sequences)
-        limit = self.info.max_tokens
-        if longest > limit:
-            raise TooLong(
-                f"{longest} tokens are {longest - limit} more than the {limit} that {self.info.id} reads",
-                tokens=longest,
-                limit=limit,
-                excess=longest - limit,
-            )
+        check_sequences(encoded, self.info)
         return encoded
 
     def cost(self, encoded: EncodedSolution) -> int:

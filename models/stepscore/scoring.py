@@ -10,6 +10,7 @@ from typing import Protocol
 from stepscore.calibration import Calibration
 from stepscore.config import CheckpointFacts
 from stepscore.engine.protocol import EngineInfo, TokenCounts
+from stepscore.engine.validation import check_length
 from stepscore.engine.work import Work
 from stepscore.errors import StepscoreError, UnscorableError, map_ok
 from stepscore.family.registry import Family
@@ -109,6 +110,16 @@ def encode_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[Encoded
 def score_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
     """Encode and forward; a solution that cannot be scored keeps its place as an error."""
     return map_ok(encode_each(scoring, solutions), scoring.forward)
+
+
+def check_steps(solution: Solution, info: ModelInfo) -> None:
+    """Raises TooLong before time is spent on tokenising: every step is at least one token (detail: at_least)."""
+    check_length(len(solution.steps), info.max_tokens, info.id, at_least=True)
+
+
+def check_sequences(encoded: EncodedSolution, info: ModelInfo, answer: int = 0) -> None:
+    """Raises TooLong if a sequence, with `answer` tokens to generate, is longer than the model reads."""
+    check_length(max(len(each.ids) for each in encoded.sequences), info.max_tokens - answer, info.id)
 
 
 def checked(reading: Reading, steps: int) -> Reading:

@@ -27,6 +27,14 @@ def outputs_of(head: Head) -> int:
     return head.members
 
 
+def check_length(tokens: int, limit: int, reader: str, **detail: object) -> None:
+    """Raises TooLong if there are more tokens than `reader` reads. detail: tokens, limit, excess and what is given."""
+    if tokens > limit:
+        excess = tokens - limit
+        message = f"{tokens} tokens are {excess} more than the {limit} that {reader} reads"
+        raise TooLong(message, tokens=tokens, limit=limit, excess=excess, **detail)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """max_tokens: longest sequence; vocabulary: ids lie below it; head: says whether reads need targets."""
@@ -42,15 +50,9 @@ class Limits:
     def check(self, batch: Sequence[Encoded]) -> None:
         """Raises InvalidInput (TooLong with tokens, limit, excess); detail: item, the index in the batch."""
         for item, encoded in enumerate(batch):
-            self._check_length(encoded, item)
+            check_length(len(encoded.ids), self.max_tokens, "the model", item=item)
             self._check_ids(encoded, item)
             self._check_reads(encoded, item)
-
-    def _check_length(self, encoded: Encoded, item: int) -> None:
-        tokens, limit = len(encoded.ids), self.max_tokens
-        if tokens > limit:
-            message = f"sequence {item} has {tokens} tokens, {tokens - limit} more than the model's {limit}"
-            raise TooLong(message, tokens=tokens, limit=limit, excess=tokens - limit, item=item)
 
     def _check_ids(self, encoded: Encoded, item: int) -> None:
         for ids in (encoded.ids, encoded.targets):

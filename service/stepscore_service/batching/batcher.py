@@ -1,8 +1,8 @@
 """The batcher of one model: requests come in on the event loop, forwards run on one thread of their own.
 
-Solutions are checked, tokenised and priced on other threads while a forward runs. The moment a forward ends, its
-thread itself chooses the next batch from everything that is ready by then: nothing waits for a timer or for the event
-loop, and a batch is never settled before it must be. A forward is one chunk of tokens: a solution that costs more is
+Solutions are split, checked, tokenised and priced on other threads while a forward runs. When a forward ends, its
+thread chooses the next batch from everything that is ready by then: nothing waits for a timer or for the event loop,
+and a batch is never settled before it must be. A forward is one chunk of tokens: a solution that costs more is
 computed over several, and others go between.
 """
 
@@ -18,96 +18,116 @@ from functools import partial
 
 from stepscore.errors import StepscoreError
 from stepscore.scoring import Scoring
-from stepscore.types import Reading, Solution
-from stepscore_service.batching.encoding import encode_each
-from stepscore_service.batching.forward import answers_of, forward
-from stepscore_service.batching.pending import Pending
-from stepscore_service.batching.protocols import Answer, Meter, Outcome, Scored
-from stepscore_service.batching.queue import Call, Item, Rules, take_batch
-from stepscore_service.batching.throughput import Speed
+from stepscore.types import Reading
+from stepscore_service.batching.encoding import EncodedRequest, SolutionRequest, encode_each
+from stepscore_service.batching.protocols import BatcherMetrics, Outcome, RequestContext, ScoredSolution
+from stepscore_service.batching.queue import BatchLimits, QueuedRequest, QueuedSolution, take_batch
+from stepscore_service.batching.worker import ForwardResult, ThroughputEstimate, forward, results_of
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
 
 ENCODERS = 2
 ENCODE_AT_ONCE = 64
-"""Solutions that one request has tokenised before another request gets its turn."""
+"""Solutions of one request that are encoded before another request gets its turn."""
+
+
+class ResponseFuture:
+    """The outcomes that a request has so far, and the future that its caller waits for. For the event loop only."""
+
+    def __init__(self, size: int) -> None:
+        self.outcomes: list[Outcome | None] = [None] * size
+        self.missing = size
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settle(self, index: int, outcome: Outcome) -> None:
+        self.outcomes[index] = outcome
+        self.missing -= 1
+        if not self.missing and not self.done.done():
+            self.done.set_result(None)
+
+    def result(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome is not None]
+
+    def dismiss(self) -> None:
+        """Nobody waits any more: mark an error that nobody saw as seen, so that asyncio does not warn."""
+        if self.done.done() and not self.done.cancelled():
+            self.done.exception()
+        self.done.cancel()
 
 
 class Batcher:
     """Scores solutions for many callers at once. Made on the running event loop, to which its methods belong.
 
-    max_solutions: of one forward; 0 sets no limit.
+    max_solutions: in one forward. max_characters: of one problem with its solution. 0 sets no limit.
     """
 
     def __init__(
         self,
         scorer: Scoring,
-        meter: Meter,
+        metrics: BatcherMetrics,
         *,
         max_queue_tokens: int,
         max_solutions: int = 0,
+        max_characters: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scorer = scorer
-        self._meter = meter
+        self._metrics = metrics
         self._max_queue_tokens = max_queue_tokens
-        self._rules = Rules(scorer.info.max_batch_tokens, max_solutions, splits=scorer.info.chunked)
+        self._max_characters = max_characters
+        self._limits = BatchLimits(scorer.info.max_batch_tokens, max_solutions, chunked=scorer.info.chunked)
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._open: dict[Call, Pending] = {}
+        self._responses: dict[QueuedRequest, ResponseFuture] = {}
         self._lock = threading.Lock()
-        self._queue: dict[Call, None] = {}
+        self._queue: dict[QueuedRequest, None] = {}
         self._running = False
         self._draining = False
         self._closed = False
-        self._speed = Speed()
+        self._throughput = ThroughputEstimate()
         self._encoders = ThreadPoolExecutor(ENCODERS, thread_name_prefix="encode")
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="forward")
 
     @property
-    def waiting_calls(self) -> int:
+    def waiting_requests(self) -> int:
         return len(self._queue)
 
     @property
     def waiting_tokens(self) -> int:
         with self._lock:
-            return sum(call.tokens for call in self._queue)
+            return sum(request.tokens for request in self._queue)
 
     async def submit(
-        self, solutions: Sequence[Solution], deadline: float | None = None, salt: str = ""
+        self, solutions: Sequence[SolutionRequest], context: RequestContext | None = None
     ) -> list[Outcome]:
         """One reading, or the error of that solution, for each, in order.
 
-        deadline: when, on the clock, the caller no longer wants the answer. Cancelling withdraws what still waits.
-        salt: computed prefixes are shared only with solutions of the same one.
-        Raises Draining, Overloaded, TooManyTokens, DeadlineExceeded.
+        Cancelling withdraws what still waits. Raises Draining, Overloaded, TooManyTokens, DeadlineExceeded.
         """
+        context = context or RequestContext()
         self._admit(0)
-        arrived = self._clock()
-        call = Call(arrived, math.inf if deadline is None else deadline)
-        self._open[call] = pending = Pending(len(solutions))
+        arrived, deadline = self._clock(), context.deadline
+        request = QueuedRequest(arrived, math.inf if deadline is None else deadline)
+        self._responses[request] = response = ResponseFuture(len(solutions))
         try:
             async with asyncio.timeout(None if deadline is None else deadline - arrived):
-                await self._encode(call, salt, solutions)
-                if pending.missing:
-                    self._enqueue(call)
-                    await pending.done
+                await self._encode(request, context.cache_salt, solutions)
+                if response.missing:
+                    self._enqueue(request)
+                    await response.done
         except TimeoutError as error:
-            raise DeadlineExceeded("the time limit of the request passed before its answer was there") from error
+            raise DeadlineExceeded("the time limit of the request passed before its answer was ready") from error
         finally:
-            self._withdraw(call)
-        outcomes = pending.result()
-        for outcome in outcomes:
-            self._meter.answered(outcome)
-        return outcomes
+            self._cancel(request)
+        return response.result()
 
     async def drain(self, seconds: float) -> None:
         """Take no new work, and give what is there this long to finish; what is left then fails with Draining."""
         self._draining = True
-        if self._open:
-            await asyncio.wait([pending.done for pending in self._open.values()], timeout=seconds)
-        for pending in self._open.values():
-            if not pending.done.done():
-                pending.done.set_exception(Draining("the service shut down before this request's turn came"))
+        if self._responses:
+            await asyncio.wait([response.done for response in self._responses.values()], timeout=seconds)
+        for response in self._responses.values():
+            if not response.done.done():
+                response.done.set_exception(Draining("the service shut down before this request's turn came"))
 
     async def close(self) -> None:
         """Wait for the forward that is running, then free the model."""
@@ -120,113 +140,128 @@ class Batcher:
         self._scorer.close()
 
     def _admit(self, tokens: int) -> None:
-        """Raises where `tokens` more than what waits now are too many."""
+        """Raises Draining, TooManyTokens or Overloaded if `tokens` cannot be added to what waits."""
         if self._draining:
             raise Draining("the service is shutting down and takes no new work")
         limit = self._max_queue_tokens
         if tokens > limit:
-            message = f"{tokens} tokens in one request, and {limit} fit into the queue: split the request"
+            message = f"{tokens} tokens in one request, but only {limit} fit into the queue: split the request"
             raise TooManyTokens(message, tokens=tokens, limit=limit)
         waiting = self.waiting_tokens
         if waiting + max(1, tokens) > limit:
             raise Overloaded(
-                f"{waiting} tokens wait already and the queue holds {limit}; try again later",
+                f"{waiting} tokens are waiting and the queue holds {limit}; try again later",
                 queued_tokens=waiting,
                 limit=limit,
-                retry_after_seconds=self._speed.seconds_for(waiting),
+                retry_after_seconds=self._throughput.seconds_for(waiting),
             )
 
-    async def _encode(self, call: Call, salt: str, solutions: Sequence[Solution]) -> None:
+    async def _encode(self, request: QueuedRequest, cache_salt: str, solutions: Sequence[SolutionRequest]) -> None:
         started = self._clock()
         for first in range(0, len(solutions), ENCODE_AT_ONCE):
             chunk = solutions[first : first + ENCODE_AT_ONCE]
-            answers = await self._loop.run_in_executor(self._encoders, encode_each, self._scorer, salt, chunk)
-            for index, answer in enumerate(answers, first):
-                if isinstance(answer, StepscoreError):
-                    self._open[call].settle(index, answer)
+            prepared = await self._loop.run_in_executor(self._encoders, self._prepare, cache_salt, chunk)
+            for index, each in enumerate(prepared, first):
+                if isinstance(each, StepscoreError):
+                    self._responses[request].settle(index, each)
                 else:
-                    call.add(index, *answer)
-        self._meter.tokenised(self._clock() - started)
+                    encoded, left = each
+                    request.add(
+                        QueuedSolution(
+                            encoded=encoded.encoded, request=request, index=index, split=encoded.split, left=left
+                        )
+                    )
+        self._metrics.tokenised(self._clock() - started)
 
-    def _enqueue(self, call: Call) -> None:
-        self._admit(call.tokens)
+    def _prepare(
+        self, cache_salt: str, solutions: Sequence[SolutionRequest]
+    ) -> list[tuple[EncodedRequest, int] | StepscoreError]:
+        """On an encoder's thread: each solution encoded, with its cost in tokens, or its error."""
+        encoded = encode_each(self._scorer, solutions, cache_salt=cache_salt, max_characters=self._max_characters)
+        return [
+            each if isinstance(each, StepscoreError) else (each, self._scorer.cost(each.encoded)) for each in encoded
+        ]
+
+    def _enqueue(self, request: QueuedRequest) -> None:
+        self._admit(request.tokens)
         with self._lock:
-            self._queue[call] = None
+            self._queue[request] = None
         self._start_next()
 
-    def _withdraw(self, call: Call) -> None:
-        """Nobody waits for this call any more: what of it has not been computed will not be."""
-        self._open.pop(call).dismiss()
+    def _cancel(self, request: QueuedRequest) -> None:
+        """Nobody waits for this request any more: what has not been computed of it will not be."""
+        self._responses.pop(request).dismiss()
         with self._lock:
-            call.departed = True
-            waits = self._queue.pop(call, call) is None
-            self._release(call.waiting)
+            request.departed = True
+            waits = self._queue.pop(request, request) is None
+            self._release(request.waiting)
         if waits:
-            self._meter.skipped("departed", len(call.waiting))
+            self._metrics.skipped("departed", len(request.waiting))
 
-    def _release(self, items: Iterable[Item]) -> None:
-        for item in items:
-            self._scorer.release(item.work)
+    def _release(self, solutions: Iterable[QueuedSolution]) -> None:
+        for solution in solutions:
+            self._scorer.release(solution)
 
     def _start_next(self) -> None:
         """Start a forward unless one runs. On the event loop, or on the engine's thread when a forward has ended."""
         with self._lock:
-            items = [] if self._running else self._take()
-            self._running = self._running or bool(items)
-        if items:
-            finished = partial(self._finished, items, self._clock())
-            self._engine.submit(forward, self._scorer, items).add_done_callback(finished)
+            solutions = [] if self._running else self._take()
+            self._running = self._running or bool(solutions)
+        if solutions:
+            finished = partial(self._finished, solutions, self._clock())
+            self._engine.submit(forward, self._scorer, solutions).add_done_callback(finished)
 
-    def _take(self) -> list[Item]:
-        """Remove the items of the next batch from the queue; the lock is held."""
+    def _take(self) -> list[QueuedSolution]:
+        """Remove the solutions of the next batch from the queue; the lock is held."""
         now = self._clock()
-        taken = take_batch(tuple(self._queue), self._rules, now, price=self._price)
-        for call in (*taken.departed, *taken.expired):
-            self._queue.pop(call)
-            self._release(call.waiting)
-            self._meter.skipped("departed" if call.departed else "expired", len(call.waiting))
-        return [item for call, shares in taken.picks for item in self._take_from(call, shares, now)]
+        batch = take_batch(tuple(self._queue), self._limits, now, price=self._price)
+        for request in (*batch.departed, *batch.expired):
+            self._queue.pop(request)
+            self._release(request.waiting)
+            self._metrics.skipped("departed" if request.departed else "expired", len(request.waiting))
+        return [solution for request, shares in batch.selected for solution in self._take_from(request, shares, now)]
 
-    def _take_from(self, call: Call, shares: tuple[int, ...], now: float) -> list[Item]:
-        items = call.take(len(shares))
-        for item, share in zip(items, shares, strict=True):
-            if not item.work.allowance:
-                self._meter.queued(now - call.arrived)
-            item.work.allowance = share
-        if not call.waiting:
-            self._queue.pop(call, None)
-        return items
+    def _take_from(self, request: QueuedRequest, shares: tuple[int, ...], now: float) -> list[QueuedSolution]:
+        solutions = request.take(len(shares))
+        for solution, share in zip(solutions, shares, strict=True):
+            if not solution.allowance:
+                self._metrics.queued(now - request.arrived)
+            solution.allowance = share
+        if not request.waiting:
+            self._queue.pop(request, None)
+        return solutions
 
-    def _price(self, item: Item) -> int:
-        return self._scorer.cost(item.work.remaining)
+    def _price(self, solution: QueuedSolution) -> int:
+        return self._scorer.cost(solution.remaining)
 
-    def _finished(self, items: list[Item], started: float, future: Future[list[Answer | None]]) -> None:
-        """On the engine's thread: start the next forward, then hand the answers over to the event loop."""
-        answers = list(zip(items, answers_of(items, future), strict=True))
-        settled = [(item, answer) for item, answer in answers if answer is not None]
-        unfinished = [item for item, answer in answers if answer is None]
+    def _finished(self, solutions: list[QueuedSolution], started: float, future: Future[list[ForwardResult]]) -> None:
+        """On the engine's thread: start the next forward, then hand the results over to the event loop."""
+        results = list(zip(solutions, results_of(solutions, future), strict=True))
+        settled = [(solution, result) for solution, result in results if result is not None]
         seconds = self._clock() - started
-        tokens = sum(item.part(finished=answer is not None) for item, answer in answers)
-        self._meter.forwarded(len(items), tokens, seconds)
-        self._speed.saw(tokens, seconds)
-        self._release(item for item, _ in settled)
+        tokens = sum(solution.count_part(finished=result is not None) for solution, result in results)
+        self._metrics.forwarded(len(solutions), tokens, seconds)
+        self._throughput.update(tokens, seconds)
+        self._release(solution for solution, _ in settled)
         with self._lock:
             self._running = False
-            for item in reversed(unfinished):
-                self._go_on(item)
+            for solution in [solution for solution, result in reversed(results) if result is None]:
+                self._requeue(solution)
         self._start_next()
         self._loop.call_soon_threadsafe(self._settle, settled)
 
-    def _go_on(self, item: Item) -> None:
-        """Queue an item that needs further forwards, unless nobody waits for it any more; the lock is held."""
-        if item.call.departed or self._closed:
-            self._scorer.release(item.work)
+    def _requeue(self, solution: QueuedSolution) -> None:
+        """Queue a solution that needs further forwards, unless nobody waits for it any more; the lock is held."""
+        if solution.request.departed or self._closed:
+            self._scorer.release(solution)
             return
-        item.call.put_back(item, self._price(item))
-        self._queue[item.call] = None
+        solution.request.requeue(solution, self._price(solution))
+        self._queue[solution.request] = None
 
-    def _settle(self, settled: Sequence[tuple[Item, Answer]]) -> None:
-        for item, answer in settled:
-            if item.call in self._open:
-                outcome = Scored(answer, item.work.encoded) if isinstance(answer, Reading) else answer
-                self._open[item.call].settle(item.index, outcome)
+    def _settle(self, settled: Sequence[tuple[QueuedSolution, Reading | StepscoreError]]) -> None:
+        for solution, result in settled:
+            if solution.request in self._responses:
+                outcome = (
+                    ScoredSolution(solution.split, solution.encoded, result) if isinstance(result, Reading) else result
+                )
+                self._responses[solution.request].settle(solution.index, outcome)

@@ -1,4 +1,4 @@
-"""Which solutions the next forward computes: a pure function of the queue, the budget and the time."""
+"""Which solutions the next forward computes: a pure function of the queue, the limits and the time."""
 
 from __future__ import annotations
 
@@ -9,182 +9,188 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from stepscore.engine.work import Work
+from stepscore_service.batching.encoding import SplitSolution
 
-PATIENCE_SECONDS = 1.0
-"""After this long a call is overdue: half of every forward goes to the oldest overdue calls."""
+MAX_WAIT_SECONDS = 1.0
+"""A request that has waited longer is starved: half of every forward goes to the oldest starved requests."""
 LOOKAHEAD = 32
-"""Calls whose next solution does not fit that are passed over before a batch is closed."""
+"""How many requests whose next solution does not fit are passed over before a batch is closed."""
 SMALLEST_SHARE = 8
-"""A part of a solution that is smaller than this share of the budget is not begun."""
+"""A part of a solution that is smaller than this share of the budget is not started."""
 
 
-@dataclass(eq=False, slots=True)
-class Item:
-    """One solution that waits. index: its place in its call; left: tokens that it is expected to compute still;
-    counted: tokens of it that earlier forwards were measured with.
+@dataclass(eq=False, slots=True, kw_only=True)
+class QueuedSolution(Work):
+    """A work that waits in a request.
+
+    index: its place in the request. left: tokens that it is still expected to compute.
+    counted: its tokens that earlier forwards were measured with.
     """
 
-    call: Call
+    request: QueuedRequest
     index: int
-    work: Work
+    split: SplitSolution
     left: int
     counted: int = 0
 
     @property
     def tokens(self) -> int:
-        return self.work.encoded.tokens
+        return self.encoded.tokens
 
-    def part(self, *, finished: bool) -> int:
-        """The tokens with which the last forward is measured: all parts of an item add up to what it asked for."""
+    def count_part(self, *, finished: bool) -> int:
+        """The tokens that the last forward is measured with: all parts add up to the solution's prompt tokens."""
         rest = self.tokens - self.counted
-        part = rest if finished else min(rest, self.work.allowance)
+        part = rest if finished else min(rest, self.allowance)
         self.counted += part
         return part
 
 
 @dataclass(eq=False, slots=True)
-class Call:
-    """One request: the solutions of it that still wait, in order.
+class QueuedRequest:
+    """One request: those of its solutions that still wait, in order.
 
-    tokens: that they ask for; left: that they are expected to compute. arrived, deadline: on the clock of `now`.
-    departed: the caller no longer wants the answer.
+    tokens: their prompt tokens. left: tokens that they are expected to compute. arrived, deadline: on the clock of
+    `now`. departed: the caller no longer wants the answer.
     """
 
     arrived: float
     deadline: float = math.inf
     departed: bool = False
-    waiting: deque[Item] = field(default_factory=deque)
+    waiting: deque[QueuedSolution] = field(default_factory=deque)
     tokens: int = 0
     left: int = 0
 
-    def add(self, index: int, work: Work, left: int) -> None:
-        self.waiting.append(Item(self, index, work, left))
-        self._count(self.waiting[-1], 1)
+    def add(self, solution: QueuedSolution) -> None:
+        self.waiting.append(solution)
+        self._count(solution, 1)
 
-    def take(self, count: int) -> list[Item]:
-        """Remove the first `count` items."""
-        items = [self.waiting.popleft() for _ in range(count)]
-        for item in items:
-            self._count(item, -1)
-        return items
+    def take(self, count: int) -> list[QueuedSolution]:
+        """Remove the first `count` solutions."""
+        solutions = [self.waiting.popleft() for _ in range(count)]
+        for solution in solutions:
+            self._count(solution, -1)
+        return solutions
 
-    def put_back(self, item: Item, left: int) -> None:
-        """An item that needs further forwards goes first."""
-        item.left = left
-        self.waiting.appendleft(item)
-        self._count(item, 1)
+    def requeue(self, solution: QueuedSolution, left: int) -> None:
+        """Put a solution that needs further forwards first."""
+        solution.left = left
+        self.waiting.appendleft(solution)
+        self._count(solution, 1)
 
-    def _count(self, item: Item, sign: int) -> None:
-        self.tokens += sign * item.tokens
-        self.left += sign * item.left
+    def _count(self, solution: QueuedSolution, sign: int) -> None:
+        self.tokens += sign * solution.tokens
+        self.left += sign * solution.left
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """The next batch, and the calls that must leave the queue unanswered.
+class Batch:
+    """The next batch, and the requests that must leave the queue unanswered.
 
-    picks: (call, what its first items may spend in this forward, in tokens).
+    selected: (request, what its first solutions may spend in this forward, in tokens).
     """
 
-    picks: tuple[tuple[Call, tuple[int, ...]], ...]
-    departed: tuple[Call, ...]
-    expired: tuple[Call, ...]
+    selected: tuple[tuple[QueuedRequest, tuple[int, ...]], ...]
+    departed: tuple[QueuedRequest, ...]
+    expired: tuple[QueuedRequest, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """budget: tokens to compute in one forward. max_items: 0 sets no limit. patience: seconds until a call is overdue.
+class BatchLimits:
+    """budget: tokens to compute in one forward. max_solutions: 0 sets no limit.
 
-    splits: whether a solution may be computed over several forwards.
+    chunked: whether a solution may be computed over several forwards. max_wait: seconds until a request is starved.
     """
 
     budget: int
-    max_items: int = 0
-    splits: bool = False
-    patience: float = PATIENCE_SECONDS
+    max_solutions: int = 0
+    chunked: bool = False
+    max_wait: float = MAX_WAIT_SECONDS
 
 
-def take_batch(queue: Sequence[Call], rules: Rules, now: float, price: Callable[[Item], int]) -> Taken:
+Price = Callable[[QueuedSolution], int]
+"""The tokens that a solution would compute now."""
+
+
+def take_batch(queue: Sequence[QueuedRequest], limits: BatchLimits, now: float, price: Price) -> Batch:
     """Choose what to compute next; changes nothing.
 
-    Calls with the least remaining work go first, each from its first waiting item on, until the budget is spent; a
-    large call is so spread over several batches, and an item that costs more than half a budget is too, where it may
-    be split. A call that has waited for longer than the patience is overdue, and overdue calls, the oldest first, have
-    half of the budget before all others: neither a stream of small calls nor one huge call can hold up the rest.
-    Where items are not split, the first is taken whatever it costs, so that every batch makes progress.
-
-    price: what an item would cost now, in tokens.
+    Requests with the least remaining work go first, each from its first waiting solution on, until the budget is
+    spent. A large request is thus spread over several batches, and so is a solution that costs more than half a
+    budget, if it may be chunked. A request that has waited longer than max_wait is starved, and starved requests, the
+    oldest first, get half of the budget before all others: neither a stream of small requests nor one huge request
+    can hold up the rest. If solutions cannot be chunked, the first is taken whatever it costs, so that every batch
+    makes progress.
     """
-    live = [call for call in queue if not call.departed and call.deadline > now and call.waiting]
-    overdue = [call for call in live if now - call.arrived >= rules.patience]
-    batch = _Batch(rules, price)
-    batch.fill(sorted(overdue, key=lambda call: call.arrived), until=-(-rules.budget // 2))
-    batch.fill(sorted(live, key=lambda call: (call.left, call.arrived)), until=rules.budget)
-    return Taken(
-        picks=tuple((call, tuple(share.given for share in shares)) for call, shares in batch.shares.items()),
-        departed=tuple(call for call in queue if call.departed),
-        expired=tuple(call for call in queue if not call.departed and call.deadline <= now),
+    live = [each for each in queue if not each.departed and each.deadline > now and each.waiting]
+    starved = [each for each in live if now - each.arrived >= limits.max_wait]
+    batch = _Selection(limits, price)
+    batch.fill(sorted(starved, key=lambda each: each.arrived), until=-(-limits.budget // 2))
+    batch.fill(sorted(live, key=lambda each: (each.left, each.arrived)), until=limits.budget)
+    return Batch(
+        selected=tuple((each, tuple(share.given for share in shares)) for each, shares in batch.shares.items()),
+        departed=tuple(each for each in queue if each.departed),
+        expired=tuple(each for each in queue if not each.departed and each.deadline <= now),
     )
 
 
 @dataclass(slots=True)
-class _Share:
-    """What an item costs, and what of that it is given."""
+class TokenShare:
+    """What a solution costs, and how much of that it is given."""
 
     cost: int
     given: int
 
 
-class _Batch:
-    """A batch in the making: the shares of each call's first items."""
+class _Selection:
+    """A batch in the making: the shares of each request's first solutions."""
 
-    def __init__(self, rules: Rules, price: Callable[[Item], int]) -> None:
-        self.shares: dict[Call, list[_Share]] = {}
-        self._rules = rules
+    def __init__(self, limits: BatchLimits, price: Price) -> None:
+        self.shares: dict[QueuedRequest, list[TokenShare]] = {}
+        self._limits = limits
         self._price = price
         self._spent = 0
-        self._items = 0
-        self._max_items = rules.max_items or math.inf
+        self._solutions = 0
+        self._max_solutions = limits.max_solutions or math.inf
 
-    def fill(self, calls: Iterable[Call], until: int) -> None:
-        """Take what fits into `until` tokens, call by call."""
+    def fill(self, requests: Iterable[QueuedRequest], until: int) -> None:
+        """Take what fits into `until` tokens, request by request."""
         passed_over = 0
-        for call in calls:
+        for request in requests:
             if passed_over > LOOKAHEAD or self._spent >= until:
                 return
-            passed_over += not self._take_from(call, until)
+            passed_over += not self._take_from(request, until)
 
-    def _take_from(self, call: Call, until: int) -> bool:
-        """Take items off the front of the call; False if one was left, whole or in part, that did not fit."""
-        shares = self.shares.get(call, [])
+    def _take_from(self, request: QueuedRequest, until: int) -> bool:
+        """Take solutions off the front; False if one was left, whole or in part, that did not fit."""
+        shares = self.shares.get(request, [])
         if shares and not self._widen(shares[-1], until):
             return False
-        for item in islice(call.waiting, len(shares), None):
-            if self._items >= self._max_items:
+        for solution in islice(request.waiting, len(shares), None):
+            if self._solutions >= self._max_solutions:
                 return True
-            cost = max(1, self._price(item))
+            cost = max(1, self._price(solution))
             given = self._given(cost, until)
             if not given:
                 return False
-            self.shares.setdefault(call, []).append(_Share(cost, given))
+            self.shares.setdefault(request, []).append(TokenShare(cost, given))
             self._spent += given
-            self._items += 1
+            self._solutions += 1
             if given < cost:
                 return False
         return True
 
     def _given(self, cost: int, until: int) -> int:
-        """What of an item's cost this batch bears."""
+        """How much of a solution's cost this batch bears."""
         room = until - self._spent
         if cost <= room:
             return cost
-        if not self._rules.splits:
-            return 0 if self._items else cost
-        large = 2 * cost > self._rules.budget
-        return room if large and room * SMALLEST_SHARE >= self._rules.budget else 0
+        if not self._limits.chunked:
+            return 0 if self._solutions else cost
+        large = 2 * cost > self._limits.budget
+        return room if large and room * SMALLEST_SHARE >= self._limits.budget else 0
 
-    def _widen(self, share: _Share, until: int) -> bool:
-        """Give more to an item that was begun; whether it is whole then."""
+    def _widen(self, share: TokenShare, until: int) -> bool:
+        """Give more to a solution that was started; whether it is whole then."""
         more = max(0, min(share.cost - share.given, until - self._spent))
         share.given += more
         self._spent += more

@@ -16,7 +16,7 @@ from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Solution
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.rewards import rewards_from
-from stepscore_service.jobs.data.items import item_of
+from stepscore_service.jobs.data.items import split_row
 from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.data.rows import STDIN, Line, Row, Source, check_first, open_source
 from stepscore_service.jobs.label.active import Measure, Uncertainty, choose, uncertainty_of
@@ -113,7 +113,7 @@ def solution_of(row: Row, split: str) -> Solution:
     """The solution of a labelled row or of one to score. Raises InvalidInput."""
     if "completions" in row:
         return of_row({"labels": [None] * len(row["completions"]), **row}).solution
-    return item_of(row, split).solution
+    return split_row(row, split).solution
 
 
 def _uncertainty(rewards: Rewards, measure: Measure, threshold: float | None) -> Uncertainty:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stepscore.aggregate import aggregate
 from stepscore.errors import StepscoreError
 from stepscore_service.jobs.runs.console import ENGINE_FAILED, ERR, note, stop_with
+from stepscore_service.serving.scoring import ScoreOptions, resolve_options
 from stepscore_service.settings import Settings, named
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Scoring]:
-    """The first of the settings' models; ends the command, saying why, where it cannot be opened or run."""
+    """The first of the settings' models; ends the command, saying why, if it cannot be opened or run."""
     name, model = named(settings.models[0])
     if len(settings.models) > 1:
         note(f"Several models are set; using the first, {name}.")
     try:
         with ERR.status(f"Opening {name}"):
-            from stepscore.open import open_scorer  # takes seconds to import, which `--help` need not wait for
+            from stepscore.open import open_scorer  # takes seconds to import, and `--help` does not need it
 
             scorer = open_scorer(
                 model,
@@ -45,11 +45,9 @@ def opened(settings: Settings) -> Iterator[Scoring]:
         scorer.close()
 
 
-def aggregate_of(info: ModelInfo, wanted: str | None) -> str:
-    """The aggregate to use; ends the command for one that does not exist or is undefined for this model's rewards."""
-    name = wanted or info.aggregate
+def options_for(info: ModelInfo, aggregate: str | None, threshold: float | None = None) -> ScoreOptions:
+    """The options of a command; ends it if the aggregate does not exist or is undefined for this model's rewards."""
     try:
-        aggregate([0.5], name, info.reward_range)
+        return resolve_options(info, aggregate, threshold)
     except StepscoreError as error:
         stop_with(error)
-    return name

@@ -1,20 +1,19 @@
-"""`stepscore rerank`: a file of problems with candidates, offline, and what reranking gains where truth is known."""
+"""`stepscore rerank`: a file of problems with candidates, offline, and what reranking gains if truth is known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
-from stepscore_service.commands.model import aggregate_of, opened
-from stepscore_service.commands.ranking import rank
-from stepscore_service.jobs.data.items import candidates_of
-from stepscore_service.jobs.data.rows import Row, check_first, open_source
+from stepscore_service.commands.model import opened, options_for
+from stepscore_service.jobs.data.items import split_candidates
+from stepscore_service.jobs.data.rows import Line, Row, check_first, open_source
+from stepscore_service.jobs.rerank import RerankTally, rerank_rows
 from stepscore_service.jobs.runs.console import ERR, note
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.model import described, manifest_of
@@ -36,72 +35,45 @@ def rerank(
 ) -> None:
     """Order the candidates of every problem in a JSONL file by their score.
 
-    Where the rows say which candidates are correct ("correct": [true, false, …], or "answer": the right one), a
+    If the rows say which candidates are correct ("correct": [true, false, …], or "answer": the right one), a
     summary compares best-of-N with the mean candidate, with majority and weighted votes and with the upper bound.
-    Run the same command again after an interruption and it continues.
+    After an interruption, run the same command again and it continues.
     """
     source = open_source(file)
-    check_first(source, lambda row: candidates_of(row, split), SHAPE)
-    tally = Tally()
+    check_first(source, lambda row: split_candidates(row, split), SHAPE)
+    tally = RerankTally()
     with opened(settings) as scorer:
-        name = aggregate_of(scorer.info, aggregate)
-        chosen = manifest_of("rerank", scorer.info, settings, source, split=split, aggregate=name)
-        with closing(journal_for(source, out, "reranked", chosen)) as journal:
+        options = options_for(scorer.info, aggregate)
+        chosen = {"split": split, "aggregate": options.aggregate, "vote": "weighted"}
+        manifest = manifest_of("rerank", scorer.info, settings, source, **chosen)
+
+        def rank(lines: Sequence[Line]) -> list[Row]:
+            rows = rerank_rows(scorer, lines, split, options)
+            tally.add(rows)
+            return rows
+
+        with closing(journal_for(source, out, "reranked", manifest)) as journal:
             if isinstance(journal, FileJournal):
                 tally.add(read_rows(journal.path))
             note(f"Reranking with {described(scorer.info)}")
-            errors = run(source, journal, lambda lines: tally.added(rank(scorer, lines, split, name)), batch_rows)
+            errors = run(source, journal, rank, batch_rows)
     if tally.rows:
-        ERR.print(tally.table())
+        ERR.print(summary(tally))
     report(errors, journal)
 
 
-@dataclass
-class Tally:
-    """Sums over the rows whose candidates are known to be right or wrong. candidates: over all these rows."""
-
-    rows: int = 0
-    candidates: int = 0
-    fewest: int = 0
-    most: int = 0
-    mean: float = 0.0
-    majority: int = 0
-    weighted: int = 0
-    best: int = 0
-    any: int = 0
-
-    def add(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            if "error" not in row and "correct" in row:
-                self._count(row["correct"], row)
-
-    def added(self, rows: list[Row]) -> list[Row]:
-        self.add(rows)
-        return rows
-
-    def _count(self, correct: list[bool], row: Row) -> None:
-        n = len(correct)
-        self.fewest = min(self.fewest or n, n)
-        self.most = max(self.most, n)
-        self.rows += 1
-        self.candidates += n
-        self.mean += sum(correct) / n
-        self.majority += correct[row["votes"]["majority"]]
-        self.weighted += correct[row["votes"]["weighted"]]
-        self.best += correct[row["best"]]
-        self.any += any(correct)
-
-    def table(self) -> Table:
-        n = str(self.most) if self.fewest == self.most else f"{self.fewest}–{self.most}"
-        table = Table(title=f"{self.rows} problems, {n} candidates each", title_justify="left")
-        table.add_column("chosen by")
-        table.add_column("correct", justify="right")
-        for label, count in (
-            ("chance (mean candidate)", self.mean),
-            ("majority vote", self.majority),
-            ("weighted vote", self.weighted),
-            (f"score (best of {n})", self.best),
-            (f"an oracle (pass@{n})", self.any),
-        ):
-            table.add_row(label, f"{count / self.rows:.1%}")
-        return table
+def summary(tally: RerankTally) -> Table:
+    """What each way of choosing a candidate gets right."""
+    n = str(tally.most) if tally.fewest == tally.most else f"{tally.fewest}–{tally.most}"
+    table = Table(title=f"{tally.rows} problems, {n} candidates each", title_justify="left")
+    table.add_column("chosen by")
+    table.add_column("correct", justify="right")
+    for label, count in (
+        ("chance (mean candidate)", tally.mean),
+        ("majority vote", tally.majority),
+        ("weighted vote", tally.weighted),
+        (f"score (best of {n})", tally.best),
+        (f"an oracle (pass@{n})", tally.any),
+    ):
+        table.add_row(label, f"{count / tally.rows:.1%}")
+    return table

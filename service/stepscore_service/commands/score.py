@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from stepscore.aggregate import aggregate, aggregate_all, first_error, weakest_step
-from stepscore.errors import StepscoreError
-from stepscore.types import Reading
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
-from stepscore_service.commands.model import aggregate_of, opened
-from stepscore_service.jobs.data.items import Item, item_of
-from stepscore_service.jobs.data.rows import Line, Row, check_first, open_source
+from stepscore_service.commands.model import opened, options_for
+from stepscore_service.jobs.data.items import split_row
+from stepscore_service.jobs.data.rows import check_first, open_source
 from stepscore_service.jobs.runs.console import note
 from stepscore_service.jobs.runs.model import described, manifest_of
-from stepscore_service.jobs.runs.run import error_row, journal_for, kept, report, run
+from stepscore_service.jobs.runs.run import journal_for, report, run
+from stepscore_service.jobs.score import score_rows
 from stepscore_service.settings import Settings
-
-if TYPE_CHECKING:
-    from stepscore.scoring import Scoring
-
 
 SHAPE = 'an object like {"problem": "…", "steps": ["…", "…"]} or {"problem": "…", "solution": "…"}'
 
@@ -40,54 +33,17 @@ def score(
 ) -> None:
     """Score every solution of a JSONL file.
 
-    Results go beside it, one line per line, with every other column kept. Run the same command again after an
-    interruption and it continues. Exit status: 0 all scored, 1 some rows have an "error", 2 nothing could be done.
+    Results go to a file beside it, one line for each line, with all other columns copied. After an interruption, run
+    the same command again and it continues. Exit status: 0 all scored, 1 some rows have an "error", 2 nothing could be
+    done.
     """
     source = open_source(file)
-    check_first(source, lambda row: item_of(row, split), SHAPE)
+    check_first(source, lambda row: split_row(row, split), SHAPE)
     with opened(settings) as scorer:
-        name = aggregate_of(scorer.info, aggregate)
-        limit = scorer.info.threshold if threshold is None else threshold
-        chosen = manifest_of("score", scorer.info, settings, source, split=split, aggregate=name, threshold=limit)
-        with closing(journal_for(source, out, "scored", chosen)) as journal:
+        options = options_for(scorer.info, aggregate, threshold)
+        chosen: dict[str, str | float] = {"aggregate": options.aggregate, "threshold": options.threshold}
+        manifest = manifest_of("score", scorer.info, settings, source, split=split, **chosen)
+        with closing(journal_for(source, out, "scored", manifest)) as journal:
             note(f"Scoring with {described(scorer.info)}")
-            errors = run(source, journal, lambda lines: _score(scorer, lines, split, name, limit), batch_rows)
+            errors = run(source, journal, lambda lines: score_rows(scorer, lines, split, options), batch_rows)
     report(errors, journal)
-
-
-def _score(scorer: Scoring, lines: Sequence[Line], how: str, name: str, threshold: float) -> list[Row]:
-    items = [_item(line, how) for line in lines]
-    readings = iter(scorer.score([item.solution for item in items if isinstance(item, Item)]))
-    rows = []
-    for line, item in zip(lines, items, strict=True):
-        reading = next(readings) if isinstance(item, Item) else item
-        if isinstance(reading, StepscoreError):
-            rows.append(error_row(line, reading))
-        elif isinstance(item, Item):
-            rows.append(_result(scorer, line, item, reading, name, threshold))
-    return rows
-
-
-def _item(line: Line, how: str) -> Item | StepscoreError:
-    try:
-        return item_of(line.row(), how)
-    except StepscoreError as error:
-        return error
-
-
-def _result(scorer: Scoring, line: Line, item: Item, reading: Reading, name: str, threshold: float) -> Row:
-    info, rewards = scorer.info, reading.rewards
-    spans = {} if item.spans is None else {"spans": item.spans}
-    return {
-        **kept(line.row()),
-        "line": line.number,
-        "rewards": rewards,
-        "score": aggregate(rewards, name, info.reward_range),
-        "aggregate": name,
-        "aggregates": aggregate_all(rewards, info.reward_range),
-        "weakest_step": weakest_step(rewards),
-        "first_error": first_error(rewards, threshold),
-        **spans,
-        "model": info.id,
-        "revision": info.revision,
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,16 +14,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from stepscore.aggregate import aggregate as aggregated
-from stepscore.aggregate import first_error, weakest_step
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore.types import Reading, RewardRange, Solution
+from stepscore.types import RewardRange
+from stepscore_service.batching.encoding import SolutionRequest, split_steps
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
-from stepscore_service.commands.model import aggregate_of, opened
-from stepscore_service.jobs.data.items import Item, item_of, item_of_text
+from stepscore_service.commands.model import opened, options_for
+from stepscore_service.jobs.data.items import request_of
 from stepscore_service.jobs.data.rows import STDIN, Line, Row
 from stepscore_service.jobs.runs.console import ENGINE_FAILED, OUT, stop, stop_with
 from stepscore_service.jobs.runs.model import described
+from stepscore_service.schemas.score import ScoreAnswer
+from stepscore_service.serving.scoring import score_offline
 from stepscore_service.settings import Settings
 
 BAR = 10
@@ -49,24 +51,22 @@ def show(
     given = {"steps": step, "solution": solution}
     row = {"problem": problem, **{key: value for key, value in given.items() if value}}
     try:
-        item = item_of(row, split) if file is None else _read(file, problem, line, split)
+        request = request_of(row, split) if file is None else _read(file, problem, line, split)
+        steps = split_steps(request).solution.steps
     except InvalidInput as error:
         stop(
             f"{error.message}. For example: stepscore show --problem '2+3?' --step '2+3 = 5' --step 'The answer is 5.'"
         )
     with opened(settings) as scorer:
-        name = aggregate_of(scorer.info, aggregate)
-        reading = scorer.score([item.solution])[0]
-        if isinstance(reading, StepscoreError):
-            stop_with(reading, ENGINE_FAILED)
-        info = scorer.info
-        limit = info.threshold if threshold is None else threshold
-    _print(item.solution, reading, info.reward_range, limit)
-    score = aggregated(reading.rewards, name, info.reward_range)
-    OUT.print(Text(f"score {score:.4f} ({name}) · {described(info)}", style="dim"))
+        info, options = scorer.info, options_for(scorer.info, aggregate, threshold)
+        answer = score_offline(scorer, [request], options)[0]
+        if isinstance(answer, StepscoreError):
+            stop_with(answer, ENGINE_FAILED)
+    _print(request.problem, steps, answer, info.reward_range)
+    OUT.print(Text(f"score {answer.score:.4f} ({answer.aggregate}) · {described(info)}", style="dim"))
 
 
-def _read(file: str, problem: str | None, number: int, how: str) -> Item:
+def _read(file: str, problem: str | None, number: int, split: str) -> SolutionRequest:
     """A JSON or JSONL file of rows as `score` takes them, or plain text with the problem from --problem."""
     try:
         text = sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
@@ -74,14 +74,14 @@ def _read(file: str, problem: str | None, number: int, how: str) -> Item:
         stop(f"cannot read {file}: {error}")
     row = _row(text, number)
     if row is not None:
-        return item_of({**row, "problem": row.get("problem", problem)}, how)
+        return request_of({**row, "problem": row.get("problem", problem)}, split)
     if problem is None:
         raise InvalidInput(f"{file} is plain text, so give the problem with --problem", field="problem")
-    return item_of_text(problem, text, how)
+    return SolutionRequest(problem, text, split)
 
 
 def _row(text: str, number: int) -> Row | None:
-    """The row of a JSON object or of the given line of JSONL; None where the text is neither."""
+    """The row of a JSON object or of the given line of JSONL; None if the text is neither."""
     if not text.lstrip().startswith("{"):
         return None
     try:
@@ -94,12 +94,13 @@ def _row(text: str, number: int) -> Row | None:
         return Line(number, lines[number - 1].encode()).row()
 
 
-def _print(solution: Solution, reading: Reading, range_: RewardRange, threshold: float) -> None:
-    OUT.print(Padding(Text(solution.problem, style="bold"), (0, 0, 1, 0)))
-    weakest, wrong = weakest_step(reading.rewards), first_error(reading.rewards, threshold)
+def _print(problem: str, steps: Sequence[str], answer: ScoreAnswer, range_: RewardRange) -> None:
+    OUT.print(Padding(Text(problem, style="bold"), (0, 0, 1, 0)))
     table = Table.grid(padding=(0, 1))
-    for index, (text, reward) in enumerate(zip(solution.steps, reading.rewards, strict=True)):
-        marks = [mark for mark, at in (("weakest", weakest), ("first error", wrong)) if at == index]
+    for index, (text, reward) in enumerate(zip(steps, answer.rewards, strict=True)):
+        marks = [
+            mark for mark, at in (("weakest", answer.weakest_step), ("first error", answer.first_error)) if at == index
+        ]
         share = _share(reward, range_)
         colour = _colour(share)
         table.add_row(
@@ -112,10 +113,10 @@ def _print(solution: Solution, reading: Reading, range_: RewardRange, threshold:
 
 
 def _share(reward: float, range_: RewardRange) -> float:
-    """Where a reward lies between bad (0) and good (1): itself for a probability, else squashed around 0."""
+    """A reward on a scale from bad (0) to good (1): itself for a probability, otherwise squashed around 0."""
     return reward if range_.kind == "probability" else 0.5 + 0.5 * math.tanh(reward / 2)
 
 
 def _colour(share: float) -> str:
-    """Red over yellow to green."""
+    """From red through yellow to green."""
     return f"rgb({round(235 * min(1.0, 2 - 2 * share))},{round(190 * min(1.0, 2 * share))},60)"

@@ -1,4 +1,4 @@
-"""The application: routes, error handlers and middleware over the models of a Catalogue."""
+"""The application: routes, error handlers and middleware over the models of a ModelPool."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fastapi import FastAPI
 
 from stepscore.scoring import Scoring
 from stepscore_service.http import error_handlers
-from stepscore_service.http.middleware import Watch
+from stepscore_service.http.middleware import AccessLog
 from stepscore_service.http.routes import docs, health, metrics, models, page, reload, rerank, score
 from stepscore_service.serving.metrics import Metrics
-from stepscore_service.serving.model_pool import Catalogue, open_scorers
+from stepscore_service.serving.model_pool import ModelPool, open_scorers
 from stepscore_service.serving.reload import Reloader
 from stepscore_service.settings import Settings
 from stepscore_service.version import version
@@ -33,11 +33,11 @@ def create_app(settings: Settings, scorers: Mapping[str, Scoring] | None = None)
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = scorers if scorers is not None else await asyncio.to_thread(open_scorers, settings)
-        app.state.catalogue = catalogue = Catalogue(opened, settings, measured)
+        app.state.pool = pool = ModelPool(opened, settings, measured)
         app.state.reloader = Reloader(settings, measured)
         yield
-        await catalogue.drain(settings.drain_seconds)
-        await catalogue.close()
+        await pool.drain(settings.drain_seconds)
+        await pool.close()
 
     app = FastAPI(
         title="Stepscore",
@@ -50,7 +50,7 @@ def create_app(settings: Settings, scorers: Mapping[str, Scoring] | None = None)
     )
     app.state.settings = settings
     app.state.metrics = measured
-    app.add_middleware(Watch, metrics=measured)
+    app.add_middleware(AccessLog, metrics=measured)
     error_handlers.install(app)
     _add_routes(app)
     return app

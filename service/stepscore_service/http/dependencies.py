@@ -1,4 +1,4 @@
-"""What routes get from the application."""
+"""What the application gives to its routes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from stepscore_service.batching.context import Terms
+from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.schemas.score import Milliseconds
 from stepscore_service.serving.metrics import Metrics
-from stepscore_service.serving.model_pool import Catalogue
+from stepscore_service.serving.model_pool import ModelPool
 
 
-def _catalogue(request: Request) -> Catalogue:
-    found: Catalogue = request.app.state.catalogue
+def _pool(request: Request) -> ModelPool:
+    found: ModelPool = request.app.state.pool
     return found
 
 
@@ -23,7 +23,7 @@ def _metrics(request: Request) -> Metrics:
     return found
 
 
-def _terms(
+def _context(
     x_request_timeout_ms: Annotated[
         Milliseconds | None,
         Header(description="after this time the answer is 504, and nothing more is computed for the request"),
@@ -32,11 +32,11 @@ def _terms(
         str,
         Header(max_length=256, description="computed prefixes are reused only among requests of one tenant"),
     ] = "",
-) -> Terms:
+) -> RequestContext:
     until = None if x_request_timeout_ms is None else time.monotonic() + x_request_timeout_ms / 1000
-    return Terms(until, x_tenant)
+    return RequestContext(until, cache_salt=x_tenant)
 
 
-TheCatalogue = Annotated[Catalogue, Depends(_catalogue)]
+ThePool = Annotated[ModelPool, Depends(_pool)]
 TheMetrics = Annotated[Metrics, Depends(_metrics)]
-TheTerms = Annotated[Terms, Depends(_terms)]
+TheContext = Annotated[RequestContext, Depends(_context)]

@@ -1,4 +1,4 @@
-"""Whatever goes wrong in a request, told in the one shape of errors."""
+"""Every exception of a request becomes an answer in the one shape of errors."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from stepscore.errors import StepscoreError
 from stepscore_service.errors import HTTP_CODES, InvalidRequest, body_of, error_body, headers_of, status_of
 
 SHOWN = 20
-"""Validation errors that an answer lists; the count tells how many there are."""
+"""Validation errors that an answer lists; `count` says how many there are."""
 
 
 def install(app: FastAPI) -> None:
     """Answer every exception with code, message and detail."""
-    app.add_exception_handler(StepscoreError, _told)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _defect)
+    app.add_exception_handler(StepscoreError, _on_stepscore_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_defect)
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def _on_stepscore_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StepscoreError)
     return respond(request, error)
 
 
 def respond(request: Request, error: StepscoreError) -> Response:
-    """The error as an answer; counted by code."""
-    request.app.state.metrics.errors.labels(error.code).inc()
+    """The error as an answer, counted by its code."""
+    request.app.state.metrics.count_error(error)
     return JSONResponse(body_of(error), status_of(error), headers_of(error))
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return respond(request, invalid_request(error.errors()))
 
@@ -54,12 +54,12 @@ def _said(message: str) -> str:
 
 
 def _where(location: Sequence[object]) -> str:
-    """`items.3.steps`; the body itself where the whole of it is meant."""
+    """`items.3.steps`; or `body` if the whole of it is meant."""
     path = [str(part) for part in location if part != "body"]
     return ".".join(path) or "body"
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = HTTP_CODES.get(error.status_code, "http_error")
     request.app.state.metrics.errors.labels(code).inc()
@@ -67,7 +67,7 @@ async def _http(request: Request, error: Exception) -> Response:
     return JSONResponse(error_body(code, message), error.status_code, error.headers)
 
 
-async def _defect(request: Request, error: Exception) -> Response:
+async def _on_defect(request: Request, error: Exception) -> Response:
     """A defect of the program; the traceback goes to the log, not to the caller."""
     request.app.state.metrics.errors.labels(StepscoreError.code).inc()
     return JSONResponse(error_body(StepscoreError.code, "the service failed; its log says why"), 500)

@@ -1,14 +1,15 @@
-"""How bodies come in and answers go out: limits, strict JSON, callers who hang up."""
+"""How bodies are read and answers written: limits, strict JSON, callers who hang up."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
@@ -20,7 +21,7 @@ from stepscore_service.errors import (
     TooManyItems,
     UnsupportedMediaType,
 )
-from stepscore_service.schemas.rerank import CANDIDATES
+from stepscore_service.schemas.score import LimitedBy
 from stepscore_service.settings import Settings
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ def parse(body: bytes) -> Any:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
         _check_utf8(body)
-        raise InvalidJson(f"the body is no JSON: {error}") from error
+        raise InvalidJson(f"the body is not JSON: {error}") from error
 
 
 def _check_utf8(body: bytes) -> None:
@@ -69,9 +70,21 @@ def _check_utf8(body: bytes) -> None:
         raise InvalidUtf8(f"the body is not UTF-8 at byte {error.start}", byte=error.start) from error
 
 
-def check_counts(body: Any, settings: Settings) -> None:
+def limits_of(model: object, settings: Settings) -> dict[str, int]:
+    """How many entries a body of this model may hold in each list, under every name that the list has."""
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return {}
+    return {
+        name: getattr(settings, each.setting)
+        for field, info in model.model_fields.items()
+        for each in info.metadata
+        if isinstance(each, LimitedBy)
+        for name in _names(field, info)
+    }
+
+
+def check_counts(body: Any, limits: Mapping[str, int]) -> None:
     """Raises TooManyItems, before time is spent on looking at each of them."""
-    limits = {"items": settings.max_items} | dict.fromkeys(CANDIDATES, settings.max_candidates)
     for name, limit in limits.items():
         many = body.get(name) if isinstance(body, dict) else None
         if isinstance(many, list) and len(many) > limit:
@@ -79,19 +92,27 @@ def check_counts(body: Any, settings: Settings) -> None:
             raise TooManyItems(message, items=len(many), limit=limit)
 
 
+def _names(field: str, info: FieldInfo) -> set[str]:
+    """The field's own name and its aliases."""
+    alias = info.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return {field, *(choice for choice in choices if isinstance(choice, str))}
+
+
 class JsonRoute(APIRoute):
-    """A route whose body is read by JsonRequest."""
+    """A route whose body is read by JsonRequest. Lists that its schema marks with LimitedBy are counted first."""
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
+        model = self.body_field.field_info.annotation
 
         async def load_and_handle(request: Request) -> Response:
             settings: Settings = request.app.state.settings
             loaded = JsonRequest(request.scope, request.receive)
             await loaded.load(settings.max_body_bytes)
-            check_counts(await loaded.json(), settings)
+            check_counts(await loaded.json(), limits_of(model, settings))
             return await handle(loaded)
 
         return load_and_handle
@@ -105,7 +126,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise ClientGone("the caller hung up before the answer was there")
+        raise ClientGone("the caller hung up before the answer was ready")
     finally:
         gone.cancel()
         task.cancel()
@@ -117,7 +138,7 @@ async def _hung_up(request: Request) -> None:
 
 
 class Json(Response):
-    """An answer of which only the fields that were set go out."""
+    """An answer that holds only the fields that were set."""
 
     media_type = "application/json"
 

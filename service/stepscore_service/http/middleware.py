@@ -19,8 +19,8 @@ _QUIET = ("/health", "/metrics")
 log = structlog.get_logger("stepscore.access")
 
 
-class Watch:
-    """ASGI middleware. A caller's X-Request-Id comes back; where there is none, or no plain word, we make one."""
+class AccessLog:
+    """ASGI middleware. A caller's X-Request-Id comes back; if it is missing or not plain ASCII, a new one is made."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

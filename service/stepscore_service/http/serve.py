@@ -57,13 +57,13 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def _drain_and_exit(self) -> None:
-        catalogue = self._app.state.catalogue
-        catalogue.draining = True
+        pool = self._app.state.pool
+        pool.draining = True
         running = set(self.server_state.tasks)
         log.info("draining", running=len(running), seconds=self._drain_seconds)
         if running:
             await asyncio.wait(running, timeout=self._drain_seconds)
-        await catalogue.drain(0)
+        await pool.drain(0)
         self.should_exit = True
 
 

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import httpx
 
 from stepscore.calibration import Calibration
-from stepscore.errors import EngineError, InvalidInput, StepscoreError
-from stepscore.types import EncodedSolution, Reading, RewardRange, Solution
+from stepscore.errors import EngineError, InvalidInput, StepscoreError, map_ok
+from stepscore.types import Reading, RewardRange, Solution
+from stepscore_service.batching.encoding import SolutionRequest
+from stepscore_service.batching.protocols import ScoredSolution
 from stepscore_service.client import ServiceError, StepscoreClient
 from stepscore_service.schemas.score import FailedItem, ModelCard, ScoreAnswer
+from stepscore_service.serving.scoring import read_offline
 
 if TYPE_CHECKING:
     from stepscore.scoring import ModelInfo, Scoring
@@ -54,15 +57,8 @@ class LocalRewards:
         self._scorer = scorer
 
     def score(self, solutions: Sequence[Solution]) -> list[Answer]:
-        encoded = [self._encoded(solution) for solution in solutions]
-        read = iter(self._scorer.forward([each for each in encoded if isinstance(each, EncodedSolution)]))
-        return [each if isinstance(each, StepscoreError) else _scored(next(read), each.tokens) for each in encoded]
-
-    def _encoded(self, solution: Solution) -> EncodedSolution | StepscoreError:
-        try:
-            return self._scorer.encode(solution)
-        except StepscoreError as error:
-            return error
+        requests = [SolutionRequest(solution.problem, solution.steps) for solution in solutions]
+        return map_ok(read_offline(self._scorer, requests), _local_answers)
 
 
 class RemoteRewards:
@@ -120,8 +116,8 @@ _SHARED = (
 )
 
 
-def _scored(answer: Reading | StepscoreError, tokens: int) -> Answer:
-    return Scored(answer, tokens) if isinstance(answer, Reading) else answer
+def _local_answers(solutions: Sequence[ScoredSolution]) -> list[Scored]:
+    return [Scored(each.reading, each.encoded.tokens) for each in solutions]
 
 
 def _answer(result: ScoreAnswer | FailedItem) -> Answer:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat
 
-from stepscore_service.schemas.score import ErrorBody, Options, Wire
+from stepscore_service.schemas.score import ErrorBody, LimitedBy, Options, Wire
 
 VoteName = Literal["none", "weighted", "majority"]
 
@@ -18,8 +18,6 @@ class Document(Wire):
 
 
 Candidate = str | Document | list[str]
-CANDIDATES = ("candidates", "documents", "texts", "solutions")
-"""The names under which candidates may be sent."""
 
 
 class RerankRequest(Options):
@@ -28,8 +26,8 @@ class RerankRequest(Options):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
 
     problem: str = Field(validation_alias=AliasChoices("problem", "query"), description="or `query`")
-    candidates: list[Candidate] = Field(
-        validation_alias=AliasChoices(*CANDIDATES),
+    candidates: Annotated[list[Candidate], LimitedBy("max_candidates")] = Field(
+        validation_alias=AliasChoices("candidates", "documents", "texts", "solutions"),
         description="texts, lists of steps or objects with a `text`; or `documents`, `texts`, `solutions`",
     )
     split: str = Field("auto", description="how texts are split into steps, as in /score")
@@ -37,11 +35,11 @@ class RerankRequest(Options):
     return_documents: bool = Field(False, description="give each result the text of its candidate")
     vote: VoteName = Field("none", description="group the candidates by their final answer")
     on_error: Literal["fail", "omit"] = Field(
-        "fail", description="a candidate that cannot be scored fails the request, or is left out and told in `errors`"
+        "fail", description="a candidate that cannot be scored fails the request, or is left out and listed in `errors`"
     )
 
 
-class Ranked(BaseModel):
+class RankedCandidate(BaseModel):
     """One candidate. relevance_score is score under the name that other rerank clients read."""
 
     index: int = Field(description="place among the candidates as they were given")
@@ -81,8 +79,9 @@ class RerankAnswer(BaseModel):
     id: str
     model: str
     revision: str
+    dtype: str = Field(description="number format of the forward")
     aggregate: str
-    results: list[Ranked]
+    results: list[RankedCandidate]
     usage: Usage
     groups: list[AnswerGroup] = Field(default_factory=list, description="with `vote`, heaviest first")
     errors: list[FailedCandidate] = Field(default_factory=list, description="with on_error=omit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
@@ -14,6 +15,13 @@ class Wire(BaseModel):
     """Requests name their fields exactly: an unknown one is an error, so that no option is ignored unnoticed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedBy:
+    """Marks a list of a request: the setting of this name says how many entries it may hold."""
+
+    setting: Literal["max_items", "max_candidates"]
 
 
 class Options(Wire):
@@ -50,7 +58,9 @@ class ScoreRequest(Options):
     steps: list[str] | None = Field(None, description="the solution, step by step")
     solution: str | None = Field(None, description="the solution as one text, instead of `steps`")
     split: str = Field("auto", description=ScoreItem.model_fields["split"].description)
-    items: list[ScoreItem] | None = Field(None, description="many solutions, instead of the four fields above")
+    items: Annotated[list[ScoreItem] | None, LimitedBy("max_items")] = Field(
+        None, description="many solutions, instead of the four fields above"
+    )
     threshold: FiniteFloat | None = Field(
         None, description="a step with a lower reward is an error; the family's choice by default"
     )
@@ -81,7 +91,7 @@ class Tokens(BaseModel):
 class ScoreAnswer(BaseModel):
     """The rewards of one solution."""
 
-    index: int = Field(0, description="place among the items; absent where one solution was asked")
+    index: int = Field(0, description="place among the items; absent if the request held one solution")
     rewards: list[FiniteFloat] = Field(description="one reward per step, in order")
     score: FiniteFloat = Field(description="the rewards aggregated")
     aggregate: str = Field(description="how")
@@ -97,6 +107,7 @@ class ScoreAnswer(BaseModel):
     token_count: int = Field(description="tokens that the model reads for this solution")
     model: str
     revision: str = Field(description="names the weights that the rewards come from")
+    dtype: str = Field(description="number format of the forward; the same revision gives other rewards in another one")
     logits: list[list[FiniteFloat]] = Field(default_factory=list, description="on request: raw numbers of each step")
     tokens: list[Tokens] = Field(default_factory=list, description="on request: what the model reads")
     extras: dict[str, list[FiniteFloat]] = Field(
@@ -125,6 +136,7 @@ class ScoreAnswers(BaseModel):
 
     model: str
     revision: str
+    dtype: str
     results: list[ScoreAnswer | FailedItem]
 
 

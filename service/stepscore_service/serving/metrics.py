@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from weakref import WeakSet
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -10,12 +13,14 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from stepscore.engine.protocol import TokenCounts
 from stepscore.errors import StepscoreError
-from stepscore.scoring import Scoring
+from stepscore.scoring import ModelInfo, Scoring
 from stepscore_service.batching.batcher import Batcher
-from stepscore_service.batching.protocols import Outcome
-from stepscore_service.serving.model_collector import ModelCollector
+from stepscore_service.serving.scoring import ScoreResult
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 POWERS_OF_TWO = tuple(float(1 << power) for power in range(13))
@@ -25,13 +30,13 @@ REWARDS = (
     *(step / 20 for step in range(21)),
     *(2.0, 5.0, 10.0, 20.0),
 )
-"""Twenty steps over [0, 1], where probabilities lie, and coarse ones beyond for log-ratios."""
+"""Twenty steps over [0, 1], the range of probabilities, and coarse ones beyond for log-ratios."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second time series for every counter and histogram, which nobody asks for
 
 
 class Metrics:
-    """The metrics of one application, in a registry of their own."""
+    """The metrics of one application, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -41,9 +46,7 @@ class Metrics:
             "stepscore_request_seconds", "Seconds from request to answer.", ("route",), buckets=SECONDS, registry=of
         )
         self.running = Gauge("stepscore_requests_running", "Requests that are being answered.", registry=of)
-        self.errors = Counter(
-            "stepscore_errors", "Errors told to callers, those of single items included.", ("code",), registry=of
-        )
+        self.errors = Counter("stepscore_errors", "Errors of requests and of single solutions.", ("code",), registry=of)
         self.skipped = Counter(
             "stepscore_skipped_solutions",
             "Solutions that cost no forward: the caller hung up or gave up (departed), the deadline passed (expired).",
@@ -56,7 +59,8 @@ class Metrics:
             ("model", "outcome"),
             registry=of,
         )
-        self._watched: dict[str, ModelCollector] = {}
+        self._collectors: dict[str, ModelCollector] = {}
+        self._counted: WeakSet[StepscoreError] = WeakSet()
         self.tokenise_seconds = self._histogram("tokenise_seconds", "Seconds to check and tokenise a request.", SECONDS)
         self.queue_seconds = self._histogram("queue_seconds", "Seconds from arrival to the forward.", SECONDS)
         self.forward_seconds = self._histogram("forward_seconds", "Seconds of one forward.", SECONDS)
@@ -69,30 +73,36 @@ class Metrics:
         """The exposition format that Prometheus reads."""
         return generate_latest(self.registry)
 
-    def watch(self, scorer: Scoring, batcher: Batcher) -> None:
-        """Read a model's facts, queue and token counts whenever the metrics are asked for.
+    def count_error(self, error: StepscoreError) -> None:
+        """Count an error by its code; one that is a solution's result and then its request's answer counts once."""
+        if error not in self._counted:
+            self._counted.add(error)
+            self.errors.labels(error.code).inc()
 
-        Of two models of one name the later is the one that is told; the tokens of both are counted.
+    def watch(self, scorer: Scoring, batcher: Batcher) -> None:
+        """Read a model's facts, queue and token counts whenever the metrics are read.
+
+        Of two models of one name the later one is shown; the tokens of both are counted.
         """
         name = scorer.info.id
-        if name not in self._watched:
-            self._watched[name] = ModelCollector()
-            self.registry.register(self._watched[name])
-        self._watched[name].watch(scorer, batcher)
+        if name not in self._collectors:
+            self._collectors[name] = ModelCollector()
+            self.registry.register(self._collectors[name])
+        self._collectors[name].watch(scorer, batcher)
 
     def retire(self, name: str, batcher: Batcher) -> None:
-        """A model that is closed, beside a later one of its name: its tokens stay counted, and nothing else of it."""
-        self._watched[name].retire(batcher)
+        """A model of that name is closed and a later one serves: only its tokens stay counted."""
+        self._collectors[name].retire(batcher)
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"stepscore_{name}", meaning, ("model",), buckets=buckets, registry=self.registry)
 
 
-class ModelMeter:
-    """The batcher's measurements of one model."""
+class ModelMetrics:
+    """The measurements of one model: what its batcher does, and the results that it gives."""
 
     def __init__(self, metrics: Metrics, model: str) -> None:
-        self._skipped = metrics.skipped
+        self._metrics = metrics
         self._model = model
         self._tokenise = metrics.tokenise_seconds.labels(model)
         self._queue = metrics.queue_seconds.labels(model)
@@ -114,11 +124,75 @@ class ModelMeter:
         self._tokens.observe(tokens)
 
     def skipped(self, reason: str, solutions: int) -> None:
-        self._skipped.labels(self._model, reason).inc(solutions)
+        self._metrics.skipped.labels(self._model, reason).inc(solutions)
 
-    def answered(self, outcome: Outcome) -> None:
-        if isinstance(outcome, StepscoreError):
+    def count_result(self, result: ScoreResult) -> None:
+        """Count an answer's steps and rewards, or an error by its code."""
+        if isinstance(result, StepscoreError):
+            self._metrics.count_error(result)
             return
-        self._steps.observe(len(outcome.reading.rewards))
-        for reward in outcome.reading.rewards:
+        self._steps.observe(len(result.rewards))
+        for reward in result.rewards:
             self._reward.observe(reward)
+
+
+class ModelCollector(Collector):
+    """The metrics of the models of one name, read from where they are kept when the metrics are read.
+
+    The latest model is the one that serves; tokens are those of all, because a counter never falls.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[Batcher, Scoring] = {}
+        self._past = TokenCounts(asked=0, computed=0)
+
+    def watch(self, scorer: Scoring, batcher: Batcher) -> None:
+        self._open[batcher] = scorer
+
+    def retire(self, batcher: Batcher) -> None:
+        self._past = _sum([self._past, self._open.pop(batcher).counts()])
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, so that several models can share the names."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        batcher, scorer = list(self._open.items())[-1]
+        counts = _sum([self._past, *(each.counts() for each in self._open.values())])
+        name = scorer.info.id
+        yield _gauge("queue_requests", "Requests that wait for a forward.", name, batcher.waiting_requests)
+        yield _gauge("queue_tokens", "Tokens that wait for a forward.", name, batcher.waiting_tokens)
+        yield _counter("tokens_asked", "Tokens of all scored sequences.", name, counts.asked)
+        yield _counter("tokens_computed", "Tokens that went through the model's layers.", name, counts.computed)
+        yield _facts(scorer.info)
+
+
+def _sum(counts: Sequence[TokenCounts]) -> TokenCounts:
+    return TokenCounts(sum(each.asked for each in counts), sum(each.computed for each in counts))
+
+
+def _facts(info: ModelInfo) -> Metric:
+    facts = {
+        "model": info.id,
+        "family": info.family,
+        "revision": info.revision,
+        "engine": info.engine,
+        "device": info.device,
+        "dtype": info.dtype,
+        "mode": info.mode,
+    }
+    family = GaugeMetricFamily("stepscore_model_info", "What is served; always 1.", labels=list(facts))
+    family.add_metric(list(facts.values()), 1)
+    return family
+
+
+def _gauge(name: str, meaning: str, model: str, value: float) -> Metric:
+    family = GaugeMetricFamily(f"stepscore_{name}", meaning, labels=["model"])
+    family.add_metric([model], value)
+    return family
+
+
+def _counter(name: str, meaning: str, model: str, value: float) -> Metric:
+    family = CounterMetricFamily(f"stepscore_{name}", meaning, labels=["model"])
+    family.add_metric([model], value)
+    return family

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from stepscore.errors import UnknownModel
 from stepscore.open import open_scorer
@@ -13,8 +12,7 @@ from stepscore.scoring import ModelInfo, Scoring
 from stepscore.types import Solution
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.errors import Draining
-from stepscore_service.serving.leases import Leases
-from stepscore_service.serving.metrics import Metrics, ModelMeter
+from stepscore_service.serving.metrics import Metrics, ModelMetrics
 from stepscore_service.settings import Settings, named
 
 WARM_UP = Solution("How many are three and four?", ("3 + 4 = 7", "So the answer is 7."))
@@ -41,31 +39,56 @@ def open_one(settings: Settings, name: str, model: str, family: str | None) -> S
     return scorer
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One model and the batcher in front of it. leases: held by the requests that it answers."""
+class ServedModel:
+    """One model, the batcher in front of it, and the requests that use it. For the event loop only."""
 
-    info: ModelInfo
-    batcher: Batcher
-    max_characters: int
-    leases: Leases = field(default_factory=Leases)
+    def __init__(self, scorer: Scoring, settings: Settings, metrics: Metrics) -> None:
+        self.info = scorer.info
+        self.metrics = ModelMetrics(metrics, scorer.info.id)
+        self.batcher = Batcher(
+            scorer,
+            self.metrics,
+            max_queue_tokens=settings.max_queue_tokens,
+            max_solutions=settings.max_batch_solutions,
+            max_characters=settings.max_characters,
+        )
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        metrics.watch(scorer, self.batcher)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Counts a request that is in flight."""
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Returns when no request is in flight. Call it after new requests have stopped coming."""
+        await self._idle.wait()
 
 
-class Catalogue:
-    """What requests are answered from. Made on the running event loop."""
+class ModelPool:
+    """The models that answer requests. Made on the running event loop."""
 
     def __init__(self, scorers: Mapping[str, Scoring], settings: Settings, metrics: Metrics) -> None:
         self.draining = False
         self._settings, self._metrics = settings, metrics
-        self._retired: list[Served] = []
-        self._served = {name: _serve(scorer, settings, metrics) for name, scorer in scorers.items()}
+        self._retired: list[ServedModel] = []
+        self._served = {name: ServedModel(scorer, settings, metrics) for name, scorer in scorers.items()}
 
     @property
     def models(self) -> Sequence[ModelInfo]:
         """The default model first."""
         return [served.info for served in self._served.values()]
 
-    def pick(self, name: str | None) -> Served:
+    def pick(self, name: str | None) -> ServedModel:
         """The model of that name, or the default one. Raises UnknownModel, and Draining at shutdown."""
         if self.draining:
             raise Draining("the service is shutting down and takes no new work")
@@ -76,18 +99,18 @@ class Catalogue:
         return chosen
 
     @contextmanager
-    def use(self, name: str | None) -> Iterator[Served]:
-        """What `pick` finds, kept open until the request has its answer, whatever is exchanged meanwhile."""
+    def use(self, name: str | None) -> Iterator[ServedModel]:
+        """The model that `pick` finds; it stays open until the request has its answer, even if it is exchanged."""
         chosen = self.pick(name)
-        with chosen.leases.hold():
+        with chosen.in_use():
             yield chosen
 
     async def exchange(self, name: str, scorer: Scoring) -> None:
         """From now on requests meet this scorer; returns when the old one has answered its own and is closed."""
-        old, new = self._served[name], _serve(scorer, self._settings, self._metrics)
+        old, new = self._served[name], ServedModel(scorer, self._settings, self._metrics)
         self._served[name] = new
         self._retired.append(old)
-        await old.leases.returned()
+        await old.wait_idle()
         if old in self._retired:
             self._retired.remove(old)
             await old.batcher.close()
@@ -103,16 +126,5 @@ class Catalogue:
             await served.batcher.close()
         self._retired.clear()
 
-    def _all(self) -> list[Served]:
+    def _all(self) -> list[ServedModel]:
         return [*self._served.values(), *self._retired]
-
-
-def _serve(scorer: Scoring, settings: Settings, metrics: Metrics) -> Served:
-    batcher = Batcher(
-        scorer,
-        ModelMeter(metrics, scorer.info.id),
-        max_queue_tokens=settings.max_queue_tokens,
-        max_solutions=settings.max_batch_solutions,
-    )
-    metrics.watch(scorer, batcher)
-    return Served(scorer.info, batcher, settings.max_characters)

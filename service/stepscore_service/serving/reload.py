@@ -15,7 +15,7 @@ from stepscore.open import family_of
 from stepscore.scoring import ModelInfo, Scoring
 from stepscore_service.errors import AnotherFamily, NotAuthorised, PathNotAllowed, ReloadDisabled
 from stepscore_service.serving.metrics import Metrics
-from stepscore_service.serving.model_pool import Catalogue, open_one
+from stepscore_service.serving.model_pool import ModelPool, open_one
 from stepscore_service.settings import Settings, named
 
 
@@ -36,14 +36,14 @@ class Reloader:
         if wanted and not hmac.compare_digest(token.encode(), wanted.encode()):
             raise NotAuthorised("send the service's admin token as `Authorization: Bearer TOKEN`")
 
-    async def reload(self, catalogue: Catalogue, name: str, path: str | None) -> tuple[ModelInfo, ModelInfo]:
+    async def reload(self, pool: ModelPool, name: str, path: str | None) -> tuple[ModelInfo, ModelInfo]:
         """What was served under that name, and what is served now.
 
         path: None takes the one that was opened last. Returns when the old weights are freed. Raises UnknownModel,
         PathNotAllowed, AnotherFamily, CheckpointError, EngineError: the old weights then go on serving.
         """
         async with self._one_at_a_time:
-            old, outcome = catalogue.pick(name).info, "refused"
+            old, outcome = pool.pick(name).info, "refused"
             try:
                 chosen = self._allowed(name, path)
                 scorer = await asyncio.to_thread(_open, self._settings, old, chosen)
@@ -51,7 +51,7 @@ class Reloader:
             finally:
                 self._metrics.reloads.labels(name, outcome).inc()
             self._paths[name] = chosen
-            await catalogue.exchange(name, scorer)
+            await pool.exchange(name, scorer)
             return old, scorer.info
 
     def _allowed(self, name: str, path: str | None) -> str:

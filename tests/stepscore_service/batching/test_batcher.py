@@ -11,9 +11,9 @@ import pytest
 
 from held_scorer import BIT, Counted, HeldScorer
 from stepscore.errors import EngineError
-from stepscore.types import Solution
 from stepscore_service.batching.batcher import Batcher
-from stepscore_service.batching.protocols import Outcome, Scored
+from stepscore_service.batching.encoding import SolutionRequest
+from stepscore_service.batching.protocols import Outcome, RequestContext, ScoredSolution
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
 
 
@@ -28,12 +28,12 @@ async def batching(scorer: HeldScorer, **options: int) -> AsyncIterator[tuple[Ba
         await batcher.close()
 
 
-def of(*texts: str) -> list[Solution]:
-    return [Solution("p", (text,)) for text in texts]
+def of(*texts: str) -> list[SolutionRequest]:
+    return [SolutionRequest("p", (text,)) for text in texts]
 
 
 def rewards(outcomes: Sequence[Outcome]) -> list[float | str]:
-    return [o.reading.rewards[0] if isinstance(o, Scored) else o.code for o in outcomes]
+    return [o.reading.rewards[0] if isinstance(o, ScoredSolution) else o.code for o in outcomes]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -60,7 +60,7 @@ async def test_what_queues_up_behind_a_forward_goes_together() -> None:
         first = asyncio.create_task(batcher.submit(of("first")))
         await until(scorer.entered.is_set)
         rest = [asyncio.create_task(batcher.submit(of(text))) for text in "abcdefgh"]
-        await until(lambda: batcher.waiting_calls == 8)
+        await until(lambda: batcher.waiting_requests == 8)
         assert batcher.waiting_tokens == 8 * BIT
         scorer.free.set()
         assert [rewards(await task) for task in (first, *rest)] == [[0.05], *[[0.01]] * 8]
@@ -97,9 +97,9 @@ async def test_who_hangs_up_costs_no_forward() -> None:
         await until(scorer.entered.is_set)
         leaving = asyncio.create_task(batcher.submit(of("leaving", "leaving")))
         staying = asyncio.create_task(batcher.submit(of("staying")))
-        await until(lambda: batcher.waiting_calls == 2)
+        await until(lambda: batcher.waiting_requests == 2)
         leaving.cancel()
-        await until(lambda: batcher.waiting_calls == 1)
+        await until(lambda: batcher.waiting_requests == 1)
         scorer.free.set()
         await asyncio.gather(running, staying)
         assert leaving.cancelled()
@@ -114,9 +114,9 @@ async def test_a_missed_deadline_is_an_error_and_costs_no_forward() -> None:
         running = asyncio.create_task(batcher.submit(of("running")))
         await until(scorer.entered.is_set)
         with pytest.raises(DeadlineExceeded):
-            await batcher.submit(of("late"), time.monotonic() + 0.05)
+            await batcher.submit(of("late"), RequestContext(time.monotonic() + 0.05))
         with pytest.raises(DeadlineExceeded):
-            await batcher.submit(of("too late"), time.monotonic() - 1)
+            await batcher.submit(of("too late"), RequestContext(time.monotonic() - 1))
         scorer.free.set()
         await running
     assert scorer.batches == [["running"]]
@@ -129,7 +129,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
         running = asyncio.create_task(batcher.submit(of("running")))
         await until(scorer.entered.is_set)
         waiting = [asyncio.create_task(batcher.submit(of("a"))) for _ in range(3)]
-        await until(lambda: batcher.waiting_calls == 3)
+        await until(lambda: batcher.waiting_requests == 3)
         with pytest.raises(Overloaded) as caught:
             await batcher.submit(of("b"))
         assert caught.value.detail["queued_tokens"] == 3 * BIT
@@ -161,7 +161,7 @@ async def test_a_large_request_does_not_hold_up_a_small_one() -> None:
         large = asyncio.create_task(batcher.submit(of(*["large"] * 50)))
         await until(scorer.entered.is_set)
         small = asyncio.create_task(batcher.submit(of("small")))
-        await until(lambda: batcher.waiting_calls == 2)
+        await until(lambda: batcher.waiting_requests == 2)
         scorer.free.set()
         await asyncio.gather(small, large)
     assert "small" in scorer.batches[1]

@@ -20,7 +20,9 @@ from stepscore.scorer import Scorer
 from stepscore.scoring import ModelInfo
 from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution, Values
 from stepscore_service.batching.batcher import Batcher
-from stepscore_service.batching.protocols import Answer, Scored
+from stepscore_service.batching.encoding import SolutionRequest
+from stepscore_service.batching.protocols import Outcome, ScoredSolution
+from stepscore_service.batching.worker import ForwardResult
 
 CHUNK = 64
 GIANT = 20 * CHUNK
@@ -53,7 +55,7 @@ class Watched(Scorer):
         self.free.set()
         self._inside = threading.Lock()
 
-    def advance(self, works: Sequence[Work]) -> list[Answer | None]:
+    def advance(self, works: Sequence[Work]) -> list[ForwardResult]:
         assert self._inside.acquire(blocking=False), "two forwards at a time"
         self.entered.set()
         assert self.free.wait(30)
@@ -91,6 +93,10 @@ async def batching(watched: Watched) -> AsyncIterator[Batcher]:
         await batcher.close()
 
 
+async def submit(batcher: Batcher, solutions: Sequence[Solution]) -> list[Outcome]:
+    return await batcher.submit([SolutionRequest(each.problem, each.steps) for each in solutions])
+
+
 def text(seed: int, size: int) -> str:
     return "".join(chr(48 + number) for number in np.random.default_rng(seed).integers(0, 60, size))
 
@@ -114,7 +120,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def running(watched: Watched, batcher: Batcher, giant: Solution) -> asyncio.Task:
     """A giant whose first forward is being held."""
     watched.free.clear()
-    task = asyncio.create_task(batcher.submit([giant]))
+    task = asyncio.create_task(submit(batcher, [giant]))
     await asyncio.to_thread(watched.entered.wait, 10)
     return task
 
@@ -123,8 +129,8 @@ async def test_a_small_request_waits_for_one_chunk_of_a_giant(facts: CheckpointF
     watched = scorer(facts)
     async with batching(watched) as batcher:
         giant = await running(watched, batcher, solution(0, GIANT))
-        small = asyncio.create_task(batcher.submit([solution(1, 30, "q")]))
-        await until(lambda: batcher.waiting_calls == 1)
+        small = asyncio.create_task(submit(batcher, [solution(1, 30, "q")]))
+        await until(lambda: batcher.waiting_requests == 1)
         watched.free.set()
         await asyncio.gather(small, giant)
     assert watched.finished[:3] == [[], [30], []], "the chunk that ran when it came, and then its own"
@@ -139,10 +145,10 @@ async def test_a_large_rerank_and_a_giant_share_every_forward(facts: CheckpointF
     candidates = [solution(seed, 40, prompt) for seed in range(10, 40)]
     async with batching(watched) as batcher:
         giant = await running(watched, batcher, solution(0, GIANT))
-        rerank = asyncio.create_task(batcher.submit(candidates))
+        rerank = asyncio.create_task(submit(batcher, candidates))
         watched.free.set()
         outcomes = [*await rerank, *await giant]
-    assert all(isinstance(outcome, Scored) for outcome in outcomes)
+    assert all(isinstance(outcome, ScoredSolution) for outcome in outcomes)
     assert max(watched.forwards) <= CHUNK
     assert watched.counts().computed == trie([solution(0, GIANT), *candidates])
 
@@ -154,8 +160,8 @@ async def test_searches_at_the_same_time_are_one_forward_and_the_same_request_is
     beams = [[solution(seed, 110, prompt) for seed in seeds] for seeds in ((1, 2, 3), (4, 5, 6), (1, 2, 3))]
     async with batching(watched) as batcher:
         first = await running(watched, batcher, Solution("q", (prompt,)))
-        searches = [asyncio.create_task(batcher.submit(beam)) for beam in beams]
-        await until(lambda: batcher.waiting_calls == len(beams))
+        searches = [asyncio.create_task(submit(batcher, beam)) for beam in beams]
+        await until(lambda: batcher.waiting_requests == len(beams))
         watched.free.set()
         found = [await search for search in searches]
         await first
@@ -171,7 +177,7 @@ async def test_a_giant_that_hangs_up_is_computed_no_further(facts: CheckpointFac
         giant.cancel()
         await asyncio.gather(giant, return_exceptions=True)
         watched.free.set()
-        await batcher.submit([solution(1, 30, "q")])
+        await submit(batcher, [solution(1, 30, "q")])
     assert watched.counts().computed == CHUNK + 30
 
 
@@ -185,13 +191,17 @@ async def test_under_load_every_answer_is_that_of_no_cache(facts: CheckpointFact
         seen = []
         for turn in range(6):
             grown = [solution(number % 4 + turn, 30 + 25 * turn, prompts[(number + turn) % 3]), solution(turn, 20)]
-            task = asyncio.create_task(batcher.submit(grown))
+            task = asyncio.create_task(submit(batcher, grown))
             if (number + turn) % 5 == 0:
                 await asyncio.sleep(0.002)
                 task.cancel()
             for outcome, one in zip(await asyncio.gather(task, return_exceptions=True), [grown], strict=True):
                 if not isinstance(outcome, BaseException):
-                    seen += [(s, o.reading.rewards) for s, o in zip(one, outcome, strict=True) if isinstance(o, Scored)]
+                    seen += [
+                        (s, o.reading.rewards)
+                        for s, o in zip(one, outcome, strict=True)
+                        if isinstance(o, ScoredSolution)
+                    ]
         return seen
 
     async with batching(watched) as batcher:

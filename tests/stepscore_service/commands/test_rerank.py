@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli_case import invoke, read, write
-from stepscore_service.commands.rerank import Tally
+from stepscore_service.jobs.rerank import RerankTally
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def test_candidates_come_sorted_with_answers_and_votes(tmp_path: Path, fake: list[str]) -> None:
+def test_candidates_come_sorted_and_grouped_by_answer(tmp_path: Path, fake: list[str]) -> None:
     result = invoke("rerank", write(tmp_path / "in.jsonl", ROWS), *fake)
     assert result.exit_code == 0, result.output
     first, second = read(tmp_path / "in.reranked.jsonl")
@@ -38,8 +38,11 @@ def test_candidates_come_sorted_with_answers_and_votes(tmp_path: Path, fake: lis
         assert scores == sorted(scores, reverse=True)
         assert row["best"] == row["results"][0]["index"]
         assert sorted(entry["index"] for entry in row["results"]) == [0, 1, 2]
-    assert first["answers"] == ["5", "6", "5.0"]
-    assert (first["votes"]["majority"], second["votes"]["majority"]) == (0, 0)
+    groups = {tuple(sorted(group["members"])): group["answer"] for group in first["groups"]}
+    assert set(groups) == {(0, 2), (1,)}
+    assert groups[1,] == "6"
+    assert {tuple(sorted(group["members"])) for group in second["groups"]} == {(0, 2), (1,)}
+    assert first["dtype"]
     assert second["correct"] == [False, True, False]
 
 
@@ -75,7 +78,7 @@ def test_one_bad_candidate_makes_its_row_an_error_and_no_other(tmp_path: Path, f
     assert ["error" in row for row in done] == [False, False, True, True, True]
     assert (done[2]["candidate"], done[2]["error"]["code"]) == (1, "no_steps")
     assert "candidate 1" in done[2]["error"]["message"]
-    assert '"correct" is no list of 2' in done[4]["error"]["message"]
+    assert '"correct" is not a list of 2' in done[4]["error"]["message"]
 
 
 def test_output_can_go_to_standard_output(tmp_path: Path, fake: list[str]) -> None:
@@ -84,12 +87,20 @@ def test_output_can_go_to_standard_output(tmp_path: Path, fake: list[str]) -> No
     assert not (tmp_path / "in.reranked.jsonl").exists()
 
 
+def group(answer: str | None, *members: int) -> dict[str, Any]:
+    return {"answer": answer, "best": members[0], "members": list(members)}
+
+
 def test_the_tally_counts_each_way_of_choosing() -> None:
-    tally = Tally()
+    tally = RerankTally()
     rows: list[Mapping[str, Any]] = [
-        {"correct": [True, False, False, False], "best": 0, "votes": {"majority": 1, "weighted": 0}},
-        {"correct": [True, False], "best": 1, "votes": {"majority": 0, "weighted": 1}},
-        {"correct": [False, False], "best": 0, "votes": {"majority": 0, "weighted": 0}},
+        {
+            "correct": [True, False, False, False],
+            "best": 0,
+            "groups": [group("5", 0), group("6", 3, 1), group(None, 2)],
+        },
+        {"correct": [True, False], "best": 1, "groups": [group("6", 1), group("5", 0)]},
+        {"correct": [False, False], "best": 0, "groups": [group(None, 0), group(None, 1)]},
         {"error": {}, "correct": [True, True]},
         {"best": 0},
     ]

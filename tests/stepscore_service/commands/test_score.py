@@ -39,6 +39,7 @@ def test_rows_get_rewards_spans_and_keep_their_other_columns(tmp_path: Path, fol
     assert isinstance(reading, Reading)
     assert first["rewards"] == pytest.approx(reading.rewards, abs=1e-5)
     assert second["rewards"] == first["rewards"]
+    assert first["dtype"] == scorer.info.dtype
     assert first["score"] == first["aggregates"][first["aggregate"]]
     assert first["rewards"][first["weakest_step"]] == min(first["rewards"])
 

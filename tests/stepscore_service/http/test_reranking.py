@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service_case import PROBLEM
+from service_case import PROBLEM, metric
 
 CANDIDATES = [
     "3 + 4 = 7\nThe answer is 7.",
@@ -33,7 +33,7 @@ def test_results_are_sorted_and_scored_as_by_score(http: httpx.Client) -> None:
         alone = http.post("/score", json={"problem": PROBLEM, "solution": CANDIDATES[each["index"]]}).json()
         assert each["relevance_score"] == each["score"] == pytest.approx(alone["score"], abs=1e-5)
         assert each["rewards"] == pytest.approx(alone["rewards"], abs=1e-5)
-    assert set(body) == {"id", "model", "revision", "aggregate", "results", "usage"}
+    assert set(body) == {"id", "model", "revision", "dtype", "aggregate", "results", "usage"}
 
 
 @pytest.mark.parametrize("path", ["/rerank", "/v1/rerank", "/v2/rerank"])
@@ -82,6 +82,16 @@ def test_or_left_out_on_request(http: httpx.Client) -> None:
     assert sorted(each["index"] for each in body["results"]) == [1, 2]
     assert [(each["index"], each["error"]["code"]) for each in body["errors"]] == [(0, "no_steps")]
     assert {member for group in body["groups"] for member in group["members"]} == {1, 2}
+
+
+def test_every_candidate_that_cannot_be_scored_counts_once(http: httpx.Client) -> None:
+    def counted(candidates: list[object], **options: str) -> float:
+        before = metric(http, "stepscore_errors_total", code="no_steps")
+        http.post("/rerank", json={"problem": PROBLEM, "candidates": candidates} | options)
+        return metric(http, "stepscore_errors_total", code="no_steps") - before
+
+    assert counted([[], "fine", []], on_error="omit") == 2
+    assert counted(["fine", []]) == 1, "as a result and as the answer it is one error"
 
 
 def test_a_thousand_candidates(http: httpx.Client) -> None:

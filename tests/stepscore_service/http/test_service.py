@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
-from stepscore_service.serving.metrics import Metrics, ModelMeter
+from stepscore_service.serving.metrics import Metrics, ModelMetrics
 
 ONE = {"problem": PROBLEM, "steps": STEPS}
 
@@ -56,7 +56,7 @@ def test_the_metrics_are_those_that_the_page_lists(http: httpx.Client) -> None:
 def test_labels_and_buckets_are_those_that_the_page_lists() -> None:
     page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
     metrics = Metrics()
-    ModelMeter(metrics, "m").forwarded(1, 1, 1.0)
+    ModelMetrics(metrics, "m").forwarded(1, 1, 1.0)
     bounds = {
         match[1]: [float(bound) for bound in re.findall(r"le=\"([-\d.e+]+)\"", match[0])]
         for match in re.finditer(r"(?:^(stepscore_\w+)_bucket\{.*\n)+", metrics.text().decode(), re.MULTILINE)

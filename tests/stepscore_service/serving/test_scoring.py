@@ -16,7 +16,7 @@ from stepscore.types import Reading, Solution
 ONE = {"problem": PROBLEM, "steps": STEPS}
 FIELDS = {
     *("rewards", "score", "aggregate", "aggregates", "weakest_step", "first_error", "threshold", "token_count"),
-    *("model", "revision"),
+    *("model", "revision", "dtype"),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from stepscore_service.http.dependencies import TheCatalogue
+from stepscore_service.http.dependencies import ThePool
 from stepscore_service.schemas.score import Health
 
 router = APIRouter(tags=["health"])
@@ -17,7 +17,7 @@ async def live() -> Health:
 
 @router.get("/health", include_in_schema=False)
 @router.get("/health/ready", summary="Weights are loaded and warm, and the service is not shutting down")
-async def ready(catalogue: TheCatalogue, response: Response) -> Health:
-    if catalogue.draining:
+async def ready(pool: ThePool, response: Response) -> Health:
+    if pool.draining:
         response.status_code = 503
-    return Health(state="draining" if catalogue.draining else "ready")
+    return Health(state="draining" if pool.draining else "ready")

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from stepscore.calibration import Calibration
 from stepscore.scoring import ModelInfo
-from stepscore_service.http.dependencies import TheCatalogue
+from stepscore_service.http.dependencies import ThePool
 from stepscore_service.schemas.score import Calibrated, ModelCard, ModelList, Range
 
 router = APIRouter(tags=["models"])
@@ -16,9 +16,9 @@ router = APIRouter(tags=["models"])
 
 @router.get("/v1/models", summary="The models that are served")
 @router.get("/models", include_in_schema=False)
-async def models(catalogue: TheCatalogue) -> ModelList:
+async def models(pool: ThePool) -> ModelList:
     """The first is the default of requests that name none."""
-    return ModelList(data=[_card(info) for info in catalogue.models])
+    return ModelList(data=[_card(info) for info in pool.models])
 
 
 def _card(info: ModelInfo) -> ModelCard:

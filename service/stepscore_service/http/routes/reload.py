@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 
-from stepscore_service.http.dependencies import TheCatalogue
+from stepscore_service.http.dependencies import ThePool
 from stepscore_service.http.json_body import JsonRoute
 from stepscore_service.http.responses import RELOAD_ERRORS
 from stepscore_service.schemas.reload import ReloadAnswer, ReloadRequest
@@ -19,12 +19,12 @@ router = APIRouter(route_class=JsonRoute, tags=["models"])
 async def reload(
     request: Request,
     name: str,
-    catalogue: TheCatalogue,
-    asked: ReloadRequest,
+    pool: ThePool,
+    body: ReloadRequest,
     authorization: Annotated[str, Header(description="Bearer and the admin token, where the service has one")] = "",
 ) -> ReloadAnswer:
     """Answers when the new weights serve and the old ones are freed. On an error the old ones go on serving."""
     reloader: Reloader = request.app.state.reloader
     reloader.admit(authorization.removeprefix("Bearer "))
-    old, new = await reloader.reload(catalogue, name, asked.path)
+    old, new = await reloader.reload(pool, name, body.path)
     return ReloadAnswer(model=name, family=new.family, revision=new.revision, previous_revision=old.revision)

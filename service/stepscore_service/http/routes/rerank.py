@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
 
-from stepscore_service.http.dependencies import TheCatalogue, TheTerms
+from stepscore_service.http.dependencies import TheContext, ThePool
 from stepscore_service.http.json_body import Json, JsonRoute, while_connected
 from stepscore_service.http.responses import ERRORS
 from stepscore_service.http.routes.score import PROBLEM
 from stepscore_service.schemas.rerank import RerankAnswer, RerankRequest
-from stepscore_service.serving.reranking import rerank as rank
+from stepscore_service.serving.reranking import rerank as rerank_candidates
 
 router = APIRouter(route_class=JsonRoute, tags=["scoring"])
 
@@ -36,10 +36,10 @@ EXAMPLES = {
 @router.post("/rerank", response_model=RerankAnswer, responses=ERRORS, summary="Sort candidates by score")
 async def rerank(
     request: Request,
-    asked: Annotated[RerankRequest, Body(openapi_examples=EXAMPLES)],
-    catalogue: TheCatalogue,
-    terms: TheTerms,
+    body: Annotated[RerankRequest, Body(openapi_examples=EXAMPLES)],
+    pool: ThePool,
+    context: TheContext,
 ) -> Response:
     """Candidates best first, each with its step rewards; with `vote` also the groups of equal final answers."""
-    with catalogue.use(asked.model) as served:
-        return Json(await while_connected(request, rank(served, asked, terms)))
+    with pool.use(body.model) as served:
+        return Json(await while_connected(request, rerank_candidates(served, body, context)))

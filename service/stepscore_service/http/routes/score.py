@@ -7,11 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request, Response
 
 from stepscore.errors import StepscoreError
-from stepscore_service.http.dependencies import TheCatalogue, TheMetrics, TheTerms
+from stepscore_service.batching.encoding import SolutionRequest
+from stepscore_service.errors import body_of
+from stepscore_service.http.dependencies import TheContext, ThePool
 from stepscore_service.http.json_body import Json, JsonRoute, while_connected
 from stepscore_service.http.responses import ERRORS
-from stepscore_service.schemas.score import FailedItem, ScoreAnswer, ScoreAnswers, ScoreRequest
-from stepscore_service.serving.scoring import placed, score_items, wanted
+from stepscore_service.schemas.score import ErrorBody, FailedItem, ScoreAnswer, ScoreAnswers, ScoreItem, ScoreRequest
+from stepscore_service.serving.scoring import ScoreResult, resolve_options
+from stepscore_service.serving.scoring import score as score_solutions
 
 router = APIRouter(route_class=JsonRoute, tags=["scoring"])
 
@@ -46,25 +49,42 @@ EXAMPLES = {
 @router.post("/score", response_model=ScoreAnswer | ScoreAnswers, responses=ERRORS, summary="Reward each step")
 async def score(
     request: Request,
-    asked: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)],
-    catalogue: TheCatalogue,
-    metrics: TheMetrics,
-    terms: TheTerms,
+    body: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)],
+    pool: ThePool,
+    context: TheContext,
 ) -> Response:
     """Rewards for one solution, or `results` for `items`: each an answer or an error, in order."""
-    items = [asked.single()] if asked.items is None else asked.items
-    with catalogue.use(asked.model) as served:
-        want = wanted(served.info, asked.aggregate, asked.threshold, asked.include)
-        results = await while_connected(request, score_items(served, items, want, terms))
-    if asked.items is None:
+    items = [body.single()] if body.items is None else body.items
+    with pool.use(body.model) as served:
+        options = resolve_options(served.info, body.aggregate, body.threshold, body.include)
+        solutions = [_solution(item) for item in items]
+        results = await while_connected(request, score_solutions(served, solutions, context, options))
+    if body.items is None:
         return Json(_only(results[0]))
-    found = placed(results)
-    for failed in (each for each in found if isinstance(each, FailedItem)):
-        metrics.errors.labels(failed.error.code).inc()
-    return Json(ScoreAnswers(model=served.info.id, revision=served.info.revision, results=found))
+    info = served.info
+    return Json(
+        ScoreAnswers(
+            model=info.id,
+            revision=info.revision,
+            dtype=info.dtype,
+            results=[_with_index(index, result) for index, result in enumerate(results)],
+        )
+    )
 
 
-def _only(result: ScoreAnswer | StepscoreError) -> ScoreAnswer:
+def _solution(item: ScoreItem) -> SolutionRequest:
+    """ScoreItem guarantees that one of `steps` and `solution` is given."""
+    given = item.solution or "" if item.steps is None else tuple(item.steps)
+    return SolutionRequest(item.problem, given, item.split)
+
+
+def _with_index(index: int, result: ScoreResult) -> ScoreAnswer | FailedItem:
+    if isinstance(result, StepscoreError):
+        return FailedItem(index=index, error=ErrorBody(**body_of(result)))
+    return result.model_copy(update={"index": index})
+
+
+def _only(result: ScoreResult) -> ScoreAnswer:
     if isinstance(result, StepscoreError):
         raise result
     return result

@@ -1,85 +1,82 @@
-"""One solution from a row: `steps` as they are, or `solution` split. The same for every command."""
+"""Rows of files as requests, the same for every command: one solution (`steps` or `solution`), or candidates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from stepscore.errors import InvalidInput, NoSteps
-from stepscore.text.segment import split
-from stepscore.types import Solution
+from stepscore.errors import InvalidInput
 from stepscore.verify.answers import final_answer, same_answer
+from stepscore_service.batching.encoding import SolutionRequest, SplitSolution, split_steps
 from stepscore_service.jobs.data.rows import Row, text_field
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A solution and, where it was split from text, the characters [start, end) of each step."""
-
-    solution: Solution
-    spans: tuple[tuple[int, int], ...] | None
-
-
-def item_of(row: Row, how: str = "auto") -> Item:
-    """The solution of a row. Raises InvalidInput. `split` in the row wins over `how`."""
+def request_of(row: Row, split: str = "auto") -> SolutionRequest:
+    """The solution of a row; `split` in the row wins over the argument. Raises InvalidInput."""
     problem = text_field(row, "problem")
     if ("steps" in row) == ("solution" in row):
         have = ", ".join(row)
         raise InvalidInput(f'give either "steps" or "solution" beside "problem" (columns: {have})', field="steps")
     if "steps" in row:
-        return Item(Solution(problem, _texts(row["steps"], "steps")), None)
-    ways = text_field(row, "split") if "split" in row else how
-    return item_of_text(problem, text_field(row, "solution"), ways)
+        if not _is_texts(row["steps"]):
+            raise InvalidInput('"steps" must be a list of texts', field="steps")
+        return SolutionRequest(problem, tuple(row["steps"]))
+    return SolutionRequest(problem, text_field(row, "solution"), text_field(row, "split") if "split" in row else split)
 
 
-def item_of_text(problem: str, text: str, how: str) -> Item:
-    steps = split(text, how)
-    spans = tuple((step.start, step.end) for step in steps)
-    return Item(Solution(problem, tuple(step.text for step in steps)), spans)
+def split_row(row: Row, split: str = "auto") -> SplitSolution:
+    """The solution of a row in steps. Raises InvalidInput."""
+    return split_steps(request_of(row, split))
 
 
-def candidates_of(row: Row, how: str = "auto") -> list[Item | InvalidInput]:
-    """The candidates of a row, each an item or its own error. Raises InvalidInput where the row itself is wrong."""
-    problem = text_field(row, "problem")
+def candidates_of(row: Row) -> list[str | list[str]]:
+    """The candidates of a row, each a text or a list of steps. Raises InvalidInput."""
     given = row.get("candidates")
     if not isinstance(given, list) or not given:
-        raise InvalidInput(f'"candidates" is no list of solutions (columns: {", ".join(row)})', field="candidates")
+        raise InvalidInput(f'"candidates" is not a list of solutions (columns: {", ".join(row)})', field="candidates")
     correct = row.get("correct")
-    if correct is not None and not _flags(correct, len(given)):
-        raise InvalidInput(f'"correct" is no list of {len(given)} true/false, one per candidate', field="correct")
-    return [_candidate(problem, candidate, how) for candidate in given]
+    if correct is not None and not _is_flags(correct, len(given)):
+        raise InvalidInput(f'"correct" is not a list of {len(given)} true/false, one per candidate', field="correct")
+    for index, candidate in enumerate(given):
+        if not isinstance(candidate, str) and not _is_texts(candidate):
+            message = f"candidate {index} must be a text or a list of texts"
+            raise InvalidInput(message, field="candidates", index=index)
+    return given
 
 
-def text_of(candidate: Any) -> str:
+def split_candidates(row: Row, split: str = "auto") -> list[SplitSolution | InvalidInput]:
+    """Each candidate of a row in steps, or its own error. Raises InvalidInput if the row itself is wrong."""
+    problem = text_field(row, "problem")
+    return [_split_candidate(problem, candidate, split) for candidate in candidates_of(row)]
+
+
+def text_of(candidate: str | Sequence[str]) -> str:
     """The candidate as one text, for finding its final answer."""
-    return candidate if isinstance(candidate, str) else "\n".join(map(str, candidate))
+    return candidate if isinstance(candidate, str) else "\n".join(candidate)
 
 
 def correct_of(row: Row, finals: Sequence[str | None]) -> Row:
-    """`correct` as given, else by comparing final answers with the row's `answer`, where there is one."""
+    """`correct` from the row's `answer`, by comparing final answers with it; nothing if `correct` is given.
+
+    finals: the final answer of each candidate.
+    """
     if "correct" in row or not isinstance(row.get("answer"), str | int | float):
         return {}
     wanted = final_answer(str(row["answer"])) or str(row["answer"])
     return {"correct": [final is not None and same_answer(wanted, final) for final in finals]}
 
 
-def _candidate(problem: str, candidate: Any, how: str) -> Item | InvalidInput:
+def _split_candidate(problem: str, candidate: str | list[str], split: str) -> SplitSolution | InvalidInput:
+    given = candidate if isinstance(candidate, str) else tuple(candidate)
     try:
-        if isinstance(candidate, str):
-            return item_of_text(problem, candidate, how)
-        return Item(Solution(problem, _texts(candidate, "candidates")), None)
+        return split_steps(SolutionRequest(problem, given, split))
     except InvalidInput as error:
         return error
 
 
-def _texts(value: Any, field: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(step, str) for step in value):
-        raise InvalidInput(f'"{field}" must be a list of texts', field=field)
-    if not value:
-        raise NoSteps("The solution holds no step.", field=field)
-    return tuple(value)
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-def _flags(value: Any, count: int) -> bool:
+def _is_flags(value: Any, count: int) -> bool:
     return isinstance(value, list) and len(value) == count and all(isinstance(flag, bool) for flag in value)

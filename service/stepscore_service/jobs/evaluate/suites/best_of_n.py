@@ -13,7 +13,8 @@ from stepscore.aggregate import aggregate
 from stepscore.errors import InvalidInput
 from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore.verify.answers import final_answer, group_answers
-from stepscore_service.jobs.data.items import Item, candidates_of, correct_of, text_of
+from stepscore_service.batching.encoding import SplitSolution
+from stepscore_service.jobs.data.items import correct_of, split_candidates, text_of
 from stepscore_service.jobs.evaluate.suites.base import Measured, Row, ids, numbers_of, usable
 from stepscore_service.jobs.evaluate.suites.choosing import Chooser
 from stepscore_service.jobs.metrics.best_of_n import sizes
@@ -47,16 +48,16 @@ class BestOfN:
         if is_reranked(row):
             _check_reranked(row)
             return []
-        items = candidates_of(row, self.split)
+        items = split_candidates(row, self.split)
         if "correct" not in row and not isinstance(row.get("answer"), str | int | float):
             raise InvalidInput('give "correct" or "answer", or nothing can be measured', field="correct")
-        return [item.solution for item in items if isinstance(item, Item)]
+        return [item.solution for item in items if isinstance(item, SplitSolution)]
 
     def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
         """groups: which candidates give the same final answer (numbers from 0), None where one gives none."""
         if is_reranked(row):
             return _of_reranked(row)
-        items, texts = candidates_of(row, self.split), [text_of(each) for each in row["candidates"]]
+        items, texts = split_candidates(row, self.split), [text_of(each) for each in row["candidates"]]
         finals = [final_answer(each) for each in texts]
         scored = iter(answers)
         return {
@@ -64,19 +65,21 @@ class BestOfN:
             **correct_of(row, finals),
             **_given(row),
             "groups": groups_of(finals),
-            "rewards": [numbers_of(next(scored)) if isinstance(item, Item) else None for item in items],
+            "rewards": [numbers_of(next(scored)) if isinstance(item, SplitSolution) else None for item in items],
             **self._outcome(items),
         }
 
     def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
         return {name: _measured(rows, range_, self.aggregate) for name, rows in files.items()}
 
-    def _outcome(self, items: Sequence[Item | InvalidInput]) -> Row:
+    def _outcome(self, items: Sequence[SplitSolution | InvalidInput]) -> Row:
         """The outcome model's score of each candidate; None where it gives none."""
         if self.orm is None:
             return {}
-        answers = iter(self.orm.score([item.solution for item in items if isinstance(item, Item)]))
-        return {ORM_COLUMN: [_score(self.orm, next(answers)) if isinstance(item, Item) else None for item in items]}
+        answers = iter(self.orm.score([item.solution for item in items if isinstance(item, SplitSolution)]))
+        return {
+            ORM_COLUMN: [_score(self.orm, next(answers)) if isinstance(item, SplitSolution) else None for item in items]
+        }
 
 
 def groups_of(finals: Sequence[str | None]) -> list[int | None]:
@@ -84,6 +87,15 @@ def groups_of(finals: Sequence[str | None]) -> list[int | None]:
     for number, members in enumerate(group_answers(finals)):
         for member in members:
             places[member] = None if finals[member] is None else number
+    return places
+
+
+def _places(groups: Sequence[Row], candidates: int) -> list[int | None]:
+    """The number of each candidate's group, None for a candidate without an answer; groups: as /rerank writes them."""
+    places: list[int | None] = [None] * candidates
+    for number, group in enumerate(groups):
+        for member in group["members"] if group["answer"] is not None else ():
+            places[member] = number
     return places
 
 
@@ -126,9 +138,14 @@ def _is_result(each: Any) -> bool:
 def _of_reranked(row: Row) -> Row:
     by_place = sorted(row["results"], key=lambda result: result["index"])
     rewards = [result["rewards"] for result in by_place]
-    finals = row.get("answers") or [None] * len(rewards)
     chosen = {"aggregate": row["aggregate"]} if "aggregate" in row else {}
-    return {**ids(row), **_given(row), "groups": groups_of(finals), "rewards": rewards, **chosen}
+    return {
+        **ids(row),
+        **_given(row),
+        "groups": _places(row.get("groups", ()), len(rewards)),
+        "rewards": rewards,
+        **chosen,
+    }
 
 
 def range_of(rows: Iterable[Row]) -> RewardRange:

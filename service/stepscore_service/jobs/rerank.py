@@ -1,0 +1,110 @@
+"""The rows of `stepscore rerank`: each line's candidates ranked as by /rerank; and what ranking gains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from stepscore.errors import StepscoreError
+from stepscore.verify.answers import final_answer
+from stepscore_service.errors import body_of
+from stepscore_service.jobs.data.items import candidates_of, correct_of, text_of
+from stepscore_service.jobs.data.rows import Line, Row, text_field
+from stepscore_service.jobs.runs.run import error_row, kept
+from stepscore_service.schemas.rerank import RerankRequest
+from stepscore_service.serving.reranking import rank, solutions_of
+from stepscore_service.serving.scoring import ScoreOptions, ScoreResult, score_offline
+
+if TYPE_CHECKING:
+    from stepscore.scoring import ModelInfo, Scoring
+
+COLUMNS = ("results", "groups", "aggregate", "model", "revision", "dtype")
+
+
+def rerank_rows(scorer: Scoring, lines: Sequence[Line], split: str, options: ScoreOptions) -> list[Row]:
+    """A result row for each line, in order. All candidates of all lines go to the model together.
+
+    A row with a candidate that cannot be scored is an error: leaving it out would compare unequal things.
+    Raises EngineError if the whole forward fails.
+    """
+    requests = [_request(line, split) for line in lines]
+    solutions = [each for request in requests if isinstance(request, RerankRequest) for each in solutions_of(request)]
+    results = iter(score_offline(scorer, solutions, options))
+    return [
+        error_row(line, request)
+        if isinstance(request, StepscoreError)
+        else _row(scorer.info, line, request, options.aggregate, list(islice(results, len(request.candidates))))
+        for line, request in zip(lines, requests, strict=True)
+    ]
+
+
+def request_of_candidates(row: Row, split: str = "auto") -> RerankRequest:
+    """The candidates of a row as a request to /rerank would hold them. Raises InvalidInput."""
+    candidates: list[Any] = list(candidates_of(row))
+    return RerankRequest(problem=text_field(row, "problem"), candidates=candidates, split=split, vote="weighted")
+
+
+def _request(line: Line, split: str) -> RerankRequest | StepscoreError:
+    try:
+        return request_of_candidates(line.row(), split)
+    except StepscoreError as error:
+        return error
+
+
+def _row(info: ModelInfo, line: Line, request: RerankRequest, aggregate: str, results: Sequence[ScoreResult]) -> Row:
+    try:
+        answer = rank(info, request, aggregate, results)
+    except StepscoreError as error:
+        return {**error_row(line, error), "candidate": error.detail["index"], "error": body_of(error)}
+    row = line.row()
+    return {
+        **kept(row),
+        **correct_of(row, [final_answer(text_of(candidate)) for candidate in candidates_of(row)]),
+        "line": line.number,
+        "best": answer.results[0].index,
+        **answer.model_dump(include=set(COLUMNS), exclude_unset=True),
+    }
+
+
+@dataclass
+class RerankTally:
+    """Sums over the rows whose candidates are known to be right or wrong. candidates: over all these rows."""
+
+    rows: int = 0
+    candidates: int = 0
+    fewest: int = 0
+    most: int = 0
+    mean: float = 0.0
+    majority: int = 0
+    weighted: int = 0
+    best: int = 0
+    any: int = 0
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            if "error" not in row and "correct" in row:
+                self._count(row["correct"], row)
+
+    def _count(self, correct: Sequence[bool], row: Row) -> None:
+        n = len(correct)
+        self.fewest = min(self.fewest or n, n)
+        self.most = max(self.most, n)
+        self.rows += 1
+        self.candidates += n
+        self.mean += sum(correct) / n
+        self.majority += correct[majority_of(row["groups"])]
+        self.weighted += correct[row["groups"][0]["best"]]
+        self.best += correct[row["best"]]
+        self.any += any(correct)
+
+
+def majority_of(groups: Sequence[Row]) -> int:
+    """The candidate that a majority vote elects. It sees no scores, so ties go to the earliest candidate.
+
+    Candidates without an answer win only if no candidate has one.
+    """
+    voting = [group for group in groups if group["answer"] is not None] or groups
+    largest = max(voting, key=lambda group: (len(group["members"]), -min(group["members"])))
+    return int(min(largest["members"]))
