@@ -37,7 +37,7 @@ import numpy as np
 
 from stepscore.errors import InvalidOption, MarkerMerged
 from stepscore.family.heads import TokenLogProbHead
-from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
+from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, TracedBuilder, check
 from stepscore.family.readers import Reader, joined
 from stepscore.family.registry import Evidence, Family, Option, Parts
 from stepscore.text.tokenizer import StepTokenizer
@@ -46,6 +46,10 @@ from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solu
 SEPARATOR = "\n\n"
 LLAMA_CLOSING = "<|eot_id|>"
 _NUMBERED = re.compile(r"Step \d+:")
+
+
+StepSpan = tuple[int, int, int]
+"""A step, from 0, and [start, end) in its characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,26 @@ class AnswerTokens:
         sequence = Encoded(ids, reads, targets=ids[first + 1 : last + 2])
         return EncodedSolution((sequence,), steps=len(steps), marks=tuple(end - first for end in ends))
 
+    def spans(self, solution: Solution) -> tuple[StepSpan | None, ...]:
+        """For each token that is read, the characters of a step that it holds.
+
+        None for tokens of `Step k: `, of the blank lines between steps, and of the template.
+        """
+        steps = [self._prefixed(number, step) for number, step in enumerate(solution.steps, start=1)]
+        builder = TracedBuilder(self.tokenizer)
+        conversation = _conversation(solution.problem, steps)
+        self.template.write(builder, conversation)
+        builder.build()
+        start, written = builder.user_texts[-1]
+        answer = SEPARATOR.join(steps)
+        start -= answer.index(written)  # a template that trims its messages has written less
+        ranges, end = [], start - len(SEPARATOR)
+        for own, step in zip(solution.steps, steps, strict=True):
+            end += len(SEPARATOR) + len(step)
+            ranges.append((end - len(own), end))
+        (sequence,) = self.encode(solution).sequences
+        return tuple(_step_span(builder.spans[read + 1], ranges) for read in sequence.reads)
+
     def _prefixed(self, number: int, step: str) -> str:
         wanted = self.step_prefix == "always" or (self.step_prefix == "missing" and not _NUMBERED.match(step))
         return f"Step {number}: {step}" if wanted else step
@@ -87,6 +111,16 @@ class AnswerTokens:
             if 0 < count < len(steps):
                 builder.text(SEPARATOR)
             yield len(builder.build().ids) - 2
+
+
+def _step_span(span: tuple[int, int] | None, ranges: Sequence[tuple[int, int]]) -> StepSpan | None:
+    if span is None:
+        return None
+    for step, (start, end) in enumerate(ranges):
+        first, last = max(span[0], start), min(span[1], end)
+        if first < last:
+            return step, first - start, last - start
+    return None
 
 
 def _conversation(problem: str, steps: Sequence[str]) -> list[Message]:

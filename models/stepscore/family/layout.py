@@ -7,7 +7,7 @@ serves scoring and training.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -116,6 +116,55 @@ class SequenceBuilder:
                 token=found,
             )
         self._reads.append(len(self._ids) + token)
+
+
+class TracedBuilder(SequenceBuilder):
+    """Also notes which characters of the plain text each token holds.
+
+    spans: for each id, [start, end) in all plain text written so far, user text and template text counted together;
+    None for a token that is no text. user_texts: each user text with the character at which it starts.
+    """
+
+    def __init__(self, tokenizer: StepTokenizer) -> None:
+        super().__init__(tokenizer)
+        self.spans: list[tuple[int, int] | None] = []
+        self.user_texts: list[tuple[int, str]] = []
+        self._flushed = 0
+        self._templating = False
+
+    def text(self, text: str) -> TracedBuilder:
+        if not self._templating:
+            self.user_texts.append((self._flushed + len(self._text), text))
+        super().text(text)
+        return self
+
+    def template(self, template: str) -> TracedBuilder:
+        self._templating = True
+        super().template(template)
+        self._templating = False
+        return self
+
+    def _flush(self) -> None:
+        self.spans.extend([None] * (len(self._ids) - len(self.spans)))
+        if self._text:
+            _, ends = self._tokenizer.encode(self._text, first=self._opening)
+            self.spans.extend((self._flushed + start, self._flushed + end) for start, end in _ranges(ends))
+            self._flushed += len(self._text)
+        super()._flush()
+
+    def build(self) -> Encoded:
+        built = super().build()
+        self.spans.extend([None] * (len(self._ids) - len(self.spans)))
+        return built
+
+
+def _ranges(ends: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Tokens that share the bytes of one character all hold that character."""
+    start = end = 0
+    for each in ends:
+        if each > end:
+            start, end = end, each
+        yield start, end
 
 
 def check(solution: Solution, plain_marker: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -59,7 +60,16 @@ def run(plan: TrainPlan, asked: Asked) -> None:
     if not whole:
         note(f"Stopped. {asked.out}/checkpoints holds the last step; the same command with --resume goes on from it.")
         raise typer.Exit(INTERRUPTED)
-    note(f"Checkpoint: {asked.out}. Serve it: stepscore serve --model {asked.out}")
+    note(f"Checkpoint: {asked.out}. {next_step(plan, asked.out)}")
+
+
+def next_step(plan: TrainPlan, out: Path) -> str:
+    """What the checkpoint is for, as a command."""
+    model = shlex.quote(str(out))
+    if plan.output == "causal":
+        return f"Label with it: stepscore label problems.jsonl --model {model} --samples 4 --out labels"
+    reference = f" --reference {shlex.quote(plan.base)}" if plan.output == "implicit" else ""
+    return f"Serve it: stepscore serve --model {model}{reference}"
 
 
 def _identity(asked: Asked, inputs: Inputs) -> dict[str, object]:

@@ -47,6 +47,7 @@ def tensors(setup: TrainSetup, lm: Any) -> dict[str, Tensor]:
 def config_of(setup: TrainSetup, lm: Any) -> dict[str, Any]:
     output = setup.output
     config: dict[str, Any] = json.loads(lm.config.to_json_string(use_diff=False))
+    config.pop("quantization_config", None)  # a base read from GGUF keeps that name, but its weights here are whole
     labels = {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
     reading = setup.model.reading.config() if setup.model.reading else {}
     named = labels if output.two_labels else {}

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from stepscore.errors import InvalidInput
+from stepscore.families.implicit import AnswerTokens
 from stepscore.family.registry import Parts, family_named
 from stepscore.open import bind, checkpoint_facts
+from stepscore.types import EncodedSolution
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.modeling.batch import Batch, collator
 from stepscore_service.jobs.modeling.build import TrainSetup
@@ -35,8 +37,9 @@ Learnable = tuple[Labelled, Example]
 def score(settings: Settings, setup: TrainSetup, rollouts: Iterable[Labelled], folder: Path) -> int:
     """Write REWARDS into the folder; how many solutions there are to learn from.
 
-    A row: step rewards as they are served, token rewards, and with `samples` PRIME's returns and advantages. Raises
-    InvalidInput where no rollout can be learnt from, or the rollouts of a problem do not stand together.
+    A row: step rewards as they are served, token rewards with the tokens that they belong to, and with `samples`
+    PRIME's returns and advantages. Raises InvalidInput if no rollout can be learnt from, or if the rollouts of a
+    problem are not consecutive.
     """
     parts = bind(family_named("implicit"), checkpoint_facts(settings.reference), {})
     scored = folder / SCORED
@@ -62,10 +65,12 @@ def batch_of(setup: TrainSetup, group: Sequence[Learnable]) -> Batch:
 def _scored(settings: Settings, setup: TrainSetup, parts: Parts, rollouts: Iterable[Labelled]) -> Iterator[Row]:
     for group in chunks(learnable(setup, rollouts), settings.micro):
         for (rollout, _), values in zip(group, _numbers(setup, batch_of(setup, group)), strict=True):
-            reading = parts.read([values.numpy()], parts.layout.encode(rollout.solution))
+            encoded = parts.layout.encode(rollout.solution)
+            reading = parts.read([values.numpy()], encoded)
             yield {
                 "prompt": rollout.solution.problem,
                 "rewards": list(reading.rewards),
+                **_tokens_read(parts, rollout, encoded),
                 "token_rewards": prime.token_rewards(values).tolist(),
                 "outcome": rollout.outcome,
             }
@@ -102,6 +107,12 @@ def _of_problem(group: Sequence[Row], samples: int, largest: float) -> list[Tens
         )
     tokens = [prime.scaled(_tokens(row), largest) for row in group]
     return prime.returns(tokens, [float(row["outcome"]) for row in group], samples)
+
+
+def _tokens_read(parts: Parts, rollout: Labelled, encoded: EncodedSolution) -> Row:
+    """Which token each token reward belongs to: its id, and the characters of a step that it holds."""
+    assert isinstance(parts.layout, AnswerTokens)
+    return {"token_ids": encoded.sequences[0].targets, "token_spans": parts.layout.spans(rollout.solution)}
 
 
 def _tokens(row: Row) -> Tensor:

@@ -162,7 +162,7 @@ def arguments(plan: TrainPlan, out: Path, held_out: bool) -> TrainingArguments:
         eval_steps=learning.eval_steps or None,
         save_steps=learning.save_steps,
         save_total_limit=2,
-        logging_steps=10,
+        logging_steps=1,  # a short run would end before the tenth
         seed=learning.seed,
         data_seed=learning.seed,
         remove_unused_columns=False,

@@ -62,6 +62,7 @@ class StepTrainer(Trainer):
         error_below: float = 0.0,
     ) -> None:
         self._error_below = error_below
+        self._measured: tuple[int, dict[str, float]] | None = None
         self._losses, self._collate, self._held_out = losses, collate, held_out
         super().__init__(
             model=model,
@@ -91,9 +92,13 @@ class StepTrainer(Trainer):
         return loss * self.accelerator.num_processes
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """On every process alike, since a sharded model needs all of them for a forward."""
+        """On every process alike, since a sharded model needs all of them for a forward. Once after each step."""
+        step = self.state.global_step
+        if self._measured is not None and self._measured[0] == step:
+            return self._measured[1]
         found = measure(self.model_wrapped, self._held_out, self._collate, self.args, self._error_below)
         numbers = {f"eval_{name}": number for name, number in found.items()}
+        self._measured = (step, numbers)
         self.log(numbers)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, numbers)
         return numbers

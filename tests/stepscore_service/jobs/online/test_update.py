@@ -65,7 +65,7 @@ def test_two_rounds_each_pushed_and_served(reference: Path, tmp_path: Path) -> N
             assert ran.exit_code == 0, ran.stderr
             lines = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]  # the rest is logs
             assert [set(line) for line in lines] == [
-                {"prompt", "rewards", "token_rewards", "returns", "advantages"}
+                {"prompt", "rewards", "token_ids", "token_spans", "token_rewards", "returns", "advantages"}
             ] * 2
             answer = client.score(PROBLEM, list(SOLUTION.steps))
             assert answer.rewards == pytest.approx(rewards(out / f"round-{number:06d}", reference), abs=1e-6)
