@@ -39,7 +39,7 @@ from stepscore.errors import InvalidOption, MarkerMerged
 from stepscore.family.heads import TokenLogProbHead
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, TracedBuilder, check
 from stepscore.family.readers import Reader, joined
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Evidence, Family, Option, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solution, Values
 
@@ -185,6 +185,7 @@ FAMILY = Family(
     marker="none: every token of the answer is read, a step ends where the authors' count of ids puts it",
     formula="coef * sum over tokens up to the step's end of (log p_policy - log p_reference)",
     build=build,
+    training=Training("ForCausalLM", outputs=2),
     evidence=Evidence(
         architectures=("Qwen2ForCausalLM", "LlamaForCausalLM"), repositories=("EurusPRM-Stage1", "ImplicitPRM")
     ),
@@ -204,6 +205,7 @@ FAMILY = Family(
 STAGE2 = replace(
     FAMILY,
     name="implicit_stage2",
+    training=None,
     title="Implicit PRM (EurusPRM-Stage2)",
     source=("https://huggingface.co/PRIME-RL/EurusPRM-Stage2", *FAMILY.source[1:]),
     licence="Apache-2.0",

@@ -31,7 +31,7 @@ from stepscore.errors import CheckpointError
 from stepscore.family.heads import TokenLogProbHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.readers import joined, sigmoid
-from stepscore.family.registry import Evidence, Family, Parts
+from stepscore.family.registry import Evidence, Family, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, Solution, Values
 
@@ -188,6 +188,7 @@ FAMILY = Family(
     formula="sigmoid(a * min over the step's digits, ends of numbers and signs behind them of log p + b); first digits "
     "given a digit, signs given a sign",
     build=build,
+    training=Training("ForCausalLM"),
     evidence=Evidence(
         architectures=(".*ForCausalLM",),
         repositories=(r"^embedded$", r"stepscore-embedded", r"(^|[-_/])number_logprob"),

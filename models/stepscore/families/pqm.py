@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.readers import raw_value
-from stepscore.family.registry import Evidence, Family, Parts
+from stepscore.family.registry import Evidence, Family, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, RewardRange, Solution
 
@@ -51,6 +51,7 @@ FAMILY = Family(
     marker="[PRM] (added token)",
     formula="the value at the marker",
     build=build,
+    training=Training("ForCausalLM", ("v_head.summary",), marker="[PRM]"),
     evidence=Evidence(
         architectures=(r".*ForCausalLM",), tensors=(r"v_head\.summary\.weight",), repositories=(r"(^|[/_-])pqm",)
     ),

@@ -13,12 +13,13 @@ the position is noted while writing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.layouts import SeparatedSteps
 from stepscore.family.readers import softmax_of
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Evidence, Family, Option, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Solution
 
@@ -60,6 +61,14 @@ FAMILY = Family(
     marker="the separator (text, default a line break), its last token",
     formula="softmax(logits at the separator)[1]",
     build=build,
+    training=Training(
+        "ForTokenClassification",
+        ("score",),
+        2,
+        config=MappingProxyType(
+            {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
+        ),
+    ),
     evidence=Evidence(architectures=(r".*ForTokenClassification",), tensors=(r"score\.weight",)),
     options={
         "tokenisation": Option(

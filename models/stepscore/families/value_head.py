@@ -23,7 +23,7 @@ from stepscore.errors import CheckpointError
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.readers import sigmoid_value
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Evidence, Family, Option, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Solution
 
@@ -103,6 +103,7 @@ FAMILY = Family(
     marker="the separator (text or added token, default a line break), its last token",
     formula="sigmoid(value at the separator)",
     build=build,
+    training=Training("Model", ("value_head",)),
     evidence=Evidence(
         architectures=(r".*ForCausalLM", BARE),
         tensors=(rf"({'|'.join(map(re.escape, NAMES))})\.weight",),

@@ -54,6 +54,24 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """How a new checkpoint of a family is made from a causal language model, so that the family reads it.
+
+    architecture: what follows the base's name (Qwen2, Llama, ...) in config.json.
+    layers: state-dict names of the head's linear layers, ReLU between them; empty if the vocabulary is read.
+    outputs: numbers that the head gives at each position. marker: a token that the layout needs in the vocabulary.
+    chat: whether the layout needs the base's chat template. config: further entries of config.json.
+    """
+
+    architecture: str
+    layers: tuple[str, ...] = ()
+    outputs: int = 1
+    marker: str | None = None
+    chat: bool = False
+    config: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """One line of checkpoints: how it lays out text and how its rewards are read.
 
@@ -61,7 +79,8 @@ class Family:
     prompt: the layout shown literally. marker: the token or place at which rewards are read. formula: the reward.
     rewards: the interval and kind of a reward. aggregate, threshold: defaults for the score and the first error.
     markers: added tokens that are plain text when a user types them.
-    build: binds the family to a checkpoint. judge: its rewards are read from what a generator writes.
+    build: binds the family to a checkpoint. training: how its checkpoints are made; None if we make none.
+    judge: its rewards are read from what a generator writes.
     """
 
     name: str
@@ -80,6 +99,7 @@ class Family:
     markers: tuple[str, ...] = ()
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     judge: bool = False
+    training: Training | None = None
 
     def settle(self, given: Mapping[str, str]) -> dict[str, str]:
         """The options with defaults filled in. Raises InvalidOption for an unknown key or choice."""

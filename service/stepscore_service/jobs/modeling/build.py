@@ -11,7 +11,6 @@ import torch
 from stepscore.errors import CheckpointError, InvalidInput
 from stepscore.families.number_logprob import Calibration, symbols_of
 from stepscore.family.layout import Layout, LayoutContext
-from stepscore.family.registry import family_named
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore_service.jobs.modeling.bases import Base, open_base, with_marker
 from stepscore_service.jobs.modeling.example import Encoder
@@ -40,19 +39,19 @@ def build(plan: TrainPlan) -> TrainSetup:
     """The same plan gives the same first weights. Raises CheckpointError, InvalidInput."""
     torch.manual_seed(plan.learning.seed)
     output = output_named(plan.output)
-    base = with_marker(open_base(plan.base, _dtype(plan)), output.marker)
+    base = with_marker(open_base(plan.base, _dtype(plan)), output.training.marker)
     layout = layout_of(base, output)
     return TrainSetup(base, output, _model(plan, base, output), _encoder(plan, base, layout), open_objective(plan))
 
 
 def layout_of(base: Base, output: Output) -> Layout:
     """The family's own, as scoring builds it. Raises CheckpointError where the tokenizer does not allow it."""
-    if not output.family:
+    family = output.family
+    if family is None:
         return PolicyText(base.tokenizer)
-    family = family_named(output.family)
-    if output.marker and not base.tokenizer.chat_template and output.family == "qwen_math":
+    if output.training.chat and not base.tokenizer.chat_template:
         raise CheckpointError("the base has no chat template, which this output needs; choose --output value_head")
-    names = frozenset(f"{layer}.weight" for layer in output.layers)
+    names = frozenset(f"{layer}.weight" for layer in output.training.layers)
     tokenizer = StepTokenizer(base.tokenizer, family.markers)
     return family.build(LayoutContext(tokenizer, _config(base, output), family.settle({}), names)).layout
 

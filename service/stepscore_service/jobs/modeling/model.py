@@ -87,11 +87,12 @@ def _log_probs(lm: Any, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
 
 def new_head(output: Output, width: int) -> nn.Sequential | None:
     """The head's linear layers with ReLU between them, all but the last as wide as the model. None without layers."""
-    if not output.layers:
+    training = output.training
+    if not training.layers:
         return None
-    inner = output.layers[:-1]
+    inner = training.layers[:-1]
     layers: list[nn.Module] = [module for _ in inner for module in (nn.Linear(width, width), nn.ReLU())]
-    head = nn.Sequential(*layers, nn.Linear(width, output.numbers))
+    head = nn.Sequential(*layers, nn.Linear(width, training.outputs))
     nn.init.normal_(head[-1].weight, std=0.02)  # type: ignore[arg-type]
     nn.init.zeros_(head[-1].bias)  # type: ignore[arg-type]
     return head

@@ -1,45 +1,34 @@
-"""The conventions in which a checkpoint can be written: which family reads it, and the names of its head."""
+"""What a run writes: a checkpoint of a family that says how it is trained, or a policy that no family reads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from stepscore.errors import InvalidInput
+from stepscore.families import number_logprob
+from stepscore.family.registry import Family, Training, families
+
+POLICY = "causal"
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """family: reads the checkpoint; none where it is a policy.
+    """family: reads the checkpoint; None for a policy."""
 
-    architecture: what follows the base's name (Qwen2, Llama, ...) in config.json.
-    layers: state-dict names of the head's linear layers, ReLU between them; empty where the vocabulary is read.
-    numbers: C, what the last layer gives. marker: the token that the family's layout needs.
-    two_labels: whether config.json names two labels.
-    reading: a step's number is made from several reads, by a layer of its own.
-    """
+    family: Family | None
+    training: Training
 
-    family: str
-    architecture: str
-    layers: tuple[str, ...] = ()
-    numbers: int = 0
-    marker: str | None = None
-    two_labels: bool = False
-    reading: bool = False
-
-
-OUTPUTS = {
-    "qwen_math": Output("qwen_math", "ForProcessRewardModel", ("score.0", "score.2"), 2, "<extra_0>"),
-    "token_classification": Output("token_classification", "ForTokenClassification", ("score",), 2, two_labels=True),
-    "value_head": Output("value_head", "Model", ("value_head",), 1),
-    "pqm": Output("pqm", "ForCausalLM", ("v_head.summary",), 1, "[PRM]"),
-    "number_logprob": Output("number_logprob", "ForCausalLM", numbers=1, reading=True),
-    "implicit": Output("implicit", "ForCausalLM", numbers=2),
-    "causal": Output("", "ForCausalLM"),
-}
+    @property
+    def reading(self) -> bool:
+        """Whether a step's number is made from several reads, by a layer of its own."""
+        return self.family is number_logprob.FAMILY
 
 
 def output_named(name: str) -> Output:
-    """Raises InvalidInput with the names that exist."""
-    if name not in OUTPUTS:
-        raise InvalidInput(f"no output is called {name!r}; there are {', '.join(OUTPUTS)}", output=name)
-    return OUTPUTS[name]
+    """A family's name, or "causal". Raises InvalidInput with the names that exist."""
+    if name == POLICY:
+        return Output(None, Training("ForCausalLM"))
+    trained = {family.name: (family, family.training) for family in families() if family.training}
+    if name not in trained:
+        raise InvalidInput(f"no output is called {name!r}; there are {', '.join((*trained, POLICY))}", output=name)
+    return Output(*trained[name])

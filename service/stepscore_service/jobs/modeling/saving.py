@@ -39,16 +39,14 @@ def tensors(setup: TrainSetup, lm: Any) -> dict[str, Tensor]:
     head = setup.model.head
     if head is None:
         return state if lm.config.tie_word_embeddings else state | {"lm_head.weight": lm.get_output_embeddings().weight}
-    for name, layer in zip(setup.output.layers, linears(head), strict=True):
+    for name, layer in zip(setup.output.training.layers, linears(head), strict=True):
         state |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
     return state
 
 
 def config_of(setup: TrainSetup, lm: Any) -> dict[str, Any]:
-    output = setup.output
+    training = setup.output.training
     config: dict[str, Any] = json.loads(lm.config.to_json_string(use_diff=False))
     config.pop("quantization_config", None)  # a base read from GGUF keeps that name, but its weights here are whole
-    labels = {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
     reading = setup.model.reading.config() if setup.model.reading else {}
-    named = labels if output.two_labels else {}
-    return config | {"architectures": [setup.base.kind + output.architecture]} | named | reading
+    return config | {"architectures": [setup.base.kind + training.architecture]} | dict(training.config) | reading

@@ -14,16 +14,16 @@ from stepscore_service.jobs.modeling.outputs import output_named
 def check_name(output: str, folder: Path) -> None:
     """Some families are known by their names only. Raises InvalidInput where this one would be read as another."""
     wanted = output_named(output)
-    if not wanted.family:
+    if wanted.family is None:
         return
-    shapes = {f"{layer}.weight": (1, 1) for layer in wanted.layers} | {"model.embed_tokens.weight": (1, 1)}
-    config = {"architectures": ["Qwen2" + wanted.architecture], "model_type": "qwen2"}
+    shapes = {f"{layer}.weight": (1, 1) for layer in wanted.training.layers} | {"model.embed_tokens.weight": (1, 1)}
+    config = {"architectures": ["Qwen2" + wanted.training.architecture], "model_type": "qwen2"}
     facts = CheckpointFacts(folder, folder_name(folder), config, shapes, "")
     found = explain(facts).family
-    if found is None or found.name != wanted.family:
+    if found is None or found.name != wanted.family.name:
         read = "no family" if found is None else found.name
         raise InvalidInput(
-            f"a folder called {folder.name} would be read as {read}; let --out hold the word {wanted.family} at its "
-            f"beginning, or after - or _",
+            f"a folder called {folder.name} would be read as {read}; let --out hold the word {wanted.family.name} at "
+            f"its beginning, or after - or _",
             out=str(folder),
         )
