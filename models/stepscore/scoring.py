@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Protocol, Self
 
 from stepscore.calibration import Calibration
 from stepscore.config import CheckpointFacts
@@ -42,6 +42,27 @@ class ModelInfo:
     calibration: Calibration | None = None
     chunked: bool = False
     quantize_error: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The facts as JSON values: an infinite bound of the rewards is null, and what is None is left out.
+
+        `chunked` is not among them: it matters inside one process only.
+        """
+        facts = {name: value for name, value in asdict(self).items() if value is not None and name != "chunked"}
+        bounds = {name: getattr(self.reward_range, name) for name in ("low", "high")}
+        finite = {name: bound if math.isfinite(bound) else None for name, bound in bounds.items()}
+        return {**facts, "reward_range": {"kind": self.reward_range.kind, **finite}}
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`; facts that it does not know are ignored."""
+        given = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
+        low, high = facts["reward_range"]["low"], facts["reward_range"]["high"]
+        bounds = (-math.inf if low is None else low, math.inf if high is None else high)
+        given["reward_range"] = RewardRange(facts["reward_range"]["kind"], *bounds)
+        calibration = facts.get("calibration")
+        given["calibration"] = None if calibration is None else Calibration(**calibration)
+        return cls(**given)
 
 
 def info_of(name: str, family: Family, facts: CheckpointFacts, running: EngineInfo) -> ModelInfo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,11 +13,11 @@ from stepscore_service.schemas.reload import ReloadAnswer
 from stepscore_service.schemas.rerank import RerankAnswer
 from stepscore_service.schemas.score import ModelCard, ModelList, ScoreAnswer, ScoreAnswers
 
-Answer = TypeVar("Answer", bound=BaseModel)
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 
 class ServiceError(Exception):
-    """What the service answered instead of a score. status: the HTTP status; the rest as in the body."""
+    """An error that the service answered. status: the HTTP status; the rest is as in the body."""
 
     def __init__(self, status: int, code: str, message: str, detail: Mapping[str, Any]) -> None:
         super().__init__(f"{code}: {message}")
@@ -30,8 +30,9 @@ class ServiceError(Exception):
 class StepscoreClient:
     """Calls one service; use it as a context manager, or close it.
 
-    timeout: seconds for one answer; the service is told and computes nothing for an answer that would be too late.
-    Every method raises ServiceError, and httpx.TransportError where no answer came.
+    timeout: seconds for one answer; the service gets it too, and computes nothing for an answer that would be late.
+    Every method raises ServiceError, httpx.TransportError if no answer came, and TypeError for one text in place of a
+    list.
     """
 
     def __init__(self, base_url: str = "http://127.0.0.1:8000", *, timeout: float = 300.0) -> None:
@@ -41,25 +42,30 @@ class StepscoreClient:
     def score(
         self, problem: str, steps: Sequence[str] | None = None, *, solution: str | None = None, **options: Any
     ) -> ScoreAnswer:
-        """One solution, as `steps` or as text; options are those of /score (split, aggregate, include, ...)."""
-        given = {"steps": list(steps)} if steps is not None else {"solution": solution}
+        """One solution, as a list of steps or as one text. Options: those of /score (split, aggregate, include, …)."""
+        if (steps is None) == (solution is None):
+            raise TypeError("give either `steps`, a list of texts, or `solution`, one text")
+        given = {"solution": solution} if steps is None else {"steps": _listed("steps", steps)}
         return self._post("/score", {"problem": problem, **given, **options}, ScoreAnswer)
 
     def score_items(self, items: Sequence[Mapping[str, Any]], **options: Any) -> ScoreAnswers:
         """Many solutions; each result is an answer or a FailedItem, in order."""
-        return self._post("/score", {"items": [dict(item) for item in items], **options}, ScoreAnswers)
+        if isinstance(items, Mapping):
+            raise TypeError("`items` is a list of solutions; for one solution call `score`")
+        return self._post("/score", {"items": [_checked_item(item) for item in items], **options}, ScoreAnswers)
 
     def rerank(self, problem: str, candidates: Sequence[str | Sequence[str]], **options: Any) -> RerankAnswer:
         """Candidates, best first; options are those of /rerank (top_n, vote, aggregate, ...)."""
-        return self._post("/rerank", {"problem": problem, "candidates": list(candidates), **options}, RerankAnswer)
+        given = _listed("candidates", candidates)
+        return self._post("/rerank", {"problem": problem, "candidates": given, **options}, RerankAnswer)
 
     def models(self) -> list[ModelCard]:
         return _answer(self._http.get("/v1/models"), ModelList).data
 
     def reload(self, model: str, path: str | None = None, *, token: str = "") -> ReloadAnswer:
-        """Exchange a model's weights for those at `path`, as the server sees it; None opens the same path again.
+        """Exchange a model's weights for those at `path`, as the server sees it; None reloads the previous path.
 
-        token: the service's admin token, where it has one.
+        token: the service's admin token, if it has one.
         """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         body = {} if path is None else {"path": path}
@@ -79,11 +85,25 @@ class StepscoreClient:
     ) -> None:
         self.close()
 
-    def _post(self, path: str, body: Mapping[str, Any], answer: type[Answer]) -> Answer:
+    def _post(self, path: str, body: Mapping[str, Any], answer: type[AnswerT]) -> AnswerT:
         return _answer(self._http.post(path, json=body), answer)
 
 
-def _answer(response: httpx.Response, answer: type[Answer]) -> Answer:
+def _listed(name: str, given: Iterable[Any]) -> list[Any]:
+    """A text is a sequence of characters, which would be sent as so many entries. Raises TypeError."""
+    if isinstance(given, str | bytes | Mapping):
+        raise TypeError(f"`{name}` is a list of texts, not one {type(given).__name__}")
+    return list(given)
+
+
+def _checked_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        raise TypeError(f"an item is an object with `problem` and `steps` or `solution`, not a {type(item).__name__}")
+    steps = {"steps": _listed("steps", item["steps"])} if item.get("steps") is not None else {}
+    return {**item, **steps}
+
+
+def _answer(response: httpx.Response, answer: type[AnswerT]) -> AnswerT:
     if response.is_success:
         return answer.model_validate_json(response.content)
     raise _error(response)

@@ -1,12 +1,13 @@
 """Every setting of the service: a field here, an environment variable STEPSCORE_<NAME> and a flag of `stepscore serve`.
 
-Unknown names are errors wherever they are given, so that a misspelt variable is noticed at the start.
+An unknown name is an error wherever it is given, so that a misspelt variable is noticed at the start.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,10 +20,15 @@ from stepscore.config import AUTO_DTYPE, CPU_BFLOAT16, Device, DType, EngineOpti
 PREFIX = "STEPSCORE_"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
+ENGINE = EngineOptions()
+"""The defaults of the settings that go to the engine."""
+DTYPE_ALIASES = {"fp32": "float32", "bf16": "bfloat16"}
+REFUSED_DTYPES = ("fp16", "float16", "half")
+
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Texts = Annotated[tuple[str, ...], NoDecode]
-"""Several texts; commas part them in an environment variable."""
+"""Several texts; an environment variable separates them with commas."""
 
 
 class Settings(BaseSettings):
@@ -39,12 +45,12 @@ class Settings(BaseSettings):
         description="what to serve: 'embedded', a folder or a Hub id, each optionally as name=model; the first is the "
         "default of requests that name none",
     )
-    family: str | None = Field(None, description="family of every model; by default the checkpoint tells")
+    family: str | None = Field(None, description="family of every model; by default the checkpoint says")
     family_options: Texts = Field((), description="options of the family, each as key=value")
-    cache: Path | None = Field(None, description="folder of what is prepared once; by default ~/.cache/stepscore")
-    reference: Path | None = Field(None, description="folder of the reference model of an implicit PRM")
+    cache: Path | None = Field(None, description="folder for what is prepared once; by default ~/.cache/stepscore")
+    reference: Path | None = Field(ENGINE.reference, description="folder of the reference model of an implicit PRM")
     generator: str = Field(
-        "",
+        ENGINE.generator,
         description="what a judge generates with: openai:URL or openai:URL#MODEL, vllm; by default its own checkpoint",
     )
 
@@ -52,22 +58,32 @@ class Settings(BaseSettings):
         "torch",
         description="what runs the forward passes: torch, vllm (in this process), or vllm:ADDRESS (a vLLM server)",
     )
-    device: Device = Field("auto", description="where the model runs")
-    dtype: DType = Field("auto", description=f"number format of the forward; {AUTO_DTYPE}")
-    mode: Mode = Field("fast", description="fast shares prefixes; invariant is bitwise independent of the batch")
-    threads: int = Field(0, ge=0, description="CPU threads of a forward; 0 takes torch's default")
-    max_tokens: int = Field(0, ge=0, description="longest sequence in tokens; 0 takes the checkpoint's own limit")
-    max_batch_tokens: int = Field(0, ge=0, description="tokens of one forward; 0 lets the engine choose")
+    device: Device = Field(ENGINE.device, description="where the model runs")
+    dtype: DType = Field(
+        ENGINE.dtype, description=f"number format of the forward: float32 (fp32) or bfloat16 (bf16); {AUTO_DTYPE}"
+    )
+    mode: Mode = Field(ENGINE.mode, description="fast shares prefixes; invariant is bitwise independent of the batch")
+    threads: int = Field(ENGINE.threads, ge=0, description="CPU threads of a forward; 0 takes torch's default")
+    max_tokens: int = Field(
+        ENGINE.max_tokens, ge=0, description="longest sequence in tokens; 0 takes the checkpoint's own limit"
+    )
+    max_batch_tokens: int = Field(
+        ENGINE.max_batch_tokens, ge=0, description="tokens of one forward; 0 lets the engine choose"
+    )
     max_batch_solutions: int = Field(0, ge=0, description="solutions of one forward; 0 sets no limit")
     tensor_parallel_size: int = Field(
-        1, ge=1, description="GPUs over which vLLM in this process spreads a model (a 72B needs 2 or more)"
+        ENGINE.tensor_parallel_size,
+        ge=1,
+        description="GPUs over which vLLM in this process spreads a model (a 72B needs 2 or more)",
     )
     kv_cache_bytes: int = Field(
-        1 << 30, ge=0, description="prefix cache kept across requests, in bytes; 0 turns it off"
+        ENGINE.kv_cache_bytes, ge=0, description="prefix cache kept across requests, in bytes; 0 turns it off"
     )
-    quantize: Quantize = Field("none", description="8-bit weights on CUDA: int8 saves memory, fp8 saves time")
+    quantize: Quantize = Field(ENGINE.quantize, description="8-bit weights on CUDA: int8 saves memory, fp8 saves time")
     max_quantize_error: float = Field(
-        0.05, gt=0.0, description="by how much 8-bit weights may move a probe's reward; beyond it the start is refused"
+        ENGINE.max_quantize_error,
+        gt=0.0,
+        description="by how much 8-bit weights may move a probe's reward; beyond it the start is refused",
     )
 
     temperature: float = Field(
@@ -102,7 +118,7 @@ class Settings(BaseSettings):
     )
 
     log_format: LogFormat = Field("console", description="console for people, json for machines")
-    log_level: LogLevel = Field("info", description="least level that is logged")
+    log_level: LogLevel = Field("info", description="lowest level that is logged")
 
     @model_validator(mode="before")
     @classmethod
@@ -111,6 +127,13 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"unknown environment variables {', '.join(unknown)}; `stepscore serve --help` lists all")
         return values
+
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _resolve_alias(cls, value: object) -> object:
+        if value in REFUSED_DTYPES:
+            raise ValueError("float16 overflows in these models; choose bfloat16 (bf16) or float32 (fp32)")
+        return DTYPE_ALIASES.get(value, value) if isinstance(value, str) else value
 
     @field_validator("models", "family_options", mode="before")
     @classmethod
@@ -124,7 +147,7 @@ class Settings(BaseSettings):
         if not names:
             raise ValueError("name at least one model")
         if len(set(names)) < len(names):
-            raise ValueError(f"two models have one name: {', '.join(names)}")
+            raise ValueError(f"two models have the same name: {', '.join(names)}")
         return models
 
     @model_validator(mode="after")
@@ -136,7 +159,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _guarded_reload(self) -> Self:
         if self.allow_reload and self.host not in LOOPBACK and not self.admin_token.get_secret_value():
-            raise ValueError("--allow-reload on an address that others reach needs --admin-token")
+            raise ValueError("--allow-reload on an address that others can reach needs --admin-token")
         return self
 
     @field_validator("family_options")
@@ -148,23 +171,11 @@ class Settings(BaseSettings):
         return options
 
     def engine_options(self) -> EngineOptions:
-        return EngineOptions(
-            device=self.device,
-            dtype=self.dtype,
-            mode=self.mode,
-            max_batch_tokens=self.max_batch_tokens,
-            kv_cache_bytes=self.kv_cache_bytes,
-            quantize=self.quantize,
-            max_quantize_error=self.max_quantize_error,
-            max_tokens=self.max_tokens,
-            threads=self.threads,
-            reference=self.reference,
-            tensor_parallel_size=self.tensor_parallel_size,
-            generator=self.generator,
-        )
+        """Every field of EngineOptions is a setting of the same name."""
+        return EngineOptions(**{option.name: getattr(self, option.name) for option in fields(EngineOptions)})
 
     def calibration_of_rewards(self) -> Calibration | None:
-        """What is done to every reward; None for nothing. Raises InvalidOption where the file cannot be used."""
+        """What is done to every reward; None for nothing. Raises InvalidOption if the file cannot be used."""
         if self.calibration is not None:
             return read_calibration(self.calibration)
         return None if self.temperature == 1.0 else Calibration(self.temperature)
@@ -175,12 +186,12 @@ class Settings(BaseSettings):
 
 
 def named(model: str) -> tuple[str, str]:
-    """(name, model) of `name=model`; a model without a name is called by its own."""
+    """(name, model) of `name=model`; a model without a name is its own name."""
     name, equals, path = model.partition("=")
     return (name, path) if equals else (model, model)
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """The STEPSCORE_* variables that are no setting, sorted."""
+    """The STEPSCORE_* variables that are not settings, sorted."""
     known = {f"{PREFIX}{field}".upper() for field in Settings.model_fields} | {CPU_BFLOAT16}
     return sorted(key for key in environment if key.upper().startswith(PREFIX) and key.upper() not in known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from service_case import PROBLEM, STEPS
@@ -33,3 +35,21 @@ def test_an_answer_that_is_not_ours_keeps_its_status(url: str) -> None:
     with StepscoreClient(f"{url}/docs-assets") as client, pytest.raises(ServiceError) as caught:
         client.models()
     assert caught.value.status == 404
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.score("4+3?", "4+3=7"),
+        lambda client: client.score("4+3?", {"0": "4+3=7"}),
+        lambda client: client.score("4+3?"),
+        lambda client: client.score("4+3?", ["4+3=7"], solution="4+3=7"),
+        lambda client: client.score_items({"problem": "4+3?", "steps": ["4+3=7"]}),
+        lambda client: client.score_items(["4+3=7"]),
+        lambda client: client.score_items([{"problem": "4+3?", "steps": "4+3=7"}]),
+        lambda client: client.rerank("4+3?", "4+3=7"),
+    ],
+)
+def test_one_text_in_place_of_a_list_is_a_type_error(call: Callable[[StepscoreClient], object]) -> None:
+    with StepscoreClient("http://127.0.0.1:1") as client, pytest.raises(TypeError):
+        call(client)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+from stepscore.config import EngineOptions
 from stepscore_service.settings import Settings, named
 
 
@@ -63,7 +67,35 @@ def test_settings_do_not_change() -> None:
         Settings().port = 1
 
 
-def test_the_engine_gets_what_concerns_it() -> None:
-    options = Settings(mode="invariant", max_tokens=512, kv_cache_bytes=0, tensor_parallel_size=4).engine_options()
-    assert (options.mode, options.max_tokens, options.kv_cache_bytes) == ("invariant", 512, 0)
-    assert options.tensor_parallel_size == 4
+OTHER_THAN_DEFAULT = EngineOptions(
+    device="cpu",
+    dtype="bfloat16",
+    mode="invariant",
+    max_batch_tokens=2048,
+    kv_cache_bytes=0,
+    max_tokens=512,
+    threads=3,
+    reference=Path("reference"),
+    tensor_parallel_size=4,
+    generator="vllm",
+    quantize="int8",
+    max_quantize_error=0.5,
+)
+
+
+def test_every_option_of_the_engine_is_a_setting() -> None:
+    given = asdict(OTHER_THAN_DEFAULT)
+    assert all(value != getattr(EngineOptions(), name) for name, value in given.items()), "a value that shows nothing"
+    assert Settings(**given).engine_options() == OTHER_THAN_DEFAULT
+    assert Settings().engine_options() == EngineOptions()
+
+
+@pytest.mark.parametrize(("alias", "dtype"), [("fp32", "float32"), ("bf16", "bfloat16"), ("float32", "float32")])
+def test_the_usual_short_names_of_number_formats_are_understood(alias: str, dtype: str) -> None:
+    assert Settings.model_validate({"dtype": alias}).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "float16", "half"])
+def test_half_precision_is_refused_with_a_reason(dtype: str) -> None:
+    with pytest.raises(ValidationError, match="overflows"):
+        Settings.model_validate({"dtype": dtype})

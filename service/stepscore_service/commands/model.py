@@ -23,18 +23,11 @@ def opened(settings: Settings) -> Iterator[Scoring]:
         note(f"Several models are set; using the first, {name}.")
     try:
         with ERR.status(f"Opening {name}"):
-            from stepscore.open import open_scorer  # takes seconds to import, and `--help` does not need it
-
-            scorer = open_scorer(
-                model,
-                name=name,
-                family=settings.family,
-                options=settings.engine_options(),
-                family_options=settings.options_of_family(),
-                engine=settings.engine,
-                cache=settings.cache,
-                calibration=settings.calibration_of_rewards(),
+            from stepscore_service.serving.open import (
+                open_model,  # takes seconds to import, which --help can do without
             )
+
+            scorer = open_model(settings, name, model, settings.family)
     except StepscoreError as error:
         stop_with(error)
     try:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
-from stepscore.calibration import Calibration
 from stepscore.errors import EngineError, InvalidInput, StepscoreError, map_ok
-from stepscore.types import Reading, RewardRange, Solution
+from stepscore.types import Reading, Solution
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import ScoredSolution
 from stepscore_service.client import ServiceError, StepscoreClient
@@ -23,8 +21,8 @@ if TYPE_CHECKING:
     from stepscore.scoring import ModelInfo, Scoring
 
 ITEMS_AT_ONCE = 64
-PATIENCE = (1, 2, 4, 8, 16, 32)
-"""Seconds between attempts where the service says that it is busy."""
+RETRY_SECONDS = (1, 2, 4, 8, 16, 32)
+"""Seconds between attempts if the service is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Rewards(Protocol):
     def info(self) -> ModelInfo: ...
 
     def score(self, solutions: Sequence[Solution]) -> list[Answer]:
-        """One answer for each solution, in order. Raises EngineError where the whole call failed."""
+        """One answer for each solution, in order. Raises EngineError if the whole call failed."""
         ...
 
 
@@ -69,7 +67,7 @@ class RemoteRewards:
         try:
             cards = client.models()
         except (httpx.TransportError, ServiceError) as error:
-            raise EngineError(f"no service answers there: {error}") from error
+            raise EngineError(f"no service answers at this address: {error}") from error
         names = [card.id for card in cards]
         if model and model not in names:
             raise InvalidInput(f"no model is called {model!r}; served: {', '.join(names)}", model=model)
@@ -78,13 +76,13 @@ class RemoteRewards:
     def score(self, solutions: Sequence[Solution]) -> list[Answer]:
         answers: list[Answer] = []
         for start in range(0, len(solutions), ITEMS_AT_ONCE):
-            answers += self._patiently(solutions[start : start + ITEMS_AT_ONCE])
+            answers += self._score_with_retries(solutions[start : start + ITEMS_AT_ONCE])
         return answers
 
-    def _patiently(self, solutions: Sequence[Solution]) -> list[Answer]:
-        """Asks again while the service is busy (503)."""
+    def _score_with_retries(self, solutions: Sequence[Solution]) -> list[Answer]:
+        """Retries while the service is busy (503)."""
         items = [{"problem": each.problem, "steps": list(each.steps)} for each in solutions]
-        for seconds in (*PATIENCE, None):
+        for seconds in (*RETRY_SECONDS, None):
             try:
                 found = self._client.score_items(items, model=self.info.id, include=["logits"])
                 return [_answer(each) for each in found.results]
@@ -98,22 +96,10 @@ class RemoteRewards:
 
 
 def info_of(card: ModelCard) -> ModelInfo:
-    """What a service says of a model, as the library's own description."""
-    from stepscore.scoring import ModelInfo  # takes seconds to import, which `--help` need not wait for
+    """What a service says about a model, as the library's own description."""
+    from stepscore.scoring import ModelInfo  # takes seconds to import, and `--help` does not need it
 
-    given: dict[str, Any] = {name: getattr(card, name) for name in _SHARED}
-    low, high = card.reward_range.low, card.reward_range.high
-    kind: Any = card.reward_range.kind
-    bounds = (-math.inf if low is None else low, math.inf if high is None else high)
-    scaled = card.calibration
-    calibration = None if scaled is None else Calibration(scaled.temperature, scaled.bias)
-    return ModelInfo(reward_range=RewardRange(kind, *bounds), calibration=calibration, **given)
-
-
-_SHARED = (
-    *("id", "family", "revision", "aggregate", "threshold", "marker"),
-    *("max_tokens", "max_batch_tokens", "engine", "device", "dtype", "mode"),
-)
+    return ModelInfo.from_dict(card.model_dump())
 
 
 def _local_answers(solutions: Sequence[ScoredSolution]) -> list[Scored]:

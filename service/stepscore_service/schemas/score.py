@@ -141,7 +141,7 @@ class ScoreAnswers(BaseModel):
 
 
 class Range(BaseModel):
-    """Where rewards lie. A null bound is no bound."""
+    """The interval of the rewards; null if they are not bounded on that side."""
 
     kind: str
     low: float | None
@@ -172,7 +172,10 @@ class ModelCard(BaseModel):
     device: str
     dtype: str
     mode: str
-    calibration: Calibrated | None = Field(None, description="null where rewards are as the family reads them")
+    calibration: Calibrated | None = Field(None, description="null if rewards are as the family reads them")
+    quantize_error: float | None = Field(
+        None, description="the largest change of a probe's reward by 8-bit weights; null without them"
+    )
 
 
 class ModelList(BaseModel):

@@ -32,6 +32,9 @@ REWARDS = (
 )
 """Twenty steps over [0, 1], the range of probabilities, and coarse ones beyond for log-ratios."""
 
+SHOWN_FACTS = ("family", "revision", "engine", "device", "dtype", "mode")
+"""Labels of `stepscore_model_info` beside the model's name."""
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second time series for every counter and histogram, which nobody asks for
 
 
@@ -172,17 +175,9 @@ def _sum(counts: Sequence[TokenCounts]) -> TokenCounts:
 
 
 def _facts(info: ModelInfo) -> Metric:
-    facts = {
-        "model": info.id,
-        "family": info.family,
-        "revision": info.revision,
-        "engine": info.engine,
-        "device": info.device,
-        "dtype": info.dtype,
-        "mode": info.mode,
-    }
-    family = GaugeMetricFamily("stepscore_model_info", "What is served; always 1.", labels=list(facts))
-    family.add_metric(list(facts.values()), 1)
+    facts = info.as_dict()
+    family = GaugeMetricFamily("stepscore_model_info", "What is served; always 1.", labels=["model", *SHOWN_FACTS])
+    family.add_metric([info.id, *(facts[name] for name in SHOWN_FACTS)], 1)
     return family
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stepscore.errors import UnknownModel
-from stepscore.open import open_scorer
 from stepscore.scoring import ModelInfo, Scoring
 from stepscore.types import Solution
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.errors import Draining
 from stepscore_service.serving.metrics import Metrics, ModelMetrics
+from stepscore_service.serving.open import open_model
 from stepscore_service.settings import Settings, named
 
 WARM_UP = Solution("How many are three and four?", ("3 + 4 = 7", "So the answer is 7."))
@@ -20,21 +20,12 @@ WARM_UP = Solution("How many are three and four?", ("3 + 4 = 7", "So the answer 
 
 def open_scorers(settings: Settings) -> dict[str, Scoring]:
     """Every model of the settings by name, the default first, each warmed by one forward. Raises CheckpointError."""
-    return {name: open_one(settings, name, model, settings.family) for name, model in map(named, settings.models)}
+    return {name: open_warm(settings, name, model, settings.family) for name, model in map(named, settings.models)}
 
 
-def open_one(settings: Settings, name: str, model: str, family: str | None) -> Scoring:
+def open_warm(settings: Settings, name: str, model: str, family: str | None) -> Scoring:
     """One model under that name, warmed by one forward. Raises CheckpointError."""
-    scorer = open_scorer(
-        model,
-        name=name,
-        family=family,
-        options=settings.engine_options(),
-        family_options=settings.options_of_family(),
-        engine=settings.engine,
-        cache=settings.cache,
-        calibration=settings.calibration_of_rewards(),
-    )
+    scorer = open_model(settings, name, model, family)
     scorer.score([WARM_UP])
     return scorer
 

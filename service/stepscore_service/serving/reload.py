@@ -15,7 +15,7 @@ from stepscore.open import family_of
 from stepscore.scoring import ModelInfo, Scoring
 from stepscore_service.errors import AnotherFamily, NotAuthorised, PathNotAllowed, ReloadDisabled
 from stepscore_service.serving.metrics import Metrics
-from stepscore_service.serving.model_pool import ModelPool, open_one
+from stepscore_service.serving.model_pool import ModelPool, open_warm
 from stepscore_service.settings import Settings, named
 
 
@@ -68,7 +68,7 @@ def _open(settings: Settings, old: ModelInfo, path: str) -> Scoring:
     """The checkpoint, open and warm, read by the family of the one before. Raises AnotherFamily, CheckpointError."""
     if settings.family is None:
         _refuse_another(settings, old, path)
-    return open_one(settings, old.id, path, old.family)
+    return open_warm(settings, old.id, path, old.family)
 
 
 def _refuse_another(settings: Settings, old: ModelInfo, path: str) -> None:

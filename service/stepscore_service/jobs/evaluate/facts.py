@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import shlex
 import sys
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -33,22 +31,9 @@ def facts(info: ModelInfo | None, url: str | None) -> Measured:
 
 
 def _model(info: ModelInfo) -> Measured:
-    return {
-        "id": info.id,
-        "family": info.family,
-        "revision": info.revision,
-        "reward": info.reward_range.kind,
-        "low": info.reward_range.low if math.isfinite(info.reward_range.low) else None,
-        "high": info.reward_range.high if math.isfinite(info.reward_range.high) else None,
-        "aggregate": info.aggregate,
-        "threshold": info.threshold,
-        "max_tokens": info.max_tokens,
-        "engine": info.engine,
-        "device": info.device,
-        "dtype": info.dtype,
-        "mode": info.mode,
-        **({} if info.calibration is None else {"calibration": asdict(info.calibration)}),
-    }
+    facts = info.as_dict()
+    bounds = facts.pop("reward_range")
+    return {**facts, "reward": bounds["kind"], "low": bounds["low"], "high": bounds["high"]}
 
 
 def _hardware(info: ModelInfo | None) -> Measured:

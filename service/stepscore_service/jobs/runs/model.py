@@ -1,4 +1,4 @@
-"""The model behind offline rows: how it is told to a person, and what identifies its numbers."""
+"""The model behind offline rows: how messages describe it, and what identifies its numbers."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     from stepscore.scoring import ModelInfo
 
 
+IDENTIFYING = ("revision", "family", "engine", "dtype", "mode", "max_tokens")
+"""The facts of a model on which its rewards depend."""
+
+
 def described(info: ModelInfo) -> str:
     return f"{info.id} ({info.family}, {info.device} {info.dtype}, {info.mode})"
 
 
 def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Source, **chosen: str | float) -> Manifest:
     """What rows depend on, so that a run only continues its own: the input, the model, how it reads and aggregates."""
+    facts = info.as_dict()
     return {
         "command": command,
         "input_sha256": source.digest,
         "input_rows": source.total,
         "model": info.id,
-        "revision": info.revision,
-        "family": info.family,
+        **{name: facts[name] for name in IDENTIFYING},
         "family_options": ",".join(sorted(settings.family_options)),
         "reference": str(settings.reference) if settings.reference else None,
         "generator": settings.generator,
-        "engine": info.engine,
-        "dtype": info.dtype,
-        "mode": info.mode,
-        "max_tokens": info.max_tokens,
         "calibration": None if info.calibration is None else repr(info.calibration),
         **chosen,
     }

@@ -1,0 +1,21 @@
+"""A model of the settings, opened for the service or for a command."""
+
+from __future__ import annotations
+
+from stepscore.open import open_scorer
+from stepscore.scoring import Scoring
+from stepscore_service.settings import Settings
+
+
+def open_model(settings: Settings, name: str, model: str, family: str | None) -> Scoring:
+    """One model under that name. family: None takes the one that the checkpoint says. Raises CheckpointError."""
+    return open_scorer(
+        model,
+        name=name,
+        family=family,
+        options=settings.engine_options(),
+        family_options=settings.options_of_family(),
+        engine=settings.engine,
+        cache=settings.cache,
+        calibration=settings.calibration_of_rewards(),
+    )
