@@ -1,0 +1,232 @@
+"""Running searches: many problems in flight, one call of the policy and one of the PRM at a time, side by side.
+
+Each running problem waits for its policy or for its PRM. When one of the two is free, everything that waits for it
+becomes one call. A problem that fails ends with an error of its own; the others continue.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stepscore.errors import StepscoreError
+from stepscore.rollout.sampler import derived_seed
+from stepscore.search.choice import SearchCandidate, SearchChoice, answer_weights, candidates_of, choose
+from stepscore.search.commands import Grow, NewNodes, Rate, SearchTask
+from stepscore.search.methods import MethodContext, SearchMethod
+from stepscore.search.policy import Growth, SearchPolicy
+from stepscore.search.rating import NodeRater
+from stepscore.search.tree import SearchNode, complete_nodes, new_root
+
+StopCause = Literal["done", "tokens", "rounds", "seconds", "cancelled", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchProblem:
+    """key: names it in results and in nothing else."""
+
+    key: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchBudget:
+    """What one problem may spend; 0 sets no limit. tokens: of the policy. rounds: calls of the policy. seconds: since
+    its start. A search that reaches a limit ends with the solutions that are finished by then.
+    """
+
+    tokens: int = 0
+    rounds: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What became of one problem.
+
+    candidates: in the method's order. stopped: why it ended. policy_tokens: sampled. rated: solutions or prefixes that
+    the PRM scored. error: why the search ended early, if the policy or the PRM failed.
+    """
+
+    problem: SearchProblem
+    root: SearchNode
+    candidates: tuple[SearchCandidate, ...]
+    choice: SearchChoice
+    stopped: StopCause
+    policy_tokens: int
+    rounds: int
+    rated: int
+    seconds: float
+    error: StepscoreError | None = None
+
+    @property
+    def answer(self) -> str | None:
+        return None if self.choice.chosen is None else self.candidates[self.choice.chosen].answer
+
+    @property
+    def text(self) -> str | None:
+        return None if self.choice.chosen is None else self.candidates[self.choice.chosen].text
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    """One problem on its way. command: what it waits for."""
+
+    problem: SearchProblem
+    root: SearchNode
+    task: SearchTask[list[SearchNode]]
+    started: float
+    command: Grow | Rate | None = None
+    tokens: int = 0
+    rounds: int = 0
+    rated: int = 0
+
+
+_Calls = dict[type, tuple[Future[list[Growth]], list[_Running]]]
+"""The calls that run, at most one of each kind, and who waits for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """Searches with one method.
+
+    final_aggregate: of step rewards, for the choice among candidates. choice: the rule. in_flight: problems at once.
+    stop: set it to end every running problem before its next call; finished solutions are kept.
+    on_event: called with (problem, new or rated nodes) after each call, on the caller's thread.
+    """
+
+    policy: SearchPolicy
+    rater: NodeRater
+    method: SearchMethod
+    final_aggregate: str = ""
+    choice: str = ""
+    budget: SearchBudget = SearchBudget()
+    seed: int = 0
+    in_flight: int = 8
+    stop: threading.Event = field(default_factory=threading.Event)
+    on_event: Callable[[SearchProblem, list[SearchNode]], None] = lambda problem, nodes: None
+
+    def run(self, problems: Iterable[SearchProblem]) -> Iterator[SearchResult]:
+        """A result for every problem that was begun, in the order in which they end."""
+        waiting, running = iter(problems), list[_Running]()
+        calls: _Calls = {}
+        with ThreadPoolExecutor(2, thread_name_prefix="search") as pool:
+            while True:
+                yield from self._begin(waiting, running)
+                if not running:
+                    return
+                self._call(pool, running, calls)
+                wait([future for future, _ in calls.values()], return_when=FIRST_COMPLETED)
+                yield from self._collect(running, calls)
+
+    def _begin(self, waiting: Iterator[SearchProblem], running: list[_Running]) -> Iterator[SearchResult]:
+        """Fill up what runs; a problem that ends at once is a result."""
+        while len(running) < self.in_flight and not self.stop.is_set():
+            problem = next(waiting, None)
+            if problem is None:
+                return
+            root = new_root()
+            task = self.method.run(root, MethodContext(self._random(problem), self._weights))
+            each = _Running(problem, root, task, time.monotonic())
+            running.append(each)
+            yield from self._advance(each, None, running)
+
+    def _call(
+        self,
+        pool: ThreadPoolExecutor,
+        running: list[_Running],
+        calls: _Calls,
+    ) -> None:
+        """Start a call of the policy and of the PRM, if they are free and something waits for them."""
+        for kind, call in ((Grow, self._grow), (Rate, self._rate)):
+            ready = [each for each in running if isinstance(each.command, kind)]
+            if ready and kind not in calls:
+                calls[kind] = (pool.submit(call, ready), ready)
+
+    def _collect(self, running: list[_Running], calls: _Calls) -> Iterator[SearchResult]:
+        for kind in [kind for kind, (future, _) in calls.items() if future.done()]:
+            future, ready = calls.pop(kind)
+            for each, answer in zip(ready, future.result(), strict=True):
+                yield from self._advance(each, answer, running)
+
+    def _grow(self, ready: list[_Running]) -> list[Growth]:
+        return self.policy.grow_each(
+            [(each.problem.problem, each.command) for each in ready if isinstance(each.command, Grow)]
+        )
+
+    def _rate(self, ready: list[_Running]) -> list[Growth]:
+        self.rater.rate_each(
+            [
+                (each.problem.problem, node)
+                for each in ready
+                if isinstance(each.command, Rate)
+                for node in each.command.nodes
+            ]
+        )
+        return [[] for _ in ready]
+
+    def _advance(self, each: _Running, answer: Growth | None, running: list[_Running]) -> Iterator[SearchResult]:
+        """Hand an answer to a problem's method; its result, if it ends with that."""
+        if isinstance(answer, StepscoreError):
+            running.remove(each)
+            yield self._result(each, complete_nodes(each.root), "error", answer)
+            return
+        self._count(each, answer or [])
+        over = self._over(each)
+        try:
+            if over is None:
+                each.command = next(each.task) if answer is None else each.task.send(answer)
+                return
+            nodes = complete_nodes(each.root)
+        except StopIteration as end:  # how a generator returns
+            nodes, over = end.value, "done"
+        running.remove(each)
+        yield self._result(each, nodes, over, None)
+
+    def _count(self, each: _Running, answer: NewNodes) -> None:
+        command = each.command
+        if isinstance(command, Grow):
+            nodes = [node for new in answer for node in new]
+            each.tokens += sum(node.tokens for node in nodes)
+            each.rounds += 1
+        elif isinstance(command, Rate):
+            nodes = list(command.nodes)
+            each.rated += len(nodes)
+        else:
+            return
+        self.on_event(each.problem, nodes)
+
+    def _over(self, each: _Running) -> StopCause | None:
+        """Why a problem must end now. What was sampled last is still rated."""
+        budget = self.budget
+        if self.stop.is_set():
+            return "cancelled"
+        if isinstance(each.command, Grow):
+            return None
+        if budget.tokens and each.tokens >= budget.tokens:
+            return "tokens"
+        if budget.rounds and each.rounds >= budget.rounds:
+            return "rounds"
+        if budget.seconds and time.monotonic() - each.started >= budget.seconds:
+            return "seconds"
+        return None
+
+    def _result(
+        self, each: _Running, nodes: list[SearchNode], stopped: StopCause, error: StepscoreError | None
+    ) -> SearchResult:
+        name, range_ = self.final_aggregate or self.rater.info.aggregate, self.rater.info.reward_range
+        candidates = candidates_of(nodes, name, range_)
+        choice = choose(candidates, self.choice or self.method.choice, name, range_)
+        counts = (each.tokens, each.rounds, each.rated, time.monotonic() - each.started)
+        return SearchResult(each.problem, each.root, tuple(candidates), choice, stopped, *counts, error)
+
+    def _random(self, problem: SearchProblem) -> random.Random:
+        return random.Random(derived_seed(self.seed, "search", problem.problem))
+
+    def _weights(self, nodes: Sequence[SearchNode]) -> list[float]:
+        return answer_weights(nodes, self.final_aggregate or self.rater.info.aggregate, self.rater.info.reward_range)

@@ -1,0 +1,183 @@
+"""Many problems at once: faults stay with their problem, budgets keep what is finished, seeds repeat a search."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from search_case import DicePolicy, FormulaPrm, oracle, problems, searcher
+from stepscore.errors import EngineError, GeneratorError, InvalidOption, TooLong
+from stepscore.generate.protocol import Completion, Request
+from stepscore.search.searcher import SearchBudget, SearchProblem
+from stepscore.search.trace import trace_of
+
+METHODS = {
+    "greedy": {},
+    "majority": {"n": 4},
+    "best_of_n": {"n": 4},
+    "weighted": {"n": 4},
+    "adaptive": {"n": 8},
+    "beam": {"n": 4, "width": 2},
+    "dvts": {"n": 4, "width": 2},
+    "rebase": {"width": 4},
+    "particles": {"n": 4},
+    "thoughts": {},
+    "mcts": {"simulations": 8},
+}
+
+
+def texts(results) -> dict[str, list[str]]:
+    return {result.problem.key: [each.text for each in result.candidates] for result in results}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_search_whatever_runs_beside_it(method: str):
+    together = searcher(DicePolicy(0.7, 3), FormulaPrm(oracle), method, in_flight=5, **METHODS[method])
+    alone = searcher(DicePolicy(0.7, 3), FormulaPrm(oracle), method, in_flight=1, **METHODS[method])
+    assert texts(together.run(problems(5))) == texts(alone.run(problems(5)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_returns_candidates_of_whole_solutions_with_a_choice(method: str):
+    for result in searcher(DicePolicy(0.7, 3), FormulaPrm(oracle), method, **METHODS[method]).run(problems(4)):
+        assert result.stopped == "done"
+        assert result.error is None
+        assert result.choice.chosen is not None
+        assert result.answer in {"0", "1"}
+        assert json.loads(json.dumps(trace_of(result)))["candidates"]
+
+
+def test_beam_search_without_pruning_is_best_of_n():
+    """Width 1 keeps all n beams. The policy draws by its prefix, so the same solutions come out of both."""
+
+    class ByPrefix(DicePolicy):
+        def _complete(self, request: Request, sample: int) -> Completion:
+            text, prompt = "", request.prompt
+            while True:
+                step = Request(prompt + text, type(request.sampling)(stop=("\n\n",), seed=0))
+                done = super()._complete(step, sample if not text and prompt.endswith("|") else 0)
+                text += done.text
+                if request.sampling.stop or not done.text.endswith("\n\n"):
+                    return Completion(text, "stop")
+
+    beams = searcher(ByPrefix(0.7, 3), FormulaPrm(oracle), "beam", n=4, width=1)
+    whole = searcher(ByPrefix(0.7, 3), FormulaPrm(oracle), "best_of_n", n=4)
+    found = texts(beams.run(problems(6)))
+    assert {key: sorted(each) for key, each in found.items()} == {
+        key: sorted(each) for key, each in texts(whole.run(problems(6))).items()
+    }
+
+
+@dataclass
+class Scripted(DicePolicy):
+    """Fails or misbehaves for problem 1 only."""
+
+    fault: str = ""
+    failed: list[str] = field(default_factory=list)
+
+    def generate(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
+        if self.fault == "dies" and any(str(request.prompt).startswith("problem 1|") for request in requests):
+            raise GeneratorError("the policy went away")
+        return super().generate(requests)
+
+    def _complete(self, request: Request, sample: int) -> Completion:
+        if not str(request.prompt).startswith("problem 1|"):
+            return super()._complete(request, sample)
+        match self.fault:
+            case "empty":
+                return Completion("\n\n", "stop")
+            case "repeats":
+                return Completion("again\n\n", "stop")
+            case "never stops":
+                return Completion("and so on ", "length")
+        return super()._complete(request, sample)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("fault", ["dies", "empty", "repeats", "never stops"])
+def test_a_policy_that_misbehaves_on_one_problem_leaves_the_others_alone(method: str, fault: str):
+    policy = Scripted(0.7, 3, fault=fault)
+    results = {
+        r.problem.key: r for r in searcher(policy, FormulaPrm(oracle), method, **METHODS[method]).run(problems(4))
+    }
+    assert sorted(results) == ["0", "1", "2", "3"]
+    assert all(results[key].choice.chosen is not None for key in "023")
+    broken = results["1"]
+    if fault == "dies":
+        assert broken.stopped == "error"
+        assert isinstance(broken.error, GeneratorError)
+    elif fault in ("empty", "repeats"):
+        step_by_step = method in {"beam", "dvts", "rebase", "particles", "thoughts", "mcts"}
+        assert not step_by_step or broken.choice.chosen is None
+
+
+class Busy(FormulaPrm):
+    """Scores nothing about problem 1, or nothing at all."""
+
+    everything = False
+
+    def score(self, solutions):
+        if self.everything or any(each.problem == "problem 1" for each in solutions):
+            raise EngineError("the service answered 503")
+        return super().score(solutions)
+
+
+class Strict(FormulaPrm):
+    def score(self, solutions):
+        readings = super().score(solutions)
+        return [
+            TooLong("too long", tokens=9, limit=8, excess=1) if each.problem == "problem 1" else reading
+            for each, reading in zip(solutions, readings, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in {"greedy", "majority"}])
+@pytest.mark.parametrize("prm", [Busy, Strict])
+def test_a_prm_that_cannot_score_one_problem_leaves_the_others_alone(method: str, prm: type[FormulaPrm]):
+    found = searcher(DicePolicy(0.7, 3), prm(oracle), method, **METHODS[method])
+    results = {result.problem.key: result for result in found.run(problems(4))}
+    assert results["1"].choice.chosen is None
+    reasons = {node.reason for node in results["1"].root.walk() if node.status == "failed"}
+    assert any("PRM cannot score" in reason for reason in reasons)
+    assert all(results[key].choice.chosen is not None for key in "023")
+
+
+def test_a_token_budget_ends_a_search_with_what_is_finished():
+    limited = searcher(DicePolicy(0.9, 3), FormulaPrm(oracle), "mcts", simulations=500, budget=SearchBudget(tokens=60))
+    for result in limited.run(problems(3)):
+        assert result.stopped == "tokens"
+        assert result.policy_tokens < 90
+        assert result.choice.chosen is not None
+
+
+def test_stopping_ends_every_problem_within_a_step_and_keeps_what_is_finished():
+    stop = threading.Event()
+    results = []
+    running = searcher(DicePolicy(0.9, 3), FormulaPrm(oracle), "mcts", simulations=10_000, stop=stop, in_flight=2)
+    calls: list[int] = []
+    stopped_at: list[int] = []
+
+    def count(problem: SearchProblem, nodes: list) -> None:
+        calls.append(len(nodes))
+        if len(calls) == 40:
+            stop.set()
+            stopped_at.append(len(calls))
+
+    object.__setattr__(running, "on_event", count)
+    results += running.run(problems(5))
+    assert [result.stopped for result in results] == ["cancelled"] * 2
+    assert all(result.candidates for result in results)
+    assert len(calls) - stopped_at[0] <= 4
+
+
+def test_unknown_methods_and_options_are_refused():
+    with pytest.raises(InvalidOption, match="best_of_n"):
+        searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "bestofn")
+    with pytest.raises(InvalidOption, match="simulations"):
+        searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "mcts", n=4)
+    with pytest.raises(InvalidOption, match="divisible"):
+        searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "beam", n=6, width=4)
