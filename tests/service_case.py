@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ from stepscore.family.registry import resolve
 from stepscore.open import bind, checkpoint_facts, open_scorer
 from stepscore.scorer import Scorer
 from stepscore.scoring import Scoring
-from stepscore_service.http.app import create_app
+from stepscore_service.http.app import ROUTES, create_app
 from stepscore_service.settings import Settings
 
 PROBLEM = "How many eggs does Janet sell a day?"
@@ -39,9 +40,9 @@ def fake_scorer(folder: Path, name: str = "fake", **options: Any) -> Scoring:
 
 
 @contextmanager
-def live(scorers: Mapping[str, Scoring], **settings: Any) -> Iterator[str]:
+def live(scorers: Mapping[str, Scoring], *, routes: Sequence[ModuleType] = ROUTES, **settings: Any) -> Iterator[str]:
     """The base URL of a running service."""
-    app = create_app(Settings(**settings), scorers)
+    app = create_app(Settings(**settings), scorers, routes)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run)
     thread.start()

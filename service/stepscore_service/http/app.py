@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import ModuleType
 
 from fastapi import FastAPI
 
@@ -23,7 +24,22 @@ sorts candidates. Every error is `{"code", "message", "detail"}`; what cannot be
 """
 
 
-def create_app(settings: Settings, scorers: Mapping[str, Scoring] | None = None) -> FastAPI:
+ROUTES: Sequence[ModuleType] = (
+    score,
+    rerank,
+    models,
+    reload,
+    health,
+    metrics,
+    page,
+    docs,
+)
+"""Each a module with a `router` and the `PREFIXES` of its paths."""
+
+
+def create_app(
+    settings: Settings, scorers: Mapping[str, Scoring] | None = None, routes: Sequence[ModuleType] = ROUTES
+) -> FastAPI:
     """The ASGI application. It serves as soon as its lifespan has started; it closes the scorers at the end.
 
     scorers: models that are open and warm already; without them, the lifespan opens those of the settings.
@@ -52,15 +68,13 @@ def create_app(settings: Settings, scorers: Mapping[str, Scoring] | None = None)
     app.state.metrics = measured
     app.add_middleware(AccessLog, metrics=measured)
     error_handlers.install(app)
-    _add_routes(app)
+    _add_routes(app, routes)
     return app
 
 
-def _add_routes(app: FastAPI) -> None:
-    """Every route under its plain path; those of the service's own API also under /v1, those of rerank under /v2."""
-    for module in (score, rerank, models, reload, health, metrics, page, docs):
-        app.include_router(module.router)
-    for module in (score, rerank):
-        app.include_router(module.router, prefix="/v1", include_in_schema=False)
-    app.include_router(rerank.router, prefix="/v2", include_in_schema=False)
+def _add_routes(app: FastAPI, routes: Sequence[ModuleType]) -> None:
+    """Every route under each of its prefixes; the documentation shows the first."""
+    for route in routes:
+        for prefix in route.PREFIXES:
+            app.include_router(route.router, prefix=prefix, include_in_schema=prefix == route.PREFIXES[0])
     docs.mount_assets(app)

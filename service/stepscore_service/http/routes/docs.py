@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 router = APIRouter()
+PREFIXES = ("",)
 
 ASSETS = "/docs-assets"
 

@@ -8,6 +8,7 @@ from stepscore_service.http.dependencies import ThePool
 from stepscore_service.schemas.score import Health
 
 router = APIRouter(tags=["health"])
+PREFIXES = ("",)
 
 
 @router.get("/health/live", summary="The event loop answers")

@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from stepscore_service.http.dependencies import TheMetrics
 
 router = APIRouter(tags=["health"])
+PREFIXES = ("",)
 
 
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)

@@ -8,6 +8,7 @@ from stepscore_service.http.dependencies import ThePool
 from stepscore_service.schemas.score import ModelCard, ModelList
 
 router = APIRouter(tags=["models"])
+PREFIXES = ("",)
 
 
 @router.get("/v1/models", summary="The models that are served")

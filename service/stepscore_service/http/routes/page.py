@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 router = APIRouter()
+PREFIXES = ("",)
 
 
 @router.get("/", include_in_schema=False)

@@ -13,6 +13,7 @@ from stepscore_service.schemas.reload import ReloadAnswer, ReloadRequest
 from stepscore_service.serving.reload import Reloader
 
 router = APIRouter(route_class=JsonRoute, tags=["models"])
+PREFIXES = ("",)
 
 
 @router.post("/v1/models/{name:path}/reload", responses=RELOAD_ERRORS, summary="Exchange a model's weights")

@@ -14,6 +14,7 @@ from stepscore_service.schemas.rerank import RerankAnswer, RerankRequest
 from stepscore_service.serving.reranking import rerank as rerank_candidates
 
 router = APIRouter(route_class=JsonRoute, tags=["scoring"])
+PREFIXES = ("", "/v1", "/v2")
 
 CANDIDATES = [
     "In May she sold 48 / 2 = 24 clips.\nAltogether 48 + 24 = 72.\nThe answer is 72.",

@@ -17,6 +17,7 @@ from stepscore_service.serving.scoring import ScoreResult, resolve_options
 from stepscore_service.serving.scoring import score as score_solutions
 
 router = APIRouter(route_class=JsonRoute, tags=["scoring"])
+PREFIXES = ("", "/v1")
 
 PROBLEM = "Natalia sold 48 clips in April and half as many in May. How many clips did she sell altogether?"
 EXAMPLES = {
