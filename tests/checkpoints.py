@@ -6,6 +6,7 @@ a test could not fail.
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -116,9 +117,14 @@ def qwen_math(folder: Path, *, shards: int = 1, seed: int = 0, **changes: Any) -
     return save(folder, config, state, tokenizer, "Qwen2ForProcessRewardModel", shards=shards)
 
 
-def token_classification(folder: Path, kind: str = "qwen2", **changes: Any) -> Path:
-    """`*ForTokenClassification` with two labels, as TRL's PRMTrainer saves it."""
-    tokenizer = tokenizers.llama3() if kind == "llama" else tokenizers.qwen()
+def token_classification(folder: Path, kind: str = "qwen2", *, bos: str = "", **changes: Any) -> Path:
+    """`*ForTokenClassification` with two labels, as TRL's PRMTrainer saves it.
+
+    bos: a token that the tokenizer names as its BOS but does not write itself.
+    """
+    tokenizer = copy.deepcopy(tokenizers.llama3() if kind == "llama" else tokenizers.qwen())
+    if bos:
+        tokenizer.bos_token = bos
     config = decoder_config(kind, tokenizer, **changes)
     state = backbone_state(config) | linear("score", 2)
     architecture = {"qwen2": "Qwen2", "llama": "Llama", "qwen3": "Qwen3"}[kind] + "ForTokenClassification"

@@ -15,6 +15,12 @@ CASES = [
         reference.step_rewards,
     ),
     FamilyCase(
+        "token_classification-named-bos",
+        "token_classification",
+        partial(checkpoints.token_classification, bos="<|endoftext|>"),
+        reference.step_rewards,
+    ),
+    FamilyCase(
         "token_classification-paragraphs",
         "token_classification",
         checkpoints.token_classification,

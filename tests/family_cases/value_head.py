@@ -26,5 +26,4 @@ CASES = [
         options={"separator": "<step>", "tokenisation": "joint"},
         special_marker="<step>",
     ),
-    FamilyCase("pqm", "pqm", checkpoints.pqm, reference.pqm, special_marker="[PRM]"),
 ]

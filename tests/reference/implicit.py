@@ -1,6 +1,9 @@
 """The EurusPRM card's code and ImplicitPRM's evaluation scripts, transcribed.
 
-One departure: the card's `attention_mask = input_ids != pad` is left out; a lone sequence has no padding, and where
+PRIME-RL/ImplicitPRM at c04417559fdbd59738187c613c6c31821e964431: `eval/prm_eval_utils.py` lines 184-225 (boundaries),
+356-377 (log-probabilities) and 405-465 (rewards); `eval/processbench.py` lines 131-172 and its scoring loop.
+
+One departure: their `attention_mask = input_ids != pad` is left out; a lone sequence has no padding, and where
 the padding token is the closing one it would hide real tokens.
 """
 
@@ -33,7 +36,7 @@ def get_step_last_tokens(tokenizer: Any, problem: str, steps: list[str]) -> list
     step_last_tokens = []
     for step_num in range(0, len(steps) + 1):
         conv = render(tokenizer, problem, steps[:step_num]).strip()
-        if conv.endswith("<|eot_id|>"):
+        if step_num != len(steps) and conv.endswith("<|eot_id|>"):
             conv = conv[: -len("<|eot_id|>")]
         if step_num not in {0, len(steps)}:
             conv += "\n\n"

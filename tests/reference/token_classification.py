@@ -1,4 +1,8 @@
-"""TRL's two tokenisations, transcribed from PRMTrainer.tokenize_row and from the documented pipeline call."""
+"""TRL's two tokenisations, transcribed from PRMTrainer.tokenize_row and from the documented pipeline call.
+
+huggingface/trl at f2cd57710ae345ea6428ae95363267fcf38a3dc8: `trl/experimental/prm/prm_trainer.py` lines 325-356;
+`docs/source/prm_trainer.md`.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """A notebook's single-head PRM with plain transformers: ids joined piece by piece, or the string encoded whole, and
-sigmoid of one linear layer at each separator. PQM is the same with `[PRM]` and no sigmoid."""
+sigmoid of one linear layer at each separator. Nobody's code: there is no published checkpoint of this kind."""
 
 from __future__ import annotations
 
@@ -45,11 +45,3 @@ def joint_rewards(path: Path, problem: str, steps: list[str], head: str, separat
     separator_id = tokenizer.convert_tokens_to_ids(separator)
     found = torch.tensor(input_ids) == separator_id
     return torch.sigmoid(values(path, input_ids, head)[found]).tolist()
-
-
-def pqm(path: Path, problem: str, steps: list[str]) -> list[float]:
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    answer = "\n".join(f"{step.strip()} [PRM]" for step in steps)
-    input_ids = tokenizer.encode(f"{problem} {answer}")
-    step_tag_id = tokenizer.encode("[PRM]", add_special_tokens=False)[-1]
-    return values(path, input_ids, "v_head.summary")[torch.tensor(input_ids) == step_tag_id].tolist()

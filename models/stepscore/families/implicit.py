@@ -6,12 +6,18 @@ Sources: the cards of PRIME-RL/EurusPRM-Stage1 and -Stage2; PRIME-RL/ImplicitPRM
 Policy and reference read the same chat (no system message, the answer is the steps joined by blank lines).
 With lp[j] the log-probability of token j+1, c = cumsum(coef * (lp_policy - lp_reference) * mask), and step t has the
 value c[b_t]. The boundaries are the authors' arithmetic, kept to the letter: the conversation with the first t steps
-is rendered and stripped, a blank line is added where more steps follow, and b_t is the count of its ids minus two.
+is rendered and stripped, a blank line is added if more steps follow, and b_t is the count of its ids minus two.
 With Qwen's template the sum to b_t therefore takes in the separator and the first token of the next step, and the
-last one the closing `<|im_end|>`; with Llama's, whose closing token is stripped first, it ends with the step.
+last one the closing `<|im_end|>`. With Llama's the closing `<|eot_id|>` is cut before the count as long as more steps
+follow, so the sum ends with the separator; the last one takes in the `<|eot_id|>`.
 So a reward may change when a step is added, and a blank line that merges with the step shifts b_t by a token.
 
-Where sources conflict, both readings are offered by name:
+One thing that the best-of-N script does is not reproduced: for a tokenizer without a padding token (Llama 3.1's) it
+pads with `<|eot_id|>` and hides from attention every token that equals the padding, so all `<|eot_id|>` of the prompt
+too. That moves every reward, by 0.004 to 0.037 on random weights; with a padding token of its own the script gives the
+rewards that are given here.
+
+If sources conflict, both readings are offered by name:
 `masking=card` (default) counts tokens from b_0 on, `processbench` from the one after.
 `values=accumulated` (default: what card and ProcessBench script return) is c[b_t]; `single` (best-of-N script) is
 c[b_t] - c[b_{t-1}], with c[b_0] taken as 0.
@@ -104,9 +110,10 @@ class AnswerTokens:
 
     def _boundaries(self, problem: str, steps: Sequence[str]) -> Iterator[int]:
         """b_0, ..., b_T."""
-        frame = self.template.frame(("user", "assistant")).strip().removesuffix(LLAMA_CLOSING)
+        closed = self.template.frame(("user", "assistant")).strip()
         for count in range(len(steps) + 1):
             builder = SequenceBuilder(self.tokenizer)
+            frame = closed.removesuffix(LLAMA_CLOSING) if count < len(steps) else closed
             self.template.fill(builder, frame, _conversation(problem, steps[:count]))
             if 0 < count < len(steps):
                 builder.text(SEPARATOR)

@@ -1,43 +1,94 @@
-"""PQM: the raw value at the added token `[PRM]` that ends each step.
+r"""PQM: the raw value at the added token `[PRM]` that ends each step.
 
-Source: WindyLee0822/Process_Q_Model (arXiv 2410.11287); the prompt as compute-optimal-tts writes it.
+Source: WindyLee0822/Process_Q_Model, `bon_eval_hf.py` and `train_main.py` (arXiv 2410.11287).
 
-The text is the problem, a space, and each step followed by ` [PRM]`, with line breaks between them; steps are stripped.
-The value is a Q-value, trained by comparison, and unbounded: compute-optimal-tts applies no sigmoid, so the reward is
-the value itself and only its order has a meaning. The default aggregate is the minimum, the threshold 0.
+Both scripts write `Step k: ` before every step (numbering anew what is numbered already), strip the steps, and encode
+the whole text without a BOS. They differ in what stands before the answer, so `prompt` names them:
+`evaluation` (default: best-of-N, which made the published numbers) is an instruction that ends in "Let's think step by
+step"; `training` is `[INST] {problem} [/INST]`.
+RyanLiu112/compute-optimal-tts scores PQM too, with the tokenizer's BOS, the bare problem and the steps as they are:
+`compute_optimal_tts` has a line break after the problem, which its code writes for a path that contains `pqm`, and
+`compute_optimal_tts_space` a space, which it writes for the published spelling, `PQM`.
+
+The value is a Q-value, trained by comparison, and unbounded: no sigmoid is applied, so the reward is the value itself
+and only its order has a meaning. The default aggregate is the minimum, as in best-of-N; the threshold is 0.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from stepscore.errors import EmptyStep
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.readers import raw_value
-from stepscore.family.registry import Evidence, Family, Parts, Training
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, RewardRange, Solution
 
 MARKER = "[PRM]"
+EVALUATION = (
+    "Below is an instruction that describes a task.\nWrite a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{problem}\n\n### Response: Let's think step by step\n"
+)
+_NUMBER = re.compile(r"\s*Step \d+:")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """opening: what stands before the first step. bos: whether the tokenizer's own BOS does. numbered: `Step k: `."""
+
+    opening: str
+    bos: bool = False
+    numbered: bool = True
+
+
+PROMPTS: Mapping[str, Prompt] = MappingProxyType(
+    {
+        "evaluation": Prompt(EVALUATION),
+        "training": Prompt("[INST] {problem} [/INST]\n"),
+        "compute_optimal_tts": Prompt("{problem}\n", bos=True, numbered=False),
+        "compute_optimal_tts_space": Prompt("{problem} ", bos=True, numbered=False),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedText:
-    """bos, problem and a space, then each step, a space and the marker, with line breaks between; reads the marker."""
+    """The opening, then each step, a space and the marker, with line breaks between; reads the marker."""
 
     tokenizer: StepTokenizer
     marker: int
+    prompt: Prompt
 
     def encode(self, solution: Solution) -> EncodedSolution:
         check(solution)
-        builder = SequenceBuilder(self.tokenizer).bos().text(f"{solution.problem} ")
-        for number, step in enumerate(solution.steps):
-            builder.text("\n" if number else "").text(f"{step.strip()} ").token(self.marker).read()
+        before, after = self.prompt.opening.split("{problem}")
+        builder = SequenceBuilder(self.tokenizer)
+        if self.prompt.bos:
+            builder.bos()
+        builder.text(before).text(solution.problem).text(after)
+        for number, step in enumerate(solution.steps, start=1):
+            builder.text("\n" if number > 1 else "").text(f"{self._written(number, step)} ").token(self.marker).read()
         return EncodedSolution((builder.build(),), steps=len(solution.steps))
+
+    def _written(self, number: int, step: str) -> str:
+        if not self.prompt.numbered:
+            return step.strip()
+        bare = _NUMBER.sub("", step, count=1).strip() if _NUMBER.match(step) else step.strip()
+        if not bare:
+            raise EmptyStep(
+                f"step {number - 1} holds nothing but its number; leave it out or write it", step=number - 1
+            )
+        return f"Step {number}: {bare}"
 
 
 def build(context: LayoutContext) -> Parts:
-    layout = MarkedText(context.tokenizer, context.tokenizer.token_id(MARKER))
+    prompt = PROMPTS[context.options["prompt"]]
+    layout = MarkedText(context.tokenizer, context.tokenizer.token_id(MARKER), prompt)
     return Parts(layout, LinearHead(("v_head.summary",), outputs=1), raw_value)
 
 
@@ -47,7 +98,7 @@ FAMILY = Family(
     source=("https://github.com/WindyLee0822/Process_Q_Model", "https://arxiv.org/abs/2410.11287"),
     licence="not stated; built on deepseek-math-7b-base",
     checkpoints=("Windy0822/PQM",),
-    prompt="{bos}{problem} {step 1} [PRM]\n{step 2} [PRM]",
+    prompt=EVALUATION + "Step 1: {step 1} [PRM]\nStep 2: {step 2} [PRM]",
     marker="[PRM] (added token)",
     formula="the value at the marker",
     build=build,
@@ -58,4 +109,15 @@ FAMILY = Family(
     reward_range=RewardRange("real", float("-inf"), float("inf")),
     threshold=0.0,
     markers=(MARKER,),
+    options={"prompt": Option("evaluation", "what stands before the steps, and how they are numbered", tuple(PROMPTS))},
+    compared=(
+        Compared("WindyLee0822/Process_Q_Model", "c5a2a02", "bon_eval_hf.py, value_model.py"),
+        Compared("WindyLee0822/Process_Q_Model", "c5a2a02", "train_main.py", "`prompt=training`"),
+        Compared(
+            "RyanLiu112/compute-optimal-tts",
+            "0ee2578",
+            "src/reason/inference/infer_fns.py, src/reason/evaluation/evaluate.py",
+            "`prompt=compute_optimal_tts` and `compute_optimal_tts_space`",
+        ),
+    ),
 )

@@ -3,8 +3,8 @@
 Sources: CJReinforce/PURE and the card of jinachris/PURE-PRM-7B; "Stop Summation: Min-Form Credit Assignment Is All
 Process Reward Model Needs for Reasoning", arXiv 2504.15275.
 
-The ids are those of TRL's trainer: problem, each step and each separator encoded for themselves. The separator is a
-line break on the card and in training; PRMBench's wrapper uses a blank line (`separator`).
+The ids are those of TRL's trainer: problem, each step and each separator encoded for themselves, but without a BOS.
+The separator is a line break on the card and in training; PRMBench's wrapper uses a blank line (`separator`).
 The reward is p(correct) - p(wrong), in [-1, 1], and a step counts as wrong below 0. The default aggregate is the
 soft-min with temperature 0.1: the weights that the authors give to the steps of a return.
 """

@@ -6,7 +6,7 @@ rendered by the checkpoint's own chat template with whatever system block it wri
 its trimming. The published loop runs one forward for each step, in which every earlier answer is `+`, and reads at
 the token before the last `+`; one forward over all turns reads the same numbers.
 
-Where sources conflict, both readings are offered:
+If sources conflict, both readings are offered:
 `probability=pair` (default: RLHFlow and search-and-learn) is the softmax over the rows of `+` and `-`;
 `vocabulary` (PRMBench) is the probability of `+` among all tokens.
 `opening=space` (default: RLHFlow) joins problem and first step with a space, `paragraph` (ProcessBench) with a blank

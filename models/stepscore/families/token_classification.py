@@ -4,7 +4,8 @@ Source: huggingface/trl, `trl/experimental/prm/prm_trainer.py` and its documenta
 
 Two tokenisations are published and give different ids. `train_exact` (the default, because it is what the weights
 were trained on) encodes the problem, each step and each separator for itself and joins the ids, with no separator
-between problem and first step. `pipeline` is the documented inference: the strings are joined with separators, one
+between problem and first step; a BOS stands in front if the tokenizer names one, whether or not it would add it
+itself. `pipeline` is the documented inference: the strings are joined with separators, one
 after the problem too, and encoded together, so that a separator may merge with the text before it.
 The separator is plain text; with a separator of one line break, steps that contain one are still read once, because
 the position is noted while writing.
@@ -46,9 +47,19 @@ class Pipeline:
 
 
 def build(context: LayoutContext) -> Parts:
-    write = Pipeline if context.options["tokenisation"] == "pipeline" else SeparatedSteps
-    layout = write(context.tokenizer, context.options["separator"])
+    tokenizer, separator = context.tokenizer, context.options["separator"]
+    layout: Pipeline | SeparatedSteps
+    if context.options["tokenisation"] == "pipeline":
+        layout = Pipeline(tokenizer, separator)
+    else:
+        layout = SeparatedSteps(tokenizer, separator, _named_bos(tokenizer))
     return Parts(layout, LinearHead(("score",), outputs=2), softmax_of(1))
+
+
+def _named_bos(tokenizer: StepTokenizer) -> tuple[int, ...]:
+    """TRL: `if tokenizer.bos_token_id is not None: prompt_ids = [tokenizer.bos_token_id] + prompt_ids`."""
+    bos = tokenizer.inner.bos_token_id
+    return (bos,) if isinstance(bos, int) else ()
 
 
 FAMILY = Family(
@@ -57,7 +68,7 @@ FAMILY = Family(
     source=("https://github.com/huggingface/trl/tree/v0.24.0/trl/trainer/prm_trainer.py",),
     licence="each checkpoint's own",
     checkpoints=("HuggingFaceH4/Qwen2.5-Math-1.5B-Instruct-PRM-0.2", "HuggingFaceH4/Qwen2.5-Math-7B-Instruct-PRM-0.2"),
-    prompt="{problem}{step 1}\n{step 2}\n",
+    prompt="{bos}{problem}{step 1}\n{step 2}\n",
     marker="the separator (text, default a line break), its last token",
     formula="softmax(logits at the separator)[1]",
     build=build,

@@ -52,14 +52,18 @@ class MarkedChat:
 
 @dataclass(frozen=True, slots=True)
 class SeparatedSteps:
-    """bos + ids(problem) + ids(step) + ids(separator) + ..., each encoded alone; reads the separator's last id."""
+    """bos + ids(problem) + ids(step) + ids(separator) + ..., each encoded alone; reads the separator's last id.
+
+    bos: the ids in front, if any.
+    """
 
     tokenizer: StepTokenizer
     separator: str
+    bos: tuple[int, ...] = ()
 
     def encode(self, solution: Solution) -> EncodedSolution:
         check(solution)
-        builder = SequenceBuilder(self.tokenizer).token(*self.tokenizer.bos).piece(solution.problem)
+        builder = SequenceBuilder(self.tokenizer).token(*self.bos).piece(solution.problem)
         for step in solution.steps:
             builder.piece(step).piece(self.separator).read()
         return EncodedSolution((builder.build(),), steps=len(solution.steps))

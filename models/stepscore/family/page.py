@@ -25,6 +25,8 @@ read, and what the numbers mean. Each is one file in `models/stepscore/families/
 entry point: [adding-a-family.md](adding-a-family.md).
 
 In the prompts, braces hold what is filled in, and `↵` stands for a line break (the page adds one of its own after it).
+Every family names the outside code that it was run beside, at which commit; `make test-authors AUTHORS=FOLDER` runs it
+again over checkouts (`FOLDER/owner/name`), and `make test` compares the numbers that it gave (`tests/golden/authors/`).
 Judges are families whose rewards are read from generated text; each step then has a rationale. They generate with
 their own checkpoint in this process, or with a server that holds it (`--generator openai:http://host:8000/v1`).
 
@@ -65,6 +67,7 @@ def _section(family: Family) -> Iterator[str]:
     yield "\nPrompt:\n"
     yield from _fenced(family.prompt.replace("\n", "↵\n").removesuffix("\n"))
     yield from _options(family)
+    yield from _compared(family)
     yield f"\n{inspect.cleandoc(sys.modules[family.build.__module__].__doc__ or '')}"
 
 
@@ -77,6 +80,17 @@ def _options(family: Family) -> Iterator[str]:
         choices = f" ({', '.join(f'`{choice}`' for choice in option.choices)})" if option.choices else ""
         cells = (f"`{key}`", _code(repr(option.default)), f"{option.meaning}{choices}")
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _compared(family: Family) -> Iterator[str]:
+    if not family.compared:
+        yield "\nCompared with: no outside code that gives these rewards is known."
+        return
+    yield "\n| compared with | commit | entry | remark |"
+    yield "|---|---|---|---|"
+    for other in family.compared:
+        link = f"[{other.repository}](https://github.com/{other.repository}/tree/{other.commit})"
+        yield f"| {link} | `{other.commit}` | {other.entry} | {other.remark or 'equal'} |"
 
 
 def _evidence(evidence: Evidence) -> str:

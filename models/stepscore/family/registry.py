@@ -45,6 +45,20 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """Somebody else's code that this family was run beside (`make test-authors`).
+
+    repository: owner/name on GitHub. commit: its first seven digits. entry: the files (and functions) that were run.
+    remark: the options that make the family equal it, or what differs on purpose.
+    """
+
+    repository: str
+    commit: str
+    entry: str
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """Something that a user may set about a family. choices: empty where any text (a number, a path) is meant."""
 
@@ -79,6 +93,7 @@ class Family:
     prompt: the layout shown literally. marker: the token or place at which rewards are read. formula: the reward.
     rewards: the interval and kind of a reward. aggregate, threshold: defaults for the score and the first error.
     markers: added tokens that are plain text when a user types them.
+    compared: outside code that gave the same ids and rewards; empty if there is none.
     build: binds the family to a checkpoint. training: how its checkpoints are made; None if we make none.
     judge: its rewards are read from what a generator writes.
     """
@@ -98,6 +113,7 @@ class Family:
     threshold: float = 0.5
     markers: tuple[str, ...] = ()
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    compared: tuple[Compared, ...] = ()
     judge: bool = False
     training: Training | None = None
 
