@@ -1,6 +1,31 @@
 """The error tree. Every error has a stable `code`, a message that says what to change, and machine-readable `detail`.
 
-HTTP knows nothing of this file; the service maps each class to a status in one table.
+    StepscoreError
+        InvalidInput                fix the request
+            NoSteps
+            EmptyStep
+            MarkerInText
+            MarkerMerged
+            InvalidText
+            TooLong
+            UnknownSplit
+            UnknownAggregate
+            UndefinedAggregate
+            UnknownModel
+        CheckpointError             fix the checkpoint or the options; raised while a model is opened
+            DamagedTokenizer
+            UnknownFamily
+            InvalidOption
+            UnsupportedByEngine
+            QuantizationError
+        UnscorableError             the model's numbers are not finite
+        EngineError                 the forward failed; the same request may work later
+        GeneratorError              the generator failed; the same request may work later
+        NoVerdict                   a judge wrote nothing that can be read
+        SandboxUnavailable          this machine cannot confine a program
+        ToolMissing                 install a program
+
+HTTP knows nothing of this file; the service maps each class to a status in one table, and adds errors of its own.
 """
 
 from __future__ import annotations
