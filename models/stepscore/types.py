@@ -32,13 +32,13 @@ class Encoded:
     reads: S ascending positions in [0, T); the hidden state at each goes through the head.
     targets: for heads that read the probability of one token, the S target ids (`targets[s]` is the token whose
         log-probability is read from the hidden state at `reads[s]`); empty for every other head.
-    salt: an engine reuses computed prefixes only among sequences of the same salt (one per tenant, say).
+    cache_salt: an engine reuses computed prefixes only among sequences of the same one (one per tenant, say).
     """
 
     ids: tuple[int, ...]
     reads: tuple[int, ...]
     targets: tuple[int, ...] = ()
-    salt: str = ""
+    cache_salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,13 @@ from stepscore.errors import (
 
 
 class InvalidRequest(InvalidInput):
-    """The JSON is not what the route takes. detail: errors (where, problem), count."""
+    """The JSON does not have the shape that the route takes. detail: errors (where, problem), count."""
 
     code = "invalid_request"
 
 
 class InvalidJson(InvalidInput):
-    """The body is no JSON; NaN and Infinity are none."""
+    """The body is not JSON; NaN and Infinity are not allowed."""
 
     code = "invalid_json"
 
@@ -80,7 +80,7 @@ class Draining(StepscoreError):
 
 
 class DeadlineExceeded(StepscoreError):
-    """The caller's own time limit passed before the answer was there."""
+    """The caller's own time limit passed before the answer was ready."""
 
     code = "deadline_exceeded"
 
@@ -92,7 +92,7 @@ class ReloadDisabled(StepscoreError):
 
 
 class NotAuthorised(StepscoreError):
-    """The admin token is missing or another."""
+    """The admin token is missing or wrong."""
 
     code = "not_authorised"
 
@@ -104,7 +104,7 @@ class PathNotAllowed(StepscoreError):
 
 
 class AnotherFamily(StepscoreError):
-    """The new checkpoint's rewards are read in another way than those served. detail: model, served, found."""
+    """The new checkpoint's rewards are read differently from those served. detail: model, served, found."""
 
     code = "another_family"
 
@@ -160,7 +160,7 @@ def error_body(code: str, message: str, detail: Mapping[str, object] | None = No
 
 
 def headers_of(error: StepscoreError) -> dict[str, str]:
-    """Retry-After, in whole seconds, for the errors that pass."""
+    """Retry-After, in whole seconds, for errors that are temporary."""
     if isinstance(error, Overloaded | Draining):
         return {"Retry-After": str(error.detail.get("retry_after_seconds", 1))}
     return {}

@@ -41,7 +41,7 @@ def configure_logs(format_: LogFormat, level: LogLevel) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    # uvicorn tells its own life at info level, and our access line says more than its own.
+    # uvicorn logs its life cycle at info level, and our access line says more than its own.
     logging.getLogger("uvicorn").setLevel("WARNING")
 
 

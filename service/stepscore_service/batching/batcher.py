@@ -1,4 +1,4 @@
-"""The batcher of one model: requests come in on the event loop, forwards run on one thread of their own.
+"""The batcher of one model: requests come in on the event loop, forwards run on one separate thread.
 
 Solutions are split, checked, tokenised and priced on other threads while a forward runs. When a forward ends, its
 thread chooses the next batch from everything that is ready by then: nothing waits for a timer or for the event loop,
@@ -48,7 +48,7 @@ class ResponseFuture:
         return [outcome for outcome in self.outcomes if outcome is not None]
 
     def dismiss(self) -> None:
-        """Nobody waits any more: mark an error that nobody saw as seen, so that asyncio does not warn."""
+        """The caller has stopped waiting: mark an unread error as read, so that asyncio does not warn."""
         if self.done.done() and not self.done.cancelled():
             self.done.exception()
         self.done.cancel()
@@ -189,7 +189,7 @@ class Batcher:
         self._start_next()
 
     def _cancel(self, request: QueuedRequest) -> None:
-        """Nobody waits for this request any more: what has not been computed of it will not be."""
+        """The caller has stopped waiting: what is left of the request is not computed."""
         self._responses.pop(request).dismiss()
         with self._lock:
             request.departed = True
@@ -251,7 +251,7 @@ class Batcher:
         self._loop.call_soon_threadsafe(self._settle, settled)
 
     def _requeue(self, solution: QueuedSolution) -> None:
-        """Queue a solution that needs further forwards, unless nobody waits for it any more; the lock is held."""
+        """Queue a solution that needs further forwards, unless its caller has stopped waiting; the lock is held."""
         if solution.request.departed or self._closed:
             self._scorer.release(solution)
             return

@@ -109,4 +109,4 @@ def _joined_spans(steps: Sequence[str]) -> tuple[tuple[int, int], ...]:
 def _with_salt(encoded: EncodedSolution, cache_salt: str) -> EncodedSolution:
     if not cache_salt:
         return encoded
-    return replace(encoded, sequences=tuple(replace(sequence, salt=cache_salt) for sequence in encoded.sequences))
+    return replace(encoded, sequences=tuple(replace(sequence, cache_salt=cache_salt) for sequence in encoded.sequences))

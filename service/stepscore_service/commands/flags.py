@@ -27,13 +27,13 @@ MODEL_FLAGS = frozenset(
         *(option.name for option in fields(EngineOptions)),
     }
 )
-"""The settings that say what reads and how: the offline commands take these, `serve` takes all."""
+"""The settings that say which model reads and how: the offline commands take these, `serve` takes all."""
 
 Command = Callable[..., None]
 
 
 def with_settings(*, only: frozenset[str] | None = None) -> Callable[[Command], Command]:
-    """Replace the parameter `settings` of a command by one flag for each field (of `only`, where given).
+    """Replace the parameter `settings` of a command by one flag for each field (of `only`, if given).
 
     Flags win over environment variables, these over defaults. A value that the field refuses ends the command.
     """
@@ -54,7 +54,7 @@ def with_settings(*, only: frozenset[str] | None = None) -> Callable[[Command], 
 
 
 def settings_from(given: Mapping[str, Any]) -> Settings:
-    """Settings with these fields; None and an empty list count as not given. Ends the command where one is refused."""
+    """Settings with these fields; None and an empty list count as not given. Ends the command if one is refused."""
     try:
         return Settings(**{name: value for name, value in given.items() if value not in (None, [])})
     except ValidationError as error:

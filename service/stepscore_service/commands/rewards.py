@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def rewards_from(settings: Settings, url: str | None) -> Iterator[Rewards]:
-    """The service at `url` (URL or URL#MODEL), or the settings' model; ends the command where neither is there."""
+    """The service at `url` (URL or URL#MODEL), or the settings' model; ends the command if neither can be used."""
     from stepscore_service.client import StepscoreClient
     from stepscore_service.jobs.rewards import LocalRewards, RemoteRewards
 

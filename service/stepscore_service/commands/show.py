@@ -90,7 +90,7 @@ def _row(text: str, number: int) -> Row | None:
     except ValueError:  # more than one object: JSONL
         lines = text.splitlines()
         if number > len(lines):
-            stop(f"there is no line {number}; the file has {len(lines)}")
+            stop(f"the file has {len(lines)} lines, so there is no line {number}")
         return Line(number, lines[number - 1].encode()).row()
 
 

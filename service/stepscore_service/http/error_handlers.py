@@ -43,13 +43,13 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 def invalid_request(errors: Sequence[Any]) -> InvalidRequest:
     """Pydantic's errors without the input that they repeat, which may be megabytes long."""
-    shown = [{"where": _where(each["loc"]), "problem": _said(each["msg"])} for each in errors[:SHOWN]]
+    shown = [{"where": _where(each["loc"]), "problem": _message(each["msg"])} for each in errors[:SHOWN]]
     first = shown[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return InvalidRequest(f"{first['where']}: {first['problem']}{more}", errors=shown, count=len(errors))
 
 
-def _said(message: str) -> str:
+def _message(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 

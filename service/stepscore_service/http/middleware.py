@@ -51,9 +51,9 @@ class AccessLog:
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        tell = log.debug if route.startswith(_QUIET) else log.info
+        write = log.debug if route.startswith(_QUIET) else log.info
         client = scope["client"][0] if scope.get("client") else None
-        tell(
+        write(
             "request",
             method=scope["method"],
             path=scope["path"],

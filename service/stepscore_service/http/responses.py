@@ -13,7 +13,7 @@ _MEANINGS = {
     422: "invalid_request, invalid_json, invalid_utf8, no_steps, empty_step, marker_in_text, invalid_text, too_long, "
     "too_many_characters, unknown_split, unknown_model, unknown_aggregate, undefined_aggregate",
     500: "engine_failed, unscorable, internal",
-    503: "overloaded, draining; Retry-After says when to come again",
+    503: "overloaded, draining; Retry-After says when to retry",
     504: "deadline_exceeded",
 }
 _OF_RELOADS = {401: "not_authorised", 403: "reload_disabled, path_not_allowed", 409: "another_family"}

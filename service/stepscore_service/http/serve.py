@@ -1,4 +1,4 @@
-"""Run the service: open the models, say what is served, serve, and shut down without losing a request."""
+"""Run the service: open the models, print what is served, serve, and shut down without losing a request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stepscore_service.version import version
 FAILED = 1
 INTERRUPTED = 130
 LAST_SECONDS = 2
-"""What connections get to read their answers, once all answers are there."""
+"""How long connections get to read their answers after all answers are ready."""
 KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep an idle connection, so that none sends a request on one that is just being closed."""
 BACKLOG = 2048
@@ -33,7 +33,7 @@ log = structlog.get_logger("stepscore.serve")
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with a shutdown in order: refuse new work, finish what runs, and only then stop listening.
+    """uvicorn with an orderly shutdown: refuse new work, finish what runs, and only then stop listening.
 
     A second signal does not wait for what runs.
     """
@@ -42,17 +42,17 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._drain_seconds = drain_seconds
-        self._asked = False
+        self._stop_requested = False
         self._drain: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Does not call the base: it would end the process by the signal, and the exit code would say failure."""
-        if self._asked:
+        if self._stop_requested:
             self.should_exit = self.force_exit = True
-        self._asked = True
+        self._stop_requested = True
 
     async def on_tick(self, counter: int) -> bool:
-        if self._asked and self._drain is None:
+        if self._stop_requested and self._drain is None:
             self._drain = asyncio.create_task(self._drain_and_exit())
         return await super().on_tick(counter)
 
@@ -87,7 +87,7 @@ def serve(settings: Settings) -> int:
 
 
 def _failed(error: Exception) -> int:
-    """The last word of a command that cannot start."""
+    """Print why the service cannot start."""
     print(f"stepscore: {error}", file=sys.stderr)  # noqa: T201
     return FAILED
 
@@ -108,7 +108,7 @@ def _run(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
 
 
 def banner(models: Sequence[ModelInfo], url: str) -> str:
-    """What a person wants to know when the service starts: what is served, on what, and where."""
+    """The lines printed at the start: what is served, on which device, and at which addresses."""
     lines = [f"Stepscore {version()}"]
     for info in models:
         lines.append(f"  model    {info.id} (family {info.family}, revision {info.revision})")
@@ -118,7 +118,7 @@ def banner(models: Sequence[ModelInfo], url: str) -> str:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """The port is taken before the models are opened, so that a port in use is told at once. Raises OSError."""
+    """The port is taken before the models are opened, so that a port in use is reported at once. Raises OSError."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

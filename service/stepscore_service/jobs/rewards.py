@@ -1,4 +1,4 @@
-"""Where rewards come from: a model in this process, or a running service. The same protocol, the same numbers."""
+"""Rewards from a model in this process or from a running service: the same protocol, the same numbers."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from stepscore_service.schemas.score import Wire
 
 
 class ReloadRequest(Wire):
-    """Where the weights lie."""
+    """Which weights to load."""
 
     path: str | None = Field(None, description="a checkpoint's folder on the server, or a Hub id; by default the last")
 
 
 class ReloadAnswer(BaseModel):
-    """What answers from now on."""
+    """Which weights answer from now on."""
 
     model: str
     family: str

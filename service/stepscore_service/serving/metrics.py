@@ -35,7 +35,7 @@ REWARDS = (
 SHOWN_FACTS = ("family", "revision", "engine", "device", "dtype", "mode")
 """Labels of `stepscore_model_info` beside the model's name."""
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second time series for every counter and histogram, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second time series for every counter and histogram, which has no use here
 
 
 class Metrics:
@@ -68,7 +68,7 @@ class Metrics:
         self.queue_seconds = self._histogram("queue_seconds", "Seconds from arrival to the forward.", SECONDS)
         self.forward_seconds = self._histogram("forward_seconds", "Seconds of one forward.", SECONDS)
         self.batch_solutions = self._histogram("batch_solutions", "Solutions of one forward.", POWERS_OF_TWO)
-        self.batch_tokens = self._histogram("batch_tokens", "Tokens asked of one forward.", TOKENS)
+        self.batch_tokens = self._histogram("batch_tokens", "Prompt tokens of one forward.", TOKENS)
         self.solution_steps = self._histogram("solution_steps", "Steps of one scored solution.", POWERS_OF_TWO)
         self.step_reward = self._histogram("step_reward", "Rewards given to steps.", REWARDS)
 

@@ -1,7 +1,7 @@
-"""Other weights under the same name, while the service answers.
+"""Exchange the weights under a name while the service answers.
 
-The new checkpoint is opened and warmed beside the old one; both are in memory until the last request that met the old
-one has its answer. What fails before the exchange changes nothing.
+The new checkpoint is opened and warmed beside the old one; both are in memory until the last request to the old
+one has its answer. A failure before the exchange changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Reloader:
         self._paths = dict(map(named, settings.models))
 
     def admit(self, token: str) -> None:
-        """Raises ReloadDisabled, or NotAuthorised where the token is not the administrator's."""
+        """Raises ReloadDisabled, or NotAuthorised if the token is not the administrator's."""
         if not self._settings.allow_reload:
             raise ReloadDisabled("this service does not exchange weights; start it with --allow-reload")
         wanted = self._settings.admin_token.get_secret_value()
@@ -40,7 +40,7 @@ class Reloader:
         """What was served under that name, and what is served now.
 
         path: None takes the one that was opened last. Returns when the old weights are freed. Raises UnknownModel,
-        PathNotAllowed, AnotherFamily, CheckpointError, EngineError: the old weights then go on serving.
+        PathNotAllowed, AnotherFamily, CheckpointError, EngineError: the old weights then keep serving.
         """
         async with self._one_at_a_time:
             old, outcome = pool.pick(name).info, "refused"
@@ -57,10 +57,10 @@ class Reloader:
     def _allowed(self, name: str, path: str | None) -> str:
         chosen = path or self._paths.get(name)
         if chosen is None:
-            raise CheckpointError(f"it is not known where {name} came from; give a path", model=name)
+            raise CheckpointError(f"no path is known for {name}; give one", model=name)
         root = self._settings.reload_folder
         if path is not None and root is not None and not Path(path).resolve().is_relative_to(root.resolve()):
-            raise PathNotAllowed(f"{path} does not lie in {root}, the only folder to load from", path=path)
+            raise PathNotAllowed(f"{path} is not in {root}, the only folder that reloads may use", path=path)
         return chosen
 
 
@@ -72,17 +72,17 @@ def _open(settings: Settings, old: ModelInfo, path: str) -> Scoring:
 
 
 def _refuse_another(settings: Settings, old: ModelInfo, path: str) -> None:
-    """Raises AnotherFamily where the checkpoint tells a family and it is not the one that is served.
+    """Raises AnotherFamily if the checkpoint says which family reads it, and it is not the one that is served.
 
     What callers set by it (thresholds, aggregates, the range of rewards) would change its meaning under one name.
     """
     try:
         found = family_of(path, settings.engine_options(), settings.cache).name
-    except UnknownFamily:  # it tells none: retrained weights of the same family are what a reload is for
+    except UnknownFamily:  # it does not say: reloads are for retrained weights of the same family
         return
     if found != old.family:
         raise AnotherFamily(
-            f"{path} is read by family {found}, and {old.id} serves {old.family}; serve it under a name of its own, "
+            f"{path} is read by family {found}, but {old.id} serves {old.family}; serve it under another name, "
             f"or restart with --family {old.family} if that is how it was trained",
             model=old.id,
             served=old.family,

@@ -46,14 +46,14 @@ class TreePlan:
         return tree_cost(self._tree, encoded)
 
     def add(self, encoded: Encoded) -> None:
-        self._add(encoded.salt, needed_ids(encoded), reads_of(encoded))
+        self._add(encoded.cache_salt, needed_ids(encoded), reads_of(encoded))
 
     def add_part(self, encoded: Encoded, rows: int) -> Node:
         """Add as much of a sequence as costs `rows` (less than all of it): the node at which that ends."""
         known, again = _progress(self._tree, encoded)
         stop = again[rows - 1] + 1 if rows <= len(again) else known + rows - len(again)
         reads = [read for read in reads_of(encoded) if read[0] < stop]
-        return self._add(encoded.salt, encoded.ids[:stop], reads)
+        return self._add(encoded.cache_salt, encoded.ids[:stop], reads)
 
     def _add(self, salt: str, ids: Ids, reads: list[Read]) -> Node:
         node = self._tree.reach(salt, ids)
@@ -163,7 +163,7 @@ def tree_cost(tree: RadixTree, encoded: Encoded) -> int:
 
 def _progress(tree: RadixTree, encoded: Encoded) -> tuple[int, list[int]]:
     """How many tokens are known, and the positions among them that were never read this way, ascending."""
-    nodes, known = tree.walk(encoded.salt, needed_ids(encoded))
+    nodes, known = tree.walk(encoded.cache_salt, needed_ids(encoded))
     reads = reads_of(encoded)
     old = reads[: bisect_left(reads, (known, NO_TARGET))]
     again = {

@@ -22,9 +22,9 @@ async def reload(
     name: str,
     pool: ThePool,
     body: ReloadRequest,
-    authorization: Annotated[str, Header(description="Bearer and the admin token, where the service has one")] = "",
+    authorization: Annotated[str, Header(description="`Bearer TOKEN`, if the service has an admin token")] = "",
 ) -> ReloadAnswer:
-    """Answers when the new weights serve and the old ones are freed. On an error the old ones go on serving."""
+    """Answers when the new weights serve and the old ones are freed. On an error the old ones keep serving."""
     reloader: Reloader = request.app.state.reloader
     reloader.admit(authorization.removeprefix("Bearer "))
     old, new = await reloader.reload(pool, name, body.path)

@@ -36,7 +36,7 @@ EXAMPLES = {
         },
     },
     "items": {
-        "summary": "many solutions; the second has no step and gets an error of its own",
+        "summary": "many solutions; the second has no step and gets its own error",
         "value": {
             "items": [
                 {"problem": PROBLEM, "steps": ["In May she sold 48 / 2 = 24 clips.", "Altogether 48 + 24 = 72."]},

@@ -137,7 +137,7 @@ def test_a_known_token_read_anew_costs_that_token(facts: CheckpointFacts, alone:
 
 def test_salts_share_nothing(facts: CheckpointFacts) -> None:
     engine = case.engine(facts)
-    one, other = (Encoded((1, 2, 3), (2,), salt=salt) for salt in ("tenant a", "tenant b"))
+    one, other = (Encoded((1, 2, 3), (2,), cache_salt=salt) for salt in ("tenant a", "tenant b"))
     engine.forward([one])
     assert (engine.cost(one), engine.cost(other)) == (0, 3)
 
