@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-from stepscore.engine.protocol import TokenCounts
+from held_scorer import HeldScorer
 from stepscore_service.serving.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +21,7 @@ NAMES = re.compile(r"\bstepscore_[a-z_]+\b(?!:)")
 class Idle:
     """A batcher with nothing to do."""
 
-    waiting_calls = waiting_tokens = 0
+    waiting_requests = waiting_tokens = 0
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +31,7 @@ def exported():
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase) and metric._labelnames:
             metric.labels(*metric._labelnames)
-    facts = dict.fromkeys(("id", "family", "revision", "engine", "device", "dtype", "mode"), "x")
-    scorer = SimpleNamespace(info=SimpleNamespace(**facts), counts=lambda: TokenCounts(asked=1, computed=1))
-    metrics.watch(scorer, Idle())
+    metrics.watch(HeldScorer(), Idle())
     families = text_string_to_metric_families(metrics.text().decode())
     return {sample.name: set(sample.labels) for family in families for sample in family.samples}
 

@@ -165,7 +165,7 @@ class ModelCollector(Collector):
         name = scorer.info.id
         yield _gauge("queue_requests", "Requests that wait for a forward.", name, batcher.waiting_requests)
         yield _gauge("queue_tokens", "Tokens that wait for a forward.", name, batcher.waiting_tokens)
-        yield _counter("tokens_asked", "Tokens of all scored sequences.", name, counts.asked)
+        yield _counter("prompt_tokens", "Prompt tokens of all scored sequences.", name, counts.asked)
         yield _counter("tokens_computed", "Tokens that went through the model's layers.", name, counts.computed)
         yield _facts(scorer.info)
 

@@ -123,7 +123,7 @@ def test_who_may_not(folder: Path, settings: dict[str, object], header: str, sta
 
 
 def test_tokens_are_counted_on_over_a_reload(folder: Path, other: Path) -> None:
-    names = ("stepscore_tokens_asked_total", "stepscore_tokens_computed_total")
+    names = ("stepscore_prompt_tokens_total", "stepscore_tokens_computed_total")
     one = {"problem": PROBLEM, "steps": STEPS}
     with live({"tiny": fake_scorer(folder, "tiny")}, **OPEN) as url, connect(url) as http:
         tokens = http.post("/score", json=one).json()["token_count"]

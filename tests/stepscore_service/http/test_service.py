@@ -32,7 +32,7 @@ def test_probes(http: httpx.Client) -> None:
 def test_requests_batches_and_rewards_are_measured(http: httpx.Client) -> None:
     names = ("requests_total", "errors_total", "forward_seconds_count", "batch_solutions_sum", "step_reward_count")
     before = {name: metric(http, f"stepscore_{name}") for name in names}
-    asked = metric(http, "stepscore_tokens_asked_total", model="tiny")
+    asked = metric(http, "stepscore_prompt_tokens_total", model="tiny")
     answers = http.post("/score", json={"items": [ONE, ONE, {"problem": "p", "steps": []}]}).json()["results"]
     after = {name: metric(http, f"stepscore_{name}") for name in names}
     grown = {name: after[name] - before[name] for name in names}
@@ -40,7 +40,7 @@ def test_requests_batches_and_rewards_are_measured(http: httpx.Client) -> None:
     assert grown["batch_solutions_sum"] == 2
     assert grown["step_reward_count"] == 4
     assert grown["forward_seconds_count"] >= 1
-    assert metric(http, "stepscore_tokens_asked_total", model="tiny") - asked == 2 * answers[0]["token_count"]
+    assert metric(http, "stepscore_prompt_tokens_total", model="tiny") - asked == 2 * answers[0]["token_count"]
     assert metric(http, "stepscore_tokens_computed_total", model="tiny") < asked + 2 * answers[0]["token_count"]
     assert metric(http, "stepscore_model_info", model="tiny", family="qwen_math", dtype="float32") == 1
     assert metric(http, "stepscore_requests_total", route="/score", code="200") > 0
