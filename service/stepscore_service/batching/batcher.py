@@ -20,7 +20,7 @@ from stepscore.errors import StepscoreError
 from stepscore.scoring import Scoring
 from stepscore.types import Reading
 from stepscore_service.batching.encoding import EncodedRequest, SolutionRequest, encode_each
-from stepscore_service.batching.protocols import BatcherMetrics, Outcome, RequestContext, ScoredSolution
+from stepscore_service.batching.protocols import BatcherMetrics, RequestContext, ScoredSolution, SolutionOutcome
 from stepscore_service.batching.queue import BatchLimits, QueuedRequest, QueuedSolution, take_batch
 from stepscore_service.batching.worker import ForwardResult, ThroughputEstimate, forward, results_of
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
@@ -34,17 +34,17 @@ class ResponseFuture:
     """The outcomes that a request has so far, and the future that its caller waits for. For the event loop only."""
 
     def __init__(self, size: int) -> None:
-        self.outcomes: list[Outcome | None] = [None] * size
+        self.outcomes: list[SolutionOutcome | None] = [None] * size
         self.missing = size
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def settle(self, index: int, outcome: Outcome) -> None:
+    def settle(self, index: int, outcome: SolutionOutcome) -> None:
         self.outcomes[index] = outcome
         self.missing -= 1
         if not self.missing and not self.done.done():
             self.done.set_result(None)
 
-    def result(self) -> list[Outcome]:
+    def result(self) -> list[SolutionOutcome]:
         return [outcome for outcome in self.outcomes if outcome is not None]
 
     def dismiss(self) -> None:
@@ -98,7 +98,7 @@ class Batcher:
 
     async def submit(
         self, solutions: Sequence[SolutionRequest], context: RequestContext | None = None
-    ) -> list[Outcome]:
+    ) -> list[SolutionOutcome]:
         """One reading, or the error of that solution, for each, in order.
 
         Cancelling withdraws what still waits. Raises Draining, Overloaded, TooManyTokens, DeadlineExceeded.

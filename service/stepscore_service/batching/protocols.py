@@ -31,7 +31,7 @@ class ScoredSolution:
     reading: Reading
 
 
-Outcome = ScoredSolution | StepscoreError
+SolutionOutcome = ScoredSolution | StepscoreError
 """The result for one solution."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat
 
-from stepscore_service.schemas.score import ErrorBody, LimitedBy, Options, Wire
+from stepscore_service.schemas.score import ErrorBody, LimitedBy, RequestOptions, Wire
 
 VoteName = Literal["none", "weighted", "majority"]
 
@@ -17,16 +17,16 @@ class Document(Wire):
     text: str
 
 
-Candidate = str | Document | list[str]
+RerankCandidate = str | Document | list[str]
 
 
-class RerankRequest(Options):
+class RerankRequest(RequestOptions):
     """A problem and the candidate solutions to sort."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
 
     problem: str = Field(validation_alias=AliasChoices("problem", "query"), description="or `query`")
-    candidates: Annotated[list[Candidate], LimitedBy("max_candidates")] = Field(
+    candidates: Annotated[list[RerankCandidate], LimitedBy("max_candidates")] = Field(
         validation_alias=AliasChoices("candidates", "documents", "texts", "solutions"),
         description="texts, lists of steps or objects with a `text`; or `documents`, `texts`, `solutions`",
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 Include = Literal["logits", "spans", "tokens"]
-Span = tuple[int, int]
+CharacterSpan = tuple[int, int]
 
 
 class Wire(BaseModel):
@@ -24,7 +24,7 @@ class LimitedBy:
     setting: Literal["max_items", "max_candidates"]
 
 
-class Options(Wire):
+class RequestOptions(Wire):
     """How to score; common to /score and /rerank."""
 
     model: str | None = Field(None, description="which model; the first one served by default")
@@ -51,7 +51,7 @@ class ScoreItem(Wire):
         return self
 
 
-class ScoreRequest(Options):
+class ScoreRequest(RequestOptions):
     """One solution (problem with steps or solution), or many of them as items."""
 
     problem: str | None = Field(None, description="the problem that the solution solves")
@@ -81,7 +81,7 @@ class ScoreRequest(Options):
         return ScoreItem.model_validate(given)
 
 
-class Tokens(BaseModel):
+class SequenceTokens(BaseModel):
     """One sequence as the model reads it: token ids, and the positions at which rewards are read."""
 
     ids: list[int]
@@ -99,7 +99,7 @@ class ScoreAnswer(BaseModel):
     weakest_step: int = Field(description="index of the step with the lowest reward")
     first_error: int | None = Field(description="index of the first step with a reward under the threshold, or null")
     threshold: float
-    spans: list[Span] = Field(
+    spans: list[CharacterSpan] = Field(
         default_factory=list,
         description="characters [start, end) of each step in `solution`, or in the steps joined without anything "
         "between them; always there for `solution`, on request for `steps`",
@@ -109,7 +109,7 @@ class ScoreAnswer(BaseModel):
     revision: str = Field(description="names the weights that the rewards come from")
     dtype: str = Field(description="number format of the forward; the same revision gives other rewards in another one")
     logits: list[list[FiniteFloat]] = Field(default_factory=list, description="on request: raw numbers of each step")
-    tokens: list[Tokens] = Field(default_factory=list, description="on request: what the model reads")
+    tokens: list[SequenceTokens] = Field(default_factory=list, description="on request: what the model reads")
     extras: dict[str, list[FiniteFloat]] = Field(
         default_factory=dict, description="further numbers per step, for families that have them"
     )

@@ -15,11 +15,11 @@ from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.errors import body_of
 from stepscore_service.schemas.rerank import (
     AnswerGroup,
-    Candidate,
     Document,
     FailedCandidate,
     RankedCandidate,
     RerankAnswer,
+    RerankCandidate,
     RerankRequest,
     Usage,
 )
@@ -118,7 +118,7 @@ def _raise_first(results: Sequence[ScoreResult]) -> None:
             raise result
 
 
-def _text(candidate: Candidate) -> str:
+def _text(candidate: RerankCandidate) -> str:
     match candidate:
         case str():
             return candidate

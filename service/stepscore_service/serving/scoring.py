@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from stepscore.aggregate import aggregate, aggregate_all, first_error, weakest_step
 from stepscore.errors import StepscoreError, UnscorableError, map_ok
 from stepscore_service.batching.encoding import EncodedRequest, SolutionRequest, encode_each
-from stepscore_service.batching.protocols import Outcome, RequestContext, ScoredSolution
-from stepscore_service.schemas.score import Include, ScoreAnswer, Tokens
+from stepscore_service.batching.protocols import RequestContext, ScoredSolution, SolutionOutcome
+from stepscore_service.schemas.score import Include, ScoreAnswer, SequenceTokens
 
 if TYPE_CHECKING:
     from stepscore.scoring import ModelInfo, Scoring
@@ -59,10 +59,10 @@ def score_offline(scorer: Scoring, requests: Sequence[SolutionRequest], options:
     return _answers(scorer.info, read_offline(scorer, requests), options)
 
 
-def read_offline(scorer: Scoring, requests: Sequence[SolutionRequest]) -> list[Outcome]:
+def read_offline(scorer: Scoring, requests: Sequence[SolutionRequest]) -> list[SolutionOutcome]:
     """One reading, or the error of that solution, for each request. Raises EngineError if the whole forward fails."""
 
-    def read(encoded: Sequence[EncodedRequest]) -> list[Outcome]:
+    def read(encoded: Sequence[EncodedRequest]) -> list[SolutionOutcome]:
         readings = scorer.forward([each.encoded for each in encoded])
         return [
             reading if isinstance(reading, StepscoreError) else ScoredSolution(each.split, each.encoded, reading)
@@ -72,7 +72,7 @@ def read_offline(scorer: Scoring, requests: Sequence[SolutionRequest]) -> list[O
     return map_ok(encode_each(scorer, requests), read)
 
 
-def _answers(info: ModelInfo, outcomes: Sequence[Outcome], options: ScoreOptions) -> list[ScoreResult]:
+def _answers(info: ModelInfo, outcomes: Sequence[SolutionOutcome], options: ScoreOptions) -> list[ScoreResult]:
     return [each if isinstance(each, StepscoreError) else _answer(info, each, options) for each in outcomes]
 
 
@@ -104,7 +104,7 @@ def _optional(scored: ScoredSolution, include: frozenset[Include]) -> dict[str, 
     if scored.split.from_text or "spans" in include:
         fields["spans"] = list(scored.split.spans)
     if "tokens" in include:
-        fields["tokens"] = [Tokens(ids=list(s.ids), reads=list(s.reads)) for s in scored.encoded.sequences]
+        fields["tokens"] = [SequenceTokens(ids=list(s.ids), reads=list(s.reads)) for s in scored.encoded.sequences]
     if "logits" in include:
         fields["logits"] = [list(row) for row in reading.logits]
     if reading.extras:

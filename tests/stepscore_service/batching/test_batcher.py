@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,9 +12,10 @@ import pytest
 
 from held_scorer import BIT, Counted, HeldScorer
 from stepscore.errors import EngineError
+from stepscore.types import EncodedSolution, Solution
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.encoding import SolutionRequest
-from stepscore_service.batching.protocols import Outcome, RequestContext, ScoredSolution
+from stepscore_service.batching.protocols import RequestContext, ScoredSolution, SolutionOutcome
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
 
 
@@ -32,7 +34,7 @@ def of(*texts: str) -> list[SolutionRequest]:
     return [SolutionRequest("p", (text,)) for text in texts]
 
 
-def rewards(outcomes: Sequence[Outcome]) -> list[float | str]:
+def rewards(outcomes: Sequence[SolutionOutcome]) -> list[float | str]:
     return [o.reading.rewards[0] if isinstance(o, ScoredSolution) else o.code for o in outcomes]
 
 
@@ -46,6 +48,28 @@ async def test_answers_keep_their_order_and_errors_their_place() -> None:
     async with batching(HeldScorer()) as (batcher, _):
         found = await batcher.submit(of("a", " ", "bad", "abc"))
     assert rewards(found) == [0.01, "empty_step", "unscorable", 0.03]
+
+
+async def test_a_text_is_split_off_the_event_loop_and_carries_its_spans() -> None:
+    text = "one\ntwo"
+    threads = []
+
+    class Noting(HeldScorer):
+        def encode(self, solution: Solution) -> EncodedSolution:
+            threads.append(threading.current_thread().name)
+            return super().encode(solution)
+
+    async with batching(Noting()) as (batcher, _):
+        (scored,) = await batcher.submit([SolutionRequest("p", text, "lines")])
+    assert isinstance(scored, ScoredSolution)
+    assert [text[start:end] for start, end in scored.split.spans] == list(scored.split.solution.steps) == ["one", "two"]
+    assert [name.startswith("encode") for name in threads] == [True]
+
+
+async def test_more_characters_than_the_limit_are_not_even_split() -> None:
+    async with batching(HeldScorer(), max_characters=5) as (batcher, _):
+        found = await batcher.submit([SolutionRequest("p", "12345"), SolutionRequest("p", ("1234",))])
+    assert rewards(found) == ["too_many_characters", 0.04]
 
 
 async def test_nothing_asked_is_nothing_answered() -> None:

@@ -21,7 +21,7 @@ from stepscore.scoring import ModelInfo
 from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution, Values
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.encoding import SolutionRequest
-from stepscore_service.batching.protocols import Outcome, ScoredSolution
+from stepscore_service.batching.protocols import ScoredSolution, SolutionOutcome
 from stepscore_service.batching.worker import ForwardResult
 
 CHUNK = 64
@@ -93,7 +93,7 @@ async def batching(watched: Watched) -> AsyncIterator[Batcher]:
         await batcher.close()
 
 
-async def submit(batcher: Batcher, solutions: Sequence[Solution]) -> list[Outcome]:
+async def submit(batcher: Batcher, solutions: Sequence[Solution]) -> list[SolutionOutcome]:
     return await batcher.submit([SolutionRequest(each.problem, each.steps) for each in solutions])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cli_case import invoke, read, write
+from service_case import connect, fake_scorer, live
 from stepscore_service.jobs.rerank import RerankTally
 
 
@@ -44,6 +45,17 @@ def test_candidates_come_sorted_and_grouped_by_answer(tmp_path: Path, fake: list
     assert {tuple(sorted(group["members"])) for group in second["groups"]} == {(0, 2), (1,)}
     assert first["dtype"]
     assert second["correct"] == [False, True, False]
+
+
+def test_a_file_and_the_service_give_one_answer(tmp_path: Path, folder: Path, fake: list[str]) -> None:
+    invoke("rerank", write(tmp_path / "in.jsonl", ROWS), *fake)
+    rows = read(tmp_path / "in.reranked.jsonl")
+    with live({"tiny": fake_scorer(folder, "tiny")}) as url, connect(url) as http:
+        for given, row in zip(ROWS, rows, strict=True):
+            body = {"problem": given["problem"], "candidates": given["candidates"], "vote": "weighted"}
+            answer = http.post("/rerank", json=body).json()
+            shared = {name: row[name] for name in answer.keys() - {"id", "usage"}}
+            assert shared == {name: answer[name] for name in shared}
 
 
 def test_the_summary_is_what_the_rows_say(tmp_path: Path, fake: list[str]) -> None:

@@ -138,11 +138,12 @@ def _is_result(each: Any) -> bool:
 def _of_reranked(row: Row) -> Row:
     by_place = sorted(row["results"], key=lambda result: result["index"])
     rewards = [result["rewards"] for result in by_place]
+    finals = row.get("answers") or [None] * len(rewards)  # the column of a file without `groups`
     chosen = {"aggregate": row["aggregate"]} if "aggregate" in row else {}
     return {
         **ids(row),
         **_given(row),
-        "groups": _places(row.get("groups", ()), len(rewards)),
+        "groups": _places(row["groups"], len(rewards)) if "groups" in row else groups_of(finals),
         "rewards": rewards,
         **chosen,
     }
