@@ -26,9 +26,13 @@ SHAPE = 'an object like {"problem": "…", "candidates": ["…", "…"]}'
 @with_settings(only=MODEL_FLAGS)
 def rerank(
     file: Annotated[str, typer.Argument(help="JSONL of problems; - for standard input", metavar="FILE.jsonl")],
-    out: Annotated[str | None, typer.Option(help="where results go; default FILE.reranked.jsonl; - for stdout")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="file for the results; default FILE.reranked.jsonl; - for stdout")
+    ] = None,
     split: Annotated[str, typer.Option(help="how a candidate given as text is split into steps")] = "auto",
-    aggregate: Annotated[str | None, typer.Option(help="which aggregate is the score; default the model's")] = None,
+    aggregate: Annotated[
+        str | None, typer.Option(help="which aggregate becomes the score; the model's by default")
+    ] = None,
     batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 4,
     *,
     settings: Settings,

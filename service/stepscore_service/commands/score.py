@@ -23,10 +23,16 @@ SHAPE = 'an object like {"problem": "…", "steps": ["…", "…"]} or {"problem
 @with_settings(only=MODEL_FLAGS)
 def score(
     file: Annotated[str, typer.Argument(help="JSONL of solutions; - for standard input", metavar="FILE.jsonl")],
-    out: Annotated[str | None, typer.Option(help="where results go; default FILE.scored.jsonl; - for stdout")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="file for the results; default FILE.scored.jsonl; - for stdout")
+    ] = None,
     split: Annotated[str, typer.Option(help="how a solution given as text is split into steps")] = "auto",
-    aggregate: Annotated[str | None, typer.Option(help="which aggregate is the score; default the model's")] = None,
-    threshold: Annotated[float | None, typer.Option(help="rewards under it are errors; default the model's")] = None,
+    aggregate: Annotated[
+        str | None, typer.Option(help="which aggregate becomes the score; the model's by default")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="a step with a reward below it is an error; the model's by default")
+    ] = None,
     batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 32,
     *,
     settings: Settings,

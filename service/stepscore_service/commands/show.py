@@ -42,8 +42,12 @@ def show(
     solution: Annotated[str | None, typer.Option(help="the solution as one text")] = None,
     line: Annotated[int, typer.Option(min=1, help="which line of a JSONL file")] = 1,
     split: Annotated[str, typer.Option(help="how text is split into steps")] = "auto",
-    aggregate: Annotated[str | None, typer.Option(help="which aggregate is the score; default the model's")] = None,
-    threshold: Annotated[float | None, typer.Option(help="rewards under it are errors; default the model's")] = None,
+    aggregate: Annotated[
+        str | None, typer.Option(help="which aggregate becomes the score; the model's by default")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="a step with a reward below it is an error; the model's by default")
+    ] = None,
     *,
     settings: Settings,
 ) -> None:
