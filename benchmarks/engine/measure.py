@@ -42,7 +42,7 @@ class Measured:
 def run(workload: Workload, runner: Runner, every: int, clock: Callable[[], float], warm: Encoded) -> Measured:
     """Every n-th call of a workload, after a call of other tokens that makes the runner warm.
 
-    Tokens computed and seconds are scaled to all calls by the tokens asked: whoever keeps nothing between calls pays
+    Tokens computed and seconds are scaled to all calls by the prompt tokens: whoever keeps nothing between calls pays
     for each call its own tokens and nothing else.
     """
     runner([warm])

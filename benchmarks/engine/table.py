@@ -24,8 +24,8 @@ NO_UNITS = "fp32, because this processor has no bfloat16 units."
 
 
 def table(rows: Iterable[Row], seconds: str = "CPU s") -> str:
-    """Markdown. tokens/s are tokens asked a second; `over` a peer is its seconds divided by this way's."""
-    columns = ["workload", "way", "tokens asked", "computed", seconds, "tokens/s", "% of GEMM peak"]
+    """Markdown. tokens/s are prompt tokens a second; `over` a peer is its seconds divided by this way's."""
+    columns = ["workload", "way", "prompt tokens", "computed", seconds, "tokens/s", "% of GEMM peak"]
     columns += [f"over {peer}" for peer in PEERS.values()] + ["max difference"]
     lines = [_line(columns), _line(["---"] * len(columns))]
     by_workload: dict[str, dict[str, Row]] = {}

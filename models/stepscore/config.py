@@ -56,7 +56,7 @@ class EngineOptions:
     kv_cache_bytes: budget of the prefix cache across calls; 0 turns it off.
     max_tokens: longest sequence accepted; 0 takes the checkpoint's own limit.
     threads: CPU threads of the forward; 0 takes torch's default.
-    reference: folder of the reference model, for implicit PRMs.
+    reference_model: folder of the reference model, for implicit PRMs.
     tensor_parallel_size: GPUs that vLLM spreads the model over, in this process; the torch engine knows 1 only.
     quantize: 8-bit weights of the decoder, on CUDA only: "int8" to save memory, "fp8" to save time.
     max_quantize_error: by how much that may move a reward of the probe set; beyond it the model is not opened.
@@ -71,7 +71,7 @@ class EngineOptions:
     kv_cache_bytes: int = 1 << 30
     max_tokens: int = 0
     threads: int = 0
-    reference: Path | None = None
+    reference_model: Path | None = None
     tensor_parallel_size: int = 1
     generator: str = ""
     quantize: Quantize = "none"

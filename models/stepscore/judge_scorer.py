@@ -60,7 +60,7 @@ class JudgeScorer:
         return score_each(self, solutions)
 
     def counts(self) -> TokenCounts:
-        return TokenCounts(asked=self._generator.tokens, computed=self._generator.tokens)
+        return TokenCounts(prompt=self._generator.tokens, computed=self._generator.tokens)
 
     def purge(self) -> None:
         """Nothing is kept."""

@@ -42,14 +42,14 @@ class Scorer:
         return [self._read(encoded, values) for encoded in batch]
 
     def advance(self, works: Sequence[Work]) -> list[Reading | StepscoreError | None]:
-        """One forward, within the works' allowances; None for a solution that needs more of them.
+        """One forward, within the works' token budgets; None for a solution that needs more of them.
 
         An engine that cannot stop in the middle computes every work whole. Raises EngineError for the whole batch.
         """
         if not (self.info.chunked and isinstance(self._engine, ChunkedEngine)):
             return list(self.forward([work.encoded for work in works]))
         self._engine.advance(works)
-        return [self._read(work.encoded, iter(work.found)) if work.finished else None for work in works]
+        return [self._read(work.encoded, iter(work.outputs)) if work.finished else None for work in works]
 
     def release(self, work: Work) -> None:
         """Cancel a work. May be called while a forward runs."""

@@ -18,6 +18,7 @@ from stepscore.calibration import Calibration, read_calibration
 from stepscore.config import AUTO_DTYPE, CPU_BFLOAT16, Device, DType, EngineOptions, Mode, Quantize
 
 PREFIX = "STEPSCORE_"
+RENAMED = {"STEPSCORE_REFERENCE": "STEPSCORE_REFERENCE_MODEL"}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 ENGINE = EngineOptions()
@@ -48,7 +49,9 @@ class Settings(BaseSettings):
     family: str | None = Field(None, description="family of every model; by default the checkpoint says")
     family_options: Texts = Field((), description="options of the family, each as key=value")
     cache: Path | None = Field(None, description="folder for what is prepared once; by default ~/.cache/stepscore")
-    reference: Path | None = Field(ENGINE.reference, description="folder of the reference model of an implicit PRM")
+    reference_model: Path | None = Field(
+        ENGINE.reference_model, description="folder of the reference model of an implicit PRM"
+    )
     generator: str = Field(
         ENGINE.generator,
         description="what a judge generates with: openai:URL or openai:URL#MODEL, vllm; by default its own checkpoint",
@@ -125,7 +128,10 @@ class Settings(BaseSettings):
     def _refuse_unknown_variables(cls, values: Any) -> Any:
         unknown = unknown_variables(os.environ)
         if unknown:
-            raise ValueError(f"unknown environment variables {', '.join(unknown)}; `stepscore serve --help` lists all")
+            hints = "".join(f"; {name} is now {RENAMED[name]}" for name in unknown if name in RENAMED)
+            raise ValueError(
+                f"unknown environment variables {', '.join(unknown)}{hints}; `stepscore serve --help` lists all"
+            )
         return values
 
     @field_validator("dtype", mode="before")

@@ -87,5 +87,5 @@ def test_tokens_are_counted(scorer: Scoring) -> None:
     solution = Solution("How many?", ("3 + 4 = 7", "so 7"))
     scorer.score([solution])
     after = scorer.counts()
-    assert after.asked - before.asked == scorer.encode(solution).tokens
-    assert after.computed - before.computed <= after.asked - before.asked
+    assert after.prompt - before.prompt == scorer.encode(solution).tokens
+    assert after.computed - before.computed <= after.prompt - before.prompt

@@ -49,7 +49,7 @@ class FakeEngine:
         return self._info
 
     def counts(self) -> TokenCounts:
-        return TokenCounts(asked=self._tokens, computed=self._tokens)
+        return TokenCounts(prompt=self._tokens, computed=self._tokens)
 
     def cost(self, encoded: Encoded) -> int:
         return len(encoded.ids)

@@ -30,14 +30,10 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens since the engine was opened: asked (sum of sequence lengths) and computed (gone through the layers)."""
+    """Tokens since the engine was opened: prompt (sum of sequence lengths) and computed (gone through the layers)."""
 
-    asked: int
+    prompt: int
     computed: int
-
-    @property
-    def reused(self) -> int:
-        return self.asked - self.computed
 
 
 class Engine(Protocol):
@@ -55,7 +51,7 @@ class Engine(Protocol):
     def forward(self, batch: Sequence[Encoded]) -> list[Values]:
         """One array of shape (S, C) per sequence, in order, fp32.
 
-        Raises EngineError where the forward itself fails; never returns a shorter list.
+        Raises EngineError if the forward itself fails; never returns a shorter list.
         """
         ...
 
@@ -70,18 +66,18 @@ class Engine(Protocol):
 
 @runtime_checkable
 class ChunkedEngine(Engine, Protocol):
-    """An engine that can leave a sequence in the middle and go on with it later."""
+    """An engine that can stop inside a sequence and continue it in a later forward."""
 
     def advance(self, works: Sequence[Work]) -> None:
-        """One forward. Spends at most its allowance on each work, and appends the numbers of finished sequences to it.
+        """One forward. Spends at most its token budget on each work; finished sequences append to its outputs.
 
-        More than the allowances are spent only where what was computed could not be kept until the next forward.
-        Raises EngineError where the forward fails; the works then stand where they stood before.
+        More is spent only if what was computed could not be kept until the next forward.
+        Raises EngineError if the forward fails; the works are then as they were before.
         """
         ...
 
     def release(self, work: Work) -> None:
-        """Nobody wants this work any more; what is held of it may go. May be called while a forward runs."""
+        """Cancel a work: what is kept for it may be evicted. May be called while a forward runs."""
         ...
 
 

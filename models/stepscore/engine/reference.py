@@ -98,15 +98,17 @@ def _vocabulary(models: Sequence[ReferenceModel]) -> int:
 
 
 def _load(facts: CheckpointFacts, head: Head, max_tokens: int, placement: Placement) -> ReferenceModel:
-    shape = read_architecture(facts, max_tokens)
+    architecture = read_architecture(facts, max_tokens)
     weights = Weights(facts.path)
     try:
         with torch.device("meta"):
-            backbone = MODELS[shape.kind](read_config(facts))
+            backbone = MODELS[architecture.kind](read_config(facts))
         prefix = backbone_prefix(weights)
         wanted = {key: tuple(tensor.shape) for key, tensor in backbone.state_dict().items()}
         state = {key: weights.get(prefix + key, size).to(placement.dtype) for key, size in wanted.items()}
-        return ReferenceModel(_filled(backbone, state, facts, placement), load_readout(head, weights, shape, placement))
+        return ReferenceModel(
+            _filled(backbone, state, facts, placement), load_readout(head, weights, architecture, placement)
+        )
     finally:
         weights.close()
 

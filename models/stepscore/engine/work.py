@@ -1,4 +1,4 @@
-"""What is on its way through an engine, over as many forwards as it needs."""
+"""One solution on its way through an engine, over as many forwards as it needs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from stepscore.types import EncodedSolution, Values
 class Work:
     """One solution's sequences, computed in their order.
 
-    allowance: new tokens that the next forward may spend on it.
-    found: the numbers of the sequences that are finished.
-    held: the engine's own note of how far the next sequence has come; `release` takes it back.
+    token_budget: new tokens that the next forward may spend on it.
+    outputs: the numbers of the sequences that are finished.
+    cursor: the engine's own note of how far the next sequence has come; `release` takes it back.
     """
 
     encoded: EncodedSolution
-    allowance: int = 0
-    found: list[Values] = field(default_factory=list)
-    held: object | None = None
+    token_budget: int = 0
+    outputs: list[Values] = field(default_factory=list)
+    cursor: object | None = None
 
     @property
     def finished(self) -> bool:
-        return len(self.found) == len(self.encoded.sequences)
+        return len(self.outputs) == len(self.encoded.sequences)
 
     @property
     def remaining(self) -> EncodedSolution:
         """What is not finished yet."""
-        if not self.found:
+        if not self.outputs:
             return self.encoded
-        return replace(self.encoded, sequences=self.encoded.sequences[len(self.found) :])
+        return replace(self.encoded, sequences=self.encoded.sequences[len(self.outputs) :])

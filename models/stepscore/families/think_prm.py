@@ -23,7 +23,7 @@ from itertools import takewhile
 import numpy as np
 
 from stepscore.errors import InvalidOption
-from stepscore.family.judging import Opinion, judge_parts, mean_reading, number, sampling_of, sampling_options
+from stepscore.family.judging import Opinion, float_option, judge_parts, mean_reading, sampling_of, sampling_options
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
 from stepscore.family.readers import softmax
 from stepscore.family.registry import Evidence, Family, Option, Parts
@@ -97,7 +97,7 @@ class VerifiedPrefixes:
 
 def build(context: LayoutContext) -> Parts:
     options, tokenizer = context.options, context.tokenizer
-    temperature = number(options, "decision_temperature")
+    temperature = float_option(options, "decision_temperature")
     if temperature == 0.0:
         raise InvalidOption("decision_temperature must be above 0", option="decision_temperature", known=[])
     return judge_parts(

@@ -49,27 +49,27 @@ def sampling_options(*, n: int, temperature: float, top_p: float, max_tokens: in
 
 def sampling_of(options: Mapping[str, str]) -> Sampling:
     """The sampling that the settled options ask for. Raises InvalidOption."""
-    top_p = number(options, "top_p")
+    top_p = float_option(options, "top_p")
     if not 0.0 < top_p <= 1.0:
         raise InvalidOption(f"top_p={options['top_p']!r} does not lie in (0, 1]", option="top_p", known=[])
     return Sampling(
-        n=whole(options, "n", least=1),
-        temperature=number(options, "temperature"),
+        n=int_option(options, "n", least=1),
+        temperature=float_option(options, "temperature"),
         top_p=top_p,
-        top_k=whole(options, "top_k"),
-        max_tokens=whole(options, "max_tokens", least=1),
-        seed=whole(options, "seed") if options["seed"] else None,
+        top_k=int_option(options, "top_k"),
+        max_tokens=int_option(options, "max_tokens", least=1),
+        seed=int_option(options, "seed") if options["seed"] else None,
     )
 
 
-def whole(options: Mapping[str, str], key: str, least: int = 0) -> int:
+def int_option(options: Mapping[str, str], key: str, least: int = 0) -> int:
     text = options[key]
     if not text.isdecimal() or int(text) < least:
         raise InvalidOption(f"{key}={text!r} is no whole number from {least}", option=key, known=[])
     return int(text)
 
 
-def number(options: Mapping[str, str], key: str) -> float:
+def float_option(options: Mapping[str, str], key: str) -> float:
     try:
         found = float(options[key])
     except ValueError:

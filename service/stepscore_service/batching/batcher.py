@@ -224,9 +224,9 @@ class Batcher:
     def _take_from(self, request: QueuedRequest, shares: tuple[int, ...], now: float) -> list[QueuedSolution]:
         solutions = request.take(len(shares))
         for solution, share in zip(solutions, shares, strict=True):
-            if not solution.allowance:
+            if not solution.token_budget:
                 self._metrics.queued(now - request.arrived)
-            solution.allowance = share
+            solution.token_budget = share
         if not request.waiting:
             self._queue.pop(request, None)
         return solutions

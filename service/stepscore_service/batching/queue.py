@@ -40,7 +40,7 @@ class QueuedSolution(Work):
     def count_part(self, *, finished: bool) -> int:
         """The tokens that the last forward is measured with: all parts add up to the solution's prompt tokens."""
         rest = self.tokens - self.counted
-        part = rest if finished else min(rest, self.allowance)
+        part = rest if finished else min(rest, self.token_budget)
         self.counted += part
         return part
 

@@ -68,7 +68,7 @@ def next_step(plan: TrainPlan, out: Path) -> str:
     model = shlex.quote(str(out))
     if plan.output == "causal":
         return f"Label with it: stepscore label problems.jsonl --model {model} --samples 4 --out labels"
-    reference = f" --reference {shlex.quote(plan.base)}" if plan.output == "implicit" else ""
+    reference = f" --reference-model {shlex.quote(plan.base)}" if plan.output == "implicit" else ""
     return f"Serve it: stepscore serve --model {model}{reference}"
 
 

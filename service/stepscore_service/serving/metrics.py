@@ -147,7 +147,7 @@ class ModelCollector(Collector):
 
     def __init__(self) -> None:
         self._open: dict[Batcher, Scoring] = {}
-        self._past = TokenCounts(asked=0, computed=0)
+        self._past = TokenCounts(prompt=0, computed=0)
 
     def watch(self, scorer: Scoring, batcher: Batcher) -> None:
         self._open[batcher] = scorer
@@ -165,13 +165,13 @@ class ModelCollector(Collector):
         name = scorer.info.id
         yield _gauge("queue_requests", "Requests that wait for a forward.", name, batcher.waiting_requests)
         yield _gauge("queue_tokens", "Tokens that wait for a forward.", name, batcher.waiting_tokens)
-        yield _counter("prompt_tokens", "Prompt tokens of all scored sequences.", name, counts.asked)
+        yield _counter("prompt_tokens", "Prompt tokens of all scored sequences.", name, counts.prompt)
         yield _counter("tokens_computed", "Tokens that went through the model's layers.", name, counts.computed)
         yield _facts(scorer.info)
 
 
 def _sum(counts: Sequence[TokenCounts]) -> TokenCounts:
-    return TokenCounts(sum(each.asked for each in counts), sum(each.computed for each in counts))
+    return TokenCounts(sum(each.prompt for each in counts), sum(each.computed for each in counts))
 
 
 def _facts(info: ModelInfo) -> Metric:

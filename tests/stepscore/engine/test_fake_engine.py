@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepscore.engine.fake import HIGH, LOW, FakeEngine
+from stepscore.engine.protocol import TokenCounts
 from stepscore.errors import EngineError
 from stepscore.types import Encoded
 
@@ -39,7 +40,7 @@ def test_numbers_look_like_logits_and_depend_on_the_target() -> None:
 def test_tokens_are_counted() -> None:
     engine = FakeEngine(outputs=1)
     engine.forward([Encoded((1, 2, 3), (2,)), Encoded((4,), (0,))])
-    assert (engine.counts().asked, engine.counts().computed, engine.counts().reused) == (4, 4, 0)
+    assert engine.counts() == TokenCounts(prompt=4, computed=4)
     assert engine.cost(Encoded((1, 2, 3), (2,))) == 3
 
 
@@ -54,4 +55,4 @@ def test_the_hook_sees_the_batch_and_may_fail() -> None:
     with pytest.raises(EngineError):
         engine.forward([Encoded((1,), (0,))])
     assert seen == [1]
-    assert engine.counts().asked == 0
+    assert engine.counts().prompt == 0

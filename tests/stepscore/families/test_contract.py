@@ -59,7 +59,7 @@ def base(case: FamilyCase, tmp_path_factory: pytest.TempPathFactory) -> Path | N
 
 @pytest.fixture(scope="module")
 def scorer(case: FamilyCase, folder: Path, base: Path | None) -> Scoring:
-    options = EngineOptions(device="cpu", dtype="float32", reference=base)
+    options = EngineOptions(device="cpu", dtype="float32", reference_model=base)
     name = case.family if case.named else None
     return open_scorer(str(folder), family=name, options=options, family_options=case.options)
 

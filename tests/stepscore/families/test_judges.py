@@ -64,7 +64,7 @@ def test_a_judge_says_what_it_is(qwen: Path, family: str) -> None:
     assert scorer.cost(encoded) == encoded.tokens > 100
     assert encoded.steps == 3
     scorer.purge()
-    assert scorer.counts().asked == 0
+    assert scorer.counts().prompt == 0
     scorer.close()
 
 

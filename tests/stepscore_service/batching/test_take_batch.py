@@ -236,11 +236,11 @@ def test_no_stream_of_others_starves_a_request(stream: list[list[int]], own: lis
 
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 400), max_size=6))
-def test_the_parts_of_an_item_add_up_to_what_it_asked_for(allowances: list[int]) -> None:
+def test_the_parts_of_an_item_add_up_to_what_it_asked_for(token_budgets: list[int]) -> None:
     (item,) = request(1000).waiting
     parts = []
-    for allowance in allowances:
-        item.allowance = allowance
+    for budget in token_budgets:
+        item.token_budget = budget
         parts.append(item.count_part(finished=False))
     assert sum([*parts, item.count_part(finished=True)]) == 1000
-    assert all(0 <= part <= allowance for part, allowance in zip(parts, allowances, strict=True))
+    assert all(0 <= part <= budget for part, budget in zip(parts, token_budgets, strict=True))

@@ -56,6 +56,15 @@ def test_unknown_flags_and_variables_are_errors(monkeypatch: pytest.MonkeyPatch)
     assert (result.exit_code, "STEPSCORE_PROT" in result.output) == (2, True)
 
 
+def test_the_old_name_of_the_reference_model_is_refused_with_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    flag = invoke("serve", "--reference", "sft")
+    assert (flag.exit_code, "--reference-model" in flag.output) == (2, True)
+    monkeypatch.setenv("STEPSCORE_REFERENCE", "sft")
+    variable = invoke("serve")
+    assert variable.exit_code == 2
+    assert "STEPSCORE_REFERENCE is now STEPSCORE_REFERENCE_MODEL" in variable.output
+
+
 def test_show_marks_the_weakest_step_and_the_first_error(fake: list[str]) -> None:
     steps = [part for step in STEPS for part in ("--step", step)]
     result = invoke("show", "--problem", PROBLEM, *steps, "--threshold", "1.1", *fake)

@@ -15,10 +15,10 @@ SMALLEST_SHARE = 8
 
 
 class Chunks:
-    """Fills a plan with works, up to `budget` new tokens and each up to its allowance.
+    """Fills a plan with works, up to `budget` new tokens and each up to its token budget.
 
-    A sequence that costs more than its work's allowance is computed chunk by chunk; its keys and values stay pinned in
-    between. Where the pool has no room for them, and where nothing is kept at all, it is computed whole.
+    A sequence that costs more than its work's token budget is computed chunk by chunk; its keys and values stay locked
+    in between. If the pool has no room for them, or nothing is kept at all, it is computed whole.
     """
 
     def __init__(self, plan: Plan, budget: float = inf) -> None:
@@ -28,7 +28,7 @@ class Chunks:
 
     def take(self, work: Work) -> bool:
         """Take what fits of a work; False where something is left for a later forward."""
-        left = work.allowance
+        left = work.token_budget
         for sequence in work.remaining.sequences:
             cost = self._plan.cost(sequence)
             room = self._budget - self._plan.rows
@@ -47,23 +47,23 @@ class Chunks:
 
         values: (P, C) of the plan.
         """
-        asked = 0
-        pinned = [(work, end) for work, end in self._taken if end is not None and end.slots is not None]
-        for _, node in pinned:
-            _of(tree).pin(node)
+        tokens = 0
+        locked = [(work, end) for work, end in self._taken if end is not None and end.slots is not None]
+        for _, node in locked:
+            _of(tree).lock(node)
         for (work, end), numbers in zip(self._taken, self._plan.finish(values), strict=True):
             if end is None:
-                asked += len(work.encoded.sequences[len(work.found)].ids)
-                work.found.append(numbers)
+                tokens += len(work.encoded.sequences[len(work.outputs)].ids)
+                work.outputs.append(numbers)
                 let_go(work, tree)
-        for work, node in pinned:
+        for work, node in locked:
             let_go(work, tree)
-            work.held = node
-        return asked
+            work.cursor = node
+        return tokens
 
     def _take_part(self, work: Work, sequence: Encoded, room: int) -> bool:
         """Compute `room` tokens of a sequence. True where it had to be taken whole all the same."""
-        if self._plan.rows and room < work.allowance // SMALLEST_SHARE:
+        if self._plan.rows and room < work.token_budget // SMALLEST_SHARE:
             return False
         if isinstance(self._plan, TreePlan) and self._plan.keeps:
             end = self._plan.add_part(sequence, max(1, room))
@@ -80,9 +80,9 @@ class Chunks:
 
 def let_go(work: Work, tree: RadixTree | None) -> None:
     """Take back the hold on a work's next sequence."""
-    if isinstance(work.held, Node):
-        _of(tree).unpin(work.held)
-    work.held = None
+    if isinstance(work.cursor, Node):
+        _of(tree).unlock(work.cursor)
+    work.cursor = None
 
 
 def _of(tree: RadixTree | None) -> RadixTree:

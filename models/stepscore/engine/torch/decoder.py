@@ -42,7 +42,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
+class RotaryEmbedding:
     """Cosine and sine (T, 1, E) of every row's position, in the model's dtype."""
 
     cosine: torch.Tensor
@@ -57,7 +57,7 @@ class Rotation:
         return turned
 
 
-class RotationTable:
+class RotaryTable:
     """Rotations by position, computed once for each position, so that they are the same in every forward."""
 
     def __init__(self, architecture: Architecture, device: torch.device, dtype: torch.dtype) -> None:
@@ -66,25 +66,25 @@ class RotationTable:
         self._device, self._dtype = device, dtype
         self._table = self._compute(0)
 
-    def at(self, positions: torch.Tensor) -> Rotation:
+    def at(self, positions: torch.Tensor) -> RotaryEmbedding:
         longest = int(positions.max()) + 1
         if longest > len(self._table.cosine):
             self._table = self._compute(ROTATIONS * -(-longest // ROTATIONS))
         table = self._table
-        return Rotation(table.cosine.index_select(0, positions), table.sine.index_select(0, positions))
+        return RotaryEmbedding(table.cosine.index_select(0, positions), table.sine.index_select(0, positions))
 
-    def _compute(self, count: int) -> Rotation:
+    def _compute(self, count: int) -> RotaryEmbedding:
         angles_PE = torch.arange(count).unsqueeze(1).float() * self._frequencies
         angles_P1E = torch.cat((angles_PE, angles_PE), dim=-1).unsqueeze(1)
         cosine, sine = angles_P1E.cos() * self._scale, angles_P1E.sin() * self._scale
-        return Rotation(*(table.to(self._device, self._dtype) for table in (cosine, sine)))
+        return RotaryEmbedding(*(table.to(self._device, self._dtype) for table in (cosine, sine)))
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
     """What every layer of one forward shares."""
 
-    rotation: Rotation
+    rotation: RotaryEmbedding
     attention: Attention
     pool: KVPool | None
     keep_rows: torch.Tensor
@@ -101,7 +101,7 @@ class Decoder:
         self.embedding = embedding
         self.layers = layers
         self._final_norm = final_norm
-        self._rotation = RotationTable(architecture, embedding.device, final_norm.dtype)
+        self._rotation = RotaryTable(architecture, embedding.device, final_norm.dtype)
         tiled = bool(layers[0].down.tile) and embedding.device.type == "cpu"
         self._serial_rows = max(1, SERIAL_NUMBERS // architecture.inner) if tiled else 0
 
@@ -115,8 +115,8 @@ class Decoder:
 
     def forward(self, packed: Packed, pool: KVPool | None) -> torch.Tensor:
         """(P, D) hidden states at the packed pairs' rows."""
-        rows = self.layers[0].down.whole(len(packed.ids))
-        reads = self.layers[0].down.whole(len(packed.pair_rows))
+        rows = self.layers[0].down.padded_rows(len(packed.ids))
+        reads = self.layers[0].down.padded_rows(len(packed.pair_rows))
         read_rows = _padded(packed.pair_rows, reads, self.device)
         current = self._pass(packed, pool, rows)
         hidden_TD = functional.embedding(_padded(packed.ids, rows, self.device), self.embedding).to(self.dtype)
@@ -157,14 +157,18 @@ class Decoder:
         return out
 
     def _attend(self, layer: Layer, number: int, hidden_TD: torch.Tensor, current: Pass) -> torch.Tensor:
-        shape = self.architecture
+        architecture = self.architecture
         mixed = layer.query_key_value(self._norm(hidden_TD, layer.input_norm))
-        mixed_TXE = mixed.view(len(mixed), shape.heads + 2 * shape.key_heads, shape.head_width)
-        turning, value_TGE = torch.split(mixed_TXE, [shape.heads + shape.key_heads, shape.key_heads], dim=1)
+        mixed_TXE = mixed.view(len(mixed), architecture.heads + 2 * architecture.key_heads, architecture.head_width)
+        turning, value_TGE = torch.split(
+            mixed_TXE, [architecture.heads + architecture.key_heads, architecture.key_heads], dim=1
+        )
         if layer.query_norm is not None and layer.key_norm is not None:
-            query_THE, key_TGE = torch.split(turning, [shape.heads, shape.key_heads], dim=1)
+            query_THE, key_TGE = torch.split(turning, [architecture.heads, architecture.key_heads], dim=1)
             turning = torch.cat((self._norm(query_THE, layer.query_norm), self._norm(key_TGE, layer.key_norm)), dim=1)
-        query_THE, key_TGE = torch.split(current.rotation.apply(turning), [shape.heads, shape.key_heads], dim=1)
+        query_THE, key_TGE = torch.split(
+            current.rotation.apply(turning), [architecture.heads, architecture.key_heads], dim=1
+        )
         past = self._keep(number, key_TGE, value_TGE, current)
         attended_THE = current.attention(query_THE, (key_TGE, value_TGE), past, layer.window)
         return attended_THE.flatten(1)
@@ -181,9 +185,9 @@ class Decoder:
 
     def _norm(self, rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """RMS norm over the last dimension, computed in fp32 as the published models do."""
-        wide = rows.float()
-        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.architecture.epsilon)
-        return (wide * scale).to(rows.dtype) * weight
+        rows_fp32 = rows.float()
+        scale = torch.rsqrt(rows_fp32.pow(2).mean(-1, keepdim=True) + self.architecture.epsilon)
+        return (rows_fp32 * scale).to(rows.dtype) * weight
 
 
 def _padded(values: object, rows: int, device: torch.device) -> torch.Tensor:

@@ -15,14 +15,14 @@ from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions, Quantize
 from stepscore.engine.placement import choose_device, choose_dtype, choose_forward
 from stepscore.engine.protocol import EngineInfo, TokenCounts
-from stepscore.engine.torch.architecture import Architecture, read_architecture
+from stepscore.engine.torch.architecture import read_architecture
 from stepscore.engine.torch.chunks import Chunks, let_go
 from stepscore.engine.torch.decoder import Decoder
 from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.torch.linear import tile_for
 from stepscore.engine.torch.loading import Placement, load_decoder
 from stepscore.engine.torch.packing import Packed
-from stepscore.engine.torch.planning import AlonePlan, Plan, needed_ids
+from stepscore.engine.torch.planning import Plan, UnsharedPlan, needed_ids
 from stepscore.engine.torch.quantize import check_quantize, quantize
 from stepscore.engine.torch.radix import RadixTree
 from stepscore.engine.torch.readout import Readout, load_readout
@@ -61,22 +61,13 @@ class TorchEngine:
         self.info = info
         self.models = list(models)
         self._limits = limits
-        self._asked = self._computed = 0
+        self._prompt = self._computed = 0
         self._running = threading.Lock()
         self._lock = threading.Lock()
-        self._slots = SlotPool(0)
-        self._tree: RadixTree | None = None
-        if info.mode == "fast":
-            self._slots = self._reserve(kv_cache_bytes)
-            self._tree = RadixTree(self._slots)
+        self._tree = RadixTree(self._reserve(kv_cache_bytes)) if info.mode == "fast" else None
 
     def counts(self) -> TokenCounts:
-        return TokenCounts(self._asked, self._computed)
-
-    @property
-    def cached_tokens(self) -> int:
-        """Tokens whose keys and values are kept across calls now."""
-        return self._slots.used
+        return TokenCounts(self._prompt, self._computed)
 
     def cost(self, encoded: Encoded) -> int:
         if self._tree is None:
@@ -95,7 +86,7 @@ class TorchEngine:
         finally:
             for work in waiting:
                 self.release(work)
-        return [work.found[0] for work in each]
+        return [work.outputs[0] for work in each]
 
     def advance(self, works: Sequence[Work]) -> None:
         self._limits.check([sequence for work in works for sequence in work.remaining.sequences])
@@ -133,7 +124,7 @@ class TorchEngine:
     @contextmanager
     def _chunks(self, budget: float = math.inf) -> Iterator[Chunks]:
         """Filled inside; run, and handed out, at the end. What a failed forward began is undone."""
-        plan: Plan = AlonePlan() if self._tree is None else TreePlan(self._tree)
+        plan: Plan = UnsharedPlan() if self._tree is None else TreePlan(self._tree)
         finished = False
         try:
             chunks = Chunks(plan, budget)
@@ -141,7 +132,7 @@ class TorchEngine:
                 yield chunks
             values = self._run(plan.packed())
             with self._lock:
-                self._asked += chunks.finish(values, self._tree)
+                self._prompt += chunks.finish(values, self._tree)
             self._computed += plan.rows
             finished = True
         finally:
@@ -203,15 +194,17 @@ def checkpoints_of(facts: CheckpointFacts, head: Head, options: EngineOptions) -
     """The checkpoint and, for a head that reads against one, its reference model."""
     if not (isinstance(head, TokenLogProbHead) and head.reference):
         return [facts]
-    if options.reference is None:
+    if options.reference_model is None:
         raise CheckpointError(f"{facts.name} is read against a reference model, and none is given", name=facts.name)
-    return [facts, read_facts(options.reference)]
+    return [facts, read_facts(options.reference_model)]
 
 
 def _load(facts: CheckpointFacts, head: Head, max_tokens: int, placement: Placement) -> Model:
-    shape: Architecture = read_architecture(facts, max_tokens)
+    architecture = read_architecture(facts, max_tokens)
     weights = Weights(facts.path)
     try:
-        return Model(load_decoder(weights, shape, placement), load_readout(head, weights, shape, placement))
+        return Model(
+            load_decoder(weights, architecture, placement), load_readout(head, weights, architecture, placement)
+        )
     finally:
         weights.close()

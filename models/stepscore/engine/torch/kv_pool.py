@@ -18,21 +18,21 @@ class SlotPool:
         self._count = capacity
 
     @property
-    def free(self) -> int:
+    def available(self) -> int:
         return self._count
 
     @property
     def used(self) -> int:
         return self.capacity - self._count
 
-    def take(self, count: int) -> Indices | None:
+    def allocate(self, count: int) -> Indices | None:
         """`count` slots, or None where there are not so many."""
         if count > self._count:
             return None
         self._count -= count
         return self._free[self._count : self._count + count][::-1].copy()
 
-    def give(self, slots: Indices) -> None:
+    def free(self, slots: Indices) -> None:
         self._free[self._count : self._count + len(slots)] = slots[::-1]
         self._count += len(slots)
 

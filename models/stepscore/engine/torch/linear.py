@@ -19,7 +19,7 @@ class Projection(Protocol):
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor: ...
 
-    def whole(self, rows: int) -> int:
+    def padded_rows(self, rows: int) -> int:
         """The number of rows, rounded up to whole tiles."""
         ...
 
@@ -39,14 +39,14 @@ class Linear:
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         if not self.tile:
             return functional.linear(rows, self.weight, self.bias)
-        count = self.whole(len(rows))
+        count = self.padded_rows(len(rows))
         padded = functional.pad(rows, (0, 0, 0, count - len(rows))) if count > len(rows) else rows
         out = rows.new_empty((count, len(self.weight)))
         for start in range(0, count, self.tile):
             self._one_tile(padded[start : start + self.tile], out[start : start + self.tile])
         return out[: len(rows)]
 
-    def whole(self, rows: int) -> int:
+    def padded_rows(self, rows: int) -> int:
         """The number of rows, rounded up to whole tiles."""
         return rows if not self.tile else self.tile * -(-rows // self.tile)
 

@@ -27,13 +27,15 @@ class Placement:
     tile: int
 
 
-def load_decoder(weights: Weights, shape: Architecture, placement: Placement) -> Decoder:
+def load_decoder(weights: Weights, architecture: Architecture, placement: Placement) -> Decoder:
     """The backbone, whole. Raises CheckpointError for a missing, a misshapen or an unknown key under its prefix."""
     prefix = backbone_prefix(weights)
     reader = _Reader(weights, placement)
-    embedding = reader.vector(f"{prefix}embed_tokens.weight", (shape.vocabulary, shape.width))
-    layers = tuple(_layer(reader, f"{prefix}layers.{number}.", shape, number) for number in range(shape.layers))
-    decoder = Decoder(shape, embedding, layers, reader.vector(f"{prefix}norm.weight", (shape.width,)))
+    embedding = reader.vector(f"{prefix}embed_tokens.weight", (architecture.vocabulary, architecture.width))
+    layers = tuple(
+        _layer(reader, f"{prefix}layers.{number}.", architecture, number) for number in range(architecture.layers)
+    )
+    decoder = Decoder(architecture, embedding, layers, reader.vector(f"{prefix}norm.weight", (architecture.width,)))
     refuse_leftovers(weights, f"{prefix}layers.")
     return decoder
 
@@ -74,21 +76,26 @@ class _Reader:
         return buffer
 
 
-def _layer(reader: _Reader, prefix: str, shape: Architecture, number: int) -> Layer:
+def _layer(reader: _Reader, prefix: str, architecture: Architecture, number: int) -> Layer:
     attention, mlp = f"{prefix}self_attn.", f"{prefix}mlp."
-    queries, keys = shape.heads * shape.head_width, shape.key_heads * shape.head_width
+    queries, keys = architecture.heads * architecture.head_width, architecture.key_heads * architecture.head_width
     projections = [f"{attention}{name}_proj" for name in "qkv"]
-    normed = shape.query_key_norm
+    normed = architecture.query_key_norm
     return Layer(
-        input_norm=reader.vector(f"{prefix}input_layernorm.weight", (shape.width,)),
-        query_key_value=reader.linear(projections, (queries, keys, keys), shape.width, bias=shape.qkv_bias),
-        query_norm=reader.vector(f"{attention}q_norm.weight", (shape.head_width,)) if normed else None,
-        key_norm=reader.vector(f"{attention}k_norm.weight", (shape.head_width,)) if normed else None,
-        attention_out=reader.linear([f"{attention}o_proj"], (shape.width,), queries, bias=shape.out_bias),
-        mlp_norm=reader.vector(f"{prefix}post_attention_layernorm.weight", (shape.width,)),
-        gate_up=reader.linear(
-            [f"{mlp}gate_proj", f"{mlp}up_proj"], (shape.inner, shape.inner), shape.width, bias=shape.mlp_bias
+        input_norm=reader.vector(f"{prefix}input_layernorm.weight", (architecture.width,)),
+        query_key_value=reader.linear(
+            projections, (queries, keys, keys), architecture.width, bias=architecture.qkv_bias
         ),
-        down=reader.linear([f"{mlp}down_proj"], (shape.width,), shape.inner, bias=shape.mlp_bias),
-        window=shape.windows[number],
+        query_norm=reader.vector(f"{attention}q_norm.weight", (architecture.head_width,)) if normed else None,
+        key_norm=reader.vector(f"{attention}k_norm.weight", (architecture.head_width,)) if normed else None,
+        attention_out=reader.linear([f"{attention}o_proj"], (architecture.width,), queries, bias=architecture.out_bias),
+        mlp_norm=reader.vector(f"{prefix}post_attention_layernorm.weight", (architecture.width,)),
+        gate_up=reader.linear(
+            [f"{mlp}gate_proj", f"{mlp}up_proj"],
+            (architecture.inner, architecture.inner),
+            architecture.width,
+            bias=architecture.mlp_bias,
+        ),
+        down=reader.linear([f"{mlp}down_proj"], (architecture.width,), architecture.inner, bias=architecture.mlp_bias),
+        window=architecture.windows[number],
     )

@@ -68,7 +68,7 @@ class Rows:
         return pack(self.ids, self.segments, list(self.pairs), keep)
 
 
-class AlonePlan:
+class UnsharedPlan:
     """Every sequence by itself; only sequences that are the same in everything are computed once."""
 
     def __init__(self) -> None:

@@ -70,7 +70,7 @@ class Int8Linear:
         out = functional.linear(rows, self.weight.to(rows.dtype)).mul_(self.scale)
         return out if self.bias is None else out.add_(self.bias)
 
-    def whole(self, rows: int) -> int:
+    def padded_rows(self, rows: int) -> int:
         return rows
 
 
@@ -95,7 +95,7 @@ class Fp8Linear:
         out = multiply(small.to(FP8), self.weight.t(), out_dtype=rows.dtype)
         return out if self.bias is None else out.add_(self.bias)
 
-    def whole(self, rows: int) -> int:
+    def padded_rows(self, rows: int) -> int:
         return rows
 
 

@@ -27,7 +27,7 @@ VALUES_PER_TOKEN = 4
 class Node:
     """A run of tokens. depth: position of the first; row: its row in the running forward, or NO_ROW."""
 
-    __slots__ = ("children", "depth", "ids", "parent", "pins", "row", "slots", "tick", "values")
+    __slots__ = ("children", "depth", "ids", "locks", "parent", "row", "slots", "tick", "values")
 
     def __init__(self, ids: Ids, depth: int, parent: Node | None, slots: Indices | None, row: int) -> None:
         self.ids = ids
@@ -37,7 +37,7 @@ class Node:
         self.row = row
         self.children: dict[int, Node] = {}
         self.values: dict[Read, Values] = {}
-        self.pins = 0
+        self.locks = 0
         self.tick = 0
 
     @property
@@ -75,7 +75,7 @@ class RadixTree:
         """Tokens that can be kept."""
         return self._pool.capacity
 
-    def walk(self, salt: str, ids: Ids) -> tuple[list[Node], int]:
+    def match_prefix(self, salt: str, ids: Ids) -> tuple[list[Node], int]:
         """The nodes that the sequence runs through, the last one perhaps in part, and how many tokens match."""
         node = self._roots.get(salt)
         nodes: list[Node] = []
@@ -90,36 +90,36 @@ class RadixTree:
             node = child if shared == len(child.ids) else None
         return nodes, matched
 
-    def reach(self, salt: str, ids: Ids) -> Node:
+    def split_at(self, salt: str, ids: Ids) -> Node:
         """The node at whose end the longest known prefix of the sequence ends (a root where nothing is known)."""
-        nodes, matched = self.walk(salt, ids)
+        nodes, matched = self.match_prefix(salt, ids)
         if not nodes:
             return self._roots.setdefault(salt, Node((), 0, None, NO_SLOTS, NO_ROW))
         last = nodes[-1]
         return last if last.end == matched else self._split(last, matched - last.depth)
 
-    def grow(self, parent: Node, ids: Ids, row: int) -> Node:
+    def insert(self, parent: Node, ids: Ids, row: int) -> Node:
         """A new node of tokens that the running forward computes; kept if the pool has room for it.
 
-        The parent must be pinned, or the room might be made at its cost.
+        The parent must be locked, or the room might be made at its cost.
         """
         passing = parent.slots is None
         node = Node(ids, parent.end, parent, None if passing else self._take(len(ids)), row)
         parent.children[ids[0]] = node
         return node
 
-    def pin(self, node: Node) -> None:
+    def lock(self, node: Node) -> None:
         """Protect a node (and so its ancestors) from eviction, and mark all of them as just used."""
-        node.pins += 1
+        node.locks += 1
         self._tick += 1
         for each in node.path():
             each.tick = self._tick
 
-    def unpin(self, node: Node) -> None:
-        node.pins -= 1
+    def unlock(self, node: Node) -> None:
+        node.locks -= 1
         self._offer(node)
 
-    def drop(self, node: Node) -> None:
+    def evict(self, node: Node) -> None:
         """Take a node and all below it out of the tree, and give their slots back."""
         assert node.parent is not None
         if node.parent.children.get(node.ids[0]) is node:
@@ -127,14 +127,14 @@ class RadixTree:
             self._offer(node.parent)
         for each in _below(node):
             if each.slots is not None:
-                self._pool.give(each.slots)
+                self._pool.free(each.slots)
             each.slots, each.parent, each.tick = None, None, -1
 
     def clear(self) -> None:
-        """Forget everything, between forwards. A pin on what is gone protects nothing, and may be taken back."""
+        """Forget everything, between forwards. A lock on what is gone protects nothing, and may be released."""
         for root in self._roots.values():
             for child in list(root.children.values()):
-                self.drop(child)
+                self.evict(child)
         self._roots.clear()
         self._used.clear()
 
@@ -160,13 +160,13 @@ class RadixTree:
 
     def _take(self, size: int) -> Indices | None:
         """Slots for new tokens, made free at the cost of the leaves that were not used for longest."""
-        while self._pool.free < size and (victim := self._oldest()) is not None:
-            self.drop(victim)
-        return self._pool.take(size)
+        while self._pool.available < size and (victim := self._oldest()) is not None:
+            self.evict(victim)
+        return self._pool.allocate(size)
 
     def _offer(self, node: Node) -> None:
         """Note that a node may be evicted, if it may. Old notes of the same node become void by its newer tick."""
-        if node.pins or node.children or node.slots is None or node.parent is None or node.row != NO_ROW:
+        if node.locks or node.children or node.slots is None or node.parent is None or node.row != NO_ROW:
             return
         heapq.heappush(self._used, (node.tick, next(self._serial), node))
         if len(self._used) > 64 + 4 * self._pool.used:
@@ -183,7 +183,7 @@ class RadixTree:
 
 def _evictable(note: tuple[int, int, Node]) -> bool:
     tick, _, node = note
-    return node.tick == tick and not node.pins and not node.children and node.row == NO_ROW
+    return node.tick == tick and not node.locks and not node.children and node.row == NO_ROW
 
 
 def _below(node: Node) -> Iterator[Node]:

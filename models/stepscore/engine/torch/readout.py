@@ -30,20 +30,22 @@ class Readout(Protocol):
         ...
 
 
-def load_readout(head: Head, weights: Weights, shape: Architecture, placement: Placement) -> Readout:
+def load_readout(head: Head, weights: Weights, architecture: Architecture, placement: Placement) -> Readout:
     """The head's tensors from the checkpoint. Raises CheckpointError where one is missing or has another shape."""
     match head:
         case LinearHead():
-            return _linear(head, weights, shape, placement)
+            return _linear(head, weights, architecture, placement)
         case EnsembleHead():
-            return _ensemble(head, weights, shape, placement)
+            return _ensemble(head, weights, architecture, placement)
         case VocabularyHead():
-            return _vocabulary(head, weights, shape, placement)
+            return _vocabulary(head, weights, architecture, placement)
         case GatedHead():
-            return _gated(head, weights, shape, placement)
+            return _gated(head, weights, architecture, placement)
         case TokenLogProbHead():
-            rows = _vocabulary_rows(weights, shape).to(placement.device, placement.dtype)
-            beside = torch.tensor(_inside(head.beside, shape), dtype=torch.long, device=placement.device)
+            rows = _vocabulary_rows(weights, architecture).to(placement.device, placement.dtype)
+            beside = torch.tensor(
+                _check_token_ids(head.beside, architecture), dtype=torch.long, device=placement.device
+            )
             return TokenLogProbs(Linear(rows, None, placement.tile and LOG_PROB_ROWS), beside)
     raise UnsupportedByEngine(f"no forward engine runs a {type(head).__name__}", engine="torch")
 
@@ -118,26 +120,26 @@ class GatedObjectives:
         return torch.cat([weights_PK, self.transform(self.regression(hidden_PD.float()))], dim=1)
 
 
-def _linear(head: LinearHead, weights: Weights, shape: Architecture, placement: Placement) -> LinearStack:
-    widths = [shape.width, *(_height(weights, f"{layer}.weight") for layer in head.layers[:-1]), head.outputs]
+def _linear(head: LinearHead, weights: Weights, architecture: Architecture, placement: Placement) -> LinearStack:
+    widths = [architecture.width, *(_height(weights, f"{layer}.weight") for layer in head.layers[:-1]), head.outputs]
     layers = []
     for name, inputs, outputs in zip(head.layers, widths[:-1], widths[1:], strict=True):
-        weight = _wide(weights.get(f"{name}.weight", (outputs, inputs)), placement)
+        weight = _to_fp32(weights.get(f"{name}.weight", (outputs, inputs)), placement)
         biased = f"{name}.bias" in weights
-        bias = _wide(weights.get(f"{name}.bias", (outputs,)), placement) if biased else None
+        bias = _to_fp32(weights.get(f"{name}.bias", (outputs,)), placement) if biased else None
         layers.append(Linear(weight, bias, placement.tile))
     refuse_leftovers(weights, (head.layers[0].rpartition(".")[0] or head.layers[0]) + ".")
     return LinearStack(tuple(layers))
 
 
-def _ensemble(head: EnsembleHead, weights: Weights, shape: Architecture, placement: Placement) -> EnsembleStack:
+def _ensemble(head: EnsembleHead, weights: Weights, architecture: Architecture, placement: Placement) -> EnsembleStack:
     names = [f"{head.prefix}.{part}" for part in ("nn1", "nn2", "nn_out")]
     inner = _last(weights, f"{names[0]}.weight"), _last(weights, f"{names[1]}.weight")
-    sizes = [shape.width, *inner, 1]
+    sizes = [architecture.width, *inner, 1]
     read = [
         (
-            _wide(weights.get(f"{name}.weight", (head.members, inputs, outputs)), placement),
-            _wide(weights.get(f"{name}.bias", (head.members, outputs)), placement),
+            _to_fp32(weights.get(f"{name}.weight", (head.members, inputs, outputs)), placement),
+            _to_fp32(weights.get(f"{name}.bias", (head.members, outputs)), placement),
         )
         for name, inputs, outputs in zip(names, sizes[:-1], sizes[1:], strict=True)
     ]
@@ -145,36 +147,40 @@ def _ensemble(head: EnsembleHead, weights: Weights, shape: Architecture, placeme
     return EnsembleStack(tuple(pair[0] for pair in read), tuple(pair[1] for pair in read), placement.tile)
 
 
-def _gated(head: GatedHead, weights: Weights, shape: Architecture, placement: Placement) -> GatedObjectives:
+def _gated(head: GatedHead, weights: Weights, architecture: Architecture, placement: Placement) -> GatedObjectives:
     count = head.objectives
-    regression_KD = _wide(weights.get(head.regression, (count, shape.width)), placement)
-    transform_KK = _wide(weights.get(head.transform, (count, count)), placement)
+    regression_KD = _to_fp32(weights.get(head.regression, (count, architecture.width)), placement)
+    transform_KK = _to_fp32(weights.get(head.transform, (count, count)), placement)
     return GatedObjectives(
-        _linear(LinearHead(head.gate, count), weights, shape, placement),
+        _linear(LinearHead(head.gate, count), weights, architecture, placement),
         head.temperature,
-        _wide(weights.get(head.scale, (1,)), placement),
+        _to_fp32(weights.get(head.scale, (1,)), placement),
         Linear(regression_KD, None, placement.tile),
         Linear(transform_KK.t().contiguous(), None, placement.tile),
     )
 
 
-def _vocabulary(head: VocabularyHead, weights: Weights, shape: Architecture, placement: Placement) -> LinearStack:
-    rows = _vocabulary_rows(weights, shape)[_inside(head.token_ids, shape)]
-    return LinearStack((Linear(_wide(rows, placement), None, placement.tile),))
+def _vocabulary(
+    head: VocabularyHead, weights: Weights, architecture: Architecture, placement: Placement
+) -> LinearStack:
+    rows = _vocabulary_rows(weights, architecture)[_check_token_ids(head.token_ids, architecture)]
+    return LinearStack((Linear(_to_fp32(rows, placement), None, placement.tile),))
 
 
-def _inside(token_ids: Sequence[int], shape: Architecture) -> list[int]:
-    outside = [token for token in token_ids if not 0 <= token < shape.vocabulary]
+def _check_token_ids(token_ids: Sequence[int], architecture: Architecture) -> list[int]:
+    outside = [token for token in token_ids if not 0 <= token < architecture.vocabulary]
     if outside:
-        raise CheckpointError(f"token ids {outside} lie outside the vocabulary of {shape.vocabulary}", ids=outside)
+        raise CheckpointError(
+            f"token ids {outside} lie outside the vocabulary of {architecture.vocabulary}", ids=outside
+        )
     return list(token_ids)
 
 
-def _vocabulary_rows(weights: Weights, shape: Architecture) -> torch.Tensor:
+def _vocabulary_rows(weights: Weights, architecture: Architecture) -> torch.Tensor:
     """(V, D): the language-model head, which is the embedding where the config ties them."""
     prefix = backbone_prefix(weights)
-    size = (shape.vocabulary, shape.width)
-    if shape.tied:
+    size = (architecture.vocabulary, architecture.width)
+    if architecture.tied:
         return weights.get(f"{prefix}embed_tokens.weight", size)
     return weights.get(f"{prefix.removesuffix('model.')}lm_head.weight", size)
 
@@ -193,5 +199,5 @@ def _shape(weights: Weights, key: str) -> Sequence[int]:
     return weights.shape(key)
 
 
-def _wide(tensor: torch.Tensor, placement: Placement) -> torch.Tensor:
+def _to_fp32(tensor: torch.Tensor, placement: Placement) -> torch.Tensor:
     return tensor.to(placement.device, torch.float32)

@@ -56,8 +56,8 @@ class TreePlan:
         return self._add(encoded.cache_salt, encoded.ids[:stop], reads)
 
     def _add(self, salt: str, ids: Ids, reads: list[Read]) -> Node:
-        node = self._tree.reach(salt, ids)
-        self._tree.pin(node)
+        node = self._tree.split_at(salt, ids)
+        self._tree.lock(node)
         if node.end < len(ids):
             node = self._grow(node, ids)
         self._wanted.append(_Wanted(node, reads, self._sources(node.path(), reads)))
@@ -80,14 +80,14 @@ class TreePlan:
         self._release(keep=False)
 
     def _grow(self, parent: Node, ids: Ids) -> Node:
-        """Hang the unknown rest of a sequence under its known part; the pin moves down with it."""
+        """Hang the unknown rest of a sequence under its known part; the lock moves down with it."""
         slots, past = _context(parent.path(), parent.end)
         rest = ids[parent.end :]
         row = self._collected.add_segment(rest, parent.end, slots, past)
-        node = self._tree.grow(parent, rest, row)
+        node = self._tree.insert(parent, rest, row)
         self._grown.append(node)
-        self._tree.pin(node)
-        self._tree.unpin(parent)
+        self._tree.lock(node)
+        self._tree.unlock(parent)
         return node
 
     def _sources(self, path: list[Node], reads: list[Read]) -> list[Values | int]:
@@ -150,9 +150,9 @@ class TreePlan:
         gone = [node for node in self._fresh() if not keep or node.slots is None]
         for node in gone:
             if node.parent is not None:
-                self._tree.drop(node)
+                self._tree.evict(node)
         for wanted in self._wanted:
-            self._tree.unpin(wanted.end)
+            self._tree.unlock(wanted.end)
 
 
 def tree_cost(tree: RadixTree, encoded: Encoded) -> int:
@@ -163,7 +163,7 @@ def tree_cost(tree: RadixTree, encoded: Encoded) -> int:
 
 def _progress(tree: RadixTree, encoded: Encoded) -> tuple[int, list[int]]:
     """How many tokens are known, and the positions among them that were never read this way, ascending."""
-    nodes, known = tree.walk(encoded.cache_salt, needed_ids(encoded))
+    nodes, known = tree.match_prefix(encoded.cache_salt, needed_ids(encoded))
     reads = reads_of(encoded)
     old = reads[: bisect_left(reads, (known, NO_TARGET))]
     again = {

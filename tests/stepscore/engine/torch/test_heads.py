@@ -76,7 +76,7 @@ def test_token_log_probabilities_against_a_reference(tmp_path: Path, mode: str, 
     sequences = case.batch(seed=4, targets=True)
     columns = [_log_probs(facts, sequences, tied) for facts in (policy, reference)]
     wanted = [np.stack(pair, axis=1) for pair in zip(*columns, strict=True)]
-    engine = case.engine(policy, TokenLogProbHead(reference=True), mode=mode, reference=reference.path)
+    engine = case.engine(policy, TokenLogProbHead(reference=True), mode=mode, reference_model=reference.path)
     case.assert_close(engine.forward(sequences), wanted)
     case.assert_close(engine.forward(sequences), wanted)
 

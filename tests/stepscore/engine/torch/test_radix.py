@@ -75,7 +75,7 @@ class TreeMachine(RuleBasedStateMachine):
     def between_forwards_everything_is_kept_and_whole(self) -> None:
         for node in self.tree.nodes():
             assert node.row == NO_ROW
-            assert node.pins == 0
+            assert node.locks == 0
             assert node.slots is not None
             assert len(node.slots) == len(node.ids)
             prefix = tuple(token for each in node.path() for token in each.ids)
@@ -124,15 +124,15 @@ def test_the_leaf_unused_for_longest_goes_first() -> None:
         _know(tree, ids)
     _know(tree, (1, 1, 1))
     _know(tree, (4, 4, 4))
-    assert [tree.walk("", (token,) * 3)[1] for token in (1, 2, 3, 4)] == [3, 0, 3, 3]
+    assert [tree.match_prefix("", (token,) * 3)[1] for token in (1, 2, 3, 4)] == [3, 0, 3, 3]
 
 
 def test_a_shared_prefix_outlives_its_leaves() -> None:
     tree = RadixTree(SlotPool(8))
     for last in (5, 6, 7, 8, 9):
         _know(tree, (1, 2, 3, 4, last, last))
-    assert tree.walk("", (1, 2, 3, 4, 9, 9))[1] == 6
-    assert tree.walk("", (1, 2, 3, 4, 5, 5))[1] == 4
+    assert tree.match_prefix("", (1, 2, 3, 4, 9, 9))[1] == 6
+    assert tree.match_prefix("", (1, 2, 3, 4, 5, 5))[1] == 4
 
 
 def _know(tree: RadixTree, ids: tuple[int, ...]) -> None:

@@ -67,7 +67,7 @@ def test_rows_of_either_pooler_are_read_at_the_markers(tag: int | None) -> None:
     found = running.forward([one, other, one, Encoded((1,), ())])
     assert [rows.tolist() for rows in found] == [[[12, 2], [24, 4]], [[14, 1]], [[12, 2], [24, 4]], []]
     assert transport.asked == [one.ids[:5], other.ids]
-    assert (running.counts().asked, running.counts().computed) == (15, 7)
+    assert (running.counts().prompt, running.counts().computed) == (15, 7)
 
 
 def test_a_wrong_step_tag_is_an_error_and_no_empty_answer() -> None:

@@ -31,7 +31,7 @@ def test_right_answers_end_above_wrong_ones(tmp_path: Path) -> None:
     app.command()(train)
     ran = CliRunner().invoke(app, [*command, *learning])
     assert ran.exit_code == 0, ran.output
-    scorer = open_scorer(str(out), options=EngineOptions(device="cpu", dtype="float32", reference=base))
+    scorer = open_scorer(str(out), options=EngineOptions(device="cpu", dtype="float32", reference_model=base))
     readings = scorer.score([Solution(PROBLEM, tuple(steps)) for steps in (RIGHT, WRONG)])
     right, wrong = (each.rewards[-1] for each in readings if isinstance(each, Reading))
     assert scorer.info.family == "implicit"

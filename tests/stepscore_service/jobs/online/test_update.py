@@ -45,7 +45,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scorer(folder: Path, reference: Path, name: str = "prm") -> Scoring:
-    return open_scorer(str(folder), name=name, family="implicit", options=EngineOptions(**CPU, reference=reference))
+    return open_scorer(
+        str(folder), name=name, family="implicit", options=EngineOptions(**CPU, reference_model=reference)
+    )
 
 
 def rewards(folder: Path, reference: Path) -> tuple[float, ...]:
@@ -56,7 +58,7 @@ def rewards(folder: Path, reference: Path) -> tuple[float, ...]:
 
 def test_two_rounds_each_pushed_and_served(reference: Path, tmp_path: Path) -> None:
     out, served = tmp_path / "rounds", []
-    settings = {**CPU, "allow_reload": True, "reference": reference}
+    settings = {**CPU, "allow_reload": True, "reference_model": reference}
     with live({"prm": scorer(reference, reference)}, **settings) as url, StepscoreClient(url) as client:
         for number, last in enumerate(((5, 6), (7, 5)), start=1):
             file = write(tmp_path / "rollouts.jsonl", *last)
