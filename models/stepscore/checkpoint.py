@@ -1,4 +1,4 @@
-"""Finding a checkpoint and reading what it says of itself, without loading a weight."""
+"""Finding a checkpoint and reading what it says about itself, without loading a weight."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ Shapes = dict[str, tuple[int, ...]]
 _PAPERS = ["*.json", "*.model", "*.jinja", "*.txt"]
 _WEIGHTS = ["*.safetensors", "pytorch_model*.bin", "value_head.bin"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_OF_THE_WRITER = frozenset({"_name_or_path", "transformers_version"})
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 
 
 def locate(model: str, revision: str | None = None, *, weights: bool = True) -> Path:
-    """A local folder, or the local copy of a Hub repository (downloaded where it is not cached yet).
+    """A local folder, or the local copy of a Hub repository (downloaded if it is not cached yet).
 
-    weights: without them only config and tokenizer are downloaded. Raises CheckpointError where neither exists.
+    weights: without them only config and tokenizer are downloaded. Raises CheckpointError if neither exists.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise CheckpointError(f"{model} is no folder; give a checkpoint's folder or a Hub id (owner/name)", path=model)
+        raise CheckpointError(f"{model} is not a folder; give a checkpoint's folder or a Hub id (owner/name)", path=model)
     wanted = [*_PAPERS, *(_WEIGHTS if weights else ())]
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
-            f"{model} is neither a folder nor can it be had from the Hub: {error}", path=model
+            f"{model} is not a folder, and the Hub does not give it: {error}", path=model
         ) from error
 
 
 def folder_name(folder: Path) -> str:
-    """What a folder tells of its origin: its own name, or owner/name where it is a snapshot in the Hub's cache.
+    """What a folder says about its origin: its own name, or owner/name if it is a snapshot in the Hub's cache.
 
-    The folders above it tell nothing: a checkpoint under `/models/pure/` is not for that a PURE model.
+    The folders above it say nothing: a checkpoint under `/models/pure/` need not be a PURE model.
     """
     folder = folder.resolve()
     if folder.parent.name == "snapshots":
@@ -68,7 +69,7 @@ def read_facts(path: Path, name: str | None = None, *, weights: bool = True) -> 
 
 
 def weight_files(path: Path) -> list[Path]:
-    """The files that hold the weights: safetensors where there are any, else PyTorch's, in a fixed order."""
+    """The files that hold the weights: safetensors if there are any, else PyTorch's, in a fixed order."""
     return sorted(path.glob("*.safetensors")) or sorted(path.glob("pytorch_model*.bin"))
 
 
@@ -76,11 +77,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path.parent} is no checkpoint: config.json is missing", path=str(path)) from error
+        raise CheckpointError(f"{path.parent} is not a checkpoint: config.json is missing", path=str(path)) from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is not JSON: {error}", path=str(path)) from error
     if not isinstance(found, dict):
-        raise CheckpointError(f"{path} is no JSON object", path=str(path))
+        raise CheckpointError(f"{path} is not a JSON object", path=str(path))
     return found
 
 
@@ -120,14 +121,16 @@ def _torch_shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _revision(path: Path) -> str:
-    """The Hub commit where the folder is a Hub snapshot, else a digest of config and sampled weights.
+    """The Hub commit if the folder is a Hub snapshot, else a digest of config and sampled weights.
 
-    Sampled: 64 stretches of 64 KiB spread over each file, head and tail included; a retrained checkpoint differs in
-    them, and a 140 GB one is still digested in a moment.
+    Where and with which version of transformers a config was written does not count. Sampled: 64 stretches of 64 KiB
+    spread over each file, head and tail included; a retrained checkpoint differs in them, and a 140 GB one is still
+    digested in a moment.
     """
     if _COMMIT.fullmatch(path.name) and path.parent.name == "snapshots":
         return path.name
-    digest = hashlib.sha256((path / "config.json").read_bytes())
+    config = {key: value for key, value in _read_json(path / "config.json").items() if key not in _OF_THE_WRITER}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for file in weight_files(path):
         _digest_samples(digest, file)
     return digest.hexdigest()[:16]

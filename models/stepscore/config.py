@@ -1,4 +1,4 @@
-"""Frozen configurations: what a checkpoint says of itself and how an engine is to run it. No torch here."""
+"""Frozen configurations: what a checkpoint says about itself and how an engine is to run it. No torch here."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ CPU_BFLOAT16 = "STEPSCORE_CPU_BFLOAT16"
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """What can be known of a checkpoint without loading a weight.
+    """What can be known about a checkpoint without loading a weight.
 
     path: the local folder.
     name: the Hub id it was asked for by, or the folder's name.
-    config: config.json as it stands.
+    config: the content of config.json.
     shapes: every tensor's name and shape, over all shards.
-    revision: a digest of config and weights' headers, or the Hub commit; names the numbers that it produces.
+    revision: a digest of config and weights, or the Hub commit: the same revision and dtype give the same rewards.
     """
 
     path: Path

@@ -77,7 +77,7 @@ def test_unknown_names_say_what_there_is(folder: Path, tmp_path: Path) -> None:
     assert "qwen_math" in caught.value.detail["families"]
     with pytest.raises(InvalidOption):
         open_scorer(str(folder), options=CPU, family_options={"sytem": ""})
-    with pytest.raises(CheckpointError, match="is no folder"):
+    with pytest.raises(CheckpointError, match="is not a folder"):
         open_scorer(str(tmp_path / "nowhere"), options=CPU)
 
 

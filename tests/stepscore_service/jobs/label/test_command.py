@@ -69,7 +69,7 @@ def test_a_reward_model_is_asked_for_its_consent(source: Path, tmp_path: Path) -
         (("--verifier", "magic"), "No verifier is called 'magic'"),
         (("--generator", "magic"), "'magic' is no generator"),
         (("--method", "binary-search", "--labels", "soft"), "binary-search has no soft labels"),
-        (("--model", "./nowhere"), "./nowhere is no folder"),
+        (("--model", "./nowhere"), "./nowhere is not a folder"),
     ],
 )
 def test_what_cannot_be_opened_is_said(source: Path, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
