@@ -35,14 +35,14 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
     if folder.is_dir():
         return folder
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise CheckpointError(f"{model} is not a folder; give a checkpoint's folder or a Hub id (owner/name)", path=model)
+        raise CheckpointError(
+            f"{model} is not a folder; give a checkpoint's folder or a Hub id (owner/name)", path=model
+        )
     wanted = [*_PAPERS, *(_WEIGHTS if weights else ())]
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(
-            f"{model} is not a folder, and the Hub does not give it: {error}", path=model
-        ) from error
+        raise CheckpointError(f"{model} is not a folder, and the Hub does not give it: {error}", path=model) from error
 
 
 def folder_name(folder: Path) -> str:

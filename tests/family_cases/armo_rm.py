@@ -1,4 +1,4 @@
-import checkpoints_b as checkpoints
+import checkpoints_outcome as checkpoints
 from family_case import FamilyCase
 from reference import armo_rm as reference
 

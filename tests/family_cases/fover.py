@@ -1,6 +1,6 @@
 from functools import partial
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from family_case import FamilyCase
 from reference import fover as reference
 

@@ -2,7 +2,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from family_case import FamilyCase
 from reference import implicit
 

@@ -1,4 +1,4 @@
-import checkpoints_a as checkpoints
+import checkpoints_value_heads as checkpoints
 from family_case import FamilyCase
 from reference import reasonflux
 

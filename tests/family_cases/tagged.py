@@ -1,6 +1,6 @@
 from functools import partial
 
-import checkpoints_a as checkpoints
+import checkpoints_value_heads as checkpoints
 from family_case import FamilyCase
 from reference import tagged as reference
 

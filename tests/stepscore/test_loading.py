@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import checkpoints
-import checkpoints_b
+import checkpoints_causal
 from loading_case import CPU, change_config, change_weights, rewards
 from stepscore.checkpoint import locate, read_facts
 from stepscore.errors import CheckpointError
@@ -27,8 +27,8 @@ def test_shards_change_nothing(tmp_path: Path) -> None:
 
 
 def test_tied_embeddings_are_the_vocabulary_head(tmp_path: Path) -> None:
-    tied = checkpoints_b.causal(tmp_path / "tied", tie_word_embeddings=True)
-    untied = checkpoints_b.causal(tmp_path / "untied")
+    tied = checkpoints_causal.causal(tmp_path / "tied", tie_word_embeddings=True)
+    untied = checkpoints_causal.causal(tmp_path / "untied")
     embeddings = load_file(tied / "model.safetensors")["model.embed_tokens.weight"]
     change_weights(untied, lm_head__weight=embeddings.clone())
     assert "lm_head.weight" not in read_facts(tied).shapes
@@ -56,6 +56,8 @@ def test_the_revision_names_config_and_weights(tmp_path: Path) -> None:
     second = read_facts(change_weights(folder, score__2__bias=torch.tensor([1.0, 2.0]))).revision
     third = read_facts(change_config(folder, rope_theta=5000.0)).revision
     assert len({first, second, third}) == 3
+    written_elsewhere = change_config(folder, _name_or_path="/elsewhere", transformers_version="9.9")
+    assert read_facts(written_elsewhere).revision == third
 
 
 # Damaged ones
@@ -83,7 +85,7 @@ def cut_weights(folder: Path) -> None:
         pytest.param(delete("config.json"), r"config\.json is missing", id="no config"),
         pytest.param(write("config.json", b"{"), "not JSON", id="broken config"),
         pytest.param(write("config.json", b"\xff\xfe"), "not JSON", id="binary config"),
-        pytest.param(write("config.json", b"[]"), "no JSON object", id="config is a list"),
+        pytest.param(write("config.json", b"[]"), "not a JSON object", id="config is a list"),
         pytest.param(
             lambda f: change_config(f, num_hidden_layers="three"), r"config\.json", id="a layer count in words"
         ),
@@ -131,7 +133,7 @@ def test_a_head_that_lacks_a_layer_is_named_where_the_family_is(tmp_path: Path) 
 
 
 def test_an_untied_model_without_a_vocabulary_head_is_refused(tmp_path: Path) -> None:
-    folder = change_weights(checkpoints_b.causal(tmp_path / "prm"), lm_head__weight=None)
+    folder = change_weights(checkpoints_causal.causal(tmp_path / "prm"), lm_head__weight=None)
     with pytest.raises(CheckpointError, match=r"lm_head\.weight"):
         open_scorer(str(folder), family="rlhflow", options=CPU)
 

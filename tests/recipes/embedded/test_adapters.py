@@ -12,7 +12,7 @@ pytest.importorskip("peft", reason="needs the train extra")
 
 from safetensors.torch import load_file, save_file
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from cli_case import invoke, write
 from recipes.embedded.adapters import Adapter, policy_adapter, stacked, trained_adapter
 from stepscore.embedded.prepare import merge

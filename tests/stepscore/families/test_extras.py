@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import checkpoints_b as checkpoints
+import checkpoints_causal
+import checkpoints_value_heads
 from reference import act_prm
 from stepscore.config import EngineOptions
 from stepscore.families.path_finder import gated
@@ -26,7 +27,7 @@ def read(folder: Path) -> Reading:
 
 
 def test_an_ensemble_tells_its_spread(tmp_path: Path) -> None:
-    reading = read(checkpoints.ensemble(tmp_path / "act_prm"))
+    reading = read(checkpoints_value_heads.ensemble(tmp_path / "act_prm"))
     votes = act_prm.votes(tmp_path / "act_prm", PROBLEM, STEPS)
     assert reading.extras["spread"] == pytest.approx(votes.std(dim=0, correction=0).tolist(), abs=1e-5)
     assert max(reading.extras["spread"]) > 0.01
@@ -35,7 +36,7 @@ def test_an_ensemble_tells_its_spread(tmp_path: Path) -> None:
 
 def test_path_finder_tells_why_a_step_is_minus_one(tmp_path: Path) -> None:
     """Both branches occur in this run, so that each is compared with the reference somewhere."""
-    reading = read(checkpoints.path_finder(tmp_path / "path_finder"))
+    reading = read(checkpoints_causal.path_finder(tmp_path / "path_finder"))
     kinds = zip(
         reading.rewards, *(reading.extras[name] for name in ("math", "consistency", "correctness")), strict=True
     )

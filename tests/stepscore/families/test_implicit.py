@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError, InvalidOption

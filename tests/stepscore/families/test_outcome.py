@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-import checkpoints_b as checkpoints
+import checkpoints_outcome as checkpoints
 from reference import armo_rm
 from reference import outcome as reference
 from stepscore.config import EngineOptions, Mode

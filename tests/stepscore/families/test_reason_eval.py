@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import checkpoints_a as checkpoints
+import checkpoints_value_heads as checkpoints
 from loading_case import CPU
 from reference import reason_eval as reference
 from stepscore.checkpoint import read_facts

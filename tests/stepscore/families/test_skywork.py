@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-import checkpoints_a as checkpoints
+import checkpoints_value_heads as checkpoints
 import tokenizers_for_tests as tokenizers
 from loading_case import CPU
 from reference import skywork as reference

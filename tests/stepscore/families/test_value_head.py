@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import checkpoints_a as checkpoints
+import checkpoints_value_heads as checkpoints
 from loading_case import CPU
 from stepscore.checkpoint import read_facts
 from stepscore.errors import CheckpointError, MarkerMerged, UnknownFamily

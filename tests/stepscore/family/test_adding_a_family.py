@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import checkpoints_b
+import checkpoints_causal
 from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.errors import MarkerInText
@@ -56,7 +56,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints_b.causal(tmp_path_factory.mktemp("family") / "Correct-PRM-tiny", kind="llama")
+    return checkpoints_causal.causal(tmp_path_factory.mktemp("family") / "Correct-PRM-tiny", kind="llama")
 
 
 def expected(folder: Path) -> list[float]:

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 import tokenizers_for_tests as tokenizers
-from checkpoints_a import legacy_mistral
+from checkpoints_value_heads import legacy_mistral
 from stepscore.errors import CheckpointError, MarkerInText, MarkerMerged
 from stepscore.family.tagged import TaggedText, label_pair
 from stepscore.text.tokenizer import StepTokenizer

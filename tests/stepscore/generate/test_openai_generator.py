@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-import checkpoints_b
+import checkpoints_causal
 import checkpoints_judges
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError, GeneratorError
@@ -244,7 +244,9 @@ def test_an_address_that_means_nothing_is_refused(folder: Path, address: str) ->
 @pytest.mark.filterwarnings("ignore")  # those of vLLM's own imports
 def test_vllm_equals_transformers(tmp_path: Path) -> None:
     """Heads are 32 wide, the narrowest that vLLM's attention on a CPU runs."""
-    wide = checkpoints_b.causal(tmp_path / "wide", "qwen2", hidden_size=128, head_dim=32, max_position_embeddings=512)
+    wide = checkpoints_causal.causal(
+        tmp_path / "wide", "qwen2", hidden_size=128, head_dim=32, max_position_embeddings=512
+    )
     local = open_transformers(wide, CPU, torch.float32, max_tokens=256)
     generator = open_generator("vllm", wide, model="m", device=CPU, dtype=torch.float32, max_tokens=256)
     greedy = Request(PROMPT, Sampling(max_tokens=12, temperature=0.0))

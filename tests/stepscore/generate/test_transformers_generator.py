@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-import checkpoints_b
+import checkpoints_causal
 from stepscore.errors import CheckpointError, GeneratorError
 from stepscore.generate.protocol import Request, Sampling
 from stepscore.generate.sampling import Sampler, allowed
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints_b.causal(tmp_path_factory.mktemp("generator") / "tiny", kind="qwen2")
+    return checkpoints_causal.causal(tmp_path_factory.mktemp("generator") / "tiny", kind="qwen2")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_prompts_of_all_lengths_are_sampled_side_by_side(generator: Transformers
 
 
 def test_a_missing_tensor_is_an_error_not_a_random_head(folder: Path, tmp_path: Path) -> None:
-    broken = checkpoints_b.causal(tmp_path / "broken", kind="qwen2")
+    broken = checkpoints_causal.causal(tmp_path / "broken", kind="qwen2")
     state = load_file(broken / "model.safetensors")
     del state["lm_head.weight"]
     save_file(state, broken / "model.safetensors")

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-import checkpoints_a
+import checkpoints_value_heads
 import tokenizers_for_tests as made
 from stepscore.errors import CheckpointError, DamagedTokenizer
 from stepscore.text.tokenizer import StepTokenizer
@@ -23,7 +23,7 @@ VOCABULARIES: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
     "byte-level": made.qwen,
     "byte-level with a BOS": made.llama3,
     "sentencepiece": made.mistral,
-    "legacy sentencepiece": checkpoints_a.legacy_mistral,
+    "legacy sentencepiece": checkpoints_value_heads.legacy_mistral,
 }
 
 
@@ -68,7 +68,7 @@ def test_a_bos_is_written_where_transformers_4_wrote_it(
     tmp_path: Path, name: str, add: bool | None, written: bool
 ) -> None:
     """Only the Llama classes looked at `add_bos_token`; the file here writes none."""
-    tokenizer = checkpoints_a.changed(made.qwen(), bos_token="<|endoftext|>")
+    tokenizer = checkpoints_value_heads.changed(made.qwen(), bos_token="<|endoftext|>")
     opened = StepTokenizer.open(
         str(folder_of(tokenizer, tmp_path / "model", "llama", tokenizer_class=name, add_bos_token=add))
     )

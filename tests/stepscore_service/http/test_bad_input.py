@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-import checkpoints_a
+import checkpoints_value_heads
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live
 
 GOOD: dict[str, Any] = {"problem": PROBLEM, "steps": STEPS}
@@ -150,7 +150,7 @@ def test_a_typed_marker_is_text_where_the_marker_is_a_special_token(http: httpx.
 
 
 def test_a_typed_marker_is_an_error_where_the_marker_is_plain_text(tmp_path: Path) -> None:
-    scorer = fake_scorer(checkpoints_a.math_shepherd(tmp_path / "math-shepherd-mistral-7b-prm"))
+    scorer = fake_scorer(checkpoints_value_heads.math_shepherd(tmp_path / "math-shepherd-mistral-7b-prm"))
     with live({"shepherd": scorer}) as url, connect(url) as http:
         detail = refused(http.post("/score", json=GOOD | {"steps": ["so ки", "7"]}), 422, "marker_in_text")
     assert detail == {"marker": "ки", "where": "step 0"}

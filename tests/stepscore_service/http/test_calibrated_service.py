@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-import checkpoints_b
+import checkpoints_outcome
 from cli_case import invoke, read, solutions, write
 from service_case import PROBLEM, STEPS, connect, live
 from stepscore.calibration import Calibration
@@ -55,7 +55,7 @@ def test_a_calibration_of_other_weights_is_refused(folder: Path, tmp_path: Path)
 
 
 def test_rewards_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:
-    unbounded = checkpoints_b.outcome(tmp_path / "tiny-orm")
+    unbounded = checkpoints_outcome.outcome(tmp_path / "tiny-orm")
     with pytest.raises(InvalidOption, match="probabilities"):
         open_scorers(Settings(models=str(unbounded), temperature=2.0))
 

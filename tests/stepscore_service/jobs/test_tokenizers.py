@@ -8,7 +8,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-import checkpoints_a
+import checkpoints_value_heads
 import tokenizers_for_tests as made
 from stepscore.checkpoint import read_facts
 from stepscore_service.jobs.label.tools import prompts_of
@@ -20,8 +20,8 @@ TEXT = "Step 1: 16 - 3 = 13 eggs.\nStill true: é ≤ 你好"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A Llama with a byte-level tokenizer.json and the class that would rebuild it, as DeepSeek's bases have it."""
-    return checkpoints_a.of_class(
-        checkpoints_a.causal(tmp_path / "base", "llama", tokenizer=made.qwen()), "LlamaTokenizerFast"
+    return checkpoints_value_heads.of_class(
+        checkpoints_value_heads.causal(tmp_path / "base", "llama", tokenizer=made.qwen()), "LlamaTokenizerFast"
     )
 
 

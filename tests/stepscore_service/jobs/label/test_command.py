@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import checkpoints
-import checkpoints_b
+import checkpoints_causal
 from cli_case import invoke, read, write
 from label_case import row, wrong_at
 
@@ -17,7 +17,7 @@ RANDOM = ("--temperature", "1.5", "--rollout-tokens", "12", "-k", "2", "--device
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints_b.causal(tmp_path_factory.mktemp("policy") / "tiny", kind="qwen2")
+    return checkpoints_causal.causal(tmp_path_factory.mktemp("policy") / "tiny", kind="qwen2")
 
 
 @pytest.fixture

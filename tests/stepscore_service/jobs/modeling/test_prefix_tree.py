@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import Labelled

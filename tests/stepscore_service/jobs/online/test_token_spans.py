@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from stepscore.errors import InvalidInput
 from stepscore.families.implicit import AnswerTokens
 from stepscore.family.layout import ChatTemplate

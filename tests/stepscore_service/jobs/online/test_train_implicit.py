@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from stepscore.config import EngineOptions
 from stepscore.open import open_scorer
 from stepscore.types import Reading, Solution

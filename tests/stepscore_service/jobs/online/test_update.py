@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from service_case import live
 from stepscore.config import EngineOptions
 from stepscore.open import open_scorer

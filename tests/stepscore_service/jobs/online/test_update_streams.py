@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from cli_case import invoke
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.data.labelled import Labelled, of_row

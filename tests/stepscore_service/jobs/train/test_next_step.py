@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from cli_case import invoke, read, start, write
 from stepscore_service.client import StepscoreClient
 from stepscore_service.jobs.modeling.build import build

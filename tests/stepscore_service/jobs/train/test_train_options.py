@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from cli_case import invoke, read, write
 from stepscore.generate.prompt import ChatPrompt
 from stepscore.generate.protocol import Request, Sampling

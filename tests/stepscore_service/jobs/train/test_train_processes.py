@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from cli_case import write
 from stepscore_service.jobs.train.watching import Stopping
 

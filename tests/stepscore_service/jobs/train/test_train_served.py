@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from cli_case import invoke, write
 from stepscore.config import EngineOptions
 from stepscore.families.number_logprob import Calibration, symbols_of

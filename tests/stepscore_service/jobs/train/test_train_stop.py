@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from cli_case import invoke, start, write
 
 STEPS = 40

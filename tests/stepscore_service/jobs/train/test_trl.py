@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-import checkpoints_b as checkpoints
+import checkpoints_causal as checkpoints
 from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.modeling.batch import collator
 from stepscore_service.jobs.modeling.build import build

@@ -1,4 +1,4 @@
-"""Tiny checkpoints of value heads, tagged causal models, ReasonEval and ReasonFlux; true names and shapes."""
+"""Tiny checkpoints of value heads, tagged causal models, ReasonEval, ReasonFlux and ensembles."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 import tokenizers_for_tests as tokenizers
-from checkpoints import HIDDEN, backbone_state, decoder_config, linear, save, vocabulary_head
+from checkpoints import HIDDEN, State, backbone_state, decoder_config, linear, save, vocabulary_head
 
 ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM"}
 TOKENIZERS = {"qwen2": tokenizers.qwen, "llama": tokenizers.llama3, "mistral": tokenizers.mistral}
@@ -136,3 +137,23 @@ def pqm(folder: Path) -> Path:
     config = decoder_config("llama", tokenizer)
     state = backbone_state(config) | vocabulary_head(config) | linear("v_head.summary", 1)
     return save(folder, config, state, tokenizer, "LlamaForCausalLM")
+
+
+def ensemble(folder: Path, members: int = 5, inner: int = 16, **changes: Any) -> Path:
+    """Qwen2ForEnsemblePRM: `score.model` and the frozen copy `score.reg_model`, which has other numbers here."""
+    tokenizer = tokenizers.qwen("<extra_0>")
+    config = decoder_config("qwen2", tokenizer, **changes)
+    head = _members("score.model", members, inner, seed=3) | _members("score.reg_model", members, inner, seed=4)
+    extra = {"num_ensemble": members, "rr_token": "<extra_0>"}
+    state = backbone_state(config) | head
+    return save(folder, config, state, tokenizer, "Qwen2ForEnsemblePRM", extra_config=extra)
+
+
+def _members(prefix: str, members: int, inner: int, seed: int) -> State:
+    generator = torch.Generator().manual_seed(seed)
+    sizes = {"nn1": (HIDDEN, inner), "nn2": (inner, inner), "nn_out": (inner, 1)}
+    state = {}
+    for name, (inputs, outputs) in sizes.items():
+        state[f"{prefix}.{name}.weight"] = torch.randn(members, inputs, outputs, generator=generator) * 0.3
+        state[f"{prefix}.{name}.bias"] = torch.randn(members, outputs, generator=generator) * 0.3
+    return state
