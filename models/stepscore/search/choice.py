@@ -39,8 +39,8 @@ def candidates_of(nodes: Sequence[SearchNode], name: str, range_: RewardRange) -
 
 
 def choose(candidates: Sequence[SearchCandidate], rule: str, name: str, range_: RewardRange) -> SearchChoice:
-    """The winner by that rule. Solutions that ended come before those that ran out of tokens."""
-    finished = [index for index, each in enumerate(candidates) if each.node.status != "truncated"]
+    """The winner by that rule, among the finished solutions; if there is none, among all."""
+    finished = [index for index, each in enumerate(candidates) if each.node.status == "finished"]
     usable = finished or list(range(len(candidates)))
     if not usable:
         return SearchChoice(None)

@@ -1,0 +1,1 @@
+"""Searches over a file of problems: results, traces, pictures."""
