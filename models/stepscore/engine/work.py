@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from stepscore.types import EncodedSolution, Values
+
+SMALLEST_SHARE = 8
+"""A part of a solution that is smaller than this share of a forward waits for the next one, where it will be larger."""
+
+
+class Cursor(Protocol):
+    """How far an engine has come in a sequence; what was computed so far is kept until it is released."""
+
+    def release(self) -> None: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -13,13 +23,19 @@ class Work:
 
     token_budget: new tokens that the next forward may spend on it.
     outputs: the numbers of the sequences that are finished.
-    cursor: the engine's own note of how far the next sequence has come; `release` takes it back.
+    cursor: how far the engine has come in the next sequence; None if it has not begun.
     """
 
     encoded: EncodedSolution
     token_budget: int = 0
     outputs: list[Values] = field(default_factory=list)
-    cursor: object | None = None
+    cursor: Cursor | None = None
+
+    def release(self) -> None:
+        """Give up what is kept of the sequence that was begun."""
+        if self.cursor is not None:
+            self.cursor.release()
+        self.cursor = None
 
     @property
     def finished(self) -> bool:

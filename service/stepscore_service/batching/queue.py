@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from stepscore.engine.work import Work
+from stepscore.engine.work import SMALLEST_SHARE, Work
 from stepscore_service.batching.encoding import SplitSolution
 
 MAX_WAIT_SECONDS = 1.0
 """A request that has waited longer is starved: half of every forward goes to the oldest starved requests."""
 LOOKAHEAD = 32
 """How many requests whose next solution does not fit are passed over before a batch is closed."""
-SMALLEST_SHARE = 8
-"""A part of a solution that is smaller than this share of the budget is not started."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

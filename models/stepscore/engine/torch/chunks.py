@@ -5,13 +5,9 @@ from __future__ import annotations
 from math import inf
 
 from stepscore.engine.torch.planning import Plan
-from stepscore.engine.torch.radix import Node, RadixTree
-from stepscore.engine.torch.tree_plan import TreePlan
-from stepscore.engine.work import Work
+from stepscore.engine.torch.radix import TreeCursor
+from stepscore.engine.work import SMALLEST_SHARE, Work
 from stepscore.types import Encoded, Values
-
-SMALLEST_SHARE = 8
-"""A part smaller than this share of the forward waits for the next one, where it will be larger."""
 
 
 class Chunks:
@@ -24,10 +20,10 @@ class Chunks:
     def __init__(self, plan: Plan, budget: float = inf) -> None:
         self._plan = plan
         self._budget = budget
-        self._taken: list[tuple[Work, Node | None]] = []
+        self._taken: list[tuple[Work, TreeCursor | None]] = []
 
     def take(self, work: Work) -> bool:
-        """Take what fits of a work; False where something is left for a later forward."""
+        """Take what fits of a work; False if something is left for a later forward."""
         left = work.token_budget
         for sequence in work.remaining.sequences:
             cost = self._plan.cost(sequence)
@@ -42,33 +38,33 @@ class Chunks:
             left -= cost
         return True
 
-    def finish(self, values: Values, tree: RadixTree | None) -> int:
-        """Hand the numbers out, and hold what goes on; the tokens of the sequences that are finished.
+    def finish(self, values: Values) -> int:
+        """Append the numbers to the works' outputs and keep what is to be continued.
 
-        values: (P, C) of the plan.
+        values: (P, C) of the plan. Returns the tokens of the sequences that are finished.
         """
         tokens = 0
-        locked = [(work, end) for work, end in self._taken if end is not None and end.slots is not None]
-        for _, node in locked:
-            _of(tree).lock(node)
-        for (work, end), numbers in zip(self._taken, self._plan.finish(values), strict=True):
-            if end is None:
+        parts = [(work, part) for work, part in self._taken if part is not None and part.kept]
+        for _, cursor in parts:
+            cursor.lock()
+        for (work, part), numbers in zip(self._taken, self._plan.finish(values), strict=True):
+            if part is None:
                 tokens += len(work.encoded.sequences[len(work.outputs)].ids)
                 work.outputs.append(numbers)
-                let_go(work, tree)
-        for work, node in locked:
-            let_go(work, tree)
-            work.cursor = node
+                work.release()
+        for work, cursor in parts:
+            work.release()
+            work.cursor = cursor
         return tokens
 
     def _take_part(self, work: Work, sequence: Encoded, room: int) -> bool:
-        """Compute `room` tokens of a sequence. True where it had to be taken whole all the same."""
+        """Compute `room` tokens of a sequence. True if it had to be taken whole all the same."""
         if self._plan.rows and room < work.token_budget // SMALLEST_SHARE:
             return False
-        if isinstance(self._plan, TreePlan) and self._plan.keeps:
-            end = self._plan.add_part(sequence, max(1, room))
-            self._taken.append((work, end))
-            if end.slots is not None:
+        part = self._plan.add_part(sequence, max(1, room))
+        if part is not None:
+            self._taken.append((work, part))
+            if part.kept:
                 return False
         self._add(work, sequence)
         return True
@@ -76,15 +72,3 @@ class Chunks:
     def _add(self, work: Work, sequence: Encoded) -> None:
         self._plan.add(sequence)
         self._taken.append((work, None))
-
-
-def let_go(work: Work, tree: RadixTree | None) -> None:
-    """Take back the hold on a work's next sequence."""
-    if isinstance(work.cursor, Node):
-        _of(tree).unlock(work.cursor)
-    work.cursor = None
-
-
-def _of(tree: RadixTree | None) -> RadixTree:
-    assert tree is not None, "only what is kept in a tree can be held"
-    return tree

@@ -16,7 +16,7 @@ from stepscore.config import CheckpointFacts, EngineOptions, Quantize
 from stepscore.engine.placement import choose_device, choose_dtype, choose_forward
 from stepscore.engine.protocol import EngineInfo, TokenCounts
 from stepscore.engine.torch.architecture import read_architecture
-from stepscore.engine.torch.chunks import Chunks, let_go
+from stepscore.engine.torch.chunks import Chunks
 from stepscore.engine.torch.decoder import Decoder
 from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.torch.linear import tile_for
@@ -96,7 +96,7 @@ class TorchEngine:
 
     def release(self, work: Work) -> None:
         with self._lock:
-            let_go(work, self._tree)
+            work.release()
 
     def purge(self) -> None:
         """Waits for a running forward. New weights come in an engine of their own, with its own tree."""
@@ -132,7 +132,7 @@ class TorchEngine:
                 yield chunks
             values = self._run(plan.packed())
             with self._lock:
-                self._prompt += chunks.finish(values, self._tree)
+                self._prompt += chunks.finish(values)
             self._computed += plan.rows
             finished = True
         finally:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from stepscore.engine.torch.packing import NO_SLOTS, NO_TARGET, Indices, Packed, Segment, pack
-from stepscore.engine.torch.radix import Ids, Read
+from stepscore.engine.torch.radix import Ids, Read, TreeCursor
 from stepscore.types import Encoded, Values
 
 Ranges = tuple[tuple[int, int], ...]
@@ -33,6 +33,10 @@ class Plan(Protocol):
         ...
 
     def add(self, encoded: Encoded) -> None: ...
+
+    def add_part(self, encoded: Encoded, rows: int) -> TreeCursor | None:
+        """Add as much of a sequence as costs `rows` (less than all of it); None, and nothing, if nothing is kept."""
+        ...
 
     def packed(self) -> Packed: ...
 
@@ -90,6 +94,9 @@ class UnsharedPlan:
         ids = needed_ids(encoded)
         first = self._collected.add_segment(ids, 0) if ids else 0
         self._seen[encoded] = [self._collected.pair(first + at, target) for at, target in reads_of(encoded)]
+
+    def add_part(self, encoded: Encoded, rows: int) -> None:
+        """Nothing is kept, so every sequence is computed whole."""
 
     def packed(self) -> Packed:
         return self._collected.packed([])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 
 from stepscore.engine.torch.kv_pool import SlotPool
@@ -179,6 +180,25 @@ class RadixTree:
             if _evictable(note):
                 return note[2]
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class TreeCursor:
+    """The node at which the computed part of a sequence ends."""
+
+    tree: RadixTree
+    node: Node
+
+    @property
+    def kept(self) -> bool:
+        """Whether it outlives the forward."""
+        return self.node.slots is not None
+
+    def lock(self) -> None:
+        self.tree.lock(self.node)
+
+    def release(self) -> None:
+        self.tree.unlock(self.node)
 
 
 def _evictable(note: tuple[int, int, Node]) -> bool:

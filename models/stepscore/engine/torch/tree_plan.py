@@ -10,7 +10,7 @@ import numpy as np
 
 from stepscore.engine.torch.packing import NO_SLOTS, NO_TARGET, Indices, Packed
 from stepscore.engine.torch.planning import Ranges, Rows, needed_ids, reads_of
-from stepscore.engine.torch.radix import NO_ROW, Ids, Node, RadixTree, Read
+from stepscore.engine.torch.radix import NO_ROW, Ids, Node, RadixTree, Read, TreeCursor
 from stepscore.types import Encoded, Values
 
 
@@ -37,23 +37,19 @@ class TreePlan:
     def rows(self) -> int:
         return len(self._collected.ids)
 
-    @property
-    def keeps(self) -> bool:
-        """Whether anything outlives the forward."""
-        return self._tree.capacity > 0
-
     def cost(self, encoded: Encoded) -> int:
         return tree_cost(self._tree, encoded)
 
     def add(self, encoded: Encoded) -> None:
         self._add(encoded.cache_salt, needed_ids(encoded), reads_of(encoded))
 
-    def add_part(self, encoded: Encoded, rows: int) -> Node:
-        """Add as much of a sequence as costs `rows` (less than all of it): the node at which that ends."""
+    def add_part(self, encoded: Encoded, rows: int) -> TreeCursor | None:
+        if not self._tree.capacity:
+            return None
         known, again = _progress(self._tree, encoded)
         stop = again[rows - 1] + 1 if rows <= len(again) else known + rows - len(again)
         reads = [read for read in reads_of(encoded) if read[0] < stop]
-        return self._add(encoded.cache_salt, encoded.ids[:stop], reads)
+        return TreeCursor(self._tree, self._add(encoded.cache_salt, encoded.ids[:stop], reads))
 
     def _add(self, salt: str, ids: Ids, reads: list[Read]) -> Node:
         node = self._tree.split_at(salt, ids)

@@ -202,7 +202,7 @@ def test_costs_may_be_asked_while_forwards_run(facts: CheckpointFacts, alone: To
     wrong: list[tuple[int, Encoded]] = []
 
     def ask() -> None:
-        while not done.is_set():
+        while not done.wait(0.001):  # a loop without pauses would leave the forwards little of one core
             for batch in batches:
                 wrong.extend((cost, one) for one in batch if not 0 <= (cost := engine.cost(one)) <= len(one.ids))
 
