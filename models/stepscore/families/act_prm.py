@@ -21,7 +21,7 @@ from stepscore.family.heads import EnsembleHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.layouts import MarkedChat
 from stepscore.family.readers import joined, sigmoid
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.types import EncodedSolution, Reading, Values
 
 MARKER = "<extra_0>"
@@ -61,6 +61,9 @@ FAMILY = Family(
     marker="<extra_0> (special token)",
     formula="mean over heads of sigmoid(logit at the marker)",
     build=build,
+    compared=(
+        Compared("sail-sg/ActivePRM", "a93b338", "src/active_prm/models/nets.py, examples/py_scripts/code_snippets.py"),
+    ),
     evidence=Evidence(architectures=("Qwen2ForEnsemblePRM",), tensors=(r"score\.model\.nn1\.weight",)),
     aggregate="prod",
     markers=(MARKER,),

@@ -13,7 +13,7 @@ from __future__ import annotations
 from stepscore.family.heads import VocabularyHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.readers import softmax_of
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.family.tagged import TaggedText
 
 MARKER = "ки"
@@ -36,6 +36,7 @@ FAMILY = Family(
     marker="` ки` (plain text), its last token",
     formula="softmax(logits of ` +` and ` -` at the tag)[0]",
     build=build,
+    compared=(Compared("hanningzhang/ER-PRM", "5a996d4", "evaluation/evaluate_math_reward_model.py, select_sample"),),
     evidence=Evidence(
         architectures=(r".*ForCausalLM",), repositories=(r"llama-?3\.1-math-prm", r"(^|[/_-])er[-_]?prm")
     ),

@@ -15,7 +15,7 @@ from stepscore.family.heads import VocabularyHead
 from stepscore.family.layout import ChatTemplate, LayoutContext
 from stepscore.family.layouts import AnsweredTurns
 from stepscore.family.readers import softmax_of
-from stepscore.family.registry import Evidence, Family, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Parts
 
 GOOD, BAD = "correct", "incorrect"
 OPENING = (
@@ -51,6 +51,7 @@ FAMILY = Family(
     marker="the token before each assistant's `correct`",
     formula="softmax(logits of `incorrect` and `correct`, their first tokens)[1]",
     build=build,
+    compared=(Compared("psunlpgroup/FoVer", "742fcf9", "src/prm/preprocessing.py, src/prm/postprocessing.py"),),
     evidence=Evidence(architectures=("LlamaForCausalLM", "Qwen2ForCausalLM"), repositories=("fover",)),
     aggregate="min",
 )

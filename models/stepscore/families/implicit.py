@@ -45,7 +45,7 @@ from stepscore.errors import InvalidOption, MarkerMerged
 from stepscore.family.heads import TokenLogProbHead
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, TracedBuilder, check
 from stepscore.family.readers import Reader, joined
-from stepscore.family.registry import Evidence, Family, Option, Parts, Training
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solution, Values
 
@@ -193,6 +193,10 @@ FAMILY = Family(
     formula="coef * sum over tokens up to the step's end of (log p_policy - log p_reference)",
     build=build,
     training=Training("ForCausalLM", outputs=2),
+    compared=(
+        Compared("PRIME-RL/ImplicitPRM", "c044175", "eval/prm_eval_utils.py", "a padding token of its own is assumed"),
+        Compared("PRIME-RL/ImplicitPRM", "c044175", "eval/processbench.py", "`masking=processbench`, `coef=0.005`"),
+    ),
     evidence=Evidence(
         architectures=("Qwen2ForCausalLM", "LlamaForCausalLM"), repositories=("EurusPRM-Stage1", "ImplicitPRM")
     ),

@@ -17,7 +17,7 @@ from __future__ import annotations
 from stepscore.family.heads import VocabularyHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.readers import softmax_of
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.family.tagged import TaggedText, label_pair
 
 TAG = " \n\n\n\n\n"
@@ -47,6 +47,7 @@ FAMILY = Family(
     marker="` \\n\\n\\n\\n\\n` (plain text, one token)",
     formula="softmax(logits of ` +` and ` -` at the tag)[0]",
     build=build,
+    compared=(Compared("openreasoner/openr", "54ae004", "prm/infer_fns.py, reason/inference/rm_call.py"),),
     evidence=Evidence(architectures=(r".*ForCausalLM",), repositories=(r"math[-_]?psa",)),
     options={
         "numbering": Option("as_written", "whether `Step k: ` is written before a step", ("if_absent", "as_written")),

@@ -17,7 +17,7 @@ from __future__ import annotations
 from stepscore.family.heads import VocabularyHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.readers import softmax_of
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.family.tagged import TaggedText, label_pair
 
 MARKER = "ки"
@@ -47,6 +47,10 @@ FAMILY = Family(
     marker="` ки` (plain text)",
     formula="softmax(logits of `+` and `-` at the tag)[0]",
     build=build,
+    compared=(
+        Compared("ssmisya/PRMBench", "a1ae4ea", "mr_eval/models/math_shepherd.py"),
+        Compared("openreasoner/openr", "54ae004", "prm/infer_fns.py, rm_call.py", "`numbering=as_written`"),
+    ),
     evidence=Evidence(architectures=(r".*ForCausalLM",), repositories=(r"math[-_]?shepherd",)),
     options={
         "numbering": Option("if_absent", "whether `Step k: ` is written before a step", ("if_absent", "as_written")),

@@ -6,6 +6,9 @@ Both scripts write `Step k: ` before every step (numbering anew what is numbered
 the whole text without a BOS. They differ in what stands before the answer, so `prompt` names them:
 `evaluation` (default: best-of-N, which made the published numbers) is an instruction that ends in "Let's think step by
 step"; `training` is `[INST] {problem} [/INST]`.
+`numbering=from_1` (default) is that of training, and of best-of-N for a response whose first step carries no mark. The
+best-of-N loop counts the empty text in front of a mark too, so a response that begins with `Step 1:` is numbered from
+2; `numbering=from_2` writes that.
 RyanLiu112/compute-optimal-tts scores PQM too, with the tokenizer's BOS, the bare problem and the steps as they are:
 `compute_optimal_tts` has a line break after the problem, which its code writes for a path that contains `pqm`, and
 `compute_optimal_tts_space` a space, which it writes for the published spelling, `PQM`.
@@ -63,6 +66,7 @@ class MarkedText:
     tokenizer: StepTokenizer
     marker: int
     prompt: Prompt
+    first: int
 
     def encode(self, solution: Solution) -> EncodedSolution:
         check(solution)
@@ -71,24 +75,23 @@ class MarkedText:
         if self.prompt.bos:
             builder.bos()
         builder.text(before).text(solution.problem).text(after)
-        for number, step in enumerate(solution.steps, start=1):
-            builder.text("\n" if number > 1 else "").text(f"{self._written(number, step)} ").token(self.marker).read()
+        for index, step in enumerate(solution.steps):
+            builder.text("\n" if index else "").text(f"{self._written(index, step)} ").token(self.marker).read()
         return EncodedSolution((builder.build(),), steps=len(solution.steps))
 
-    def _written(self, number: int, step: str) -> str:
+    def _written(self, index: int, step: str) -> str:
         if not self.prompt.numbered:
             return step.strip()
         bare = _NUMBER.sub("", step, count=1).strip() if _NUMBER.match(step) else step.strip()
         if not bare:
-            raise EmptyStep(
-                f"step {number - 1} holds nothing but its number; leave it out or write it", step=number - 1
-            )
-        return f"Step {number}: {bare}"
+            raise EmptyStep(f"step {index} holds nothing but its number; leave it out or write it", step=index)
+        return f"Step {self.first + index}: {bare}"
 
 
 def build(context: LayoutContext) -> Parts:
     prompt = PROMPTS[context.options["prompt"]]
-    layout = MarkedText(context.tokenizer, context.tokenizer.token_id(MARKER), prompt)
+    first = 1 if context.options["numbering"] == "from_1" else 2
+    layout = MarkedText(context.tokenizer, context.tokenizer.token_id(MARKER), prompt, first)
     return Parts(layout, LinearHead(("v_head.summary",), outputs=1), raw_value)
 
 
@@ -109,7 +112,10 @@ FAMILY = Family(
     reward_range=RewardRange("real", float("-inf"), float("inf")),
     threshold=0.0,
     markers=(MARKER,),
-    options={"prompt": Option("evaluation", "what stands before the steps, and how they are numbered", tuple(PROMPTS))},
+    options={
+        "prompt": Option("evaluation", "what stands before the steps, and whether they are numbered", tuple(PROMPTS)),
+        "numbering": Option("from_1", "the first step's number, in the authors' two prompts", ("from_1", "from_2")),
+    },
     compared=(
         Compared("WindyLee0822/Process_Q_Model", "c5a2a02", "bon_eval_hf.py, value_model.py"),
         Compared("WindyLee0822/Process_Q_Model", "c5a2a02", "train_main.py", "`prompt=training`"),

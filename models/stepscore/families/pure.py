@@ -15,7 +15,7 @@ from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.layouts import SeparatedSteps
 from stepscore.family.readers import softmax_difference
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.types import RewardRange
 
 
@@ -34,6 +34,7 @@ FAMILY = Family(
     marker="the separator (text, default a line break), its last token",
     formula="softmax(logits)[1] - softmax(logits)[0]",
     build=build,
+    compared=(Compared("ssmisya/PRMBench", "a1ae4ea", "mr_eval/models/pure_prm.py", "`separator` a blank line"),),
     evidence=Evidence(
         architectures=(r".*ForTokenClassification",),
         tensors=(r"score\.weight",),

@@ -15,7 +15,7 @@ from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.layouts import MarkedChat
 from stepscore.family.readers import softmax_of
-from stepscore.family.registry import Evidence, Family, Option, Parts, Training
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts, Training
 
 MARKER = "<extra_0>"
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -41,6 +41,7 @@ FAMILY = Family(
     build=build,
     training=Training("ForProcessRewardModel", ("score.0", "score.2"), 2, "<extra_0>", chat=True),
     # Qwen's own is Qwen2's; the same head over another decoder is what `stepscore train` writes for other bases.
+    compared=(Compared("Red-Hat-AI-Innovation-Team/reward_hub", "fc6150d", "reward_hub/hf/reward.py"),),
     evidence=Evidence(
         architectures=(r"(Qwen2|Qwen3|Llama|Mistral)ForProcessRewardModel",),
         tensors=(r"score\.0\.weight", r"score\.2\.weight"),

@@ -24,7 +24,7 @@ from stepscore.errors import CheckpointError
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.readers import joined, reading, softmax
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, Solution, Values
 
@@ -86,6 +86,7 @@ FAMILY = Family(
     marker="the step's last token (34B), the token before it (7B)",
     formula="softmax(logits)[1] + softmax(logits)[2]",
     build=build,
+    compared=(Compared("GAIR-NLP/ReasonEval", "6c91c7a", "codes/examples.py, get_results", "both sizes"),),
     evidence=Evidence(
         architectures=(r"ReasonEval.*", r".*ForCausalLM", r"(Llama|Mistral)Model"), tensors=(r"score_head\.weight",)
     ),

@@ -14,7 +14,7 @@ from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.layouts import MarkedChat
 from stepscore.family.readers import softmax_of
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 
 MARKER = "<extra_0>"
 
@@ -37,6 +37,9 @@ FAMILY = Family(
     marker="<extra_0> (special token)",
     formula="softmax(logits at the marker)[1]",
     build=build,
+    compared=(
+        Compared("Gen-Verse/ReasonFlux", "8980b8b", "ReasonFlux_PRM/README.md, ReasonFlux_PRM/utils/rm_utils.py"),
+    ),
     evidence=Evidence(
         architectures=("Qwen2ForProcessRewardModel",),
         tensors=(r"score\.0\.weight", r"score\.2\.weight"),

@@ -24,7 +24,7 @@ from stepscore.family.heads import TokenLogProbHead, VocabularyHead
 from stepscore.family.layout import ChatTemplate, LayoutContext
 from stepscore.family.layouts import AnsweredTurns
 from stepscore.family.readers import joined, reading, softmax_of
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.types import EncodedSolution, Reading, Values
 
 GOOD, BAD = "+", "-"
@@ -70,6 +70,7 @@ FAMILY = Family(
     marker="the token before each assistant's `+`",
     formula="softmax(logits of `+` and `-`)[0]",
     build=build,
+    compared=(Compared("RLHFlow/RLHF-Reward-Modeling", "fc39179", "math-rm/prm_evaluate.py, select_sample"),),
     evidence=Evidence(
         architectures=("LlamaForCausalLM",),
         repositories=(r"rlhflow(?!.*(-ORM-|ArmoRM))", r"Llama-?3\.1-8B-PRM-(Mistral|Deepseek)-Data"),

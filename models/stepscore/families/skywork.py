@@ -24,7 +24,7 @@ from stepscore.errors import CheckpointError
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.readers import sigmoid_value
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Solution
 
@@ -83,6 +83,9 @@ FAMILY = Family(
     marker="the id of a line break after the step's last line",
     formula="sigmoid(value at the line break)",
     build=build,
+    compared=(
+        Compared("SkyworkAI/skywork-o1-prm-inference", "719b56b", "model_utils/io_utils.py, model_utils/prm_model.py"),
+    ),
     evidence=Evidence(
         architectures=("Qwen2ForPrmModel",), tensors=(r"v_head\.summary\.weight",), repositories=(r"skywork.*prm",)
     ),

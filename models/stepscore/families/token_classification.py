@@ -20,7 +20,7 @@ from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.layouts import SeparatedSteps
 from stepscore.family.readers import softmax_of
-from stepscore.family.registry import Evidence, Family, Option, Parts, Training
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Solution
 
@@ -80,6 +80,7 @@ FAMILY = Family(
             {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
         ),
     ),
+    compared=(Compared("huggingface/trl", "f2cd577", "trl/experimental/prm/prm_trainer.py, tokenize_row"),),
     evidence=Evidence(architectures=(r".*ForTokenClassification",), tensors=(r"score\.weight",)),
     options={
         "tokenisation": Option(

@@ -16,7 +16,7 @@ from __future__ import annotations
 from stepscore.family.heads import VocabularyHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.readers import softmax_of
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.family.tagged import TaggedText
 
 TAG = " \n\n\n\n"
@@ -45,6 +45,10 @@ FAMILY = Family(
     marker="` \\n\\n\\n\\n` (plain text, one token)",
     formula="softmax(logits of `-` and `+` at the tag)[1]",
     build=build,
+    compared=(
+        Compared("UW-Madison-Lee-Lab/VersaPRM", "81a3c99", "evaluation/prm_models/prm_llama.py"),
+        Compared("db-Lee/Multi-RM", "65b3e8e", "discriminative/reward_model.py"),
+    ),
     evidence=Evidence(
         architectures=(r".*ForCausalLM",), repositories=(r"versa[-_]?prm", r"llama-prm800k", r"(^|[/_-])dprm")
     ),

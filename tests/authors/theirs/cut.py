@@ -1,0 +1,55 @@
+"""Parts of the authors' files, run as they stand: whole modules where they import, definitions cut out where not."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+
+def cut(file: Path, *names: str, replace: dict[str, str] | None = None, **namespace: Any) -> SimpleNamespace:
+    """The functions and classes of these names, wherever they stand in the file, in a namespace of ours.
+
+    replace: words of the source that name a device which this machine lacks.
+    """
+    tree = ast.parse(_source(file, replace))
+    found = [
+        node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in names
+    ]
+    missing = set(names) - {node.name for node in found}
+    if missing:
+        raise LookupError(f"{file} holds no {', '.join(sorted(missing))}")
+    for node in found:
+        node.decorator_list = [each for each in node.decorator_list if "staticmethod" not in ast.unparse(each)]
+    return _run(file, found, namespace)
+
+
+def statement(file: Path, containing: str, **namespace: Any) -> SimpleNamespace:
+    """The innermost `for` loop that contains a piece of source, run once."""
+    loops = [node for node in ast.walk(ast.parse(_source(file))) if isinstance(node, ast.For)]
+    found = [node for node in loops if containing in ast.unparse(node)]
+    return _run(file, [min(found, key=lambda node: len(ast.unparse(node)))], namespace)
+
+
+def module(folder: Path, name: str) -> Any:
+    """A module that imports as it is."""
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _source(file: Path, replace: dict[str, str] | None = None) -> str:
+    source = file.read_text(encoding="utf-8")
+    for old, new in (replace or {}).items():
+        source = source.replace(old, new)
+    return source
+
+
+def _run(file: Path, nodes: list[Any], namespace: dict[str, Any]) -> SimpleNamespace:
+    exec(compile(ast.Module(body=nodes, type_ignores=[]), str(file), "exec"), namespace)
+    return SimpleNamespace(**namespace)
