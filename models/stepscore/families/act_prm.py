@@ -3,7 +3,7 @@
 Sources: sail-sg/ActivePRM, `models/nets.py`, `models/qwen2_ensemble_prm` and `examples/py_scripts/code_snippets.py`;
 "Efficient Process Reward Model Training via Active Learning", arXiv 2504.10559.
 
-The layout is Qwen2.5-Math-PRM's. Each of `num_ensemble` heads (8 where the config is silent) gives one logit; the
+The layout is Qwen2.5-Math-PRM's. Each of `num_ensemble` heads (8 if the config names no number) gives one logit; the
 reward is the mean over heads of their sigmoids. `extras["spread"]` is the population standard deviation of those
 sigmoids, the disagreement by which the authors choose what to label. The frozen `score.reg_model` only regularises.
 The evaluation script on ProcessBench uses another system message ("You are a helpful and harmless assistant. You

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from stepscore.errors import NoVerdict
 from stepscore.family.judging import judge_parts, sampling_of, sampling_options
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
-from stepscore.family.registry import Evidence, Family, Parts
+from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Parts
 from stepscore.generate.protocol import Generator, Request, Sampling
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
@@ -63,7 +63,7 @@ class Critique:
 
 
 def reading_of(critiques: Sequence[str], steps: int) -> Reading:
-    """Raises NoVerdict where no critique has a vote."""
+    """Raises NoVerdict if no critique has a vote."""
     verdicts = [(first_error(text, steps), text) for text in critiques]
     votes = Counter(index for index, _ in verdicts if index is not None)
     if not votes:
@@ -82,7 +82,7 @@ def reading_of(critiques: Sequence[str], steps: int) -> Reading:
 
 
 def first_error(critique: str, steps: int) -> int | None:
-    r"""The index in the last \boxed{}: -1 to steps - 1; None where there is no such number."""
+    r"""The index in the last \boxed{}: -1 to steps - 1; None if there is no such number."""
     boxed = re.findall(r"\\boxed\{([^}]*)\}", critique)
     text = boxed[-1].strip() if boxed else ""
     if not re.fullmatch(r"-?[0-9]{1,6}", text):
@@ -109,8 +109,9 @@ FAMILY = Family(
     + TASK
     + "{chat template: assistant}",
     marker="the number in the last \\boxed{} of the critique",
-    formula="share of the samples whose first wrong paragraph is none or lies behind the step",
+    formula="share of the samples whose first wrong paragraph is none or comes after the step",
     build=build,
+    compared=(Compared("QwenLM/ProcessBench", "e802463", "code/run_eval.py (prompt, vote)", BY_HAND),),
     evidence=Evidence(),
     aggregate="last",
     options=sampling_options(n=8, temperature=0.7, top_p=0.9, max_tokens=8192),

@@ -4,10 +4,10 @@ Sources: RyanLiu112/GenPRM, `src/prm_evaluation/infer_module/{genprm_inference,p
 `src/prm_evaluation/utils/util.py`; arXiv 2504.00891.
 
 The conversation holds every step as a user turn and the judge's own earlier critiques as assistant turns; the prompt
-ends behind the last step, without the template's closing token and without an assistant header, and the stage's
+ends after the last step, without the template's closing token and without an assistant header, and the stage's
 opening text follows. `stages` are the authors' flags: `verify` (analyze and verify: the model writes Python),
 `analyze` (no Python), `output` (the verdict at once). The authors run that Python in their own process. Here it is not
-run, as with their execute flag off: "[Code Output]" is opened for the model to continue. Only where `sandbox` says so
+run, as with their execute flag off: "[Code Output]" is opened for the model to continue. Only if `sandbox` says so
 is it run, and what it prints is shown to the model: `sandbox=confined` by this Python with its packages and no network,
 files, other processes or more than 5 s (seccomp, Landlock and resource limits; `confined:weak` goes on where the kernel
 lacks one), any other text by that command, which alone then decides what the Python may do.
@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from stepscore.errors import NoVerdict
 from stepscore.family.judging import Opinion, judge_parts, mean_reading, sampling_of, sampling_options
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Option, Parts
 from stepscore.generate.protocol import Completion, Generator, Request, SampledToken, Sampling
 from stepscore.sandbox.judge_code import Sandbox, open_sandbox
 from stepscore.text.tokenizer import StepTokenizer
@@ -67,7 +67,7 @@ class StagedCritiques:
     sandbox: Sandbox | None
 
     def encode(self, solution: Solution) -> EncodedSolution:
-        """The prompts as they are with empty critiques: each critique adds to those behind it."""
+        """The prompts as they are with empty critiques: each critique adds to the prompts after it."""
         check(solution)
         critiques = [""] * len(solution.steps)
         prompts = [self._prompt(solution, critiques[:step]).build() for step in range(len(critiques))]
@@ -173,7 +173,7 @@ class Path:
 
 
 def verdict(text: str, tokens: Sequence[SampledToken]) -> Opinion | None:
-    """p(Yes) / (p(Yes) + p(No)) where the last such token was sampled; None where the text holds no verdict."""
+    """p(Yes) / (p(Yes) + p(No)) at the last such token that was sampled; None if the text holds no verdict."""
     found = re.search(r"(Yes|No)\}", text, re.IGNORECASE)
     said = found[1].capitalize() if found else ""
     token = next((token for token in reversed(tokens) if token.text == said), None)
@@ -219,6 +219,9 @@ FAMILY = Family(
     marker="the last Yes or No token of the critique",
     formula="mean over the samples of p(Yes) / (p(Yes) + p(No))",
     build=build,
+    compared=(
+        Compared("RyanLiu112/GenPRM", "cc80f47", "src/prm_evaluation/genprm_inference.py (without execution)", BY_HAND),
+    ),
     evidence=Evidence(architectures=("Qwen2ForCausalLM",), repositories=(r"(^|/)GenPRM",)),
     options=sampling_options(n=1, temperature=0.6, top_p=0.95, top_k=20, max_tokens=2048)
     | {

@@ -24,7 +24,7 @@ c[b_t] - c[b_{t-1}], with c[b_0] taken as 0.
 `coef` is 0.001 on the cards and 0.005 in the ProcessBench script. The reference model is Qwen2.5-Math-7B-Instruct in
 copies of the card and Qwen2.5-7B-Instruct in the script; it is named when the model is opened, so none is assumed.
 `step_prefix`: the card's example and the script both read `Step k: ` before each step; `missing` (default) writes it
-where a step has none, which equals both.
+if a step has none, which equals both.
 
 Thresholds: the ProcessBench script compares sigmoid(value) with 0.5005 (0.002 before the sigmoid, for coef 0.005),
 fitted on GSM8K; the default here is the neutral 0. Default aggregates are the cards': Stage 1 takes the minimum,
@@ -137,7 +137,7 @@ def _conversation(problem: str, steps: Sequence[str]) -> list[Message]:
 def log_ratio(coef: float, single: bool) -> Reader:
     """reward of step t = coef * (sum of policy's - sum of reference's log-probabilities), up to its mark.
 
-    logits: the two sums behind each reward.
+    logits: the two sums that each reward is made of.
     """
 
     def read(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
@@ -165,7 +165,7 @@ def _coefficient(text: str) -> float:
     try:
         coefficient = float(text)
     except ValueError as error:
-        raise InvalidOption(f"coef={text!r} is no number", option="coef", known=[]) from error
+        raise InvalidOption(f"coef={text!r} is not a number", option="coef", known=[]) from error
     if not 0.0 < coefficient < float("inf"):
         raise InvalidOption(f"coef={text!r} is not a positive number", option="coef", known=[])
     return coefficient

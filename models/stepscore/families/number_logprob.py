@@ -1,14 +1,14 @@
 """The language-model reading: how surprised a language model is by the numbers of a step.
 
 The reading of the checkpoint that ships with the project. A policy fine-tuned on worked solutions knows what a sound
-step would compute; where a step writes another number, the log-probability of that number falls. That needs no step
+step would compute; if a step writes another number, the log-probability of that number falls. That needs no step
 labels; a model that was trained on some through this very reading is read alike. The reward is a logistic of the lowest
 log-probability among the events of the step's numbers:
 
 - the first digit of a number, given that a digit stands there, so that the choice of words costs nothing;
 - every further digit of it;
 - its end: that no digit follows (not below log 0.001);
-- the sign of arithmetic right behind it, given that one stands there.
+- the sign of arithmetic right after it, given that one stands there.
 
 Its two constants stand in the checkpoint's config.json under `number_logprob`; they are fitted on labelled steps, or
 trained with the weights. A step without a digit is read by its least likely token, with constants of its own.
@@ -53,7 +53,7 @@ class Calibration:
 
     @classmethod
     def of(cls, config: Mapping[str, object]) -> Calibration:
-        """Raises CheckpointError where config.json carries no constants."""
+        """Raises CheckpointError if config.json carries no constants."""
         found = config.get(CONFIG_KEY)
         if not isinstance(found, dict):
             raise CheckpointError(f"config.json has no {CONFIG_KEY!r} constants, so there is no reward", key=CONFIG_KEY)
@@ -65,7 +65,7 @@ class PlainChat:
     """One question and its answer, a step a line.
 
     Of a step with digits the places before each digit and after the last digit of each number are read, of another one
-    those before all of its tokens. marks: for each step, the number of its reads, negative where it has no digit.
+    those before all of its tokens. marks: for each step, the number of its reads, negative if it has no digit.
     """
 
     tokenizer: StepTokenizer
@@ -85,7 +85,7 @@ class PlainChat:
         return EncodedSolution((Encoded(whole.ids, tuple(reads), targets),), len(solution.steps), tuple(marks))
 
     def _chosen(self, ids: tuple[int, ...], start: int, end: int) -> tuple[list[int], bool]:
-        """Positions in or right before the step's numbers, or before all of its tokens where it has none."""
+        """Positions in or right before the step's numbers, or before all of its tokens if it has none."""
         every = range(start, end)
         numbers = [place for place in every if ids[place] in self.digits or ids[place + 1] in self.digits]
         return (numbers, False) if numbers else (list(every), True)
@@ -148,7 +148,7 @@ def _events(logprobs: NDArray[np.float64], sequence: Encoded, symbols: Symbols) 
 
 
 def digit_tokens(tokenizer: StepTokenizer) -> tuple[int, ...]:
-    """Ids of the ten digits. Raises CheckpointError where a token holds a digit and something else."""
+    """Ids of the ten digits. Raises CheckpointError if a token holds a digit and something else."""
     vocabulary = tokenizer.inner.get_vocab()
     wider = [token for token in vocabulary if len(token) > 1 and any(digit in token for digit in DIGITS)]
     single = [index for token, index in vocabulary.items() if token in DIGITS]

@@ -5,7 +5,7 @@ nvidia/AceMath-7B-RM; `modeling_llama.py` and `modeling_qwen2.py` of transformer
 
 The chat of problem and answer is rendered by the checkpoint's own template, with its BOS once (Skywork's card strips
 the rendered one because its tokenizer adds it again). The reward is the logit at the last token that is not the
-config's padding token, as transformers has it: where a config pads with its closing token, the token before that one
+config's padding token, as transformers has it: if a config pads with its closing token, the token before that one
 is read. Skywork's card gives no system message, AceMath's gives one, so that each is a family of its own.
 
 Such a model gives one reward for a whole answer. `per_step=prefix` (default) scores every prefix of the steps, one
@@ -23,7 +23,7 @@ from dataclasses import replace
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.outcome import OUTCOME_REWARDS, OutcomeChat, outcome_options, outcome_value
-from stepscore.family.registry import Evidence, Family, Parts
+from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Parts
 
 ACEMATH_SYSTEM = "Please reason step by step, and check your final answer within \\boxed{}."
 
@@ -52,6 +52,7 @@ FAMILY = Family(
     marker="the last token of the chat",
     formula="the logit of the answer that ends with the step",
     build=build,
+    compared=(Compared("huggingface/transformers", "v4.48.3", "AutoModelForSequenceClassification", BY_HAND),),
     evidence=Evidence(architectures=(r".*ForSequenceClassification",), tensors=(r"score\.weight",)),
     reward_range=OUTCOME_REWARDS,
     aggregate="last",

@@ -7,7 +7,7 @@ Everything is read at the token before an `<extra>`, from the rows of `<+>` and 
 mathematics and consistency; if either is `<->`, the reward is -1. Else both `<extra>` become `<+>`, `, Correctness:
 <extra>` is added, and the reward is the softmax of the second pass. The authors run the second pass only when the
 first finds nothing; since it then always holds two `<+>`, both sequences are written ahead and run together.
-`extras` hold the first pass's two probabilities and the second's, which is there even where the reward is -1.
+`extras` hold the first pass's two probabilities and the second's, which is there even if the reward is -1.
 
 The card spells its prompt "mathemetical", training data and evaluation "mathematical": `wording=training` is the
 default, because it is what the weights saw. A step counts as wrong below 0.5, which -1 is.
@@ -24,7 +24,7 @@ import numpy as np
 from stepscore.family.heads import VocabularyHead
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, Place, SequenceBuilder, Text, check
 from stepscore.family.readers import joined, softmax
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Option, Parts
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solution, Values
 
@@ -67,7 +67,7 @@ _PASSES: tuple[tuple[Place | str, ...], ...] = (
 
 
 def gated(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
-    """reward = P(`<+>`) of the second pass, or -1 where the first prefers a `<->`; logits: the three pairs of rows."""
+    """reward = P(`<+>`) of the second pass, or -1 if the first prefers a `<->`; logits: the three pairs of rows."""
     pairs_S32 = joined(values).reshape(encoded.steps, READS, 2)
     good_S3 = np.asarray(softmax(pairs_S32)[..., 0], dtype=np.float64)
     flawed_S = (pairs_S32[:, :2, 1] > pairs_S32[:, :2, 0]).any(axis=1)
@@ -105,6 +105,11 @@ FAMILY = Family(
     marker="the token before each <extra> (special token)",
     formula="-1 if the first pass prefers <-> anywhere, else softmax(logits of <+> and <-> in the second)[0]",
     build=build,
+    compared=(
+        Compared(
+            "declare-lab/PathFinder-PRM", "2f80ed4", "src/evaluation (reward-guided search, ProcessBench)", BY_HAND
+        ),
+    ),
     evidence=Evidence(architectures=("Qwen2ForCausalLM",), repositories=("path[-_]?finder",)),
     reward_range=RewardRange("real", -1.0, 1.0),
     aggregate="min",

@@ -5,7 +5,7 @@ Sources: NJUNLP/R-PRM, `src/prompts/GenPRM/GenPRM-evaluate-new3-qwen.txt`, `src/
 
 The prompt file ends `<|im_end|>\n<|im_start|>assistant\n` with the two characters backslash and n, twice, which the
 authors' code never turns into line breaks; the weights were trained and measured so, and so it is written here.
-Each analysis is cut behind "Is the step correct (Yes/No)?"; one that never asks it is given the authors' own question.
+Each analysis is cut after "Is the step correct (Yes/No)?"; one that never asks it is given the authors' own question.
 Before that the authors strip every line and turn a typed backslash-n into a line break (`clean=authors`), which also
 breaks `\neq` in two; `clean=none` reads the text as it was generated.
 A step that does not open with "Step k:" is given it, as in the authors' data.
@@ -20,7 +20,7 @@ import numpy as np
 from stepscore.family.judging import Opinion, judge_parts, mean_reading, sampling_of, sampling_options
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.readers import softmax
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Option, Parts
 from stepscore.generate.protocol import Generator, Request, Sampling
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
@@ -131,6 +131,7 @@ FAMILY = Family(
     marker="the token after 'Is the step correct (Yes/No)?'",
     formula='mean over the samples of softmax(logits of " Yes", " No")[0]',
     build=build,
+    compared=(Compared("NJUNLP/R-PRM", "e3dd605", "src/utils/inference.py, evaluate-PRM-CoT.py", BY_HAND),),
     evidence=Evidence(architectures=("Qwen2ForCausalLM",), repositories=(r"(^|/)R-PRM",)),
     options=sampling_options(n=10, temperature=0.95, top_p=0.95, max_tokens=8192)
     | {"clean": Option("authors", "strip the analysis as the authors' code does, or not at all", ("authors", "none"))},

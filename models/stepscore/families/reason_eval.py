@@ -9,7 +9,7 @@ piece merges with the next and no separator is left. Validity is p(neutral) + p(
 `tokenisation` names the two published variants. In `34B` the numbers are read at a step's last token. In `7B` the
 padding token is also the BOS: it is removed with the separators and put back in front, which moves every token by one
 and the noted positions not at all, so that the numbers are read one token before the step's last. Both are reproduced
-as they are, since the published numbers were made so. `auto` takes `7B` where the base is a Mistral.
+as they are, since the published numbers were made so. `auto` takes `7B` if the base is a Mistral.
 The rewards are the validities, redundancy is an extra; the default aggregate is the minimum, as the authors take for
 validity (and the maximum for redundancy, whose threshold is 0.15).
 """

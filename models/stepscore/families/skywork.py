@@ -60,7 +60,7 @@ class LinedText:
 
 
 def opening_token(context: LayoutContext) -> int:
-    """The tokenizer's BOS, or the one that config.json names where the tokenizer was saved without. CheckpointError."""
+    """The tokenizer's BOS, else the one that config.json names. Raises CheckpointError if neither names one."""
     for found in (context.tokenizer.inner.bos_token_id, context.config.get("bos_token_id")):
         if isinstance(found, int):
             return found

@@ -7,9 +7,9 @@ correct? " is written and the two answers are compared by the mean log-probabili
 are those of the whole text (the space before it belongs to its first token), as the authors' server reads them.
 That server may count a prompt token or two into each mean, which flattens the probabilities as a
 `decision_temperature` of 2 or 3 does; here a mean is over the answer alone.
-`process_verifier` numbers the steps and stops a verification that goes on to a step that does not exist; the authors
-switch it on where prefixes are scored, which is what happens here, and off in their class. The authors find the last
-step with a comparison of texts, by which "9" lies behind "10"; here it is counted.
+`process_verifier` numbers the steps and stops a verification that continues with a step that does not exist; the
+authors switch it on when prefixes are scored, which is what happens here, and off in their class. They find the last
+step with a comparison of texts, by which "9" comes after "10"; here it is counted.
 A tokenizer that adds its own BOS to a template that has one gives two, and the authors' server reads both;
 `bos=twice` does so too.
 """
@@ -26,7 +26,7 @@ from stepscore.errors import InvalidOption
 from stepscore.family.judging import Opinion, float_option, judge_parts, mean_reading, sampling_of, sampling_options
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
 from stepscore.family.readers import softmax
-from stepscore.family.registry import Evidence, Family, Option, Parts
+from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Option, Parts
 from stepscore.generate.protocol import Generator, Request, Sampling
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
@@ -131,6 +131,7 @@ FAMILY = Family(
     marker="the answer (yes or no) after 'Is the solution correct? '",
     formula="mean over the samples of softmax(mean log-probability of yes, of no)[0], for each prefix",
     build=build,
+    compared=(Compared("mukhal/ThinkPRM", "0beccfb", "prm/thinkprm_api.py, utils/helper.py (prompt)", BY_HAND),),
     evidence=Evidence(architectures=("Qwen2ForCausalLM",), repositories=(r"ThinkPRM",)),
     aggregate="last",
     options=sampling_options(n=1, temperature=0.7, top_p=1.0, max_tokens=8172)

@@ -72,7 +72,7 @@ def ids_of(tokenizer: StepTokenizer, text: str) -> tuple[int, ...]:
 
 
 def head_name(context: LayoutContext) -> str:
-    """Raises CheckpointError where the weights hold no such head, or more than one."""
+    """Raises CheckpointError if the weights hold no such head, or more than one."""
     names = NAMES if context.options["head"] == AUTO else (context.options["head"],)
     found = [name for name in names if f"{name}.weight" in context.tensors]
     if len(found) != 1:

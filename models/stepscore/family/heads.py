@@ -13,7 +13,7 @@ from dataclasses import dataclass
 class LinearHead:
     """A stack of linear layers with ReLU between them, over the last hidden state (fp32).
 
-    layers: state-dict prefixes in order, each with `.weight` and, where the checkpoint has it, `.bias`:
+    layers: state-dict prefixes in order, each with `.weight` and, if the checkpoint has it, `.bias`:
         ("score.0", "score.2") for Qwen2ForProcessRewardModel, ("score",) for token classification,
         ("v_head.summary",) for a value head.
     outputs: C, the width that the last layer must have.

@@ -27,7 +27,7 @@ class Judge(Protocol):
 
 
 def judge_parts(judge: Judge) -> Parts:
-    """A family's parts where nothing is read from a forward pass."""
+    """A family's parts if nothing is read from a forward pass."""
     return Parts(judge, VerdictHead(), _no_numbers)
 
 
@@ -65,7 +65,7 @@ def sampling_of(options: Mapping[str, str]) -> Sampling:
 def int_option(options: Mapping[str, str], key: str, least: int = 0) -> int:
     text = options[key]
     if not text.isdecimal() or int(text) < least:
-        raise InvalidOption(f"{key}={text!r} is no whole number from {least}", option=key, known=[])
+        raise InvalidOption(f"{key}={text!r} is not a whole number from {least}", option=key, known=[])
     return int(text)
 
 
@@ -75,13 +75,13 @@ def float_option(options: Mapping[str, str], key: str) -> float:
     except ValueError:
         found = -1.0
     if not 0.0 <= found < float("inf"):
-        raise InvalidOption(f"{key}={options[key]!r} is no number from 0", option=key, known=[])
+        raise InvalidOption(f"{key}={options[key]!r} is not a number from 0", option=key, known=[])
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """One sample's probability that a step is right, the numbers behind it, and the text that led to it."""
+    """One sample's probability that a step is right, the numbers that it is made of, and the text that led to it."""
 
     reward: float
     logits: tuple[float, ...]

@@ -122,7 +122,7 @@ class TracedBuilder(SequenceBuilder):
     """Also notes which characters of the plain text each token holds.
 
     spans: for each id, [start, end) in all plain text written so far, user text and template text counted together;
-    None for a token that is no text. user_texts: each user text with the character at which it starts.
+    None for a token that is not text. user_texts: each user text with the character at which it starts.
     """
 
     def __init__(self, tokenizer: StepTokenizer) -> None:
@@ -235,7 +235,7 @@ class ChatTemplate:
     """The checkpoint's own chat template, rendered around slots so that user text never meets its special tokens.
 
     A template that trims its messages (Llama 3.1 does) trims ours: each slot is rendered between two spaces, and
-    where a space is gone the message is stripped on that side.
+    if a space is gone, the message is stripped on that side.
     """
 
     def __init__(self, tokenizer: StepTokenizer) -> None:

@@ -34,7 +34,7 @@ class MarkedChat:
 
     @classmethod
     def of(cls, context: LayoutContext, marker: str, system: str) -> MarkedChat:
-        """Raises CheckpointError where the tokenizer has no such marker."""
+        """Raises CheckpointError if the tokenizer has no such marker."""
         tokenizer = context.tokenizer
         return cls(tokenizer, ChatTemplate(tokenizer), tokenizer.token_id(marker), system)
 

@@ -36,7 +36,7 @@ class OutcomeChat:
 
     per_prefix: one sequence for each prefix of the steps, else one for the whole solution.
     separator: what joins the steps. pad: the padding id of the checkpoint's config, which is never read.
-    header: ids that stand before the answer; where there are any, their first token is read too, and first.
+    header: ids that stand before the answer; if there are any, their first token is read too, and first.
     """
 
     tokenizer: StepTokenizer
@@ -97,5 +97,5 @@ def outcome_value(values: Sequence[Values], encoded: EncodedSolution) -> Reading
 
 
 def for_each_step(rows: Values, encoded: EncodedSolution) -> Values:
-    """One row for each step: the rows themselves, or the whole answer's for all where only that was read."""
+    """One row for each step: the rows themselves, or the whole answer's for all if only that was read."""
     return rows if len(rows) == encoded.steps else rows.repeat(encoded.steps, axis=0)

@@ -30,7 +30,7 @@ def sigmoid(logits: Values | Doubles) -> Doubles:
 
 
 def reading(rewards_S: Doubles, logits_SC: Values) -> Reading:
-    """A plain reading: rewards with the logits behind them."""
+    """A plain reading: rewards with the logits that they are made of."""
     return Reading(
         rewards=tuple(float(reward) for reward in rewards_S),
         logits=tuple(tuple(float(number) for number in row) for row in logits_SC),

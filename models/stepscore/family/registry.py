@@ -19,6 +19,8 @@ from stepscore.family.readers import Reader
 from stepscore.types import PROBABILITY, RewardRange
 
 ENTRY_POINTS = "stepscore.families"
+BY_HAND = "equal; compared once, not part of `make test-authors`"
+"""Remark of a comparison that no adapter of tests/authors repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """Something that a user may set about a family. choices: empty where any text (a number, a path) is meant."""
+    """Something that a user may set about a family. choices: empty if any text (a number, a path) is meant."""
 
     default: str
     meaning: str

@@ -4,7 +4,7 @@ User text is encoded with special tokens off: a marker that somebody types is te
 special tokens first, and the plain stretches between them (user text included) are encoded together, which gives
 the ids of the checkpoint's own tokenizer on the whole rendered string.
 
-What was tokenised before is remembered: stretches between special tokens, and inside them lines, where the tokenizer
+What was tokenised before is remembered: stretches between special tokens, and inside them lines, if the tokenizer
 lets a text be cut there (stepscore.text.cuts). So a step that is sent again costs no tokenisation.
 """
 
@@ -31,7 +31,7 @@ CACHE_BYTES = 64 << 20
 class StepTokenizer:
     """A checkpoint's tokenizer, read for scoring.
 
-    markers: added tokens that are typed text when a user writes them, even where the checkpoint does not flag them
+    markers: added tokens that are typed text when a user writes them, even if the checkpoint does not flag them
     as special. cache_bytes: budget of the texts that are remembered; 0 remembers none.
     """
 
@@ -84,7 +84,7 @@ class StepTokenizer:
         return ids
 
     def token_id(self, token: str) -> int:
-        """The id of a token of the vocabulary. Raises CheckpointError where there is none."""
+        """The id of a token of the vocabulary. Raises CheckpointError if there is none."""
         found = self.inner.convert_tokens_to_ids(token)
         if not isinstance(found, int) or self.inner.convert_ids_to_tokens(found) != token:
             raise CheckpointError(f"the tokenizer has no token {token!r}", token=token)
