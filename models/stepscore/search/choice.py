@@ -9,7 +9,7 @@ from typing import Literal
 from stepscore.aggregate import aggregate
 from stepscore.search.tree import SearchNode
 from stepscore.types import RewardRange
-from stepscore.verify.answers import final_answer
+from stepscore.verify.answers import final_answer, read_answer
 from stepscore.verify.vote import Group, vote
 
 ChoiceRule = Literal["first", "score", "weighted", "majority"]
@@ -75,4 +75,4 @@ def _groups(
 ) -> list[Group]:
     kind: Literal["weighted", "majority"] = "majority" if rule == "majority" else "weighted"
     probabilities = range_.kind == "probability" and name != "sum"
-    return vote(scores, [each.answer for each in candidates], kind, probabilities)
+    return vote(scores, [read_answer(each.node.prefix) for each in candidates], kind, probabilities)

@@ -1,8 +1,8 @@
-"""Equality of answers by algebra (math-verify), safe from any thread and with an end in sight.
+"""Algebra on answers (math-verify) by a pool of processes: safe from any thread, each question with a time limit.
 
 math-verify stops itself with SIGALRM, which works in no thread but the main one, and SymPy may hold the interpreter
-lock for minutes on a short answer. So it runs in a process of its own, started at the first question, which is killed
-when it does not reply. Answers that could not be shown equal in time stay apart.
+lock for minutes on a short answer. So it runs in processes of its own, which are started when all others are busy and
+killed when they do not reply: a slow question takes one worker, never the others' time.
 """
 
 from __future__ import annotations
@@ -15,105 +15,160 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any, Final
 
 from stepscore.errors import StepscoreError
 
 START_SECONDS = 60.0
 REPLY_SECONDS = 5.0
-TOTAL_SECONDS = 10.0
+MOST_WORKERS = 8
+KEPT_ANSWERS = 20_000
 
 
-class Judge:
-    """One worker process and the lock that lets one caller at a time ask it."""
+class _Late:
+    """The type of LATE."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._owner = 0
 
-    def group(self, answers: Sequence[str], settled: Sequence[bool]) -> list[int]:
-        """For each answer the index of the first answer that it equals: its own where none is known to.
+LATE: Final = _Late()
+"""The reply to a question that was stopped."""
 
-        An answer on which SymPy hangs equals nothing; after TOTAL_SECONDS so does every answer not yet looked at.
-        """
-        until = time.monotonic() + TOTAL_SECONDS
-        firsts = list(range(len(answers)))
-        asked = list(range(len(answers)))
-        with self._lock:
-            while len(asked) > 1 and time.monotonic() < until:
-                replies = self._ask([answers[at] for at in asked], [settled[at] for at in asked], until)
-                for at, (first, _) in zip(asked, replies, strict=False):
-                    firsts[at] = asked[first]
-                if len(replies) == len(asked):
-                    break
-                del asked[len(replies)]
-        return firsts
 
-    def compare(self, one: str, other: str) -> bool | None:
-        """Whether two answers are equal; None where that could not be told in time, or one of them not be read."""
-        with self._lock:
-            replies = self._ask([one, other], [False, False], time.monotonic() + TOTAL_SECONDS)
-        if len(replies) < 2:
-            return None
-        first, sure = replies[1]
-        return first == 0 if sure else None
+class AnswerPool:
+    """Up to MOST_WORKERS processes; one question takes one of them."""
+
+    def __init__(self, most: int = MOST_WORKERS) -> None:
+        self._free = threading.Condition()
+        self._idle: list[_Worker] = []
+        self._all: list[_Worker] = []
+        self._starting = 0
+        self._most = most
+        self._owner = os.getpid()
+        self._known: OrderedDict[str, Any] = OrderedDict()
+
+    def key(self, formula: str) -> str | _Late | None:
+        """The canonical form of a formula: equal keys are equal formulas. None if it is not one; LATE if stopped."""
+        reply: str | _Late | None = self._ask({"key": formula})
+        return reply
+
+    def equal(self, truth: str, found: str) -> bool | _Late | None:
+        """What math-verify says of an answer and the truth, in that order. None if one of them cannot be read."""
+        reply: bool | _Late | None = self._ask({"truth": truth, "found": found})
+        return reply
 
     def close(self) -> None:
-        """End the worker; the next question starts another."""
-        process, self._process = self._process, None
-        if process is not None and self._owner == os.getpid():
-            process.kill()
-            process.communicate()
+        """End all workers; the next question starts another."""
+        with self._free:
+            self._reset_after_fork()
+            for worker in self._all:
+                worker.kill()
+            self._all, self._idle = [], []
 
-    def _ask(self, answers: Sequence[str], settled: Sequence[bool], until: float) -> list[tuple[int, bool]]:
-        """The replies that came in time: all of them, or those before the answer that killed the worker."""
-        lines = self._send(json.dumps({"answers": answers, "settled": settled}))
-        replies: list[tuple[int, bool]] = []
-        while len(replies) < len(answers):
-            line = lines.next(min(REPLY_SECONDS, until - time.monotonic()))
-            if line is None:
-                self.close()
-                break
-            first, sure = line.split()
-            replies.append((int(first), sure == b"1"))
-        return replies
+    def _ask(self, question: dict[str, str]) -> Any:
+        line = json.dumps(question)
+        with self._free:
+            if line in self._known:
+                self._known.move_to_end(line)
+                return self._known[line]
+        worker = self._take()
+        reply = worker.ask(line)
+        self._give(worker, usable=worker.is_alive)
+        if not worker.is_alive:
+            return reply
+        with self._free:
+            self._known[line] = reply
+            while len(self._known) > KEPT_ANSWERS:
+                self._known.popitem(last=False)
+        return reply
 
-    def _send(self, request: str) -> _Lines:
-        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
-            self._start()
-        assert self._process is not None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(request.encode() + b"\n")
-        self._process.stdin.flush()
-        return _Lines(self._process.stdout.fileno())
+    def _take(self) -> _Worker:
+        with self._free:
+            self._reset_after_fork()
+            self._drop_dead()
+            while not self._idle and len(self._all) + self._starting >= self._most:
+                self._free.wait()
+            if self._idle:
+                return self._idle.pop()
+            self._starting += 1
+        try:
+            worker = _Worker()
+        finally:
+            with self._free:
+                self._starting -= 1
+                self._free.notify()
+        with self._free:
+            self._all.append(worker)
+        return worker
 
-    def _start(self) -> None:
-        self.close()
+    def _drop_dead(self) -> None:
+        """Workers that something else has killed while they were idle."""
+        for worker in [each for each in self._idle if each.has_ended()]:
+            self._idle.remove(worker)
+            self._all.remove(worker)
+            worker.kill()
+
+    def _give(self, worker: _Worker, *, usable: bool) -> None:
+        with self._free:
+            if usable:
+                self._idle.append(worker)
+            else:
+                worker.kill()
+                self._all.remove(worker)
+            self._free.notify()
+
+    def _reset_after_fork(self) -> None:
+        """A forked process leaves its parent's workers alone."""
+        if self._owner != os.getpid():
+            self._all, self._idle, self._starting, self._owner = [], [], 0, os.getpid()
+
+
+class _Worker:
+    """One process. Raises StepscoreError if it does not start."""
+
+    def __init__(self) -> None:
         script = Path(__file__).with_name("answer_worker.py")
         self._process = subprocess.Popen([sys.executable, "-P", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._owner = os.getpid()
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        if _Lines(self._process.stdout.fileno()).next(START_SECONDS) != b"ready":
-            self.close()
+        self._input, self._output = self._process.stdin, self._process.stdout
+        self._buffer = b""
+        self.is_alive = True
+        if self._line(START_SECONDS) != b"ready":
+            self.kill()
             raise StepscoreError("math-verify, which decides whether two answers are equal, did not start.")
 
+    def ask(self, question: str) -> Any:
+        """The reply, or LATE if none came in time or the process died."""
+        try:
+            self._input.write(question.encode() + b"\n")
+            self._input.flush()
+            line = self._line(REPLY_SECONDS)
+        except BrokenPipeError:
+            line = None
+        if line is None:
+            self.is_alive = False
+            return LATE
+        reply = json.loads(line)
+        return LATE if isinstance(reply, dict) else reply
 
-class _Lines:
-    """Lines of a pipe, each waited for no longer than the caller says."""
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._buffer = b""
+    def kill(self) -> None:
+        self.is_alive = False
+        self._process.kill()
+        try:
+            self._process.communicate()
+        except BrokenPipeError:
+            self._process.wait()
 
-    def next(self, seconds: float) -> bytes | None:
-        """The next line without its end; None where none came in time or the other side is gone."""
+    def _line(self, seconds: float) -> bytes | None:
+        """The next line without its end; None if none came in time or the other side is gone."""
         until = time.monotonic() + seconds
         while b"\n" not in self._buffer:
-            ready, _, _ = select.select([self._descriptor], [], [], max(0.0, until - time.monotonic()))
-            chunk = os.read(self._descriptor, 1 << 16) if ready else b""
+            ready, _, _ = select.select([self._output], [], [], max(0.0, until - time.monotonic()))
+            chunk = os.read(self._output.fileno(), 1 << 16) if ready else b""
             if not chunk:
                 return None
             self._buffer += chunk
@@ -121,7 +176,7 @@ class _Lines:
         return line
 
 
-JUDGE = Judge()
-"""The one judge of this process; its worker starts at the first question that needs algebra."""
+POOL = AnswerPool()
+"""The one pool of this process; its first worker starts at the first question that needs algebra."""
 
-atexit.register(JUDGE.close)
+atexit.register(POOL.close)

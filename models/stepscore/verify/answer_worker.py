@@ -1,12 +1,13 @@
-"""The other side of `judge`: a process that asks math-verify whether answers are equal. Run as a script.
+r"""The other side of `answer_pool`: a process that asks math-verify what a formula is. Run as a script.
 
-One request a line on standard input: {"answers": [text], "settled": [bool]}. One reply a line on standard output for
-each answer, as soon as it is known: the index of the first answer that it equals, its own where there is none, and 1
-where all its comparisons came to an end, 0 where one was cut short or the text says nothing that can be compared. Two
-settled answers are never compared: the caller knows that they differ. The line `ready` comes before all else.
+One request a line on standard input, one reply a line on standard output.
+{"key": text}: the canonical form of a formula as a JSON string (`5/2` for a rational number, 40 digits for another
+number, values at fixed points for a formula with variables, intervals for an inequality); null if it cannot be read.
+{"truth": text, "found": text}: true or false, what math-verify's `verify` says; null if one of the two cannot be read.
+The line `ready` comes before all else.
 
 A process of its own because SymPy can neither be stopped from outside nor kept from taking the interpreter lock for
-minutes (`9^{9^{9^9}}`); alarms work here, in a main thread, and the caller can kill it.
+minutes (`9^{9^{9^9}}`); alarms work here, in a main thread, and the caller can kill it. "late" says that one went off.
 """
 
 from __future__ import annotations
@@ -16,121 +17,166 @@ import logging
 import resource
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from fractions import Fraction
 from random import Random
 from typing import Any
 
+import mpmath
+import sympy
 from math_verify import parse, verify
-from sympy import Eq, Expr, FiniteSet, Float, Ne, Rel, Symbol, Tuple
+from sympy import (
+    And,
+    Eq,
+    Expr,
+    FiniteSet,
+    Float,
+    Interval,
+    MatrixBase,
+    Ne,
+    Or,
+    Rational,
+    Rel,
+    Set,
+    Symbol,
+    Tuple,
+    Union,
+)
 
 SECONDS = 1.0
 MEMORY_BYTES = 4 << 30
+DIGITS = 60
+KEPT = 40
+LARGEST_DENOMINATOR = 10**9
+POINTS = ((0.5, 2.0), (-2.0, -0.5))
+"""Where formulas with variables are compared: a random number of each range for every name."""
 
 
 class _Late(BaseException):
     """Not an Exception: math-verify swallows those."""
 
 
-@dataclass(frozen=True)
-class _Parsed:
-    """What math-verify read in an answer, and its values at a fixed point (None where it is no number or list)."""
-
-    expressions: list[Any]
-    values: list[complex] | None
-    settled: bool
-
-    @property
-    def readable(self) -> bool:
-        """math-verify keeps the bare text of what it cannot read."""
-        return self.settled or any(not isinstance(expression, str) for expression in self.expressions)
+class _Unreadable(Exception):
+    pass
 
 
-@contextmanager
-def _limited() -> Iterator[None]:
-    """Stops what computes longer than SECONDS of its own, however busy the machine.
-
-    What was stopped counts as not known to be equal, like everything that SymPy cannot do.
-    """
-    with suppress(_Late, MemoryError, RecursionError):
-        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-
-
-def _parsed(answer: str, settled: bool) -> _Parsed:
-    expressions: list[Any] = []
-    values = None
-    with _limited():
-        expressions = parse(f"${answer}$", parsing_timeout=None)
-    with _limited():
-        values = _values(expressions[0]) if expressions and "%" not in answer else None
-    with _limited():
-        expressions = expressions + [_solved(one) for one in expressions if _is_range(one)]
-    return _Parsed(expressions, values, settled)
-
-
-def _is_range(expression: Any) -> bool:
-    return isinstance(expression, Rel) and not isinstance(expression, Eq | Ne) and len(expression.free_symbols) == 1
-
-
-def _solved(inequality: Any) -> Any:
-    """`x <= 3` as the interval that it describes, in which form others write the same answer."""
-    return inequality.as_set()
-
-
-def _values(expression: Any) -> list[complex] | None:
-    """An expression, the right side of `x = …` or the members of a list, at a fixed point. Equal ones agree there."""
-    if isinstance(expression, Eq) and isinstance(expression.lhs, Symbol):
-        expression = expression.rhs
-    members = expression.args if isinstance(expression, FiniteSet | Tuple) else [expression]
-    with suppress(TypeError, ValueError, OverflowError, ArithmeticError):
-        return sorted((_value(member) for member in members), key=lambda value: (value.real, value.imag))
+def _key(text: str) -> str | None:
+    expressions = parse(f"${text}$", parsing_timeout=None)
+    if not expressions or isinstance(expressions[0], str):
+        return None
+    with suppress(
+        _Unreadable, TypeError, ValueError, OverflowError, ArithmeticError, NotImplementedError, AttributeError
+    ):
+        return _of(expressions[0])
     return None
 
 
-def _value(expression: Any) -> complex:
-    """The point depends on nothing but the names of the symbols. Raises TypeError for what is no single number."""
-    if not isinstance(expression, Expr):
-        raise TypeError
-    point = {symbol: Float(Random(symbol.name).uniform(1.0, 2.0)) for symbol in expression.free_symbols}
-    return complex(expression.subs(point).evalf(15))
+def _of(one: Any) -> str:
+    if isinstance(one, MatrixBase):
+        rows = ("[" + ",".join(_of(one[r, c]) for c in range(one.cols)) + "]" for r in range(one.rows))
+        return "[" + ",".join(rows) + "]"
+    if isinstance(one, FiniteSet):
+        return "{" + ",".join(sorted({_of(each) for each in one.args})) + "}"
+    if isinstance(one, Tuple):
+        return "(" + ",".join(_of(each) for each in one.args) + ")"
+    if isinstance(one, Interval):
+        return f"{'(' if one.left_open else '['}{_of(one.start)},{_of(one.end)}{')' if one.right_open else ']'}"
+    if isinstance(one, Union):
+        return "∪".join(sorted(_of(each) for each in one.args))
+    if isinstance(one, Set):
+        return f"set {one}"
+    if isinstance(one, Rel | And | Or):
+        return _of_relation(one)
+    if not isinstance(one, Expr):
+        raise _Unreadable
+    return _of_value(one)
 
 
-def _far(one: list[complex], other: list[complex]) -> bool:
-    pairs = zip(one, other, strict=False)
-    return len(one) != len(other) or any(not abs(a - b) <= 1e-5 * max(1.0, abs(a), abs(b)) for a, b in pairs)
+def _of_relation(one: Any) -> str:
+    if isinstance(one, Eq) and isinstance(one.lhs, Symbol) and not one.rhs.has(one.lhs):
+        return _of(one.rhs)
+    if len(one.free_symbols) == 1 and not isinstance(one, Eq | Ne):
+        real = Symbol("x", real=True)
+        return _of(one.subs(dict.fromkeys(one.free_symbols, real)).as_set())
+    if isinstance(one, And | Or):
+        return f"{type(one).__name__}(" + ",".join(sorted(_of_relation(each) for each in one.args)) + ")"
+    sides = one.lhs - one.rhs
+    names = {"StrictLessThan": "<", "LessThan": "<=", "Equality": "=", "Unequality": "!="}
+    if isinstance(one, sympy.GreaterThan | sympy.StrictGreaterThan):
+        sides, name = -sides, "<=" if isinstance(one, sympy.GreaterThan) else "<"
+    else:
+        name = names[type(one).__name__]
+    first, second = (_at(sides, point) for point in POINTS)
+    if not first:
+        raise _Unreadable
+    sign = "" if name in ("=", "!=") else ("+" if first.real > 0 else "-")
+    return f"{sign}{name}{_digits(second / first)}"
 
 
-def _equal(one: _Parsed, other: _Parsed) -> bool | None:
-    """None where it is not known: the comparison was cut short, or one of the two is nothing but text."""
-    if one.settled and other.settled:
-        return False
-    if one.values is not None and other.values is not None and _far(one.values, other.values):
-        return False
-    same: bool | None = None
-    with _limited():
-        same = bool(verify(one.expressions, other.expressions, timeout_seconds=None))
-        same = same or bool(verify(other.expressions, one.expressions, timeout_seconds=None))
-    return same if same or (one.readable and other.readable) else None
+def _of_value(one: Any) -> str:
+    if one in (sympy.oo, -sympy.oo, sympy.zoo):
+        return str(one)
+    if one.has(sympy.nan) or one.has(sympy.core.function.AppliedUndef):
+        raise _Unreadable
+    if not one.free_symbols:
+        if isinstance(one, Rational):
+            return str(Fraction(int(one.p), int(one.q)))
+        return _digits(_at(one, POINTS[0]))
+    return f"{len(one.free_symbols)}?" + ";".join(_digits(_at(one, point)) for point in POINTS)
 
 
-def _answer(request: dict[str, list[Any]]) -> Iterator[tuple[int, bool]]:
-    firsts: dict[int, _Parsed] = {}
-    for index, (text, settled) in enumerate(zip(request["answers"], request["settled"], strict=True)):
-        parsed, first, sure = _parsed(text, settled), index, True
-        for at, known in firsts.items():
-            same = _equal(known, parsed)
-            sure = sure and same is not None
-            if same:
-                first, sure = at, True
-                break
-        if first == index:
-            firsts[index] = parsed
-        yield first, sure
+def _at(one: Any, point: tuple[float, float]) -> Any:
+    values = {symbol: Float(Random(symbol.name).uniform(*point), DIGITS) for symbol in one.free_symbols}
+    exact = one.doit().xreplace({number: Rational(str(number)) for number in one.atoms(Float)})
+    value = sympy.N(exact.subs(values), DIGITS)
+    with mpmath.workdps(DIGITS):
+        real, imaginary = value.as_real_imag()
+        if not (real.is_Float or real.is_Integer or real.is_Rational) or not imaginary.is_number:
+            raise _Unreadable
+        return mpmath.mpc(str(real), str(imaginary))
+
+
+def _digits(value: Any) -> str:
+    with mpmath.workdps(DIGITS):
+        parts = [_decimal(part, abs(value)) for part in (value.real, value.imag)]
+        return parts[0] if parts[1] == "0" else f"{parts[0]}+{parts[1]}i"
+
+
+def _decimal(part: Any, size: Any) -> str:
+    """As a fraction if it is one with a small denominator, else to KEPT digits."""
+    if not part or abs(part) < size * mpmath.mpf(10) ** -(KEPT + 5):
+        return "0"
+    text = (
+        mpmath.nstr(part, DIGITS - 4, min_fixed=-(10**9), max_fixed=10**9) if abs(mpmath.log10(abs(part))) < 300 else ""
+    )
+    if text:
+        exact = Fraction(text)
+        near = exact.limit_denominator(LARGEST_DENOMINATOR)
+        if near and abs(near - exact) <= abs(exact) / 10 ** (KEPT + 5):
+            return str(near)
+    return str(mpmath.nstr(part, KEPT))
+
+
+def _verified(truth: str, found: str) -> bool | None:
+    gold, target = (parse(f"${text}$", parsing_timeout=None) for text in (truth, found))
+    if not any(not isinstance(one, str) for one in gold) or not any(not isinstance(one, str) for one in target):
+        return None
+    return bool(verify(gold, target, float_rounding=15, numeric_precision=30, timeout_seconds=None))
+
+
+def _answer(request: dict[str, str]) -> Any:
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+        try:
+            return _key(request["key"]) if "key" in request else _verified(request["truth"], request["found"])
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    except _Late:
+        return {"late": True}
+    except (MemoryError, RecursionError):
+        return {"late": True}
+    except Exception:  # SymPy raises whatever it likes on formulas that it cannot do
+        return None
 
 
 def _late(signum: int, frame: object) -> None:
@@ -147,9 +193,8 @@ def main() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:
-        for first, sure in _answer(json.loads(line)):
-            sys.stdout.write(f"{first} {sure:d}\n")
-            sys.stdout.flush()
+        sys.stdout.write(json.dumps(_answer(json.loads(line))) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,125 +1,199 @@
-r"""Final answers: where a solution states it, and whether two of them are the same.
+r"""Final answers: where a solution states its answer.
 
-An answer is looked for in this order, and the last one of its kind counts: `\boxed{x}` (braces may nest), `#### x`,
-`A: x` or `Answer: x` at the start of a line and "the answer is x", and at last the last number of the text.
+Readers in order of trust: an answer tag, the last box, an explicit statement, GSM8K's mark, and at last a guess from
+the last line that holds a number or formula. Text after `</think>` is read before the thinking, which is read only if
+nothing after it holds an answer. The last answer of a kind counts. A text that ends inside a box, a tag or a statement
+was cut off and has no answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from stepscore.verify.answer_pool import JUDGE
-from stepscore.verify.normal import Form, form
+from stepscore.verify.guess import guessed
+from stepscore.verify.statements import ends_open, stated
+from stepscore.verify.wording import LINE, Said, said_in, take_option
 
-MAX_ALGEBRA_CHARACTERS = 256
-"""Longer answers are compared as text only."""
+ReaderName = Literal["tag", "box", "statement", "gsm8k", "guess"]
 
+_THINKING = re.compile(r"</think(?:ing)?>|</thought>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷")
+_OPEN_THINKING = re.compile(r"<think(?:ing)?>|<thought>|\[THINK\]|<\|begin_of_thought\|>|◁think▷")
+_TAG = re.compile(r"<(?P<close>/?)(?:final_)?answer>", re.IGNORECASE)
+_HASHES = re.compile(r"^[^\S\n]*####[^\S\n]*(?P<said>(?:[-+−–$€£\\(.]|\d)[^\n]*)$", re.MULTILINE)
+_ENUMERATED = re.compile(r"\d{1,3}[.):][ ]*[^\W\d]")
+_SENTENCE_WORDS = 5
 _BRACES = re.compile(
-    r"\\(?:boxed|fbox)\s*(?P<box>\{)|(?P<bare>\\boxed\s+\S+)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL
+    r"\\(?:boxed|fbox|framebox)\s*(?P<box>\{)|(?P<bare>\\boxed\s*[^\s{]+)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL
 )
-_HASHES = re.compile(r"^[^\S\n]*####[^\S\n]*(\S[^\n]*)$", re.MULTILINE)
-_STATED = re.compile(
-    r"(?:^[^\S\n]*(?:\*\*|__|\#{1,4}[ ])?(?:final[ ]+answer|answer|a)(?:\*\*|__)?[ ]*:(?:\*\*|__)?[ ]*"
-    r"|\banswer(?:[ ]+is)?[ ]*(?::|(?<=is))[ ]*)(?P<rest>\S[^\n]*)",
-    re.MULTILINE | re.IGNORECASE,
+_BETWEEN_BOXES = re.compile(
+    r"(?:[\s$]|\\[()\[\],;! ]|\\q?quad|\\text\s*\{\s*(?:,?\s*and|or|,)\s*\}|[,;]|\band\b|\bor\b|[a-zA-Z](?:_\w)?\s*=|[和或、])*"  # noqa: E501
 )
-_SENTENCE = re.compile(r"^(.*?)(?:[.!?](?=\s)|$)")
-_MATHS = re.compile(r"\\\((.+?)\\\)|\$([^$]*[^$\d][^$]*)\$")
-_NUMBER = re.compile(r"(?:(?<![\w)])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?%?|(?<!\d)\.\d+")
-_LEADING_NUMBER = re.compile(rf"[$€£]?\s*({_NUMBER.pattern})(?=[\s.,;!]|$)")
+_JOINS = re.compile(r"[,;、和或]|\band\b|\bor\b")
+_NEXT_BOX = 40
+_PERCENT = re.compile(r"\s*\$?\s*\\?%")
+
+
+@dataclass(frozen=True, slots=True)
+class FinalAnswer:
+    """text: the answer as it is written; of a multiple-choice answer the letter alone.
+
+    reader: what found it. option: what is written beside the letter of a multiple-choice answer, "" without.
+    """
+
+    text: str
+    reader: ReaderName
+    option: str = ""
+
+    @property
+    def is_guess(self) -> bool:
+        return self.reader == "guess"
 
 
 def final_answer(text: str) -> str | None:
-    """The final answer as the text states it, or None where it holds neither a statement nor a number."""
-    boxed = _last(_boxes(text))
-    if boxed:
-        return boxed
-    hashes = _last(match[1].strip() for match in _HASHES.finditer(text))
-    stated = _last(_stated(match["rest"]) for match in _STATED.finditer(text))
-    return hashes or stated or _last(match[0] for match in _NUMBER.finditer(text))
+    """The final answer alone; None if the text holds none."""
+    found = read_answer(text)
+    return None if found is None else found.text
 
 
-def same_answer(one: str, other: str) -> bool:
-    """Whether two answers are equal: by their plain forms, else by math-verify. Safe from any thread."""
-    return group_answers([one, other]) == [[0, 1]]
-
-
-def group_answers(answers: Sequence[str | None]) -> list[list[int]]:
-    """Indices of equal answers, groups and members in order of first appearance; None is never equal to anything.
-
-    Each answer joins the first group whose first member it equals. Equality by algebra has an end (`judge`): answers
-    that could not be shown equal in time stay apart.
+def read_answer(text: str) -> FinalAnswer | None:
+    """The final answer and its reader; None if nothing is stated and no line holds a number or formula, or if the
+    text was cut off inside its answer.
     """
-    forms = [None if answer is None else form(answer) for answer in answers]
-    distinct = list(dict.fromkeys(known for known in forms if known is not None))
-    leaders = dict(zip(distinct, _leaders(distinct), strict=True))
-    groups: dict[object, list[int]] = {}
-    for index, known in enumerate(forms):
-        groups.setdefault(index if known is None else leaders[known], []).append(index)
-    return list(groups.values())
+    after, thinking = _parts(text)
+    try:
+        return _read(after) or (_read(thinking) if thinking else None)
+    except _CutOff:
+        return None
 
 
-def _leaders(distinct: Sequence[Form]) -> list[Form]:
-    """For each form the first one that it equals, itself where there is none."""
-    firsts = _by_number(distinct)
-    asked = [at for at, known in enumerate(distinct) if firsts[at] == at and len(known.text) <= MAX_ALGEBRA_CHARACTERS]
-    if any(not distinct[at].settled for at in asked) and len(asked) > 1:
-        judged = JUDGE.group([distinct[at].text for at in asked], [distinct[at].settled for at in asked])
-        for at, first in zip(asked, judged, strict=True):
-            firsts[at] = asked[first]
-    return [distinct[firsts[first]] for first in firsts]
+def known_answer(truth: str) -> str:
+    """The known answer that a data set gives: as it is, or the end of a worked solution (`#### x`, `\\boxed{x}`)."""
+    lines = re.findall(r"^[^\S\n]*####[^\S\n]*(\S[^\n]*)$", truth, re.MULTILINE)
+    boxes = [] if lines else list(_boxes(truth))
+    if lines:
+        return str(lines[-1]).strip()
+    if boxes and boxes[-1].text:
+        return boxes[-1].text
+    return truth.strip()
 
 
-def _by_number(distinct: Sequence[Form]) -> list[int]:
-    """Equality that needs no algebra: one number, and no two different units."""
-    firsts = list(range(len(distinct)))
-    leaders: dict[object, list[int]] = {}
-    for at, known in enumerate(distinct):
-        if known.number is None:
-            continue
-        others = leaders.setdefault(known.number, [])
-        fitting = [other for other in others if not (known.unit and distinct[other].unit)]
-        if fitting:
-            firsts[at] = fitting[0]
-        else:
-            others.append(at)
-    return firsts
+class _CutOff(Exception):
+    """The text ends inside its answer."""
 
 
-def _last(found: Iterator[str]) -> str | None:
-    last = None
-    for one in found:
-        last = one or last
-    return last
+def _parts(text: str) -> tuple[str, str]:
+    """The text outside the thinking, and the thinking. An open end belongs to the thinking."""
+    closings = list(_THINKING.finditer(text))
+    if closings:
+        return text[closings[-1].end() :], text[: closings[-1].start()]
+    opening = _OPEN_THINKING.search(text)
+    return (text[: opening.start()], text[opening.end() :]) if opening else (text, "")
 
 
-def _boxes(text: str) -> Iterator[str]:
-    """What closed boxes hold, in the order of their opening; of nested ones the inner comes last."""
-    opened: list[int | None] = []
-    closed: list[tuple[int, str]] = []
+def _read(text: str) -> FinalAnswer | None:
+    for name, reader in READERS:
+        said = reader(text)
+        if said and said.text:
+            return FinalAnswer(said.text, name, said.option)
+    return None
+
+
+def _tagged(text: str) -> Said | None:
+    """What the last answer tag holds: the box or statement in it, else all of it. Raises _CutOff if it is open."""
+    opened, content = None, None
+    for tag in _TAG.finditer(text):
+        if not tag["close"]:
+            opened = tag.end()
+        elif opened is not None:
+            content, opened = text[opened : tag.start()].strip(), None
+    if opened is not None:
+        raise _CutOff
+    if not content:
+        return None
+    return _boxed(content) or stated(content) or (said_in(content) if LINE.fullmatch(content) else guessed(content))
+
+
+def _boxed(text: str) -> Said | None:
+    """The last box, with those before it in one list. Raises _CutOff if the last one is open."""
+    boxes = list(_boxes(text))
+    if not boxes:
+        return None
+    if boxes[-1].text is None:
+        raise _CutOff
+    percent = _PERCENT.match(text, boxes[-1].end)
+    row = list(_last_row(text, boxes))[::-1]
+    joined = ", ".join(dict.fromkeys(row))
+    said = take_option(joined)
+    return replace(said, text=rf"{said.text}\%") if percent and said.text else said
+
+
+def _last_row(text: str, boxes: list[_Box]) -> Iterator[str]:
+    """The last box and, going back, each that is joined to it by no more than a comma, "and" or "or"."""
+    start = boxes[-1].start
+    yield boxes[-1].text or ""
+    for box in boxes[-2::-1]:
+        between = text[box.end : start]
+        if box.text is None or not 0 < len(between) < _NEXT_BOX or not _BETWEEN_BOXES.fullmatch(between):
+            return
+        if not _JOINS.search(between):
+            return
+        yield box.text
+        start = box.start
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """text: None for a box that is never closed. start, end: of all of it."""
+
+    start: int
+    end: int
+    text: str | None
+
+
+def _boxes(text: str) -> Iterator[_Box]:
+    """Boxes in the order of their opening; of nested ones the inner comes last."""
+    opened: list[tuple[int, int] | None] = []
+    found: list[_Box] = []
     for token in _BRACES.finditer(text):
         if token["box"]:
-            opened.append(token.end())
+            opened.append((token.start(), token.end()))
         elif token["open"]:
             opened.append(None)
         elif token["bare"]:
-            closed.append((token.start(), token[0].removeprefix(r"\boxed").strip(" \t\n$.,")))
+            content = token[0].removeprefix(r"\boxed").strip(" \t\n$.,")
+            found.append(_Box(token.start(), token.end(), content))
         elif token["close"] and opened:
             start = opened.pop()
             if start is not None:
-                closed.append((start, text[start : token.start()].strip()))
-    return (content for _, content in sorted(closed))
+                found.append(_Box(start[0], token.end(), text[start[1] : token.start()].strip()))
+    found += [_Box(start[0], len(text), None) for start in opened if start is not None]
+    return iter(sorted(found, key=lambda box: box.start))
 
 
-def _stated(rest: str) -> str:
-    """The answer in what follows "the answer is": leading number, maths, a few words, or the last number in it."""
-    sentence = _SENTENCE.match(rest.replace("**", ""))
-    said = (sentence[1] if sentence else rest).strip().rstrip(".")
-    leading, maths = _LEADING_NUMBER.match(said), _MATHS.search(said)
-    if leading:
-        return leading[1]
-    if maths:
-        return (maths[1] or maths[2]).strip()
-    numbers = [match[0] for match in _NUMBER.finditer(said)]
-    return numbers[-1] if numbers and len(said.split()) > 3 else said
+def _marked(text: str) -> Said | None:
+    """The number after GSM8K's mark. A numbered heading (`#### 2. Double it`) and a sentence are not answers."""
+    found = [match["said"].strip() for match in _HASHES.finditer(text)]
+    answers = [said for said in found if not _ENUMERATED.match(said) and len(said.split()) <= _SENTENCE_WORDS]
+    return said_in(answers[-1]) if answers else None
+
+
+def _stated(text: str) -> Said | None:
+    """Raises _CutOff if the text ends where an answer was to follow."""
+    if ends_open(text):
+        raise _CutOff
+    return stated(text)
+
+
+READERS: tuple[tuple[ReaderName, Callable[[str], Said | None]], ...] = (
+    ("tag", _tagged),
+    ("box", _boxed),
+    ("statement", _stated),
+    ("gsm8k", _marked),
+    ("guess", guessed),
+)
+"""In order of trust: the first that finds an answer is believed."""
+
+TRUST: tuple[ReaderName, ...] = tuple(name for name, _ in READERS)

@@ -1,8 +1,8 @@
 r"""Steps checked by calculation: every `a op b = c` in them, in plain text or LaTeX.
 
-A step is wrong where a calculation in it is, sound where it has one and all are right, unknown without any. A result is
-right where it is the exact value, or that value rounded or cut to the digits shown (`10 / 3 = 3.33`), or 100 times it
-where percent or cents are about (`5 / 20 * 100 = 25%`, `50 cents * 4 = $2`).
+A step is wrong if a calculation in it is, sound if it has one and all are right, else unknown. A result is
+right if it is the exact value, or that value rounded or cut to the digits shown (`10 / 3 = 3.33`), or 100 times it
+if percent or cents are mentioned (`5 / 20 * 100 = 25%`, `50 cents * 4 = $2`).
 
 What is read is narrow on purpose, since a false alarm costs more than a missed error: what is close to being right in
 a way that people mean otherwise (`50 + 10% = 55`, `10 - 3 = 7 + 5 = 12`, `0.67 * 300 = 200`, `2 dimes + 1 dollar = …`)
@@ -34,10 +34,13 @@ class ArithmeticChecker:
 
 
 def check_step(step: str) -> Checked:
-    verdicts = [(link, holds(link)) for link in links(step)]
+    judged = list(links(step))
+    verdicts = [(link, holds(link)) for link in judged]
     wrong = next((link for link, right in verdicts if right is False), None)
     if wrong:
         return Checked("wrong", f"{wrong.shown} does not hold")
+    if any(right is None and differs(link) for link, right in verdicts):
+        return Checked("unknown", "it writes out a calculation that holds only if it is meant otherwise")
     if any(right for _, right in verdicts):
         return Checked("sound")
     return Checked("unknown", "it writes out no calculation that can be checked")
@@ -45,8 +48,10 @@ def check_step(step: str) -> Checked:
 
 def holds(link: Link) -> bool | None:
     """Whether the two sides are equal; None where that cannot be said."""
-    if _is_scale(link) or not any(token.kind == "operator" for token in (*link.left[1:], *link.right[1:])):
+    if _is_scale(link):
         return None
+    if not any(token.kind == "operator" for token in (*link.left[1:], *link.right[1:])):
+        return _repeats(link)
     try:
         left, right = evaluate(link.left), evaluate(link.right)
     except Unreadable:
@@ -55,6 +60,34 @@ def holds(link: Link) -> bool | None:
     if any(_same(left * factor, right, link) for factor in factors):
         return True
     return None if _meant_otherwise(link, left, right) else False
+
+
+def differs(link: Link) -> bool:
+    """Whether both sides have a value, and two different ones."""
+    try:
+        left, right = evaluate(link.left), evaluate(link.right)
+    except Unreadable:
+        return False
+    return not link.units and not any(_rounded(left * factor, right, link) for factor in HUNDREDTHS)
+
+
+def _repeats(link: Link) -> bool | None:
+    """A chain that goes on with a number (`3 + 4 = 7 = 7`): it may be rounded or change its unit, nothing else."""
+    if link.units or link.hundredths:
+        return None
+    try:
+        left, right = evaluate(link.left), evaluate(link.right)
+    except Unreadable:
+        return None
+    if left == right:
+        return None
+    return None if _decimals(link.left) > _decimals(link.right) and _rounded(left, right, link) else False
+
+
+def _rounded(left: Fraction, right: Fraction, link: Link) -> bool:
+    """Whether the right side is the left one, rounded or cut to the digits that it shows."""
+    unit = Fraction(1, 10 ** _decimals(link.right)) / (100 if link.right[-1].kind == "percent" else 1)
+    return abs(left - right) <= unit / 2 or (abs(left - right) < unit and abs(right) < abs(left))
 
 
 def _is_scale(link: Link) -> bool:
@@ -68,8 +101,7 @@ def _same(left: Fraction, right: Fraction, link: Link) -> bool:
         return True
     if len(_numbers(link.right)) != 1 or not _inexact(link.left):
         return False
-    unit = Fraction(1, 10 ** _decimals(link.right)) / (100 if link.right[-1].kind == "percent" else 1)
-    return abs(left - right) < unit
+    return _rounded(left, right, link)
 
 
 def _inexact(side: Side) -> bool:

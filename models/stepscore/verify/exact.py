@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepscore.verify.answers import final_answer
+from stepscore.verify.answers import FinalAnswer, read_answer
 from stepscore.verify.math_verifier import answer_of
-from stepscore.verify.normal import form
+from stepscore.verify.normal import Value, read_structure
+from stepscore.verify.spelling import spell
 from stepscore.verify.verifier import Truth, Verified
 
 
@@ -18,12 +19,20 @@ class ExactVerifier:
     def verify(self, solutions: Sequence[str], truth: Truth) -> list[Verified]:
         """Raises InvalidInput where the truth has no answer."""
         right = answer_of(truth)
-        return [_verified(final_answer(solution), right) for solution in solutions]
+        return [_verified(read_answer(solution), right) for solution in solutions]
 
 
-def _verified(found: str | None, right: str) -> Verified:
+def _verified(found: FinalAnswer | None, right: str) -> Verified:
     if found is None:
         return Verified("unreadable", None, "it states no answer and holds no number")
-    if form(found).text.casefold() == form(right).text.casefold():
-        return Verified("right", found)
-    return Verified("wrong", found, f"{found} is not {right}")
+    if _plain(found.text) == _plain(right):
+        return Verified("right", found.text, reader=found.reader)
+    return Verified("wrong", found.text, f"{found.text} is not {right}", found.reader)
+
+
+def _plain(answer: str) -> str:
+    """The one spelling; of a number written out its value."""
+    structure = read_structure(answer)
+    if isinstance(structure, Value) and structure.number is not None and structure.unit is None:
+        return structure.text
+    return spell(answer).casefold()

@@ -1,83 +1,138 @@
 r"""The math verifier: the final answer of a solution against the known one, by form, by unit and by algebra.
 
 What counts as equal is more than what `same_answer` says of two candidates, because here one of them is the truth:
-a percentage equals its number (`50%`, `50` and `0.5`), and quantities in units of one kind are converted exactly
-(`5 km` and `5000 m`, `$0.50` and `50 cents`). A bare number equals a quantity of that number: the unit was left out.
-Numbers are never rounded; the numeric verifier does that.
+a percentage equals its number (`50%`, `50` and `0.5`), a number without a unit equals one with, and what has another
+structure than the truth (a list for a tuple, an inequality for an interval) is compared by math-verify, truth first:
+`2x + y = 1` is not reached by `1`, nor `(3, 1)` by `{1, 3}`. Numbers are rounded only within the tolerance asked for.
 """
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 from stepscore.errors import InvalidInput
-from stepscore.verify.answer_pool import JUDGE
-from stepscore.verify.answers import MAX_ALGEBRA_CHARACTERS, final_answer
-from stepscore.verify.normal import Form, form
-from stepscore.verify.quantity import same_quantity
+from stepscore.verify.answer_pool import LATE, POOL
+from stepscore.verify.answers import FinalAnswer, known_answer, read_answer
+from stepscore.verify.equality import MAX_ALGEBRA_CHARACTERS, Canonical, canonical
+from stepscore.verify.normal import Value
 from stepscore.verify.verifier import Truth, Verified
-
-_UNIT = re.compile(r"(?<=[\w})])\s*\\(?:text|mathrm|mbox)\s*\{[ ~]*[A-Za-z][A-Za-z. ]*\}(?:\^\{?\d\}?)?\s*\$?$")
-"""A unit in LaTeX behind a number or formula, with its power: left out where the other answer has none."""
 
 SHOWN = 80
 """Characters of an answer that a reason repeats."""
 
 
 class MathVerifier:
-    """Final answers by math-verify, in a process that can be stopped. Safe from any thread."""
+    """Final answers by math-verify, in processes that can be stopped. Safe from any thread."""
 
     name = "math"
 
+    def __init__(self, tolerance: float = 0.0) -> None:
+        """tolerance: how far apart, relatively, two numbers may be. Raises InvalidInput for one below 0."""
+        if not 0 <= tolerance < math.inf:
+            raise InvalidInput(f"a tolerance is at least 0, not {tolerance}")
+        self._tolerance = tolerance
+
     def verify(self, solutions: Sequence[str], truth: Truth) -> list[Verified]:
-        """Each distinct answer is judged once. Raises InvalidInput where the truth has no answer."""
+        """Each distinct answer is judged once. Raises InvalidInput if the truth has no answer."""
         right = answer_of(truth)
-        founds = [final_answer(solution) for solution in solutions]
-        judged = {found: _verified(found, right) for found in dict.fromkeys(founds)}
+        founds = [read_answer(solution) for solution in solutions]
+        judged = {found: self._verified(found, right) for found in dict.fromkeys(founds)}
         return [judged[found] for found in founds]
+
+    def _verified(self, found: FinalAnswer | None, right: str) -> Verified:
+        if found is None:
+            return Verified("unreadable", None, "it states no answer and holds no number")
+        same = equal_to_truth(found.text, right, self._tolerance)
+        if not same and found.option and len(right.strip("()$ .")) > 1:
+            same = equal_to_truth(found.option, right, self._tolerance)
+        shown = found.text if len(found.text) <= SHOWN else f"{found.text[:SHOWN]}…"
+        if same is None:
+            reason = f"whether {shown} equals {right} could not be decided: too long, no formula, or stopped"
+            return Verified("unreadable", found.text, reason, found.reader)
+        if same:
+            return Verified("right", found.text, reader=found.reader)
+        return Verified("wrong", found.text, f"{shown} is not {right}", found.reader)
 
 
 def answer_of(truth: Truth) -> str:
-    """The known answer; of a whole worked solution its final one. Raises InvalidInput where it is blank."""
+    """The known answer; of a worked solution its final one. Raises InvalidInput if it is blank."""
     if not truth.answer.strip():
         raise InvalidInput('the truth has no "answer", which this verifier compares with', field="answer")
-    return truth.answer
+    return known_answer(truth.answer)
 
 
-def equal_to_truth(found: str, right: str) -> bool | None:
-    """Whether an answer is the known one; None where that could not be told in time."""
-    if bool(_UNIT.search(found)) != bool(_UNIT.search(right)):
-        found, right = _UNIT.sub("", found), _UNIT.sub("", right)
-    one, other = form(found), form(right)
-    settled = _by_form(one, other)
-    if settled is not None:
-        return settled
-    same = same_quantity(found, right)
-    if same is not None:
-        return same
-    if one.settled and other.settled:
+def equal_to_truth(found: str, right: str, tolerance: float = 0.0) -> bool | None:
+    """Whether an answer is the known one; None if that could not be decided in time."""
+    one, other = canonical(found), canonical(right)
+    if one.key == other.key or _same_letter(found, right):
+        return True
+    if one.value is not None and other.value is not None:
+        decided = _same_value(one, other, one.value, other.value, tolerance)
+        if decided is not None:
+            return decided
+    if any(form.value is None and _is_number(number.bare) for form, number in ((one, other), (other, one))):
         return False
-    if max(len(one.text), len(other.text)) > MAX_ALGEBRA_CHARACTERS:
+    if max(len(found), len(right)) > MAX_ALGEBRA_CHARACTERS:
         return None
-    return JUDGE.compare(other.text, one.text)
+    if one.value is not None and other.value is not None and one.value.settled and other.value.settled:
+        return False
+    verified = POOL.equal(right, found)
+    if one.late or other.late or verified is LATE or verified is None:
+        return None
+    return bool(verified)
 
 
-def _by_form(one: Form, other: Form) -> bool | None:
-    if one.text == other.text:
+def _same_value(one: Canonical, other: Canonical, found: Value, right: Value, tolerance: float) -> bool | None:
+    """None if the two differ in structure, so that math-verify has to say."""
+    alike = one.bare == other.bare or _near(one.bare, other.bare, tolerance)
+    units = one.has_unit and other.has_unit
+    if units and found.number is not None and right.number is not None and found.unit and right.unit:
+        if found.unit.kind and found.unit.kind == right.unit.kind:
+            return _near(str(found.number * found.unit.worth), str(right.number * right.unit.worth), tolerance)
+        return alike and _same_noun(found, right)
+    if alike and not units:
         return True
-    if one.number is not None and one.number == other.number and not (one.unit and other.unit):
+    if "%" in ((found.unit and found.unit.name), (right.unit and right.unit.name)) and not units:
+        percent, bare = (found, right) if found.unit else (right, found)
+        if percent.number is not None and bare.number is not None:
+            return _near(str(percent.number / 100), str(bare.number), tolerance)
+    plain = all(_is_number(form.bare) for form in (one, other))
+    return (
+        False
+        if plain or (one.readable and other.readable and _is_formula(one.bare) and _is_formula(other.bare))
+        else None
+    )
+
+
+def _same_letter(found: str, right: str) -> bool:
+    letters = [text.strip("()$. ").casefold() for text in (found, right)]
+    return letters[0] == letters[1] and len(letters[0]) == 1 and letters[0] in "abcdefghij"
+
+
+def _same_noun(found: Value, right: Value) -> bool:
+    """`5 red apples` and `5 apples` count the same; two units of which one is known are compared by name."""
+    names = [value.unit.name for value in (found, right) if value.unit]
+    if not all(name.startswith("noun:") for name in names):
+        return names[0] == names[1]
+    one, other = (set(name.removeprefix("noun:").split()) for name in names)
+    return one <= other or other <= one
+
+
+def _is_number(key: str) -> bool:
+    return bool(key) and key.lstrip("-")[:1].isdigit() and not set(key) & set(":?;,")
+
+
+def _is_formula(key: str) -> bool:
+    return "?" in key or _is_number(key)
+
+
+def _near(one: str, other: str, tolerance: float) -> bool:
+    if one == other:
         return True
-    return None
-
-
-def _verified(found: str | None, right: str) -> Verified:
-    if found is None:
-        return Verified("unreadable", None, "it states no answer and holds no number")
-    same = equal_to_truth(found, right)
-    shown = found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
-    if same is None:
-        return Verified(
-            "unreadable", found, f"whether {shown} equals {right} could not be told: too long, or no formula"
-        )
-    return Verified("right", found) if same else Verified("wrong", found, f"{shown} is not {right}")
+    try:
+        first, second = Fraction(one), Fraction(other)
+    except (ValueError, ZeroDivisionError):
+        return False
+    return abs(first - second) <= Fraction(tolerance) * max(abs(first), abs(second))

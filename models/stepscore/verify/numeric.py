@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 from stepscore.errors import InvalidInput
-from stepscore.verify.answers import final_answer
+from stepscore.verify.answers import read_answer
+from stepscore.verify.equality import canonical
 from stepscore.verify.math_verifier import answer_of
-from stepscore.verify.normal import form
+from stepscore.verify.normal import Value, read_structure
 from stepscore.verify.verifier import Truth, Verified
 
 
 class NumericVerifier:
-    """Right where `|found - truth| <= max(relative * max(|found|, |truth|), absolute)`; units are not looked at."""
+    """Right if `|found - truth| <= max(relative * max(|found|, |truth|), absolute)`; units are not looked at."""
 
     name = "numeric"
 
-    def __init__(self, relative: float = 1e-6, absolute: float = 1e-9) -> None:
+    def __init__(self, relative: float = 1e-6, absolute: float = 0.0) -> None:
         """Raises InvalidInput for a tolerance that is negative or no number."""
         if not (0 <= relative < math.inf and 0 <= absolute < math.inf):
             raise InvalidInput(f"a tolerance is at least 0: relative {relative}, absolute {absolute}")
@@ -31,37 +33,36 @@ class NumericVerifier:
         return [self._verified(solution, right) for solution in solutions]
 
     def _verified(self, solution: str, right: float) -> Verified:
-        found = final_answer(solution)
-        number = None if found is None else number_of(found)
+        found = read_answer(solution)
+        number = None if found is None else number_of(found.text)
+        if found is None:
+            return Verified("unreadable", None, "it states no number")
         if number is None:
-            return Verified("unreadable", found, "it states no number")
+            return Verified("unreadable", found.text, "it states no number", found.reader)
         if math.isclose(number, right, rel_tol=self._relative, abs_tol=self._absolute):
-            return Verified("right", found)
-        return Verified("wrong", found, f"{found} is {number - right:+g} off")
+            return Verified("right", found.text, reader=found.reader)
+        return Verified("wrong", found.text, f"{found.text} is {number - right:+g} off", found.reader)
 
 
 def number_of(answer: str) -> float | None:
     """The number that an answer is, units and signs of currency aside; a percentage is its number over 100.
 
-    None where it is none, or too large for a float.
+    None if it is none, or too large for a float.
     """
-    percent = answer.rstrip(" .$").endswith("%")
-    exact = form(answer.replace("\\%", "").replace("%", "") if percent else answer)
+    structure = read_structure(answer)
+    if not isinstance(structure, Value):
+        return None
+    percent = structure.unit is not None and structure.unit.name == "%"
+    number = structure.number if structure.number is not None else _fraction(canonical(answer).bare)
     try:
-        value = exact.number if exact.number is not None else _fraction(exact.text)
-        return None if value is None else float(value) / (100 if percent else 1)
+        return None if number is None else float(number) / (100 if percent else 1)
     except OverflowError:
         return None
 
 
-def _fraction(text: str) -> float | None:
-    """A ratio whose decimals have no end, as a plain form writes it, or a number in scientific notation."""
-    top, slash, bottom = text.partition("/")
+def _fraction(key: str) -> Fraction | None:
+    """The number behind the canonical form of a formula."""
     try:
-        return float(top) / float(bottom) if slash else _finite(float(text))
+        return Fraction(key)
     except (ValueError, ZeroDivisionError):
         return None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -19,7 +19,7 @@ Opened = TypeVar("Opened")
 
 
 def open_verifier(name: str) -> Verifier:
-    """math, numeric (option: relative tolerance), exact, code (option weak: accept less than full confinement).
+    """math and numeric (option: relative tolerance), exact, code (option weak: accept less than full confinement).
 
     Raises InvalidOption for an unknown name or option, and SandboxUnavailable where programs cannot be confined.
     """
@@ -57,7 +57,14 @@ def _numeric(option: str) -> Verifier:
     try:
         return NumericVerifier(float(option)) if option else NumericVerifier()
     except ValueError as error:
-        raise InvalidOption(f"numeric:{option}: {option!r} is no tolerance", option="verifier", known=[]) from error
+        raise InvalidOption(f"numeric:{option}: {option!r} is not a tolerance", option="verifier", known=[]) from error
+
+
+def _math(option: str) -> Verifier:
+    try:
+        return MathVerifier(float(option) if option else 0.0)
+    except ValueError as error:
+        raise InvalidOption(f"math:{option}: {option!r} is not a tolerance", option="verifier", known=[]) from error
 
 
 def _weak(option: str) -> bool:
@@ -67,7 +74,7 @@ def _weak(option: str) -> bool:
 
 
 VERIFIERS: dict[str, Callable[[str], Verifier]] = {
-    "math": _plain(MathVerifier),
+    "math": _math,
     "numeric": _numeric,
     "exact": _plain(ExactVerifier),
     "code": lambda option: CodeVerifier(weak=_weak(option)),

@@ -1,17 +1,15 @@
-"""Quantities: a number with a unit, and whether two of them are the same amount.
+"""Units: what is known of them, and what an amount is worth in its kind's base unit.
 
-Only exact conversions stand here: `5 km` is `5000 m`, an inch is 2.54 cm by definition. Temperatures, currencies of
-different countries, months and everything else whose factor is a matter of rounding or of date stay apart.
+Only exact conversions are here: `5 km` is `5000 m`, an inch is 2.54 cm by definition. Temperatures, currencies of
+different countries, months and everything else whose factor is a matter of rounding or of date stay apart. Units are
+multiplied and divided: `km/h`, `m^2`, `square feet`, `dollars per hour`.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
-
-from stepscore.verify.normal import form
-
-_DOLLARS = re.compile(r"\\?\$\s*(?P<amount>[\d.,]+)")
 
 _SCALES: dict[str, dict[str, str]] = {
     "length": {
@@ -38,17 +36,35 @@ _SCALES: dict[str, dict[str, str]] = {
         "cl centiliter centilitre": "1/100",
         "ml milliliter millilitre": "1/1000",
     },
-    "kitchen": {"gal gallon": "16", "quart": "4", "pint": "2", "cup": "1"},
+    "kitchen": {"gal gallon": "16", "qt quart": "4", "pint": "2", "cup": "1"},
     "time": {
         "week wk": "604800",
         "day": "86400",
         "h hr hour": "3600",
         "min minute": "60",
         "s sec second": "1",
+        "ms millisecond": "1/1000",
     },
     "years": {"year yr": "12", "month": "1"},
     "money": {"dollar usd buck": "100", "cent ¢": "1"},
+    "euro": {"euro eur €": "1"},
+    "sterling": {"£ gbp": "1"},
+    "yen": {"yen ¥ jpy": "1"},
+    "rupee": {"rupee ₹ inr": "1"},
+    "angle": {"degree deg": "1"},
+    "radian": {"radian rad": "1"},
+    "percent": {"%": "1/100"},
     "count": {"dozen": "12"},
+    "units": {"unit": "1"},
+    "temperature": {"celsiu celsius °c": "1"},
+    "fahrenheit": {"fahrenheit °f": "1"},
+    "force": {"n newton": "1"},
+    "energy": {"j joule": "1", "kj kilojoule": "1000"},
+    "power": {"w watt": "1", "kw kilowatt": "1000"},
+    "charge": {"v volt": "1"},
+    "current": {"amp ampere": "1"},
+    "frequency": {"hz hertz": "1"},
+    "amount": {"mol mole": "1"},
 }
 """For each kind of quantity its units (space-separated spellings, singular) and what one of them is worth."""
 
@@ -58,38 +74,89 @@ _UNITS = {
     for spellings, worth in units.items()
     for spelling in spellings.split()
 }
+_SPELLED = {
+    "mph": "mile/hour",
+    "kph": "km/h",
+    "kmh": "km/h",
+    "kmph": "km/h",
+    "fps": "ft/s",
+    "sqft": "ft^2",
+    "cc": "cm^3",
+}
+_PHRASES = (
+    (re.compile(r"\b(?:square|sq\.?)\s+([a-z]+)"), r"\1^2"),
+    (re.compile(r"\b(?:cubic|cu\.?)\s+([a-z]+)"), r"\1^3"),
+    (re.compile(r"\b([a-z]+)(?:\s+squared\b|(?<=[mtdn])2\b)"), r"\1^2"),
+    (re.compile(r"\b([a-z]+)(?:\s+cubed\b|(?<=[mtdn])3\b)"), r"\1^3"),
+    (re.compile(r"\s*\b(?:per|an?(?=\s))\b\s*"), "/"),
+    (re.compile(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"\1/\2"),
+    (re.compile(r"\\cdot|\\times|\*"), "*"),
+)
+_FILLER = re.compile(
+    r"\s+(?:left(?: over)?|in total|total|altogether|in all|more|each|remaining|of (?:the|a|an|it)\b.*|long|tall|old"
+    r"|wide|away|away from .*|apart|total|overall|exactly)$"
+)
+_FACTOR = re.compile(r"([a-z¢€£¥₹%°\\^]+?)\s*(?:\^\s*\{?\s*(-?\d)\s*\}?)?")
+_SMALL_KINDS = 4
 
 
-def same_quantity(one: str, other: str) -> bool | None:
-    """Whether two answers name the same amount, or the same share where one of them is a percentage.
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """name: as compared. kind: what can be converted into it, "" for a noun that is not a known unit.
 
-    None where they are not two amounts of one kind, nor a percentage and a number.
+    worth: of one of it in the base unit of its kind.
     """
-    first, second = _amount(one), _amount(other)
-    if first is not None and second is not None and first[0] == second[0]:
-        return first[1] == second[1]
-    if "%" in one or "%" in other:
-        return _same_share(one, other) if "%" in one else _same_share(other, one)
-    return None
+
+    name: str
+    kind: str = ""
+    worth: Fraction = Fraction(1)
 
 
-def _amount(answer: str) -> tuple[str, Fraction] | None:
-    """Kind and size in that kind's base unit; None for what is no number with a unit known here."""
-    dollars = _DOLLARS.fullmatch(answer.strip())
-    known = form(f"{dollars['amount']} dollar" if dollars else answer)
-    if known.number is None or known.unit not in _UNITS:
-        return None
-    kind, worth = _UNITS[known.unit]
-    return kind, known.number * worth
+PERCENT = Unit("%", "percent", Fraction(1, 100))
+DOLLAR = Unit("dollar", "money", Fraction(100))
+SIGNS = {
+    "$": DOLLAR,
+    "€": Unit("€", "euro"),
+    "£": Unit("£", "sterling"),
+    "¥": Unit("¥", "yen"),
+    "₹": Unit("₹", "rupee"),
+}
+"""Currency signs, which go before the number or after it."""
 
 
-def _same_share(percentage: str, other: str) -> bool | None:
-    """A percentage equals its fraction, and its own number where the sign was left out."""
-    first, second = _number(percentage), _number(other)
-    if first is None or second is None:
-        return None
-    return first == second if "%" in other else second in (first, first / 100)
+def known_unit(words: str) -> Unit | None:
+    """The unit that these words name; None if they name none that is known here."""
+    text = words.strip().replace("^\\circ", " degree ").casefold().strip(" .,")
+    text = re.sub(r"\bdegree\s+([cf])\b", r"°\1", " ".join(text.split()))
+    text = re.sub(r"\bdegrees?\s+(celsius|fahrenheit)\b", r"\1", text)
+    text = re.sub(r"\b(?:us|u\.s\.)\s+dollars?\b", "dollar", text)
+    while filler := _FILLER.search(text):
+        text = text[: filler.start()]
+    if text == "pounds sterling":
+        text = "£"
+    text = _SPELLED.get(text, text)
+    for pattern, replacement in _PHRASES:
+        text = pattern.sub(replacement, text)
+    return _product(text)
 
 
-def _number(answer: str) -> Fraction | None:
-    return form(answer.replace("\\%", "").replace("%", "")).number
+def _product(text: str) -> Unit | None:
+    """A product and quotient of known units."""
+    kinds: dict[str, int] = {}
+    worth = Fraction(1)
+    for sign, part in zip("*" + "".join(re.findall(r"[*/]", text)), re.split(r"[*/]", text), strict=True):
+        factor = _FACTOR.fullmatch(part.strip().rstrip("."))
+        known = _UNITS.get(singular(factor[1])) or _UNITS.get(factor[1]) if factor else None
+        if factor is None or known is None:
+            return None
+        power = int(factor[2] or 1) * (-1 if sign == "/" else 1)
+        kinds[known[0]] = kinds.get(known[0], 0) + power
+        worth *= known[1] ** power
+    kind = "*".join(f"{name}^{power}" if power != 1 else name for name, power in sorted(kinds.items()) if power)
+    return Unit(f"{kind}:{worth}", kind, worth) if kind else None
+
+
+def singular(word: str) -> str:
+    if len(word) > 2 and word.endswith("s") and not word.endswith("ss"):
+        return word[:-1]
+    return word

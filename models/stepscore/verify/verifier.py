@@ -25,11 +25,15 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """found: the answer that was compared, None where there is none. reason: for people, why it is not right."""
+    """found: the answer that was compared, None if there is none. reason: for people, why it is not right.
+
+    reader: what found the answer, "guess" if nothing states it; "" if the verifier does not compare answers.
+    """
 
     outcome: Outcome
     found: str | None = None
     reason: str = ""
+    reader: str = ""
 
 
 class Verifier(Protocol):

@@ -127,7 +127,14 @@ def _verified(judge: Verifier, line: Line) -> Row:
     except InvalidInput as error:
         return error_row(line, error)
     judged = [
-        {"name": case.name, "correct": case.correct, "outcome": one.outcome, "found": one.found, "reason": one.reason}
+        {
+            "name": case.name,
+            "correct": case.correct,
+            "outcome": one.outcome,
+            "found": one.found,
+            "reader": one.reader,
+            "reason": one.reason,
+        }
         for case, one in zip(cases, found, strict=True)
     ]
     return {"line": line.number, "truth": truth.answer, "judged": judged}

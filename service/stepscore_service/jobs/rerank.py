@@ -103,8 +103,9 @@ class RerankTally:
 def majority_of(groups: Sequence[Row]) -> int:
     """The candidate that a majority vote elects. It sees no scores, so ties go to the earliest candidate.
 
-    Candidates without an answer win only if no candidate has one.
+    Candidates without an answer win only if no candidate has one, guessed answers only if no candidate states one.
     """
-    voting = [group for group in groups if group["answer"] is not None] or groups
+    answered = [group for group in groups if group["answer"] is not None] or groups
+    voting = [group for group in answered if group.get("reader") != "guess"] or answered
     largest = max(voting, key=lambda group: (len(group["members"]), -min(group["members"])))
     return int(min(largest["members"]))

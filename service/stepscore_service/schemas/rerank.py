@@ -8,6 +8,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat
 
 from stepscore_service.schemas.score import ErrorBody, LimitedBy, RequestOptions, Wire
 
+ReaderName = Literal["tag", "box", "statement", "gsm8k", "guess"]
 VoteName = Literal["none", "weighted", "majority"]
 
 
@@ -53,10 +54,16 @@ class AnswerGroup(BaseModel):
     """Candidates with one final answer; the groups are sorted by weight."""
 
     answer: str | None = Field(description="the final answer; null for a candidate that states none")
+    reader: ReaderName | None = Field(
+        None, description="the most trusted reader that found the answer; a `guess` adds no weight beside others"
+    )
     weight: FiniteFloat = Field(description="the sum of the members' scores (weighted) or their number (majority)")
     score: FiniteFloat = Field(description="the best score among the members")
     best: int = Field(description="index of the member with the best score")
     members: list[int] = Field(description="indices of the candidates, best score first")
+    undecided: list[int] = Field(
+        default_factory=list, description="`best` of groups that may be equal to this one: the comparison was stopped"
+    )
 
 
 class FailedCandidate(BaseModel):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepscore.errors import StepscoreError
-from stepscore.verify.answers import final_answer
+from stepscore.verify.answers import read_answer
 from stepscore.verify.vote import Group, vote
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
@@ -93,14 +93,23 @@ def _groups(info: ModelInfo, request: RerankRequest, aggregate: str, scored: Ran
     if not scored:
         return []
     scores = [answer.score for _, answer in scored]
-    finals = [final_answer(_text(request.candidates[index])) for index, _ in scored]
+    finals = [read_answer(_text(request.candidates[index])) for index, _ in scored]
     probabilities = info.reward_range.kind == "probability" and aggregate != "sum"
     return [_group(each, scored) for each in vote(scores, finals, request.vote, probabilities)]
 
 
 def _group(group: Group, scored: RankableAnswers) -> AnswerGroup:
     members = [scored[member][0] for member in group.members]
-    return AnswerGroup(answer=group.answer, weight=group.weight, score=group.score, best=members[0], members=members)
+    undecided = [scored[member][0] for member in group.undecided]
+    return AnswerGroup(
+        answer=group.answer,
+        reader=group.reader,
+        weight=group.weight,
+        score=group.score,
+        best=members[0],
+        members=members,
+        **({"undecided": undecided} if undecided else {}),
+    )
 
 
 def _ranked(request: RerankRequest, index: int, answer: ScoreAnswer) -> RankedCandidate:

@@ -43,10 +43,41 @@ def math() -> Verifier:
         ("9^{9^{9^9}}", "9^{9^9}", "unreadable"),
         (r"\frac{}{", "5", "unreadable"),
         ("x" * 300 + "+1", "5", "unreadable"),
+        ("1", "2x+y=1", "wrong"),
+        ("25", "x^2+y^2=25", "wrong"),
+        ("0", "a+3z=0", "wrong"),
+        ("1,3", "(3,1)", "wrong"),
+        (r"\{1,3\}", "(3,1)", "wrong"),
+        ("(1,3)", "(3,1)", "wrong"),
+        ("3, 1", "(3,1)", "right"),
+        ("11111111100", r"11,\! 111,\! 111,\! 100", "right"),
+        ("20 dollars", r"20\%", "wrong"),
+        ("20 dollars", "20%", "wrong"),
+        ("20 apples", "20%", "wrong"),
+        ("3x", "3", "wrong"),
+        ("4i", "4", "wrong"),
+        ("12pi", "12", "wrong"),
+        ("2e", "2", "wrong"),
+        ("2 squared", "2", "wrong"),
+        ("3 less than x", "3", "wrong"),
+        (r"60 \text{ km/h}", "60", "right"),
+        ("£10", "10", "right"),
+        ("2", r"\frac{1}{2}", "wrong"),
+        ("2", "3x+2", "wrong"),
+        ("4", "(3, 4)", "wrong"),
+        ("5", "[2, 5)", "wrong"),
+        ("12", r"12\pi", "wrong"),
+        ("5", "10^5", "wrong"),
+        ("2", "3:2", "wrong"),
+        ("30", "5 hours 30 minutes", "wrong"),
+        ("5.5 hours", "5 hours 30 minutes", "right"),
+        ("1, -cos³β", "1", "wrong"),
+        (r"\textbf{(B)}\ 12", "12", "right"),
+        (r"\textbf{(B)}\ 12", "B", "right"),
     ],
 )
 def test_an_answer_against_the_truth(math: Verifier, found: str, truth: str, outcome: Outcome) -> None:
-    verified = math.verify([rf"So \boxed{{{found}}}" if "{}" not in found else f"#### {found}"], Truth(truth))
+    verified = math.verify([rf"So \boxed{{{found}}}" if r"{}" not in found else f"#### {found}"], Truth(truth))
     assert [one.outcome for one in verified] == [outcome], verified
 
 

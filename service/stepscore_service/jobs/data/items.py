@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepscore.errors import InvalidInput
-from stepscore.verify.answers import final_answer, same_answer
+from stepscore.verify.answers import known_answer
+from stepscore.verify.math_verifier import equal_to_truth
 from stepscore_service.batching.encoding import SolutionRequest, SplitSolution, split_steps
 from stepscore_service.jobs.data.rows import Row, text_field
 
@@ -62,8 +63,8 @@ def correct_of(row: Row, finals: Sequence[str | None]) -> Row:
     """
     if "correct" in row or not isinstance(row.get("answer"), str | int | float):
         return {}
-    wanted = final_answer(str(row["answer"])) or str(row["answer"])
-    return {"correct": [final is not None and same_answer(wanted, final) for final in finals]}
+    wanted = known_answer(str(row["answer"]))
+    return {"correct": [final is not None and equal_to_truth(final, wanted) is True for final in finals]}
 
 
 def _split_candidate(problem: str, candidate: str | list[str], split: str) -> SplitSolution | InvalidInput:

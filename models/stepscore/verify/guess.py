@@ -1,0 +1,47 @@
+r"""A guess at the answer of a text that states none: the last number or formula of its last line that holds one."""
+
+from __future__ import annotations
+
+import re
+
+from stepscore.verify.wording import LONGEST, MATHS, NUMBER, Said, maths_text, take_option, take_result
+
+LINES = 40
+"""Lines from the end that are looked at."""
+
+_ENUMERATION = re.compile(r"^\s*(?:[-*#>]+\s*)?(?:step\s*)?\d{1,3}[.):](?=\s)", re.IGNORECASE)
+_BOLD = re.compile(r"\*\*(?P<bold>[^*\n]{1,80})\*\*")
+_NOTE = re.compile(r"<<[^<>]*>>")
+_ALONE = re.compile(
+    r"\W*(?:(?:therefore|thus|so|hence),?\s*)?(?P<word>\(?[A-J]\)?|yes|no|true|false)\W*", re.IGNORECASE
+)
+_SHORT = 60
+_MARK = re.compile(r"\(?[A-J]\)?")
+
+
+def guessed(text: str) -> Said | None:
+    """None if no line holds a number or formula, nor is a letter, yes or no by itself."""
+    lines = [line for line in text.rstrip().splitlines()[-4 * LINES :] if line.strip()]
+    for back, line in enumerate(lines[: -LINES - 1 : -1]):
+        found = _in_line(_ENUMERATION.sub("", _NOTE.sub("", line[-LONGEST:])), last=back == 0)
+        if found:
+            return take_option(found)
+    return None
+
+
+def _in_line(line: str, *, last: bool) -> str | None:
+    alone = _ALONE.fullmatch(line) if len(line) < _SHORT else None
+    if last and alone and (_MARK.fullmatch(alone["word"]) or alone["word"].islower() or alone["word"].istitle()):
+        return alone["word"]
+    bold = [match["bold"] for match in _BOLD.finditer(line) if re.search(r"\d", match["bold"])]
+    if bold:
+        return _in_line(bold[-1].replace("*", ""), last=False)
+    found: list[tuple[int, str]] = []
+    for match in MATHS.finditer(line):
+        formula = take_result(maths_text(match))
+        if re.search(r"\d|\\(?:frac|sqrt|pi|infty)", formula) or "=" in formula or not found:
+            found.append((match.start(), formula))
+    blank = MATHS.sub(lambda match: " " * len(match[0]), line)
+    found += [(match.start(), match[0].strip()) for match in NUMBER.finditer(blank)]
+    digits = [one for one in found if re.search(r"\d", one[1])]
+    return max(digits or found, default=(0, ""))[1] or None

@@ -1,0 +1,136 @@
+r"""One spelling for the many ways in which an answer can be typed: Unicode, plain text and LaTeX become one LaTeX.
+
+`√2/2`, `½`, `3.2×10⁵`, `∞`, `–3`, `pi/4` and `2**10` are `\sqrt{2}/2`, `1/2`, `3.2\times 10^{5}`, `\infty`, `-3`,
+`\pi/4` and `2^10`. Styles, spacing and outer delimiters go.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_SIGNS = {
+    **dict.fromkeys("−–—‐‑‒﹣－", "-"),
+    **dict.fromkeys("\u00a0\u2009\u202f\u2002\u2003\u2005\u2006\u2007\u3000\u200a", " "),
+    **dict.fromkeys("\u200b\u2061\u2062\ufeff\u200e\u200f", ""),
+    **dict.fromkeys("‘’´`′", "'"),
+    **dict.fromkeys("“”„«»", '"'),
+    "×": r"\times ",
+    "·": r"\cdot ",
+    "⋅": r"\cdot ",
+    "∙": r"\cdot ",
+    "÷": "/",
+    "∕": "/",
+    "⁄": "/",
+    "∞": r"\infty ",
+    "π": r"\pi ",
+    "θ": r"\theta ",
+    "≤": r"\le ",
+    "≥": r"\ge ",
+    "⩽": r"\le ",
+    "⩾": r"\ge ",
+    "≠": r"\ne ",
+    "±": r"\pm ",
+    "∪": r"\cup ",
+    "∩": r"\cap ",
+    "∈": r"\in ",
+    "∅": r"\emptyset ",
+    "°": r"^\circ ",
+    "º": r"^\circ ",
+    "⟨": r"\langle ",
+    "⟩": r"\rangle ",
+}
+_TABLE = str.maketrans(_SIGNS)
+_VULGAR = re.compile("(\\d)?\\s?([¼-¾⅐-⅞])")
+_ROOT = re.compile(r"([√∛∜])\s*(?:\(([^()]*)\)|\{([^{}]*)\}|(\d+(?:\.\d+)?|[a-zA-Z]))")
+_ROOTS = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
+
+_TEXT = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|textnormal|mathrm|mathbf|mathsf|mathit|operatorname|mbox|boxed|fbox|bold|"
+    r"boldsymbol|bm|emph|underline|displaystyle|ensuremath|rm|bf)\s*\{([^{}]*)\}"
+)
+_STYLES = (
+    (re.compile(r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|bf|rm|it)(?![a-zA-Z])\.?"), ""),
+    (re.compile(r"\\!\s*|\{,\}(?=\d\d\d)"), lambda match: "," if match[0] == "{,}" else ""),
+    (re.compile(r"(?<=\d)\{[,.]\}(?=\d)"), "."),
+    (re.compile(r"(?<=\d)\\[,;: ](?=\d\d\d(?!\d))"), ","),
+    (re.compile(r"\\[,;: ]|~|\\q?quad(?![a-zA-Z])|\\(?:hspace|phantom|vspace)\s*\{[^{}]*\}"), " "),
+    (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
+    (re.compile(r"\\(?:leq|leqslant)(?![a-zA-Z])"), r"\\le "),
+    (re.compile(r"\\(?:geq|geqslant)(?![a-zA-Z])"), r"\\ge "),
+    (re.compile(r"\\neq(?![a-zA-Z])"), r"\\ne "),
+    (re.compile(r"\\(?:lt)(?![a-zA-Z])"), "<"),
+    (re.compile(r"\\(?:gt)(?![a-zA-Z])"), ">"),
+    (re.compile(r"\\(?:ast)(?![a-zA-Z])"), r"\\cdot "),
+    (re.compile(r"\\(?:lbrace)(?![a-zA-Z])"), r"\\{"),
+    (re.compile(r"\\(?:rbrace)(?![a-zA-Z])"), r"\\}"),
+    (re.compile(r"\\(?:lvert|rvert|vert)(?![a-zA-Z])"), "|"),
+    (re.compile(r"\\(?:cdot|times|pi|infty)(?=\d)"), r"\g<0> "),
+    (re.compile(r"\\(?:degree|textdegree)s?(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}"), r"^\\circ "),
+    (re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\frac\s*(\d)\s*\{"), r"\\frac{\1}{"),
+    (re.compile(r"(\\frac\s*\{[^{}]*\})\s*(\d)"), r"\1{\2}"),
+    (re.compile(r"\\sqrt\s*(\d)"), r"\\sqrt{\1}"),
+    (re.compile(r"(?<!\\)\bsqrt\s*\(([^()]*)\)"), r"\\sqrt{\1}"),
+    (re.compile(r"(?<!\\)(?<![A-Za-z])pi(?![A-Za-z])"), r"\\pi "),
+    (re.compile(r"(?<!\\)\b(?:infinity|infty|oo|inf)\b"), r"\\infty "),
+    (re.compile(r"\*\*(?=\s*[-\d(a-z{])(?<=[\w)}]\*\*)"), "^"),
+    (re.compile(r"(?<=[\w)}])\s*\*\s*(?=[\w(\\])"), r"\\cdot "),
+    (re.compile(r"<="), r"\\le "),
+    (re.compile(r">="), r"\\ge "),
+    (re.compile(r"!="), r"\\ne "),
+    (re.compile(r"\\%|\s?\bper ?cent\b"), "%"),
+    (re.compile(r"\\\$"), "$"),
+    (re.compile(r"\\(?:pounds|textsterling)(?![a-zA-Z])"), "£"),
+    (re.compile(r"\\(?:euro|texteuro)(?![a-zA-Z])"), "€"),
+)
+_DELIMITERS = (
+    re.compile(r"^\$\$(.*)\$\$$", re.DOTALL),
+    re.compile(r"^\$([^$]*)\$$", re.DOTALL),
+    re.compile(r"^\\\[(.*)\\\]$", re.DOTALL),
+    re.compile(r"^\\\((.*)\\\)$", re.DOTALL),
+    re.compile(r"^(?:\*\*|__)(.*)(?:\*\*|__)$", re.DOTALL),
+    re.compile(r'^"([^"]*)"$'),
+    re.compile(r"^'([^']*)'$"),
+)
+
+
+def spell(answer: str) -> str:
+    """The answer in its one spelling; never fails."""
+    text = _characters(answer.strip())
+    text = _peeled(text)
+    for _ in range(4):
+        inside = _TEXT.sub(lambda match: f" {match[1].strip()} " if match[1].strip() else " ", text)
+        if inside == text:
+            break
+        text = inside
+    for pattern, replacement in _STYLES:
+        text = pattern.sub(replacement, text)
+    return _peeled(" ".join(text.split()).strip(" ,;:").rstrip(".").rstrip())
+
+
+def _characters(text: str) -> str:
+    text = "".join(unicodedata.normalize("NFKC", c) if "！" <= c <= "～" else c for c in text)
+    text = _VULGAR.sub(_vulgar, text)
+    text = re.sub("[⁰¹²³⁴-⁹⁺⁻ⁿ]+", lambda match: "^{" + match[0].translate(_SUPERSCRIPTS) + "}", text)
+    text = re.sub("[₀-₉]+", lambda match: "_{" + match[0].translate(_SUBSCRIPTS) + "}", text)
+    text = _ROOT.sub(lambda match: f"{_ROOTS[match[1]]}{{{match[2] or match[3] or match[4]}}}", text)
+    return text.translate(_TABLE)
+
+
+def _vulgar(match: re.Match[str]) -> str:
+    fraction = unicodedata.normalize("NFKC", match[2]).replace("⁄", "/")
+    return f"{match[1]} {fraction}" if match[1] else fraction
+
+
+def _peeled(text: str) -> str:
+    for _ in range(4):
+        inside = text.strip()
+        for delimiters in _DELIMITERS:
+            inside = delimiters.sub(r"\1", inside).strip()
+        if inside == text:
+            return inside
+        text = inside
+    return text

@@ -1,0 +1,133 @@
+r"""Explicit statements of an answer: "the answer is …", "Answer: …", "option B is correct", in several languages.
+
+The last statement of a text counts. What is stated may follow on the next line or in a display. A statement that is
+denied ("the answer is not 5"), a question, and a heading over a worked solution state nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from stepscore.verify.wording import LONGEST, MATHS, Said, first_sentence, said_in
+
+MOST = 100
+"""Statements that are looked at, from the end of the text."""
+
+_LINE = r"(?:^|(?<=[\n。.!]))[#>*_\-•\t ]{0,20}"
+_COLON = r"(?:\*\*|__|\s)*[:：]"
+_ENGLISH = (
+    r"\banswers?\b(?![ -]*(?:choices|options|key|sheet)\b)(?P<of>[^.\n:=?!]{0,100}?)"
+    r"(?:\b(?:is|are|was|would be|will be|should be|must be|comes? (?:out )?to|becomes|equals?)(?!\w)|[:=])",
+    r"\b(?:correct|right|best|true|final)[ ]+(?:option|choice|alternative|statement|letter|solution|result)\b"
+    r"(?P<of2>[^.\n:=?!]{0,40}?)(?:\b(?:is|are)\b|:)",
+    r"\b(?:option|choice)(?:[ ]+is|[ ]*:)(?=\s*[\[(*]*[A-J]\b)",
+)
+_OTHERS = (
+    r"(?:最终|最后|正确|所以|因此|故)*(?:答案|選項|选项)(?:应该|應該|应|就)?(?:是|为|為|選|选|[:：])",
+    r"(?:故|应|應|所以|因此|则|正确|可)选(?:择)?(?:项)?(?:是|为|[:：])?",
+    r"(?:故|應|所以|因此)選(?:擇)?[:：]?",
+    r"(?:答え|答|正解|解答)(?:は|[:：])",
+    r"(?:정답|답|해답)(?:은|는|[:：])",
+    r"\b(?:die|endgültige|richtige|korrekte)?[ ]*antwort(?:[^.\n:=]{0,40}?\b(?:ist|lautet|beträgt)\b|[ ]*:)",
+    r"\b(?:das ergebnis|die lösung)[ ]+(?:ist|lautet|beträgt)\b",
+    r"\b(?:la|le|l')?[ ]*réponse(?:[^.\n:=]{0,40}?\best\b|[ ]*:)",
+    r"\b(?:la|su)?[ ]*respuesta(?:[^.\n:=]{0,40}?\bes\b|[ ]*:)",
+    r"\b(?:a)?[ ]*resposta(?:[^.\n:=]{0,40}?(?<!\w)[ée]\b|[ ]*:)",
+    r"\b(?:la)?[ ]*risposta(?:[^.\n:=]{0,40}?(?<!\w)(?:è|e'|é)|[ ]*:)",
+    r"\bhet[ ]+antwoord(?:[^.\n:=]{0,40}?\bis\b|[ ]*:)|\bantwoord[ ]*:",
+    r"\bsvaret[ ]+(?:är|er)\b|\bsvar[ ]*:",
+    r"\bodpowied[źz](?:[^.\n:=]{0,30}?\b(?:to|brzmi|wynosi)\b|[ ]*:)|\bodpověď(?:[ ]+je\b|[ ]*:)",
+    r"\bответ(?:[^.\n:=]{0,30}?(?:равен|это|будет|[—–-])|[ ]*:)|\bвідповідь[ ]*[:—–-]",
+    r"\bcevap[ ]*:|\bcevabı?[ ]*:?|\byanıt[ ]*:",
+    r"\b(?:đáp án|đáp số|câu trả lời)(?:[^.\n:=]{0,30}?\blà\b|[ ]*:)",
+    r"\bjawaban(?:nya)?(?:[^.\n:=]{0,30}?\badalah\b|[ ]*:)",
+    r"(?:الإجابة|الجواب)(?:[^.\n:=]{0,20}?(?:هي|هو)|[ ]*:)",
+    r"(?:उत्तर)(?:[ ]+है|[ ]*[:：])",
+)
+_STATEMENT = re.compile(
+    "|".join(
+        (
+            *_ENGLISH,
+            *_OTHERS,
+            _LINE + rf"(?:(?:the|my)[ ]+)?(?:final[ ]+answer|answer|ans\.?|solution|result){_COLON}",
+            _LINE + r"A[ ]*:",
+            _LINE + r"(?:the[ ]+)?(?:final[ ]+)?answer(?:\*\*|__)?[^\S\n]*(?=\n|$)" + r"|\banswer[ ]+(?=\\\[|\\\(|\$)",
+        )
+    ),
+    re.IGNORECASE | re.MULTILINE,
+)
+_CHOSEN = re.compile(
+    r"(?:\b(?:option|choice|answer|alternative|statement)[ ]+)?[(\[*]{0,4}\b(?P<letter>[A-J])\b[)\]*]{0,4}[ ]?"
+    r"(?:[:：.)][^.\n]{0,60}?)?[ ]?(?:is|must be|is therefore|是|为|が|は)[ ]*(?:therefore[ ]+|thus[ ]+|indeed[ ]+)?"
+    r"(?:the[ ]+)?(?:correct|right|best|true|正确|正確|正しい|正解)",
+)
+_OPTION_LINE = re.compile(r"^[^\S\n]*\(?B[^\S\n]*[:.)]", re.MULTILINE)
+_DENIED = re.compile(r"\s*(?:not|never|n't|unknown to|neither)\b", re.IGNORECASE)
+_LEAD = re.compile(r"(?:[\s*_`]|[:：=](?!=)|>(?=\s)|(?<=\n)[^\S\n]*[-•#]+(?=\s))*")
+_SENTENCE_LIKE = re.compile(r"[A-Z]?[a-z']+(?:[,;]?\s+\S+){5,}")
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|can|will|would|gets?|gives?|needs?|takes?|makes?"
+    r"|do|does|did|let|we|first|to find)\b",
+    re.IGNORECASE,
+)
+
+
+def stated(text: str) -> Said | None:
+    """The last stated answer; None if none is."""
+    last = [next(((at, said) for at, said in each(text) if said.text), None) for each in (_statements, _choices)]
+    found = [one for one in last if one is not None]
+    return max(found, key=lambda one: one[0])[1] if found else None
+
+
+def ends_open(text: str) -> bool:
+    """Whether the text ends with the announcement of an answer that does not follow."""
+    tail = text.rstrip()[-120:]
+    found = None
+    for found in _STATEMENT.finditer(tail):  # noqa: B007
+        pass
+    return found is not None and not tail[found.end() :].strip(" \t\n*_:`$\\([") and not (found["of"] or "").strip()
+
+
+def _statements(text: str) -> Iterator[tuple[int, Said]]:
+    """From the last to the first."""
+    for match in list(_STATEMENT.finditer(text))[: -MOST - 1 : -1]:
+        if match[0].strip(" *_#").startswith(("A", "a")) and _is_option_list(text, match):
+            continue
+        words = _following(text, match.end())
+        if words and not _DENIED.match(words) and not first_sentence(words + " ").rstrip().endswith("?"):
+            yield match.start(), said_in(words)
+
+
+def _choices(text: str) -> Iterator[tuple[int, Said]]:
+    for match in list(_CHOSEN.finditer(text))[: -MOST - 1 : -1]:
+        if not text[match.end() - 12 : match.end()].lower().endswith("not"):
+            yield match.start(), Said(match["letter"])
+
+
+def _is_option_list(text: str, match: re.Match[str]) -> bool:
+    """Whether `A:` begins the list of options, because a line with B follows it."""
+    short = match[0].strip(" *_#\n").rstrip(": ").upper() == "A"
+    return short and bool(_OPTION_LINE.search(text, match.end(), match.end() + 200))
+
+
+def _following(text: str, end: int) -> str:
+    """What is stated: the rest of the line or, if nothing is on it, the next line that is not blank.
+
+    Nothing, if a question or a worked solution follows under a heading.
+    """
+    lead = _LEAD.match(text, end)
+    start = lead.end() if lead else end
+    words = text[start : start + LONGEST]
+    display = MATHS.match(words)
+    if display:
+        return words[: display.end()] + words[display.end() :].partition("\n")[0]
+    line = words.partition("\n")[0]
+    sentence = first_sentence(line + " ").strip()
+    more = line[len(sentence) + 1 :].strip()
+    question = line[len(sentence) : len(sentence) + 1] == "?"
+    colon = "\n" in text[end:start] or ":" in text[max(0, end - 3) : start] or "：" in text[max(0, end - 3) : start]
+    prose = bool(_SENTENCE_LIKE.match(sentence)) and bool(_VERB.search(sentence))
+    if question or (colon and prose and (more or "\n" in text[end:start])):
+        return ""
+    return line

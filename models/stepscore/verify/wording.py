@@ -1,0 +1,186 @@
+r"""Reading the words in which an answer is stated: where it ends, what of it is explanation, which letter was chosen.
+
+`5 because 3 is odd` says 5, `3 + 4 = 7` says 7, `(B) 12` says B, `Paris, which has 2 million people` says Paris.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+LONGEST = 2000
+"""Characters after the start of a statement that are looked at."""
+
+LINE = re.compile(r"[^\n]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """text: the answer; of a multiple-choice answer the letter. option: what is written beside the letter."""
+
+    text: str
+    option: str = ""
+
+
+_NUMBER = (
+    r"(?:(?:(?<![\w)\]}])|(?<=\bis))[-−–+])?[$€£¥₹]?"
+    r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?: \d{3})+(?![\d/.])|\d+)(?:\.\d+)?"
+    r"(?:\s?/\s?\d+|\s\d+/\d+|\s?[×x*]\s?10\^?\{?[-−]?\d+\}?)?(?:\s?\\?%)?|(?<!\d)\.\d+"
+)
+NUMBER = re.compile(_NUMBER)
+MATHS = re.compile(
+    r"\$\$(?P<display>[^$]+?)\$\$|\\\[(?P<bracket>.+?)\\\]|\\\((?P<round>.+?)\\\)"
+    r"|(?<!\\)\$(?P<dollar>(?:[^$\n]|(?<=\\)\$)+?)(?<!\\)\$(?!\d)",
+    re.DOTALL,
+)
+_PROSE = re.compile(r"(?<![\\{a-zA-Z])[a-zA-Z]{3,}[ ,]+[a-zA-Z]{2,}")
+_BOLD = re.compile(r"\*\*|__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|`")
+
+_END = re.compile(r"[.!?](?=\s|$|[\"”')\]*]+(?:\s|$))|[。！？\n]")
+_ABBREVIATED = re.compile(r"(?:\b[ap]\.m|\b[A-Za-z]\.[A-Za-z]|\b(?:Dr|Mr|Mrs|Ms|St|vs|approx|No|ft|in|sq))$")
+_CONJUNCTIONS = (
+    "because|since|which|where|whereas|given|assuming|due to|so that|provided|rounded|i\\.e\\.|that is|meaning"
+    "|denn|weil|da|porque|ya que|parce que|car|perché|потому|так как|因为|因為|なぜなら"
+)
+_AFTER_COMMA = (
+    f"{_CONJUNCTIONS}|as|so|when|while|if|but|who|with|making|giving|not|for|after|rather|then|thus|therefore|hence"
+    "|we|it|he|she|they|this|these|there|I|and (?:the|this|that|it|we|he|she|they|there|so|not)"
+)
+_TAIL = re.compile(
+    rf"\s*[,;，；–—]\s*(?:{_AFTER_COMMA})\b.*|\s+\(?(?:{_CONJUNCTIONS})\b.*"
+    r"|\s+(?:if|when|so|as)\s+(?:the|there|it|we|he|she|they|you|I|this|that|a|an|each|all|every|both|\$|\\\().*"
+    r"|[，；]\s*(?![\d\\$-]).*",
+    re.DOTALL,
+)
+_FILLER = re.compile(
+    r"(?:approximately|approx\.?|about|roughly|around|nearly|exactly|simply|just|only|therefore|thus|then|also|indeed|"
+    r"equal to|given by|either|both|clearly|actually|likely|probably|now|still|option|choice|letter|alternative|hence|"
+    r"≈|约|約|大约|:|：|=|\\boldsymbol(?=\{)|\\mathbf(?=\{))\s*",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(
+    r"(?:\\(?:text|textbf|mathbf|mathrm|textrm|rm|bf|mbox)\s*\{)?\s*(?:"
+    r"[(（\[]\s*(?:\\(?:text|textbf|mathbf|mathrm)\s*\{)?\s*(?P<round>[A-Ja-j])\s*\}?\s*[)）\]]"
+    r"|(?P<bare>[A-J])(?=\s*[.):：、}\]]*\s*$|\s*[.):：、]\s|\s*[):：]\S|\}\s*[.):])\s*[.):：、]?"
+    r")\s*\}?\s*[.):：]?\s*(?:\\[ ,;:!]|\\q?quad|~|\s)*(?P<option>.*)",
+    re.DOTALL,
+)
+_LONG_OPTION = 300
+_ARITHMETIC = re.compile(
+    r"[\d\s.,+\-−–*/×÷·⋅^(){}$€£%²³]"
+    r"|\\(?:times|cdot|div|frac|dfrac|tfrac|sqrt|left|right|%|\$|[,;! ])|(?<=\d)\s?x\s?(?=\d)"
+)
+_EQUALS = re.compile(r"(?<![<>!:≤≥\\])=(?!=)|(?<=\s)(?:≈|\\approx)(?=[\s\d\\])")
+_EXPRESSION = re.compile(r"[-−–+]?\s*[$€£¥₹\\]?[\d.(\[{\\√∞π½⅓¼¾±]")
+_UNIT_WORDS = 4
+_PROSE_WORDS = 3
+
+
+def said_in(words: str) -> Said:
+    """The answer in a sentence or phrase that states it."""
+    words = _BOLD.sub("", words[:LONGEST]).strip()
+    display = MATHS.match(words)
+    sentence = words[: display.end()] + first_sentence(words[display.end() :]) if display else first_sentence(words)
+    sentence = _TAIL.sub("", sentence, count=1).strip()
+    while filler := _FILLER.match(sentence):
+        sentence = sentence[filler.end() :]
+    return take_option(_answer_of(sentence.strip(" \t\n,;:").rstrip("。.")))
+
+
+def first_sentence(words: str) -> str:
+    """What goes before the first full stop, question mark or line break outside brackets and maths."""
+    depth_from = 0
+    depth = 0
+    inside = {at for match in MATHS.finditer(words) for at in (match.start(), match.end())}
+    spans = sorted(inside)
+    for end in _END.finditer(words):
+        within = sum(at <= end.start() for at in spans) % 2 == 1
+        depth += sum(words.count(c, depth_from, end.start()) for c in "([{")
+        depth -= sum(words.count(c, depth_from, end.start()) for c in ")]}")
+        depth_from = end.start()
+        last = end.end() == len(words.rstrip())
+        if within or (depth > 0 and end[0] not in "\n。") or (end[0] == "." and not last and _abbreviated(words, end)):
+            continue
+        return words[: end.start()]
+    return words
+
+
+def _abbreviated(words: str, end: re.Match[str]) -> bool:
+    following = words[end.end() :].lstrip()[:1]
+    return bool(_ABBREVIATED.search(words[max(0, end.start() - 8) : end.start()])) and not following.isupper()
+
+
+def _answer_of(said: str) -> str:
+    """Without the sentence around it: maths if there is any, the last number of a longer sentence, else all of it."""
+    maths = list(MATHS.finditer(said))
+    if maths and not _is_money(said, maths[0]):
+        outside = MATHS.sub(" ", said)
+        if len(outside.split()) > _UNIT_WORDS or (maths[0].start() > 0 and len(said[: maths[0].start()].split()) > 1):
+            return take_result(maths_text(maths[-1]))
+        said = MATHS.sub(maths_text, said)
+    if _EXPRESSION.match(said):
+        return take_result(_with_unit(said))
+    if len(said.split()) > _PROSE_WORDS and not said.lower().startswith(("yes", "no ")) and "=" not in said:
+        numbers = [match[0] for match in NUMBER.finditer(said)]
+        dated = _DATE.search(said)
+        return said if dated or not numbers else numbers[-1].strip()
+    return take_result(said)
+
+
+_DATE = re.compile(
+    r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2}\b|\b\d{1,2}(?:st|nd|rd|th)?\s+"
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
+    re.IGNORECASE,
+)
+
+
+def maths_text(match: re.Match[str]) -> str:
+    return (match["display"] or match["bracket"] or match["round"] or match["dollar"]).strip(" \t\n.,")
+
+
+def _is_money(said: str, match: re.Match[str]) -> bool:
+    """Whether two dollar signs are two prices, not the ends of a formula."""
+    return match["dollar"] is not None and bool(_PROSE.search(match["dollar"])) and "\\text" not in match["dollar"]
+
+
+def _with_unit(said: str) -> str:
+    """An expression and at most a few words after it; what is longer is a sentence that goes on."""
+    plain = re.search(r"\s(?=[A-Za-z]{2,}(?:\s+[A-Za-z']+){4,}\s*$)", said)
+    if plain and not re.search(r"\b(?:and|or|base)\b", said[plain.end() :]):
+        return said[: plain.start()]
+    return said
+
+
+def take_result(said: str) -> str:
+    """What goes after the last equals sign of a calculation or chain; other equations are kept whole."""
+    said = said.strip()
+    if "=" not in said and "≈" not in said and "\\approx" not in said:
+        return said
+    parts = _EQUALS.split(said)
+    if len(parts) < 2 or not parts[-1].strip() or "\\begin" in said:
+        return said
+    left, right = parts[:-1], parts[-1].strip()
+    listed = re.search(r"[,;]\s*\S+\s*=|\band\b|\bor\b", said)
+    if not _ARITHMETIC.sub("", "".join(left)).strip() and any(part.strip() for part in left):
+        return right
+    if len(left) > 1 and not listed:
+        return right
+    return said
+
+
+def take_option(said: str) -> Said:
+    """A multiple-choice answer as its letter, with what is written beside it; anything else as it is."""
+    said = take_result(said)
+    chosen = _OPTION.fullmatch(said) if len(said) < _LONG_OPTION else None
+    if not chosen:
+        return Said(said)
+    option = chosen["option"].strip()
+    if option.count("{") < option.count("}"):
+        option = option.rstrip("}").strip()
+    small = (chosen["round"] or "").islower()
+    if option and (
+        re.match(r"[-+*/^=<>)\]_,'|&]|\\(?:cup|cap|to|in|cdot|times|le|ge)\b", option)
+        or (small and re.search(r"\([b-j]\)", option))
+    ):
+        return Said(said)
+    return Said((chosen["round"] or chosen["bare"]).upper(), option.strip("$ ").rstrip("."))
