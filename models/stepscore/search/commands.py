@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Grow:
+class GrowNodes:
     """Sample children. counts: (node, number of new children), each node once.
 
     to_end: a child is the rest of the solution instead of one step. greedy: temperature 0.
@@ -27,14 +27,14 @@ class Grow:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class RateNodes:
     """Set `rewards` and `score` of nodes, or fail them."""
 
     nodes: tuple[SearchNode, ...]
 
 
 NewNodes = list[list[SearchNode]]
-SearchTask = Generator[Grow | Rate, NewNodes, T]
+SearchTask = Generator[GrowNodes | RateNodes, NewNodes, T]
 
 
 def grow(
@@ -43,14 +43,14 @@ def grow(
     """The new children of each node, in order."""
     if not counts:
         return []
-    return (yield Grow(tuple(counts), to_end=to_end, greedy=greedy))
+    return (yield GrowNodes(tuple(counts), to_end=to_end, greedy=greedy))
 
 
 def rate(nodes: Sequence[SearchNode]) -> SearchTask[list[SearchNode]]:
-    """Rate the nodes that are not rated yet. Returns those that have a score, in order."""
+    """RateNodes the nodes that are not rated yet. Returns those that have a score, in order."""
     unrated = tuple(node for node in nodes if node.score is None and node.status != "failed")
     if unrated:
-        yield Rate(unrated)
+        yield RateNodes(unrated)
     return [node for node in nodes if node.score is not None]
 
 
@@ -63,7 +63,7 @@ def grow_in_order(nodes: Sequence[SearchNode], *, to_end: bool = False) -> Searc
 
 
 def look_ahead(nodes: Sequence[SearchNode], steps: int) -> SearchTask[list[SearchNode]]:
-    """Rate nodes by what a greedy continuation of up to `steps` further steps is worth. Returns the rated ones.
+    """RateNodes nodes by what a greedy continuation of up to `steps` further steps is worth. Returns the rated ones.
 
     Source: search-and-learn, `generate_k_steps` (huggingface/search-and-learn@6f81cac, src/sal/search/utils.py).
     """

@@ -9,7 +9,7 @@ from stepscore.errors import GeneratorError
 from stepscore.generate.prompt import PromptWriter
 from stepscore.generate.protocol import Completion, Generator, Request, Sampling
 from stepscore.rollout.sampler import derived_seed
-from stepscore.search.commands import Grow, NewNodes
+from stepscore.search.commands import GrowNodes, NewNodes
 from stepscore.search.tree import SearchNode
 
 SEPARATOR = "\n\n"
@@ -46,7 +46,7 @@ class SearchPolicy:
         self._prompts = prompts
         self._options = options
 
-    def grow_each(self, commands: Sequence[tuple[str, Grow]]) -> list[Growth]:
+    def grow_each(self, commands: Sequence[tuple[str, GrowNodes]]) -> list[Growth]:
         """The new children for each (problem, command), in order, or the error of that command.
 
         All commands share one call of the generator; if that call fails, each is tried alone.
@@ -58,7 +58,7 @@ class SearchPolicy:
                 return [error]
         return [self.grow_each([command])[0] for command in commands]
 
-    def _grow(self, commands: Sequence[tuple[str, Grow]]) -> list[NewNodes]:
+    def _grow(self, commands: Sequence[tuple[str, GrowNodes]]) -> list[NewNodes]:
         requests = [
             self._request(problem, node, count, command)
             for problem, command in commands
@@ -67,7 +67,7 @@ class SearchPolicy:
         answers = iter(self._generator.generate(requests))
         return [[self._attach(node, command, next(answers)) for node, _ in command.counts] for _, command in commands]
 
-    def _request(self, problem: str, node: SearchNode, count: int, command: Grow) -> Request:
+    def _request(self, problem: str, node: SearchNode, count: int, command: GrowNodes) -> Request:
         options, prefix = self._options, node.prefix
         purpose = f"search {len(node.children)} {'end' if command.to_end else 'step'}"
         sampling = Sampling(
@@ -81,12 +81,12 @@ class SearchPolicy:
         )
         return Request(self._prompts.write(problem, prefix), sampling)
 
-    def _attach(self, node: SearchNode, command: Grow, completions: Sequence[Completion]) -> list[SearchNode]:
+    def _attach(self, node: SearchNode, command: GrowNodes, completions: Sequence[Completion]) -> list[SearchNode]:
         children = [self._child(node, command, completion) for completion in completions]
         node.children += children
         return children
 
-    def _child(self, node: SearchNode, command: Grow, completion: Completion) -> SearchNode:
+    def _child(self, node: SearchNode, command: GrowNodes, completion: Completion) -> SearchNode:
         text, separator = completion.text, self._options.separator
         steps = tuple(step for piece in text.split(separator) if (step := piece.strip()))
         child = SearchNode(node, text, steps, tokens=len(completion.tokens) or len(text.split()))

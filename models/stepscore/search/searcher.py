@@ -17,7 +17,7 @@ from typing import Literal
 from stepscore.errors import StepscoreError
 from stepscore.rollout.sampler import derived_seed
 from stepscore.search.choice import SearchCandidate, SearchChoice, answer_weights, candidates_of, choose
-from stepscore.search.commands import Grow, NewNodes, Rate, SearchTask
+from stepscore.search.commands import GrowNodes, NewNodes, RateNodes, SearchTask
 from stepscore.search.methods import MethodContext, SearchMethod
 from stepscore.search.policy import Growth, SearchPolicy
 from stepscore.search.rating import NodeRater
@@ -81,7 +81,7 @@ class _Running:
     root: SearchNode
     task: SearchTask[list[SearchNode]]
     started: float
-    command: Grow | Rate | None = None
+    command: GrowNodes | RateNodes | None = None
     tokens: int = 0
     rounds: int = 0
     rated: int = 0
@@ -143,7 +143,7 @@ class Searcher:
         calls: _Calls,
     ) -> None:
         """Start a call of the policy and of the PRM, if they are free and something waits for them."""
-        for kind, call in ((Grow, self._grow), (Rate, self._rate)):
+        for kind, call in ((GrowNodes, self._grow), (RateNodes, self._rate)):
             ready = [each for each in running if isinstance(each.command, kind)]
             if ready and kind not in calls:
                 calls[kind] = (pool.submit(call, ready), ready)
@@ -156,7 +156,7 @@ class Searcher:
 
     def _grow(self, ready: list[_Running]) -> list[Growth]:
         return self.policy.grow_each(
-            [(each.problem.problem, each.command) for each in ready if isinstance(each.command, Grow)]
+            [(each.problem.problem, each.command) for each in ready if isinstance(each.command, GrowNodes)]
         )
 
     def _rate(self, ready: list[_Running]) -> list[Growth]:
@@ -164,7 +164,7 @@ class Searcher:
             [
                 (each.problem.problem, node)
                 for each in ready
-                if isinstance(each.command, Rate)
+                if isinstance(each.command, RateNodes)
                 for node in each.command.nodes
             ]
         )
@@ -190,11 +190,11 @@ class Searcher:
 
     def _count(self, each: _Running, answer: NewNodes) -> None:
         command = each.command
-        if isinstance(command, Grow):
+        if isinstance(command, GrowNodes):
             nodes = [node for new in answer for node in new]
             each.tokens += sum(node.tokens for node in nodes)
             each.rounds += 1
-        elif isinstance(command, Rate):
+        elif isinstance(command, RateNodes):
             nodes = list(command.nodes)
             each.rated += len(nodes)
         else:
@@ -206,7 +206,7 @@ class Searcher:
         budget = self.budget
         if self.stop.is_set():
             return "cancelled"
-        if isinstance(each.command, Grow):
+        if isinstance(each.command, GrowNodes):
             return None
         if budget.tokens and each.tokens >= budget.tokens:
             return "tokens"

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from stepscore.search.commands import Grow
+from stepscore.search.commands import GrowNodes
 from stepscore.search.mcts import MctsOptions, mcts, puct, rest, uct
 from stepscore.search.tree import SearchNode, new_root
 
@@ -21,7 +21,7 @@ def run(root: SearchNode, scores: list[float], **options) -> list[int]:
     """Visits of the root's children, all of them finished, after a search."""
     task = mcts(root, MctsOptions(width=len(scores), **options))
     command = next(task)
-    assert isinstance(command, Grow)
+    assert isinstance(command, GrowNodes)
     children = [node(root, score) for score in scores]
     with pytest.raises(StopIteration):
         task.send([children])
