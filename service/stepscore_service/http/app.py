@@ -20,7 +20,8 @@ from stepscore_service.settings import Settings
 from stepscore_service.version import version
 
 DESCRIPTION = """Step rewards of process reward models. `POST /score` rewards each step of a solution, `POST /rerank`
-sorts candidates. Every error is `{"code", "message", "detail"}`; what cannot be scored is an error, never a 0.
+sorts candidates; `/` is a page for people, `/dashboard` shows live metrics. Errors are `{"code", "message", "detail"}`;
+what cannot be scored is an error, never a 0.
 """
 
 
@@ -78,3 +79,4 @@ def _add_routes(app: FastAPI, routes: Sequence[ModuleType]) -> None:
         for prefix in route.PREFIXES:
             app.include_router(route.router, prefix=prefix, include_in_schema=prefix == route.PREFIXES[0])
     docs.mount_assets(app)
+    page.mount_assets(app)

@@ -13,18 +13,27 @@ router = APIRouter()
 PREFIXES = ("",)
 
 ASSETS = "/docs-assets"
+# Swagger UI has no dark style of its own.
+DARK = """<style>
+@media (prefers-color-scheme: dark) {
+  body { background: #12161b }
+  .swagger-ui { filter: invert(88%) hue-rotate(180deg) }
+  .swagger-ui .highlight-code, .swagger-ui .microlight { filter: invert(100%) hue-rotate(180deg) }
+}
+</style>"""
 
 
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> HTMLResponse:
     root = str(request.scope.get("root_path", "")).rstrip("/")
-    return get_swagger_ui_html(
+    page = get_swagger_ui_html(
         openapi_url=f"{root}/openapi.json",
         title="Stepscore API",
         swagger_js_url=f"{root}{ASSETS}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{ASSETS}/swagger-ui.css",
         swagger_favicon_url=f"{root}{ASSETS}/favicon.png",
     )
+    return HTMLResponse(bytes(page.body).decode().replace("</head>", f"{DARK}</head>"))
 
 
 def mount_assets(app: FastAPI) -> None:

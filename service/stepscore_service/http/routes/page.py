@@ -1,22 +1,34 @@
-"""GET /: a page on which a person pastes a problem and a solution and sees the steps coloured by reward."""
+"""GET / and /dashboard: pages for people, whose script and style come from this service alone."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
 
 router = APIRouter()
 PREFIXES = ("",)
+FOLDER = files("stepscore_service.http").joinpath("page")
 
 
 @router.get("/", include_in_schema=False)
 async def page() -> HTMLResponse:
-    return HTMLResponse(_html())
+    return HTMLResponse(_html("index.html"))
+
+
+@router.get("/dashboard", include_in_schema=False)
+async def dashboard() -> HTMLResponse:
+    return HTMLResponse(_html("dashboard.html"))
+
+
+def mount_assets(app: FastAPI) -> None:
+    """Script and style of the pages."""
+    app.mount("/page", StaticFiles(directory=str(FOLDER)))
 
 
 @cache
-def _html() -> str:
-    return files("stepscore_service").joinpath("http/page/index.html").read_text(encoding="utf-8")
+def _html(name: str) -> str:
+    return FOLDER.joinpath(name).read_text(encoding="utf-8")
