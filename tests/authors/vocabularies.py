@@ -2,7 +2,7 @@
 
 A cut one keeps the ids and the merges of the tokens that occur, so it gives the ids of the whole one on those texts and
 fits into the repository. `python -m authors.vocabularies` (in tests/) makes them from the whole ones, which
-real_tokenizers.py finds in installed packages, and checks that they agree. With STEPSCORE_WHOLE_VOCABULARIES=1 the
+real_tokenizers.py finds in installed packages. With STEPSCORE_WHOLE_VOCABULARIES=1 the
 comparisons run on the whole ones.
 """
 
