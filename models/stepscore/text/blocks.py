@@ -1,10 +1,15 @@
-"""Blocks that no way of splitting may cut: fenced code, LaTeX environments and maths. Linear in the text."""
+"""Blocks that no way of splitting may cut: fenced code, LaTeX environments, maths, tables and sums written in columns.
+
+Linear in the text.
+"""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+
+import regex
 
 Span = tuple[int, int]
 
@@ -20,6 +25,10 @@ _TEX = re.compile(
 # Pandoc's rule, which tells `$x+1$` from `$5 and $6`: no space just inside, no digit just after.
 _INLINE = re.compile(r"(?<![\\$])\$(?![\s$])(?:[^$\n\\]|\\.)*(?<!\s)\$(?![\d$])")
 _CLOSER = {r"\[": r"\]", r"\(": r"\)"}
+_CELLS = regex.compile(r"^[^\n|]*+\|[^\n]*+(?:\n[^\n|]*+\|[^\n]*+)++", regex.MULTILINE)
+_UNDER_HEAD = regex.compile(r"[ \t]*+\|?+(?:[ \t]*+:?+-++:?+[ \t]*+\|?+)++$", regex.MULTILINE)
+_FIGURES = regex.compile(r"^[-+×x*÷/−\d=_—─.,$% \t]++(?:\n[-+×x*÷/−\d=_—─.,$% \t]++)++$", regex.MULTILINE)
+_SUM = regex.compile(r"^[ \t]*+[-+×x*÷/−][ \t$]*+\d[\d.,$% \t]*+\n[ \t]*+[-=_—─]{2,}+[ \t]*+\n", regex.MULTILINE)
 
 
 class Blocks:
@@ -33,6 +42,11 @@ class Blocks:
         """Whether the position lies strictly inside a span, so that no cut may fall there."""
         at = bisect_right(self._starts, position) - 1
         return at >= 0 and self.spans[at][0] < position < self.spans[at][1]
+
+    def covers(self, position: int) -> bool:
+        """Whether the character at the position is one of a span's."""
+        at = bisect_right(self._starts, position) - 1
+        return at >= 0 and position < self.spans[at][1]
 
 
 def fences(text: str) -> list[Span]:
@@ -53,7 +67,7 @@ def fences(text: str) -> list[Span]:
 def blocks(text: str, inline: bool = False) -> Blocks:
     """Everything in `text` that stays whole; with `inline` also `$…$` within a line, for sentence ends inside maths."""
     fenced = Blocks(fences(text))
-    spans = [*fenced.spans, *_environments(text, fenced), *_display_maths(text, fenced)]
+    spans = [*fenced.spans, *_environments(text, fenced), *_display_maths(text, fenced), *_tables(text), *_sums(text)]
     if inline:
         spans += [match.span() for match in _INLINE.finditer(text) if not fenced.holds(match.start())]
     return Blocks(spans)
@@ -77,20 +91,33 @@ def _environments(text: str, fenced: Blocks) -> Iterator[Span]:
 
 
 def _display_maths(text: str, fenced: Blocks) -> Iterator[Span]:
-    r"""`$$…$$`, `\[…\]` and `\(…\)`; a blank line ends the hope for a closing mark, as it does in LaTeX."""
+    r"""`$$…$$`, `\[…\]` and `\(…\)`; a blank line ends the hope for a closing mark, but not for that of `\[`."""
     opened: tuple[str, int] | None = None
     for token in _tokens(text, fenced):
         mark = token[0]
         if token["blank"]:
-            opened = None
+            opened = opened if opened and opened[0] == r"\]" else None
         elif token["dollars"] or token["close"]:
             if opened and opened[0] == mark:
                 yield opened[1], token.end()
                 opened = None
             elif token["dollars"] and opened is None:
                 opened = (mark, token.start())
-        elif token["open"] and opened is None:
+        elif token["open"] and (opened is None or mark == r"\["):
             opened = (_CLOSER[mark], token.start())
+
+
+def _tables(text: str) -> Iterator[Span]:
+    """Lines with `|`, of which the second rules off a head."""
+    for run in _CELLS.finditer(text):
+        head_end = text.find("\n", run.start())
+        if _UNDER_HEAD.match(text, head_end + 1):
+            yield run.span()
+
+
+def _sums(text: str) -> Iterator[Span]:
+    """Lines of figures, of which one is a stroke beneath a number."""
+    return (run.span() for run in _FIGURES.finditer(text) if _SUM.search(text, *run.span()))
 
 
 def _tokens(text: str, fenced: Blocks) -> Iterator[re.Match[str]]:

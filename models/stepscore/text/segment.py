@@ -1,23 +1,28 @@
-r"""Text to steps. Every step is a slice of the text as it was given: `text[step.start:step.end] == step.text`.
+r"""Text to steps.
 
 Ways to split:
     lines       at every line break.
     paragraphs  at blank lines.
     sentences   after `.`, `!`, `?` and their kin; never inside a number, an abbreviation or maths. A blank line ends a
                 sentence, a single line break does not.
-    numbered    before `Step k:`, or before `1.` or `1)`, at the start of a line; the first such mark decides which of
-                the two counts. Text before the first mark is a step of its own.
+    numbered    before `Step k:` (in several languages), else before the items of numbered lists.
+                What stands before the first mark, and what follows a finished list, goes by paragraphs.
     code        fenced code is one step each, the prose around it goes by paragraphs. Without a fence: blocks that blank
-                lines separate at the outermost indentation or, where there are none, its statements.
+                lines separate at the outermost indentation or, if there are none, its statements.
     regex:P     at every match of P, which belongs to no step. An empty match cuts where it stands.
-    auto        numbered if that gives two steps or more, else paragraphs, else lines, else sentences.
+    auto        paragraphs (lines, if there is but one paragraph) and `Step k:` marks; without these, numbered items, if
+                blank lines separate them or they outnumber the paragraphs around them. Marks with more than two
+                paragraphs each are titles of chapters: paragraphs count then. A single line goes by sentences.
 
-Fenced code, LaTeX environments and maths that span lines stay whole in every way but `regex:`.
+Fenced code, LaTeX environments, tables, column sums and maths that span lines stay whole in every way but `regex:`.
+Line breaks of every kind are one. A step has content: layout (`stepscore.text.layout`) belongs to the span of the step
+beside it and not to its text, and a heading with words of its own is part of the step that it announces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,6 +30,15 @@ import regex
 
 from stepscore.errors import NoSteps, UnknownSplit
 from stepscore.text.blocks import Blocks, Span, blocks, fences
+from stepscore.text.layout import LayoutLine, Reduced, find_layout, is_heading, leave_out, unify_breaks
+from stepscore.text.marks import Mark
+from stepscore.text.numbering import (
+    are_chapters,
+    cut_at_marks,
+    find_lists,
+    items_that_are_steps,
+    keep_bullets_whole,
+)
 
 REGEX_SECONDS = 1.0
 """How long a caller's pattern may search one text: patterns can take exponential time."""
@@ -40,16 +54,11 @@ _NO_SENTENCE_END = r"""
     | \b[Ss]tep[ \t]+\d{1,3}
 """
 _SENTENCE = regex.compile(
-    rf"""(?: (?: (?<! {_NO_SENTENCE_END} ) (?! (?<=\bNos?)\.\s\d ) \. | [!?…] ) [.!?…]*+
+    rf"""(?: (?<![.!?…]) (?: (?<! {_NO_SENTENCE_END} ) (?! (?<=\bNos?)\.\s\d ) \. | [!?…] ) [.!?…]*+
              (?: ["'”’»)\]}}*_] | \$\$? | \\[\])] )*+
              \s++ (?= \*\* | [^\p{{Ll}}=+*/<>^,;:)\]}}×÷·≤≥≠-] )
-        | [。！？]++ [”’」』）]*+ (?=\S) ) """,
+        | (?<![。！？])[。！？]++ [”’」』）]*+ (?=\S) ) """,
     regex.VERBOSE | regex.MULTILINE,
-)
-_MARK = regex.compile(
-    r"""^(?P<indent>[ \t]*) (?:\#{1,6}[ \t]*)? (?:\*\*|__)?
-        (?: (?P<step>step[ \t]*\d{1,4}) [ \t]*(?:[:.)–—*_-]|$) | (?P<item>\d{1,3})[.)](?:\*\*|__)?(?=\s) )""",
-    regex.VERBOSE | regex.MULTILINE | regex.IGNORECASE,
 )
 _TOP_LEVEL = regex.compile(r"^(?=[^\s)\]}])(?!(?:else|elif|except|finally|catch)\b)", regex.MULTILINE)
 _DECORATOR = regex.compile(r"^@[^\n]*\n\Z", regex.MULTILINE)
@@ -57,7 +66,10 @@ _DECORATOR = regex.compile(r"^@[^\n]*\n\Z", regex.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step and the characters [start, end) of the text that it was cut from; no white space at either end."""
+    r"""One step as it is scored, and the characters [start, end) of the text that it stands in.
+
+    text: what lies there, without layout, with `\n` as its line break, and without white space at either end.
+    """
 
     text: str
     start: int
@@ -65,26 +77,73 @@ class Step:
 
 
 def split(text: str, how: str = "auto") -> list[Step]:
-    """The steps of `text`, ascending and disjoint; for every way but `regex:` they hold all that is not white space.
+    """The steps of `text`, ascending and disjoint; for every way but `regex:` their spans hold all but white space.
 
-    Raises UnknownSplit for a way that does not exist or a pattern that cannot be used, NoSteps where nothing is left.
+    Raises UnknownSplit for a way that does not exist or a pattern that cannot be used, NoSteps if nothing is left.
     """
-    steps = _steps(text, _way(how)(text))
-    if not steps:
-        raise NoSteps("The solution holds no step: it is empty, or nothing is left between the matches.", split=how)
-    return steps
+    unified = unify_breaks(text)
+    if how.startswith("regex:"):
+        found = list(_between_matches(unified.text, how.removeprefix("regex:")))
+    else:
+        found = _split_content(unified.text, _way(how), () if _is_bare_code(unified.text, how) else None)
+    if not found:
+        message = (
+            "The solution holds no step: it is empty, or holds only rules, headings, tags or matches of the pattern."
+        )
+        raise NoSteps(message, split=how)
+    return [_at_home(step, unified) for step in found]
 
 
 def _way(how: str) -> Callable[[str], Iterable[Span]]:
-    if how.startswith("regex:"):
-        return lambda text: _matches(text, how.removeprefix("regex:"))
     if how not in _WAYS:
         known = ", ".join([*_WAYS, "regex:<pattern>"])
         raise UnknownSplit(f"No way to split is called {how!r}; known: {known}.", split=how)
     return _WAYS[how]
 
 
-def _steps(text: str, separators: Iterable[Span]) -> list[Step]:
+def _is_bare_code(text: str, how: str) -> bool:
+    return how == "code" and not fences(text)
+
+
+def _split_content(
+    text: str, way: Callable[[str], Iterable[Span]], layout: Sequence[LayoutLine] | None = None
+) -> list[Step]:
+    """The steps of the text without its layout, their spans with it. layout: None to look for it."""
+    layout = find_layout(text) if layout is None else layout
+    content = leave_out(text, layout)
+    steps = [_at_home(piece, content) for piece in _pieces(content.text, way(content.text))]
+    return _with_layout(steps, layout)
+
+
+def _between_matches(text: str, pattern: str) -> Iterator[Step]:
+    """What lies between the matches, each without its layout; nothing of what holds only layout."""
+    for piece in _pieces(text, _matches(text, pattern)):
+        content = leave_out(piece.text, find_layout(piece.text)).text.strip()
+        if content:
+            yield Step(content, piece.start, piece.end)
+
+
+def _at_home(step: Step, reduced: Reduced) -> Step:
+    """The step with its span in the text from which `reduced` was made."""
+    return Step(step.text, reduced.position(step.start), reduced.position(step.end - 1) + 1)
+
+
+def _with_layout(steps: list[Step], layout: Iterable[LayoutLine]) -> list[Step]:
+    """Layout between steps joined to them: what closes to the step before it, what opens to the one after it."""
+    starts, ends = [step.start for step in steps], [step.end for step in steps]
+    opened = -1
+    for line in layout:
+        after = bisect_right(starts, line.start)
+        if after and line.start < ends[after - 1]:
+            continue
+        if after < len(steps) and (after == 0 or opened == after or not line.closes):
+            opened, starts[after] = after, min(starts[after], line.start)
+        elif steps:
+            ends[after - 1] = line.end
+    return [Step(step.text, start, end) for step, start, end in zip(steps, starts, ends, strict=True)]
+
+
+def _pieces(text: str, separators: Iterable[Span]) -> list[Step]:
     """What lies between the separators (ascending spans, possibly empty), without white space, without empty pieces."""
     edges = [0, *(edge for span in separators for edge in span), len(text)]
     pieces = zip(edges[::2], edges[1::2], strict=True)
@@ -102,39 +161,54 @@ def _outside(separators: Iterable[Span], whole: Blocks) -> Iterator[Span]:
     return (span for span in separators if not whole.holds(span[0]))
 
 
-def _lines(text: str) -> Iterable[Span]:
-    return _outside((match.span() for match in _LINE.finditer(text)), blocks(text))
+def _join_headings(text: str, separators: Iterable[Span]) -> list[Span]:
+    """The separators but those after a piece that only announces the next one."""
+    kept, at = [], 0
+    for start, end in separators:
+        piece = text[at:start].strip()
+        if piece and not is_heading(piece, text[end : end + 80].lstrip()):
+            kept.append((start, end))
+        at = end
+    return kept
 
 
-def _paragraphs(text: str) -> Iterable[Span]:
-    return _outside((match.span() for match in _BLANK.finditer(text)), blocks(text))
+def _lines(text: str) -> list[Span]:
+    return _join_headings(text, _outside((match.span() for match in _LINE.finditer(text)), blocks(text)))
 
 
-def _sentences(text: str) -> Iterable[Span]:
-    whole = blocks(text, inline=True)
+def _paragraphs(text: str) -> list[Span]:
+    return _join_headings(text, _outside((match.span() for match in _BLANK.finditer(text)), blocks(text)))
+
+
+def _sentences(text: str) -> list[Span]:
     ends = [(match.end(), match.end()) for match in _SENTENCE.finditer(text)]
-    return _outside(sorted([*ends, *((end, end) for _, end in _paragraphs(text))]), whole)
+    every = sorted([*ends, *((end, end) for _, end in _paragraphs(text))])
+    return _join_headings(text, _outside(every, blocks(text, inline=True)))
 
 
-def _numbered(text: str) -> Iterable[Span]:
-    whole = blocks(text)
-    marks = [mark for mark in _MARK.finditer(text) if not whole.holds(mark.start())]
-    return [(mark.start(), mark.start()) for mark in _counting(marks)]
+def _numbered(text: str) -> list[Span]:
+    lists = find_lists(text)
+    if sum(map(len, lists)) < 2:
+        return [(mark.at, mark.at) for items in lists for mark in items]
+    return _join_headings(text, cut_at_marks(_units(text), lists))
 
 
-def _counting(marks: list[regex.Match[str]]) -> Iterator[regex.Match[str]]:
-    """The marks that open a step: of the first one's kind; items of a list in sequence and indented no further."""
-    last: regex.Match[str] | None = None
-    for mark in marks:
-        if last is None or (last["step"] and mark["step"]) or _follows(marks[0], last, mark):
-            yield mark
-            last = mark
+def _units(text: str) -> list[Span]:
+    """Where the text's paragraphs end, or its lines if it has but one."""
+    paragraphs = _paragraphs(text)
+    return paragraphs if len(_pieces(text, paragraphs)) > 1 else keep_bullets_whole(text, _lines(text))
 
 
-def _follows(first: regex.Match[str], last: regex.Match[str], mark: regex.Match[str]) -> bool:
-    if not (last["item"] and mark["item"]):
-        return False
-    return int(mark["item"]) == int(last["item"]) + 1 and len(mark["indent"]) <= len(first["indent"])
+def _auto(text: str) -> list[Span]:
+    units = _units(text)
+    lists: Sequence[Sequence[Mark]] = find_lists(text)
+    if len(_pieces(text, units)) < 2:
+        return _sentences(text)
+    if not (lists and lists[0][0].named):
+        units, lists = items_that_are_steps(text, units, lists)
+    if sum(map(len, lists)) < 2 or are_chapters(units, lists):
+        return units
+    return _join_headings(text, cut_at_marks(units, lists))
 
 
 def _code(text: str) -> Iterable[Span]:
@@ -156,14 +230,6 @@ def _statements(text: str) -> Iterator[Span]:
             yield start, start
 
 
-def _auto(text: str) -> Iterable[Span]:
-    for way in (_numbered, _paragraphs, _lines):
-        separators = list(way(text))
-        if len(_steps(text, separators)) > 1:
-            return separators
-    return _sentences(text)
-
-
 def _matches(text: str, pattern: str) -> list[Span]:
     if len(pattern) > REGEX_CHARACTERS:
         raise UnknownSplit(f"The pattern is longer than {REGEX_CHARACTERS} characters.", split=f"regex:{pattern[:50]}…")
@@ -172,7 +238,7 @@ def _matches(text: str, pattern: str) -> list[Span]:
         return [match.span() for match in found]
     except regex.error as error:
         raise UnknownSplit(
-            f"The pattern {pattern!r} is no regular expression: {error}.", split=f"regex:{pattern}"
+            f"The pattern {pattern!r} is not a regular expression: {error}.", split=f"regex:{pattern}"
         ) from error
     except TimeoutError as error:
         message = (
