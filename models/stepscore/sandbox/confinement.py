@@ -90,7 +90,7 @@ class Confinement:
             return f"only partly confined ({self.lacks})"
         return "confined by seccomp, Landlock and resource limits"
 
-    def told(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, Any]:
         """What is in force, for a record: how programs are held, and what each may use."""
         return {"by": str(self), "limits": asdict(self.limits)}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.progress import track
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Solution
@@ -18,20 +16,20 @@ from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.data.items import split_row
 from stepscore_service.jobs.data.labelled import of_row
-from stepscore_service.jobs.data.rows import STDIN, Line, Row, Source, check_first, open_source
 from stepscore_service.jobs.label.active import Measure, Uncertainty, choose, uncertainty_of
 from stepscore_service.jobs.label.humans import Counts, exported, imported, with_ask
-from stepscore_service.jobs.runs.console import ERR, note, stop, stop_with
-from stepscore_service.jobs.runs.journal import read_rows
-from stepscore_service.jobs.runs.model import described, manifest_of
+from stepscore_service.jobs.runs import atomic, console
+from stepscore_service.jobs.runs.journal import json_line, read_rows
+from stepscore_service.jobs.runs.model import describe, manifest_of
+from stepscore_service.jobs.runs.progress import with_progress
 from stepscore_service.jobs.runs.run import error_row, journal_for, report, run
+from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, Source, check_first, open_source
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
     from stepscore_service.jobs.rewards import Rewards
 
 SOLUTIONS = 'a solution ("problem" with "steps" or "solution") or a row of `stepscore label`'
-NOW_AND_THEN = 20_000
 
 app = typer.Typer(
     help="Choose steps for people to label; write files for them, and read their labels.", no_args_is_help=True
@@ -69,13 +67,13 @@ def select(
         uncertainty = _uncertainty(rewards, measure, threshold)
         manifest = manifest_of("annotate", rewards.info, settings, source, split=split)
         with closing(journal_for(source, str(kept), "rewards", manifest)) as journal:
-            note(f"Scoring with {described(rewards.info)}")
+            console.info(f"Scoring with {describe(rewards.info)}")
             errors = run(source, journal, partial(_scored, rewards, split), batch_rows)
     scored = ((row["line"], row["rewards"]) for row in read_rows(kept) if "rewards" in row)
     chosen = choose(scored, uncertainty, budget, one_per_solution=one_per_solution)
     lines = (line for line in source.lines() if line.number in chosen)
     _write(out, (with_ask(solution_of(line.row(), split), line.row(), chosen[line.number]) for line in lines))
-    note(f"{sum(map(len, chosen.values()))} steps of {len(chosen)} solutions: {out}")
+    console.info(f"{sum(map(len, chosen.values()))} steps of {len(chosen)} solutions: {out}")
     report(errors, journal)
 
 
@@ -87,9 +85,9 @@ def export_(file: File, out: Annotated[Path, typer.Option(help="where PRM800K's 
     """
     counts = Counts()
     _convert(file, out, lambda rows: exported(rows, counts))
-    note(f"{counts}: {out}")
+    console.info(f"{counts}: {out}")
     if counts.soft_steps:
-        note(
+        console.info(
             f"Left out: {counts.soft_steps} soft labels of {counts.soft_rows} rows. Ratings are -1, 0 or 1, so these "
             f"steps are written without one and nobody is asked for them; {file} still has them."
         )
@@ -106,10 +104,10 @@ def import_(
     """Read labels of people (PRM800K's format, ratings -1, 0, +1 or null) as rows that `stepscore train` takes."""
     counts = Counts()
     _convert(file, out, lambda rows: imported(rows, neutral, counts))
-    note(f"{counts}: {out}")
+    console.info(f"{counts}: {out}")
 
 
-def solution_of(row: Row, split: str) -> Solution:
+def solution_of(row: JsonRow, split: str) -> Solution:
     """The solution of a labelled row or of one to score. Raises InvalidInput."""
     if "completions" in row:
         return of_row({"labels": [None] * len(row["completions"]), **row}).solution
@@ -121,10 +119,10 @@ def _uncertainty(rewards: Rewards, measure: Measure, threshold: float | None) ->
         limit = rewards.info.threshold if threshold is None else threshold
         return uncertainty_of(measure, rewards.info.reward_range, limit)
     except InvalidInput as error:
-        stop_with(error)
+        console.fail_with(error)
 
 
-def _scored(rewards: Rewards, split: str, lines: Sequence[Line]) -> list[Row]:
+def _scored(rewards: Rewards, split: str, lines: Sequence[Line]) -> list[JsonRow]:
     solutions = [_solution(line, split) for line in lines]
     answers = iter(rewards.score([each for each in solutions if isinstance(each, Solution)]))
     rows = []
@@ -146,43 +144,34 @@ def _solution(line: Line, split: str) -> Solution | StepscoreError:
 
 def _source(file: str) -> Source:
     if file == STDIN:
-        stop("this reads its input twice: give a file, not standard input.")
+        console.fail("this reads its input twice: give a file, not standard input.")
     return open_source(file)
 
 
-def _convert(file: str, out: Path, convert: Callable[[Iterable[Row]], Iterator[Mapping[str, Any]]]) -> None:
+def _convert(file: str, out: Path, convert: Callable[[Iterable[JsonRow]], Iterator[Mapping[str, Any]]]) -> None:
     """A whole file, row by row; ends the command at the first row that cannot be read, with nothing written."""
     source = _source(file)
     at = [0]
     try:
-        _write(out, convert(_watched(source, at)))
+        _write(out, convert(_rows(source, at)))
     except InvalidInput as error:
         reason = error.message if error.message.startswith("line ") else f"line {at[0]}: {error.message}"
-        stop(f"{file}, {reason} ({error.code}). Nothing was written.")
+        console.fail(f"{file}, {reason} ({error.code}). Nothing was written.")
 
 
-def _watched(source: Source, at: list[int]) -> Iterator[Row]:
+def _rows(source: Source, at: list[int]) -> Iterator[JsonRow]:
     """Rows, with progress; `at` holds the number of the line in hand."""
-    shown = ERR.is_terminal
-    lines = track(source.lines(), "rows", total=source.total, console=ERR, disable=not shown, transient=True)
-    for count, line in enumerate(lines, start=1):
+    for line in with_progress(source.lines(), "rows", source.total):
         at[0] = line.number
-        if not shown and count % NOW_AND_THEN == 0:
-            note(f"{count} of {source.total} rows")
         yield line.row()
 
 
 def _write(out: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Whole or not at all."""
     if not out.parent.is_dir():
-        stop(f"there is no folder {out.parent}. Make it, or give another --out.")
-    part = out.with_name(out.name + ".part")
+        console.fail(f"there is no folder {out.parent}. Make it, or give another --out.")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-        part.replace(out)
+        with atomic.atomic_file(out) as file:
+            file.writelines(map(json_line, rows))
     except OSError as error:
-        stop(f"cannot write {out}: {error.strerror}.")
-    finally:
-        part.unlink(missing_ok=True)
+        console.fail(f"cannot write {out}: {error.strerror}.")

@@ -10,7 +10,7 @@ import typer
 
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.rewards import rewards_from
-from stepscore_service.jobs.runs.console import stop
+from stepscore_service.jobs.runs import console
 from stepscore_service.settings import Settings
 
 NEEDED = ("scipy", "matplotlib", "jinja2")
@@ -76,4 +76,4 @@ def _check_extra() -> None:
     """Ends the command where a package of the `train` extra is missing."""
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
-        stop(f"evaluate needs {', '.join(lacking)}: pip install 'stepscore[train]'")
+        console.fail(f"evaluate needs {', '.join(lacking)}: pip install 'stepscore[train]'")

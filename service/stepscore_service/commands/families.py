@@ -8,7 +8,7 @@ import typer
 from rich.table import Column, Table
 
 from stepscore.errors import StepscoreError
-from stepscore_service.jobs.runs.console import OUT, stop, stop_with
+from stepscore_service.jobs.runs import console
 
 
 def families(
@@ -30,7 +30,7 @@ def _list() -> None:
     for family in every():
         rewards = f"{family.reward_range.kind} {family.reward_range.low:g}…{family.reward_range.high:g}"
         table.add_row(family.name, family.title, rewards, family.aggregate, "\n".join(family.checkpoints))
-    OUT.print(table)
+    console.OUT.print(table)
 
 
 def _explain(model: str) -> None:
@@ -40,9 +40,9 @@ def _explain(model: str) -> None:
     try:
         resolution = explain(checkpoint_facts(model))
     except StepscoreError as error:
-        stop_with(error)
+        console.fail_with(error)
     for reason in resolution.reasons:
-        OUT.print(reason, markup=False)
+        console.OUT.print(reason, markup=False)
     if resolution.family is None:
-        stop("No family reads this checkpoint. Name one of `stepscore families` with --family.")
-    OUT.print(f"[bold]{resolution.family.name}[/]: {resolution.family.title}")
+        console.fail("No family reads this checkpoint. Name one of `stepscore families` with --family.")
+    console.OUT.print(f"[bold]{resolution.family.name}[/]: {resolution.family.title}")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from stepscore.config import EngineOptions
-from stepscore_service.jobs.runs.console import stop
+from stepscore_service.jobs.runs import console
 from stepscore_service.settings import PREFIX, Settings
 
 MODEL_FLAGS = frozenset(
@@ -58,7 +58,7 @@ def settings_from(given: Mapping[str, Any]) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value not in (None, [])})
     except ValidationError as error:
-        stop("\n".join(_reason(problem) for problem in error.errors()))
+        console.fail("\n".join(_reason(problem) for problem in error.errors()))
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:

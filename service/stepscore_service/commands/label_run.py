@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import typer
 
 from stepscore.errors import StepscoreError
 from stepscore.verify.open import open_verifier
-from stepscore_service.jobs.data.rows import STDIN, Source, open_source
 from stepscore_service.jobs.label.folder import OutputFolder
 from stepscore_service.jobs.label.inputs import Inputs
 from stepscore_service.jobs.label.job import Label, here
@@ -26,17 +24,11 @@ from stepscore_service.jobs.label.progress import LabelProgress
 from stepscore_service.jobs.label.shard import shards
 from stepscore_service.jobs.label.summary import none_right, summary, warnings
 from stepscore_service.jobs.label.tools import Told, Tools, open_tools
-from stepscore_service.jobs.runs.confinement import confinements, say_confinement
-from stepscore_service.jobs.runs.console import (
-    ENGINE_FAILED,
-    ERR,
-    INTERRUPTED,
-    OUT,
-    ROWS_FAILED,
-    note,
-    stop,
-    stop_with,
-)
+from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.confinement import confinements, report_confinement
+from stepscore_service.jobs.runs.progress import ProgressDisplay
+from stepscore_service.jobs.runs.signals import sigterm_interrupts
+from stepscore_service.jobs.runs.source import STDIN, Source, open_source
 
 RESUME = "Finished shards are whole; the same command continues after them."
 Open = Callable[[Plan, Told], Tools]
@@ -67,8 +59,8 @@ def run(plan: Plan, asked: Run, open_: Open = open_tools) -> None:
         made_by = versions() | ({"confinement": held} if held else {})
         folder = OutputFolder(asked.out, _identity(plan, asked, source), made_by)
     except StepscoreError as error:
-        stop_with(error)
-    say_confinement(held)
+        console.fail_with(error)
+    report_confinement(held)
     with closing(folder), _interruptible(folder):
         _label(plan, asked, inputs, folder, count, open_)
     _report(folder)
@@ -77,10 +69,13 @@ def run(plan: Plan, asked: Run, open_: Open = open_tools) -> None:
 def _label(plan: Plan, asked: Run, inputs: Inputs, folder: OutputFolder, count: int, open_: Open) -> None:
     done = folder.totals.get("problems", 0)
     if done:
-        note(f"{asked.out}: {done} of {count} problems are labelled; continuing after them.")
+        console.info(f"{asked.out}: {done} of {count} problems are labelled; continuing after them.")
     if done == count:
         return
-    with LabelProgress(ERR, count, done) as progress, _opened(plan, asked, progress, open_) as label:
+    with (
+        ProgressDisplay("problems", count, done) as display,
+        _opened(plan, asked, progress := LabelProgress(display), open_) as label,
+    ):
         try:
             run_job(shards(inputs.tasks(), asked.shard_problems), folder, label, progress.finished)
         except StepscoreError as error:
@@ -96,7 +91,7 @@ def _opened(plan: Plan, asked: Run, progress: LabelProgress, open_: Open) -> Ite
     try:
         tools = open_(plan, progress.rolled)
     except StepscoreError as error:
-        stop_with(error)
+        console.fail_with(error)
     with closing(tools):
         yield here(tools)
 
@@ -105,13 +100,13 @@ def _on_ray(plan: Plan, asked: Run, open_: Open) -> Label:
     try:
         from stepscore_service.jobs.label.ray_run import on_ray
     except ImportError:
-        stop("--ray needs Ray Data: pip install 'stepscore[ray]'")
+        console.fail("--ray needs Ray Data: pip install 'stepscore[ray]'")
     return partial(on_ray, plan=plan, address=asked.ray or "auto", workers=asked.workers, open_=open_)
 
 
 def _source(file: str) -> Source:
     if file == STDIN:
-        stop("label reads its input twice and resumes: give a file, not standard input.")
+        console.fail("label reads its input twice and resumes: give a file, not standard input.")
     return open_source(file)
 
 
@@ -129,27 +124,25 @@ def _identity(plan: Plan, asked: Run, source: Source) -> dict[str, object]:
 @contextmanager
 def _interruptible(folder: OutputFolder) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the command with 130 at once: what was finished is on disk, and the rest is made again."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield
+        with sigterm_interrupts():
+            yield
     except KeyboardInterrupt:
-        note(f"Stopped with {folder.totals.get('problems', 0)} problems labelled. {RESUME}")
-        raise typer.Exit(INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        console.info(f"Stopped with {folder.totals.get('problems', 0)} problems labelled. {RESUME}")
+        raise typer.Exit(console.INTERRUPTED) from None
 
 
 def _failed(folder: OutputFolder, error: StepscoreError) -> NoReturn:
-    note(f"Failed with {folder.totals.get('problems', 0)} problems labelled in {folder.path}. {RESUME}")
-    stop_with(error, ENGINE_FAILED)
+    console.info(f"Failed with {folder.totals.get('problems', 0)} problems labelled in {folder.path}. {RESUME}")
+    console.fail_with(error, console.ENGINE_FAILED)
 
 
 def _report(folder: OutputFolder) -> None:
     """Ends the command with ROWS_FAILED where rollouts were made and none is right."""
-    OUT.print(summary(folder.totals))
-    note(f"Labels: {folder.path}")
+    console.OUT.print(summary(folder.totals))
+    console.info(f"Labels: {folder.path}")
     for warning in warnings(folder.totals):
-        note(warning)
+        console.info(warning)
     wrong = none_right(folder.totals)
     if wrong:
-        stop(wrong, ROWS_FAILED)
+        console.fail(wrong, console.ROWS_FAILED)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stepscore.errors import StepscoreError
-from stepscore_service.jobs.runs.console import ENGINE_FAILED, ERR, note, stop_with
+from stepscore_service.jobs.runs import console
 from stepscore_service.serving.scoring import ScoreOptions, resolve_options
 from stepscore_service.settings import Settings, named
 
@@ -20,20 +20,20 @@ def opened(settings: Settings) -> Iterator[Scoring]:
     """The first of the settings' models; ends the command, saying why, if it cannot be opened or run."""
     name, model = named(settings.models[0])
     if len(settings.models) > 1:
-        note(f"Several models are set; using the first, {name}.")
+        console.info(f"Several models are set; using the first, {name}.")
     try:
-        with ERR.status(f"Opening {name}"):
+        with console.ERR.status(f"Opening {name}"):
             from stepscore_service.serving.open import (
                 open_model,  # takes seconds to import, which --help can do without
             )
 
             scorer = open_model(settings, name, model, settings.family)
     except StepscoreError as error:
-        stop_with(error)
+        console.fail_with(error)
     try:
         yield scorer
     except StepscoreError as error:
-        stop_with(error, ENGINE_FAILED)
+        console.fail_with(error, console.ENGINE_FAILED)
     finally:
         scorer.close()
 
@@ -43,4 +43,4 @@ def options_for(info: ModelInfo, aggregate: str | None, threshold: float | None 
     try:
         return resolve_options(info, aggregate, threshold)
     except StepscoreError as error:
-        stop_with(error)
+        console.fail_with(error)

@@ -9,7 +9,7 @@ import httpx
 import typer
 
 from stepscore_service.client import ServiceError, StepscoreClient
-from stepscore_service.jobs.runs.console import ENGINE_FAILED, note, stop
+from stepscore_service.jobs.runs import console
 from stepscore_service.schemas.reload import ReloadAnswer
 
 Token = Annotated[
@@ -29,7 +29,7 @@ def push(
 ) -> None:
     """Exchange the weights of a running service (started with --allow-reload) without losing a request."""
     answer = pushed(checkpoint, url, model, token)
-    note(f"{answer.model}: revision {answer.previous_revision} -> {answer.revision} (family {answer.family})")
+    console.info(f"{answer.model}: revision {answer.previous_revision} -> {answer.revision} (family {answer.family})")
 
 
 def pushed(checkpoint: str, url: str, model: str | None, token: str) -> ReloadAnswer:
@@ -39,6 +39,6 @@ def pushed(checkpoint: str, url: str, model: str | None, token: str) -> ReloadAn
         with StepscoreClient(url, timeout=TIMEOUT_SECONDS) as client:
             return client.reload(model or client.models()[0].id, path, token=token)
     except ServiceError as error:
-        stop(f"{url} keeps its old weights: {error}", ENGINE_FAILED)
+        console.fail(f"{url} keeps its old weights: {error}", console.ENGINE_FAILED)
     except httpx.TransportError as error:
-        stop(f"{url} does not answer ({error}); is the service running?", ENGINE_FAILED)
+        console.fail(f"{url} does not answer ({error}); is the service running?", console.ENGINE_FAILED)

@@ -12,12 +12,12 @@ from rich.table import Table
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import split_candidates
-from stepscore_service.jobs.data.rows import Line, Row, check_first, open_source
 from stepscore_service.jobs.rerank import RerankTally, rerank_rows
-from stepscore_service.jobs.runs.console import ERR, note
+from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
-from stepscore_service.jobs.runs.model import described, manifest_of
+from stepscore_service.jobs.runs.model import describe, manifest_of
 from stepscore_service.jobs.runs.run import journal_for, report, run
+from stepscore_service.jobs.runs.source import JsonRow, Line, check_first, open_source
 from stepscore_service.settings import Settings
 
 SHAPE = 'an object like {"problem": "…", "candidates": ["…", "…"]}'
@@ -51,7 +51,7 @@ def rerank(
         chosen = {"split": split, "aggregate": options.aggregate, "vote": "weighted"}
         manifest = manifest_of("rerank", scorer.info, settings, source, **chosen)
 
-        def rank(lines: Sequence[Line]) -> list[Row]:
+        def rank(lines: Sequence[Line]) -> list[JsonRow]:
             rows = rerank_rows(scorer, lines, split, options)
             tally.add(rows)
             return rows
@@ -59,10 +59,10 @@ def rerank(
         with closing(journal_for(source, out, "reranked", manifest)) as journal:
             if isinstance(journal, FileJournal):
                 tally.add(read_rows(journal.path))
-            note(f"Reranking with {described(scorer.info)}")
+            console.info(f"Reranking with {describe(scorer.info)}")
             errors = run(source, journal, rank, batch_rows)
     if tally.rows:
-        ERR.print(summary(tally))
+        console.ERR.print(summary(tally))
     report(errors, journal)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.model import opened
-from stepscore_service.jobs.runs.console import ENGINE_FAILED, stop_with
+from stepscore_service.jobs.runs import console
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,4 +30,4 @@ def rewards_from(settings: Settings, url: str | None) -> Iterator[Rewards]:
         with StepscoreClient(address) as client:
             yield RemoteRewards(client, name)
     except StepscoreError as error:
-        stop_with(error, ENGINE_FAILED)
+        console.fail_with(error, console.ENGINE_FAILED)

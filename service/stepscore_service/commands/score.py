@@ -10,10 +10,10 @@ import typer
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import split_row
-from stepscore_service.jobs.data.rows import check_first, open_source
-from stepscore_service.jobs.runs.console import note
-from stepscore_service.jobs.runs.model import described, manifest_of
+from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.model import describe, manifest_of
 from stepscore_service.jobs.runs.run import journal_for, report, run
+from stepscore_service.jobs.runs.source import check_first, open_source
 from stepscore_service.jobs.score import score_rows
 from stepscore_service.settings import Settings
 
@@ -50,6 +50,6 @@ def score(
         chosen: dict[str, str | float] = {"aggregate": options.aggregate, "threshold": options.threshold}
         manifest = manifest_of("score", scorer.info, settings, source, split=split, **chosen)
         with closing(journal_for(source, out, "scored", manifest)) as journal:
-            note(f"Scoring with {described(scorer.info)}")
+            console.info(f"Scoring with {describe(scorer.info)}")
             errors = run(source, journal, lambda lines: score_rows(scorer, lines, split, options), batch_rows)
     report(errors, journal)

@@ -20,9 +20,9 @@ from stepscore_service.batching.encoding import SolutionRequest, split_steps
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import request_of
-from stepscore_service.jobs.data.rows import STDIN, Line, Row
-from stepscore_service.jobs.runs.console import ENGINE_FAILED, OUT, stop, stop_with
-from stepscore_service.jobs.runs.model import described
+from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.model import describe
+from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line
 from stepscore_service.schemas.score import ScoreAnswer
 from stepscore_service.serving.scoring import score_offline
 from stepscore_service.settings import Settings
@@ -58,16 +58,16 @@ def show(
         request = request_of(row, split) if file is None else _read(file, problem, line, split)
         steps = split_steps(request).solution.steps
     except InvalidInput as error:
-        stop(
+        console.fail(
             f"{error.message}. For example: stepscore show --problem '2+3?' --step '2+3 = 5' --step 'The answer is 5.'"
         )
     with opened(settings) as scorer:
         info, options = scorer.info, options_for(scorer.info, aggregate, threshold)
         answer = score_offline(scorer, [request], options)[0]
         if isinstance(answer, StepscoreError):
-            stop_with(answer, ENGINE_FAILED)
+            console.fail_with(answer, console.ENGINE_FAILED)
     _print(request.problem, steps, answer, info.reward_range)
-    OUT.print(Text(f"score {answer.score:.4f} ({answer.aggregate}) · {described(info)}", style="dim"))
+    console.OUT.print(Text(f"score {answer.score:.4f} ({answer.aggregate}) · {describe(info)}", style="dim"))
 
 
 def _read(file: str, problem: str | None, number: int, split: str) -> SolutionRequest:
@@ -75,7 +75,7 @@ def _read(file: str, problem: str | None, number: int, split: str) -> SolutionRe
     try:
         text = sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        stop(f"cannot read {file}: {error}")
+        console.fail(f"cannot read {file}: {error}")
     row = _row(text, number)
     if row is not None:
         return request_of({**row, "problem": row.get("problem", problem)}, split)
@@ -84,7 +84,7 @@ def _read(file: str, problem: str | None, number: int, split: str) -> SolutionRe
     return SolutionRequest(problem, text, split)
 
 
-def _row(text: str, number: int) -> Row | None:
+def _row(text: str, number: int) -> JsonRow | None:
     """The row of a JSON object or of the given line of JSONL; None if the text is neither."""
     if not text.lstrip().startswith("{"):
         return None
@@ -94,12 +94,12 @@ def _row(text: str, number: int) -> Row | None:
     except ValueError:  # more than one object: JSONL
         lines = text.splitlines()
         if number > len(lines):
-            stop(f"the file has {len(lines)} lines, so there is no line {number}")
+            console.fail(f"the file has {len(lines)} lines, so there is no line {number}")
         return Line(number, lines[number - 1].encode()).row()
 
 
 def _print(problem: str, steps: Sequence[str], answer: ScoreAnswer, range_: RewardRange) -> None:
-    OUT.print(Padding(Text(problem, style="bold"), (0, 0, 1, 0)))
+    console.OUT.print(Padding(Text(problem, style="bold"), (0, 0, 1, 0)))
     table = Table.grid(padding=(0, 1))
     for index, (text, reward) in enumerate(zip(steps, answer.rewards, strict=True)):
         marks = [
@@ -113,7 +113,7 @@ def _print(problem: str, steps: Sequence[str], answer: ScoreAnswer, range_: Rewa
             Text(("█" * round(share * BAR)).ljust(BAR, "░"), style=colour),
             Text(text, style=colour).append(f"  ← {', '.join(marks)}" if marks else "", style="bold red"),
         )
-    OUT.print(Padding(table, (0, 0, 1, 0)))
+    console.OUT.print(Padding(table, (0, 0, 1, 0)))
 
 
 def _share(reward: float, range_: RewardRange) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from stepscore_service.commands import train_options as given
-from stepscore_service.jobs.runs.console import stop
+from stepscore_service.jobs.runs import console
 
 NEEDED = ("accelerate", "peft", "scipy", "tensorboard")
 RATE, LORA_RATE = 1e-5, 2e-4
@@ -52,7 +52,7 @@ def train(
     """
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
-        stop(f"train needs {', '.join(lacking)}: pip install 'stepscore[train]'")
+        console.fail(f"train needs {', '.join(lacking)}: pip install 'stepscore[train]'")
     from stepscore_service.commands.train_run import Asked, run  # loads torch, which `--help` need not wait for
     from stepscore_service.jobs.modeling.plan import Learning, Lora, TrainPlan
 

@@ -15,7 +15,7 @@ from stepscore.errors import StepscoreError
 from stepscore_service.jobs.data.formats.base import Reading
 from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.plan import TrainPlan
-from stepscore_service.jobs.runs.console import ENGINE_FAILED, ERR, INTERRUPTED, note, stop_with
+from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.train.data import TrainData, read
 from stepscore_service.jobs.train.inputs import Inputs, open_inputs
 from stepscore_service.jobs.train.job import Run, TrainingError, check, train
@@ -45,22 +45,24 @@ def run(plan: TrainPlan, asked: Asked) -> None:
         plan.check()
         check_name(plan.output, asked.out)
         inputs = Inputs(open_inputs(asked.files), asked.format, Reading(asked.zero_is_good), asked.skip_bad)
-        with ERR.status(f"Opening {plan.base}"):
+        with console.ERR.status(f"Opening {plan.base}"):
             setup = build(plan)
         data = read(inputs.solutions(), setup.encoder, asked.eval_share, _reader())
         check(plan, data)
         _say(data, inputs, setup)
         job = Run(asked.out, _identity(asked, inputs), asked.resume)
         job.prepare(plan)
-        whole = train(plan, setup, data, job, ERR)
+        whole = train(plan, setup, data, job, console.ERR)
     except TrainingError as error:
-        stop_with(error, ENGINE_FAILED)
+        console.fail_with(error, console.ENGINE_FAILED)
     except StepscoreError as error:
-        stop_with(error)
+        console.fail_with(error)
     if not whole:
-        note(f"Stopped. {asked.out}/checkpoints holds the last step; the same command with --resume goes on from it.")
-        raise typer.Exit(INTERRUPTED)
-    note(f"Checkpoint: {asked.out}. {next_step(plan, asked.out)}")
+        console.info(
+            f"Stopped. {asked.out}/checkpoints holds the last step; the same command with --resume goes on from it."
+        )
+        raise typer.Exit(console.INTERRUPTED)
+    console.info(f"Checkpoint: {asked.out}. {next_step(plan, asked.out)}")
 
 
 def next_step(plan: TrainPlan, out: Path) -> str:
@@ -91,17 +93,17 @@ def _reader() -> Callable[[], None]:
     def seen() -> None:
         number = next(counted)
         if number % EVERY == 0:
-            note(f"{number} solutions read")
+            console.info(f"{number} solutions read")
 
     return seen
 
 
 def _say(data: TrainData, inputs: Inputs, setup: TrainSetup) -> None:
     held = f", {len(data.held_out)} held out" if data.held_out else ""
-    note(f"{len(data.train)} solutions ({data.tokens} tokens) to train on{held}.")
+    console.info(f"{len(data.train)} solutions ({data.tokens} tokens) to train on{held}.")
     for reason, solutions in data.left_out.items():
-        note(f"Left out: {solutions} solutions ({reason}).")
+        console.info(f"Left out: {solutions} solutions ({reason}).")
     if inputs.bad:
-        note(f"Passed over: {len(inputs.bad)} rows; the first: {inputs.bad[0]}")
+        console.info(f"Passed over: {len(inputs.bad)} rows; the first: {inputs.bad[0]}")
     trained = sum(each.numel() for each in setup.model.parameters() if each.requires_grad)
-    note(f"{trained:,} weights are trained.")
+    console.info(f"{trained:,} weights are trained.")

@@ -11,7 +11,7 @@ import typer
 
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.push import Token, pushed
-from stepscore_service.jobs.runs.console import ENGINE_FAILED, INTERRUPTED, OUT, note, stop, stop_with
+from stepscore_service.jobs.runs import console
 
 NEEDED = ("accelerate", "peft")
 
@@ -38,7 +38,7 @@ def update(
     """
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
-        stop(f"update needs {', '.join(lacking)}: pip install 'stepscore[train]'")
+        console.fail(f"update needs {', '.join(lacking)}: pip install 'stepscore[train]'")
     from stepscore_service.jobs.online.inputs import Rollouts, opened
     from stepscore_service.jobs.online.rounds import REWARDS, Rounds
     from stepscore_service.jobs.online.settings import Settings
@@ -49,17 +49,17 @@ def update(
         with opened(str(rollouts)) as source:
             given = Rollouts(source)
             read = sum(1 for _ in given)  # a bad row is told before a model is opened
-            made = run(settings, given, str(source.digest), Rounds(out, keep), note, read)
+            made = run(settings, given, str(source.digest), Rounds(out, keep), console.info, read)
     except StepscoreError as error:
-        stop_with(error)
+        console.fail_with(error)
     except OSError as error:
-        stop(f"cannot write {out}: {error.strerror}; the rounds before are whole", ENGINE_FAILED)
+        console.fail(f"cannot write {out}: {error.strerror}; the rounds before are whole", console.ENGINE_FAILED)
     except KeyboardInterrupt:
-        note(f"Stopped; {out} holds the rounds before. The same command makes this one.")
-        raise typer.Exit(INTERRUPTED) from None
+        console.info(f"Stopped; {out} holds the rounds before. The same command makes this one.")
+        raise typer.Exit(console.INTERRUPTED) from None
     with (made.folder / REWARDS).open(encoding="utf-8") as rewards:
-        shutil.copyfileobj(rewards, OUT.file)
-    note(f"Round {made.number}: {made.folder}, loss {made.made_of['losses'][-1]['loss']:.4f}")
+        shutil.copyfileobj(rewards, console.OUT.file)
+    console.info(f"Round {made.number}: {made.folder}, loss {made.made_of['losses'][-1]['loss']:.4f}")
     if push:
         answer = pushed(str(made.folder), push, served, token)
-        note(f"{push} serves revision {answer.revision} now.")
+        console.info(f"{push} serves revision {answer.revision} now.")

@@ -14,11 +14,12 @@ import typer
 from rich.table import Table
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore_service.jobs.data.rows import STDIN, Line, Row, check_first, open_source, text_field
-from stepscore_service.jobs.runs.confinement import confinements, say_confinement
-from stepscore_service.jobs.runs.console import ENGINE_FAILED, OUT, note, stop, stop_with
+from stepscore_service.jobs.data.rows import text_field
+from stepscore_service.jobs.runs import atomic, console
+from stepscore_service.jobs.runs.confinement import confinements, report_confinement
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.run import error_row, journal_for, report, run
+from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, check_first, open_source
 
 if TYPE_CHECKING:
     from stepscore.verify.measure import Errors, Rate
@@ -56,7 +57,7 @@ def verify_check(
     (.summary.json). Run the same command again after an interruption and it continues.
     """
     if STDIN in (file, out):
-        stop("verify-check reads its own results again: give it files, not standard input or output.")
+        console.fail("verify-check reads its own results again: give it files, not standard input or output.")
     source = open_source(file)
     check_first(source, lambda row: (cases_of(row), truth_of(row)), SHAPE)
     try:
@@ -64,9 +65,9 @@ def verify_check(
 
         judge = open_verifier(verifier)
         held = confinements([judge])
-        say_confinement(held)
+        report_confinement(held)
     except StepscoreError as error:
-        stop_with(error)
+        console.fail_with(error)
     manifest = {"command": "verify-check", "input_sha256": source.digest, "verifier": verifier}
     with closing(journal_for(source, out, "verified", manifest)) as journal:
         errors = _run_all(judge, source, journal, batch_rows)
@@ -79,10 +80,10 @@ def _run_all(judge: Verifier, source: Any, journal: Any, batch_rows: int) -> int
     try:
         return run(source, journal, lambda lines: [_verified(judge, line) for line in lines], batch_rows)
     except StepscoreError as error:
-        stop_with(error, ENGINE_FAILED)
+        console.fail_with(error, console.ENGINE_FAILED)
 
 
-def cases_of(row: Row) -> list[Case]:
+def cases_of(row: JsonRow) -> list[Case]:
     """The judged solutions of a row. Raises InvalidInput."""
     published = [(name, value) for name, value in row.items() if isinstance(value, dict) and "is_correct" in value]
     if published:
@@ -95,7 +96,7 @@ def cases_of(row: Row) -> list[Case]:
     return [_case(str(at), each, right) for at, (each, right) in enumerate(zip(candidates, correct, strict=True))]
 
 
-def truth_of(row: Row) -> Truth:
+def truth_of(row: JsonRow) -> Truth:
     """What is known of the problem; of a worked solution (`ground_truth`) its final answer. Raises InvalidInput."""
     from stepscore.verify.answers import final_answer
     from stepscore.verify.verifier import Truth
@@ -119,7 +120,7 @@ def _case(name: str, solution: Any, correct: Any) -> Case:
     return Case(name, text, correct)
 
 
-def _verified(judge: Verifier, line: Line) -> Row:
+def _verified(judge: Verifier, line: Line) -> JsonRow:
     try:
         row = line.row()
         cases, truth = cases_of(row), truth_of(row)
@@ -144,15 +145,17 @@ def _summarise(path: Path) -> None:
     from stepscore.verify.measure import errors_of
 
     errors = errors_of((one["correct"], one["outcome"]) for _, one in _judged(path))
-    OUT.print(_table(errors))
+    console.OUT.print(_table(errors))
     disagreed = ((row, one) for row, one in _judged(path) if (one["outcome"] == "right") != one["correct"])
     for row, one in islice(disagreed, SHOWN):
         said = "right" if one["correct"] else "wrong"
-        note(f"line {row['line']} {one['name']}: is {said}, called {one['outcome']}. {one['reason'] or row['truth']}")
+        console.info(
+            f"line {row['line']} {one['name']}: is {said}, called {one['outcome']}. {one['reason'] or row['truth']}"
+        )
     if next(disagreed, None) is not None:
-        note(f"… the others are in {path}: rows whose correct and outcome differ.")
+        console.info(f"… the others are in {path}: rows whose correct and outcome differ.")
     summary = {name: {**asdict(rate), "share": rate.share, "interval": rate.interval} for name, rate in _rates(errors)}
-    path.with_suffix(".summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    atomic.write_text(path.with_suffix(".summary.json"), json.dumps(summary, indent=1) + "\n")
 
 
 def _judged(path: Path) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version as installed
 
-from stepscore_service.jobs.runs.console import OUT
+from stepscore_service.jobs.runs import console
 
 PACKAGES = ("torch", "transformers", "fastapi")
 
 
 def version() -> None:
     """Print the versions of Stepscore, Python and the packages that decide its numbers."""
-    OUT.print(f"stepscore {installed('stepscore')}")
+    console.OUT.print(f"stepscore {installed('stepscore')}")
     parts = [f"python {platform.python_version()}", *(f"{package} {installed(package)}" for package in PACKAGES)]
-    OUT.print(", ".join(parts))
+    console.OUT.print(", ".join(parts))

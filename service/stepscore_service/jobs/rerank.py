@@ -11,8 +11,9 @@ from stepscore.errors import StepscoreError
 from stepscore.verify.answers import final_answer
 from stepscore_service.errors import body_of
 from stepscore_service.jobs.data.items import candidates_of, correct_of, text_of
-from stepscore_service.jobs.data.rows import Line, Row, text_field
-from stepscore_service.jobs.runs.run import error_row, kept
+from stepscore_service.jobs.data.rows import text_field
+from stepscore_service.jobs.runs.run import copied_columns, error_row
+from stepscore_service.jobs.runs.source import JsonRow, Line
 from stepscore_service.schemas.rerank import RerankRequest
 from stepscore_service.serving.reranking import rank, solutions_of
 from stepscore_service.serving.scoring import ScoreOptions, ScoreResult, score_offline
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 COLUMNS = ("results", "groups", "aggregate", "model", "revision", "dtype")
 
 
-def rerank_rows(scorer: Scoring, lines: Sequence[Line], split: str, options: ScoreOptions) -> list[Row]:
+def rerank_rows(scorer: Scoring, lines: Sequence[Line], split: str, options: ScoreOptions) -> list[JsonRow]:
     """A result row for each line, in order. All candidates of all lines go to the model together.
 
     A row with a candidate that cannot be scored is an error: leaving it out would compare unequal things.
@@ -40,7 +41,7 @@ def rerank_rows(scorer: Scoring, lines: Sequence[Line], split: str, options: Sco
     ]
 
 
-def request_of_candidates(row: Row, split: str = "auto") -> RerankRequest:
+def request_of_candidates(row: JsonRow, split: str = "auto") -> RerankRequest:
     """The candidates of a row as a request to /rerank would hold them. Raises InvalidInput."""
     candidates: list[Any] = list(candidates_of(row))
     return RerankRequest(problem=text_field(row, "problem"), candidates=candidates, split=split, vote="weighted")
@@ -53,14 +54,16 @@ def _request(line: Line, split: str) -> RerankRequest | StepscoreError:
         return error
 
 
-def _row(info: ModelInfo, line: Line, request: RerankRequest, aggregate: str, results: Sequence[ScoreResult]) -> Row:
+def _row(
+    info: ModelInfo, line: Line, request: RerankRequest, aggregate: str, results: Sequence[ScoreResult]
+) -> JsonRow:
     try:
         answer = rank(info, request, aggregate, results)
     except StepscoreError as error:
         return {**error_row(line, error), "candidate": error.detail["index"], "error": body_of(error)}
     row = line.row()
     return {
-        **kept(row),
+        **copied_columns(row),
         **correct_of(row, [final_answer(text_of(candidate)) for candidate in candidates_of(row)]),
         "line": line.number,
         "best": answer.results[0].index,
@@ -82,12 +85,12 @@ class RerankTally:
     best: int = 0
     any: int = 0
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Iterable[JsonRow]) -> None:
         for row in rows:
             if "error" not in row and "correct" in row:
                 self._count(row["correct"], row)
 
-    def _count(self, correct: Sequence[bool], row: Row) -> None:
+    def _count(self, correct: Sequence[bool], row: JsonRow) -> None:
         n = len(correct)
         self.fewest = min(self.fewest or n, n)
         self.most = max(self.most, n)
@@ -100,7 +103,7 @@ class RerankTally:
         self.any += any(correct)
 
 
-def majority_of(groups: Sequence[Row]) -> int:
+def majority_of(groups: Sequence[JsonRow]) -> int:
     """The candidate that a majority vote elects. It sees no scores, so ties go to the earliest candidate.
 
     Candidates without an answer win only if no candidate has one, guessed answers only if no candidate states one.

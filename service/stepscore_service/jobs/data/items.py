@@ -9,10 +9,11 @@ from stepscore.errors import InvalidInput
 from stepscore.verify.answers import known_answer
 from stepscore.verify.math_verifier import equal_to_truth
 from stepscore_service.batching.encoding import SolutionRequest, SplitSolution, split_steps
-from stepscore_service.jobs.data.rows import Row, text_field
+from stepscore_service.jobs.data.rows import text_field
+from stepscore_service.jobs.runs.source import JsonRow
 
 
-def request_of(row: Row, split: str = "auto") -> SolutionRequest:
+def request_of(row: JsonRow, split: str = "auto") -> SolutionRequest:
     """The solution of a row; `split` in the row wins over the argument. Raises InvalidInput."""
     problem = text_field(row, "problem")
     if ("steps" in row) == ("solution" in row):
@@ -25,12 +26,12 @@ def request_of(row: Row, split: str = "auto") -> SolutionRequest:
     return SolutionRequest(problem, text_field(row, "solution"), text_field(row, "split") if "split" in row else split)
 
 
-def split_row(row: Row, split: str = "auto") -> SplitSolution:
+def split_row(row: JsonRow, split: str = "auto") -> SplitSolution:
     """The solution of a row in steps. Raises InvalidInput."""
     return split_steps(request_of(row, split))
 
 
-def candidates_of(row: Row) -> list[str | list[str]]:
+def candidates_of(row: JsonRow) -> list[str | list[str]]:
     """The candidates of a row, each a text or a list of steps. Raises InvalidInput."""
     given = row.get("candidates")
     if not isinstance(given, list) or not given:
@@ -45,7 +46,7 @@ def candidates_of(row: Row) -> list[str | list[str]]:
     return given
 
 
-def split_candidates(row: Row, split: str = "auto") -> list[SplitSolution | InvalidInput]:
+def split_candidates(row: JsonRow, split: str = "auto") -> list[SplitSolution | InvalidInput]:
     """Each candidate of a row in steps, or its own error. Raises InvalidInput if the row itself is wrong."""
     problem = text_field(row, "problem")
     return [_split_candidate(problem, candidate, split) for candidate in candidates_of(row)]
@@ -56,7 +57,7 @@ def text_of(candidate: str | Sequence[str]) -> str:
     return candidate if isinstance(candidate, str) else "\n".join(candidate)
 
 
-def correct_of(row: Row, finals: Sequence[str | None]) -> Row:
+def correct_of(row: JsonRow, finals: Sequence[str | None]) -> JsonRow:
     """`correct` from the row's `answer`, by comparing final answers with it; nothing if `correct` is given.
 
     finals: the final answer of each candidate.

@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from stepscore.errors import StepscoreError
 from stepscore.types import PROBABILITY, RewardRange, Solution
-from stepscore_service.jobs.data.rows import Line, Row
-from stepscore_service.jobs.evaluate.inputs import Input
 from stepscore_service.jobs.evaluate.suites.base import Measured, Suite
 from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN, is_reranked, range_of
 from stepscore_service.jobs.rewards import Answer, Rewards
-from stepscore_service.jobs.runs.console import note
-from stepscore_service.jobs.runs.journal import Manifest, open_journal, read_rows
+from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.journal import open_journal, read_rows
+from stepscore_service.jobs.runs.manifest import Manifest
 from stepscore_service.jobs.runs.run import error_row, run
+from stepscore_service.jobs.runs.source import JsonRow, Line, Source
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class Part:
 
     suite: Suite
     name: str
-    source: Input
+    source: Source
 
     def journal(self, out: Path) -> Path:
         return out / "rows" / f"{self.suite.kind}-{self.name}.jsonl"
@@ -45,7 +45,7 @@ class Rows:
 
     path: Path
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[JsonRow]:
         return read_rows(self.path)
 
 
@@ -54,12 +54,12 @@ def score(part: Part, rewards: Rewards | None, out: Path, manifest: Manifest, ba
     path = part.journal(out)
     with closing(open_journal(path, manifest)) as journal:
         if journal.done:
-            note(f"{part.suite.kind} {part.name}: {journal.done} rows are done; continuing after them.")
+            console.info(f"{part.suite.kind} {part.name}: {journal.done} rows are done; continuing after them.")
         run(part.source, journal, lambda lines: kept(part.suite, rewards, lines), batch_rows)
     return sum("error" in row for row in read_rows(path))
 
 
-def kept(suite: Suite, rewards: Rewards | None, lines: Sequence[Line]) -> list[Row]:
+def kept(suite: Suite, rewards: Rewards | None, lines: Sequence[Line]) -> list[JsonRow]:
     """The result rows of some lines. All their solutions go to the model together."""
     asked = [_asked(suite, line) for line in lines]
     solutions = [solution for each in asked if isinstance(each, list) for solution in each]
@@ -95,7 +95,7 @@ def _asked(suite: Suite, line: Line) -> list[Solution] | StepscoreError:
         return error
 
 
-def _kept(suite: Suite, line: Line, asked: list[Solution] | StepscoreError, answers: Iterator[Answer]) -> Row:
+def _kept(suite: Suite, line: Line, asked: list[Solution] | StepscoreError, answers: Iterator[Answer]) -> JsonRow:
     if isinstance(asked, StepscoreError):
         return error_row(line, asked)
     return {"line": line.number, **suite.keep(line.row(), [next(answers) for _ in asked])}

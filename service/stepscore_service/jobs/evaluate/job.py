@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from stepscore.types import RewardRange
-from stepscore_service.jobs.data.rows import check_first
 from stepscore_service.jobs.evaluate.evaluation import Part, measure, score, with_suite
 from stepscore_service.jobs.evaluate.facts import facts
-from stepscore_service.jobs.evaluate.inputs import open_input
 from stepscore_service.jobs.evaluate.report.write import summary, write_report
 from stepscore_service.jobs.evaluate.suites.base import Measured, Suite
 from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN
@@ -20,10 +18,11 @@ from stepscore_service.jobs.evaluate.suites.prmbench import PrmBench, Rule, rule
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
 from stepscore_service.jobs.evaluate.suites.steps import LabelledSteps
 from stepscore_service.jobs.rewards import Rewards
-from stepscore_service.jobs.runs.console import OUT, ROWS_FAILED, note, stop
-from stepscore_service.jobs.runs.journal import Manifest
+from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.lock import lock_folder
-from stepscore_service.jobs.runs.model import described, manifest_of
+from stepscore_service.jobs.runs.manifest import Manifest
+from stepscore_service.jobs.runs.model import describe, manifest_of
+from stepscore_service.jobs.runs.source import check_first, open_source
 from stepscore_service.settings import Settings
 
 Open = Callable[[Settings, str | None], AbstractContextManager[Rewards]]
@@ -51,7 +50,7 @@ class Choice:
         try:
             return float(self.threshold)
         except ValueError:
-            stop(f"--threshold {self.threshold} is neither a number nor `tuned` nor `model`.")
+            console.fail(f"--threshold {self.threshold} is neither a number nor `tuned` nor `model`.")
 
 
 def evaluate_all(choice: Choice, settings: Settings, url: str | None, orm: str | None, open_: Open) -> None:
@@ -62,10 +61,12 @@ def evaluate_all(choice: Choice, settings: Settings, url: str | None, orm: str |
     with _held(choice.out):
         measured = _measured(choice, parts, settings, url, orm, open_)
         _write_report(measured, choice.out)
-    OUT.print(summary(measured))
-    note(f"Report: {choice.out / 'report.html'}")
+    console.OUT.print(summary(measured))
+    console.info(f"Report: {choice.out / 'report.html'}")
     if malformed := measured["malformed_rows"]:
-        stop(f'{malformed} rows cannot be used; see those with "error" in {choice.out / "rows"}.', ROWS_FAILED)
+        console.fail(
+            f'{malformed} rows cannot be used; see those with "error" in {choice.out / "rows"}.', console.ROWS_FAILED
+        )
 
 
 def _measured(
@@ -77,7 +78,7 @@ def _measured(
         outcome = stack.enter_context(open_(_for_orm(settings, orm), None)) if orm else None
         parts = with_suite(parts, _suites(choice, rewards, outcome))
         if rewards is not None:
-            note(f"Evaluating {described(rewards.info)}")
+            console.info(f"Evaluating {describe(rewards.info)}")
         malformed = 0
         for part in parts:
             manifest = _manifest(choice, settings, part, rewards, outcome)
@@ -97,16 +98,16 @@ def _held(out: Path) -> IO[str]:
         (out / "rows").mkdir(parents=True, exist_ok=True)
         return lock_folder(out)
     except BlockingIOError:
-        stop(f"another run is writing {out}. Wait for it, or give another --out.")
+        console.fail(f"another run is writing {out}. Wait for it, or give another --out.")
     except OSError as error:
-        stop(f"cannot make the folder {out}: {error.strerror}. Give another --out.")
+        console.fail(f"cannot make the folder {out}: {error.strerror}. Give another --out.")
 
 
 def _write_report(measured: Measured, out: Path) -> None:
     try:
         write_report(measured, out)
     except OSError as error:
-        stop(
+        console.fail(
             f"cannot write the report in {out}: {error.strerror}. The same command writes it again and scores nothing."
         )
 
@@ -120,14 +121,17 @@ def _for_orm(settings: Settings, orm: str) -> Settings:
 def _parts(choice: Choice) -> list[Part]:
     """Ends the command where nothing is to be done, a file cannot be read or a name is given twice."""
     if not choice.files:
-        stop("nothing to evaluate: give --processbench, --prmbench, --best-of-n or --steps with a file.")
+        console.fail("nothing to evaluate: give --processbench, --prmbench, --best-of-n or --steps with a file.")
     suites = _suites(choice, None, None)
     parts = []
     for kind, given in choice.files.items():
         names = [_named(each)[0] for each in given]
         if len(set(names)) < len(names):
-            stop(f"two files of one suite have one name: {', '.join(names)}. Give NAME=FILE.")
-        parts += [Part(suites[kind], name, open_input(path, choice.sample)) for name, path in map(_named, given)]
+            console.fail(f"two files of one suite have one name: {', '.join(names)}. Give NAME=FILE.")
+        parts += [
+            Part(suites[kind], name, open_source(path, sample=choice.sample, empty=False))
+            for name, path in map(_named, given)
+        ]
     return parts
 
 
@@ -149,11 +153,11 @@ def _suites(choice: Choice, rewards: Rewards | None, orm: Rewards | None) -> dic
 def _tune_on(choice: Choice) -> str:
     """The name of the file to tune on, or nothing. Ends the command where there is no such file."""
     if choice.threshold != TUNED:
-        return "" if not choice.tune_on else stop("--tune-on goes with --threshold tuned.")
+        return "" if not choice.tune_on else console.fail("--tune-on goes with --threshold tuned.")
     names = [_named(each)[0] for each in choice.files.get("processbench", ())]
     if choice.tune_on not in names:
         known = ", ".join(names) or "none"
-        stop(f"--threshold tuned needs --tune-on NAME, the name of a --processbench file (given: {known}).")
+        console.fail(f"--threshold tuned needs --tune-on NAME, the name of a --processbench file (given: {known}).")
     return choice.tune_on
 
 

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.label.shard import LABELS, Finished
 from stepscore_service.jobs.label.stats import sum_totals
+from stepscore_service.jobs.runs import atomic
 from stepscore_service.jobs.runs.lock import lock_folder
+from stepscore_service.jobs.runs.manifest import Manifest, differences, read_manifest
 
 MANIFEST = "manifest.json"
-Identity = Mapping[str, Any]
 
 
 class OutputError(StepscoreError):
@@ -31,7 +30,7 @@ class OutputError(StepscoreError):
 class OutputFolder:
     """One run's folder. done: shards that are on disk, by index, with their rows and digests."""
 
-    def __init__(self, path: Path, identity: Identity, made_by: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, identity: Manifest, made_by: Mapping[str, Any]) -> None:
         """identity: what the labels depend on. made_by: versions and the like, noted only.
 
         Raises InvalidInput where the folder holds another run's labels or other files, OutputError.
@@ -88,7 +87,7 @@ class OutputFolder:
                 raise InvalidInput(f"{self.path} holds {found[0]} but no {MANIFEST}, which says what made it")
             self._write_manifest()
             return
-        before = _manifest(manifest)
+        before = read_manifest(manifest)
         changed = differences(before["run"], self._identity)
         if changed:
             raise InvalidInput(f"{self.path} holds labels of another run: {'; '.join(changed)}", differs=changed)
@@ -105,33 +104,11 @@ class OutputFolder:
         self._write(MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
 
     def _write(self, name: str, content: bytes) -> None:
-        """Whole or not at all: beside it, synced, then moved into its place. Raises OutputError."""
-        beside = self.path / (name + ".part")
+        """Whole or not at all. Raises OutputError."""
         try:
-            with beside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self.path / name)
-            _sync_folder(self.path)
+            atomic.write_bytes(self.path / name, content)
         except OSError as error:
-            with suppress(OSError):  # the first error is the one to tell
-                beside.unlink(missing_ok=True)
             raise _failed(self.path / name, error) from error
-
-
-def differences(before: Identity, now: Identity) -> list[str]:
-    """For people: each entry that differs, with both values."""
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return [f"{name} was {before.get(name)!r} and is {now.get(name)!r}" for name in names]
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidInput(f"{path} is damaged: {error}. Give another folder, or empty this one.") from error
-    return found
 
 
 def _failed(path: Path, error: OSError) -> OutputError:
@@ -141,12 +118,3 @@ def _failed(path: Path, error: OSError) -> OutputError:
 def _digest(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync_folder(path: Path) -> None:
-    """So that the move itself survives a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

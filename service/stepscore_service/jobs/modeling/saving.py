@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,19 @@ from torch import Tensor
 
 from stepscore_service.jobs.modeling.build import TrainSetup
 from stepscore_service.jobs.modeling.model import linears
+from stepscore_service.jobs.runs.atomic import files_into
 
-PART = ".part"
 LAST = "config.json"
 """Moved last, so that a folder that has it is whole."""
 
 
 def save(setup: TrainSetup, folder: Path) -> None:
     """Write beside the folder's files, then move them in. Adapters are merged into the weights. Raises OSError."""
-    part = folder / PART
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     lm = setup.model.lm.merge_and_unload() if isinstance(setup.model.lm, PeftModel) else setup.model.lm
-    save_torch_state_dict(tensors(setup, lm), str(part))
-    setup.base.tokenizer.save_pretrained(part)
-    (part / LAST).write_text(json.dumps(config_of(setup, lm), indent=1) + "\n", encoding="utf-8")
-    for file in sorted(part.iterdir(), key=lambda file: file.name == LAST):
-        file.replace(folder / file.name)
-    part.rmdir()
+    with files_into(folder, last=LAST) as part:
+        save_torch_state_dict(tensors(setup, lm), str(part))
+        setup.base.tokenizer.save_pretrained(part)
+        (part / LAST).write_text(json.dumps(config_of(setup, lm), indent=1) + "\n", encoding="utf-8")
 
 
 def tensors(setup: TrainSetup, lm: Any) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from tempfile import NamedTemporaryFile
 
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.data.labelled import Labelled, of_row
-from stepscore_service.jobs.data.rows import STDIN, Line, Source, open_source
+from stepscore_service.jobs.runs.source import STDIN, Line, Source, open_source
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from stepscore.errors import InvalidInput, StepscoreError
+from stepscore_service.jobs.runs.atomic import atomic_folder
 
 MANIFEST, OPTIMISER, REWARDS = "update.json", "optimiser.pt", "rewards.jsonl"
-PART = ".part"
 _NAME = re.compile(r"round-(\d{6})")
 
 
@@ -51,15 +51,12 @@ class Rounds:
         found = self._numbered()
         number = found[-1][0] + 1 if found else 1
         whole = self.folder / f"round-{number:06d}"
-        part = whole.with_name(whole.name + PART)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        try:
-            yield part
-        except StepscoreError:  # it says what to change, so this part is of no use to anyone
-            shutil.rmtree(part)
-            raise
-        part.rename(whole)
+        with atomic_folder(whole) as part:
+            try:
+                yield part
+            except StepscoreError:  # it says what to change, so this part is of no use to anyone
+                shutil.rmtree(part)
+                raise
         for _, old in self._numbered()[: -self.keep]:
             shutil.rmtree(old)
 

@@ -21,7 +21,7 @@ from stepscore_service.jobs.modeling.saving import save
 from stepscore_service.jobs.online.rounds import MANIFEST, OPTIMISER, Round, Rounds
 from stepscore_service.jobs.online.scoring import Learnable, batch_of, learnable, score
 from stepscore_service.jobs.online.settings import Settings
-from stepscore_service.jobs.runs.progress import watched
+from stepscore_service.jobs.runs.progress import with_progress
 from stepscore_service.jobs.runs.run import chunks
 
 
@@ -50,10 +50,10 @@ def update(
         return last
     setup = _open(settings, last)
     with rounds.next() as folder:
-        solutions = score(settings, setup, watched(rollouts, "rollouts scored", total), folder)
+        solutions = score(settings, setup, with_progress(rollouts, "rollouts scored", total), folder)
         done(f"{solutions} solutions scored by the old weights.")
         optimiser = _optimiser(settings, setup, last)
-        losses = _learn(settings, setup, optimiser, watched(rollouts, "rollouts learnt from", total), solutions)
+        losses = _learn(settings, setup, optimiser, with_progress(rollouts, "rollouts learnt from", total), solutions)
         save(setup, folder)
         torch.save(optimiser.state_dict(), folder / OPTIMISER)
         made_of = {"settings": settings.identity(), "rollouts": digest, "solutions": solutions, "losses": losses}

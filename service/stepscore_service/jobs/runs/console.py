@@ -19,15 +19,15 @@ ENGINE_FAILED = 3
 INTERRUPTED = 130
 
 
-def stop(message: str, code: int = UNUSABLE) -> NoReturn:
-    """Say what is wrong and end with `code`."""
+def fail(message: str, code: int = UNUSABLE) -> NoReturn:
+    """Print what is wrong and end the command with `code`."""
     ERR.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
     raise typer.Exit(code)
 
 
-def stop_with(error: StepscoreError, code: int = UNUSABLE) -> NoReturn:
-    stop(f"{error.message} ({error.code})", code)
+def fail_with(error: StepscoreError, code: int = UNUSABLE) -> NoReturn:
+    fail(f"{error.message} ({error.code})", code)
 
 
-def note(message: str) -> None:
+def info(message: str) -> None:
     ERR.print(escape(message), soft_wrap=True)

@@ -1,22 +1,31 @@
 """JSONL out, one line for each row in, that survives being killed: rows are written whole, in order, and synced.
 
-Beside the file `X.jsonl` stands `X.jsonl.run.json`: which input, model and settings its rows come from. A second run
-continues after the last whole row if all of that is the same, and refuses to mix if it is not.
+Beside the file `X.jsonl` is `X.jsonl.run.json`: which input, model and settings its rows come from, and how many rows
+with which digest were written. A second run continues after the last whole row if all of that is the same, and refuses
+to mix rows, or to continue rows that somebody has edited.
 """
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from stepscore_service.jobs.runs.console import note, stop
+from stepscore.errors import InvalidInput
+from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.lock import lock_file
+from stepscore_service.jobs.runs.manifest import Manifest, differences, read_manifest, write_manifest
+from stepscore_service.jobs.runs.source import JsonRow
 
-Manifest = Mapping[str, str | float | int | None]
+WRITTEN = "written"
+"""The entry of X.jsonl.run.json that says which rows were written."""
+RECORD_SECONDS = 5.0
+"""Between two records of what was written; rows after the last record are only checked for being rows."""
 
 
 class Journal(Protocol):
@@ -35,7 +44,7 @@ class StdoutJournal:
     done = 0
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        sys.stdout.write("".join(map(_line, rows)))
+        sys.stdout.write(b"".join(map(json_line, rows)).decode())
         sys.stdout.flush()
 
     def close(self) -> None: ...
@@ -44,86 +53,138 @@ class StdoutJournal:
 class FileJournal:
     """Results to a file that one run at a time may write."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, manifest: Manifest, recorded: Mapping[str, Any], numbers: Iterable[int] = ()
+    ) -> None:
+        """recorded: the rows and their digest, as the last run wrote them down. numbers: of the input's lines.
+
+        Ends the command if another run is writing the file, or if it was edited.
+        """
+        self.path, self._manifest = path, manifest
         self._file = path.open("a+b")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(self._file)
         except BlockingIOError:
-            self._file.close()
-            stop(f"another run is writing {path}. Wait for it, or give another --out.")
-        self.done = self._whole_rows()
+            console.fail(f"another run is writing {path}. Wait for it, or give another --out.")
+        self._digest = hashlib.sha256()
+        self.done = self._rows = self._check_rows(recorded, numbers)
+        self._recorded_at = time.monotonic()
+        self._record()
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write the rows and wait until they are on disk. Ends the command where there is no room for them."""
-        left = memoryview("".join(map(_line, rows)).encode())
+        """Write the rows and wait until they are on disk. Ends the command if there is no room for them."""
+        lines = list(map(json_line, rows))
+        left = memoryview(b"".join(lines))
+        self._digest.update(left)
         try:
             while left:  # past the file's buffer, which would try again when it is closed
                 left = left[os.write(self._file.fileno(), left) :]
             os.fsync(self._file.fileno())
+            self._rows += len(lines)
+            if time.monotonic() - self._recorded_at > RECORD_SECONDS:
+                self._record()
         except OSError as error:
-            stop(
+            self._recorded_at = float("inf")
+            console.fail(
                 f"cannot write {self.path}: {error.strerror}. Make room; the same command continues after its last row."
             )
 
     def close(self) -> None:
+        if self._recorded_at < float("inf"):
+            self._record()
         self._file.close()
 
-    def _whole_rows(self) -> int:
-        """Count the lines; a last line without its end was torn when a run was killed and is cut off."""
+    def _record(self) -> None:
+        written = {"rows": self._rows, "sha256": self._digest.hexdigest()}
+        write_manifest(manifest_path(self.path), {**self._manifest, WRITTEN: written})
+        self._recorded_at = time.monotonic()
+
+    def _check_rows(self, recorded: Mapping[str, Any], numbers: Iterable[int]) -> int:
+        """How many whole rows there are. A last line without its end was torn when a run was killed and is cut off."""
         self._file.seek(0)
+        expected = iter(numbers)
         count = whole = 0
         for line in self._file:
-            if line.endswith(b"\n"):
-                count, whole = count + 1, whole + len(line)
-        if self._file.tell() != whole:
-            note(f"{self.path}: cut off a torn last line; its row is computed again.")
+            if not line.endswith(b"\n"):
+                break
+            count, whole = count + 1, whole + len(line)
+            self._check_row(count, line, next(expected, None))
+            self._digest.update(line)
+            if count == recorded.get("rows") and self._digest.hexdigest() != recorded["sha256"]:
+                self._fail_edited(f"its first {count} rows are not the ones that were written")
+        if os.fstat(self._file.fileno()).st_size != whole:
+            console.info(f"{self.path}: cut off a torn last line; its row is computed again.")
             self._file.truncate(whole)
+        if count < recorded.get("rows", 0):
+            missing = recorded["rows"] - count
+            console.info(
+                f"{self.path}: the last {missing} rows that were written are missing; they are computed again."
+            )
         self._file.seek(whole)
         return count
+
+    def _check_row(self, place: int, line: bytes, number: int | None) -> None:
+        if not line.strip():
+            self._fail_edited(f"line {place} is blank")
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            self._fail_edited(f"line {place} is not a JSON object")
+        if number is not None and row.get("line") not in (number, None):
+            self._fail_edited(f"line {place} is the result of line {row['line']} of the input, not of line {number}")
+
+    def _fail_edited(self, what: str) -> None:
+        self._file.close()
+        console.fail(
+            f"{self.path} was edited: {what}. Restore it, give another --out, or remove it and "
+            f"{manifest_path(self.path).name}."
+        )
 
 
 def manifest_path(out: Path) -> Path:
     return out.with_name(out.name + ".run.json")
 
 
-def open_journal(out: Path, manifest: Manifest) -> FileJournal:
-    """Open `out` to continue or to begin. Ends the command where its rows come from something else."""
+def open_journal(out: Path, manifest: Manifest, numbers: Iterable[int] = ()) -> FileJournal:
+    """Open `out` to continue or to begin. numbers: of the input's lines, which the rows that are done must have.
+
+    Ends the command if its rows come from something else, or were edited.
+    """
     if not out.parent.is_dir():
-        stop(f"there is no folder {out.parent}. Make it, or give another --out.")
+        console.fail(f"there is no folder {out.parent}. Make it, or give another --out.")
     beside = manifest_path(out)
     started = out.exists() and out.stat().st_size > 0
     if started and not beside.exists():
-        stop(f"{out} exists and {beside.name}, which says where its rows come from, does not. Give another --out.")
-    if started:
-        _refuse_another(out, json.loads(beside.read_text()), manifest)
-    journal = FileJournal(out)
-    if not started:
-        _write(beside, json.dumps(manifest, indent=1) + "\n")
-    return journal
+        console.fail(
+            f"{out} exists and {beside.name}, which says where its rows come from, does not. Give another --out."
+        )
+    try:
+        recorded = _recorded(out, read_manifest(beside), manifest) if started else {}
+        return FileJournal(out, manifest, recorded, numbers)
+    except InvalidInput as error:
+        console.fail(error.message)
+    except OSError as error:
+        console.fail(f"cannot write {out}: {error.strerror}. Give another --out.")
 
 
-def read_rows(out: Path) -> Iterator[dict[str, Any]]:
+def read_rows(out: Path) -> Iterator[JsonRow]:
     with out.open("rb") as file:
         for line in file:
             yield json.loads(line)
 
 
-def _refuse_another(out: Path, before: Manifest, now: Manifest) -> None:
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    if changed:
-        said = "; ".join(f"{key} was {before.get(key)!r} and is {now.get(key)!r}" for key in changed)
-        stop(
-            f"{out} holds rows of another run: {said}. Give another --out, or remove it and {manifest_path(out).name}."
+def json_line(row: Mapping[str, Any]) -> bytes:
+    """One line of UTF-8. Half a surrogate pair, which JSON may hold and UTF-8 may not, is written as its escape."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _recorded(out: Path, before: dict[str, Any], now: Manifest) -> Mapping[str, Any]:
+    recorded: Mapping[str, Any] = before.pop(WRITTEN, {})
+    if changed := differences(before, now):
+        raise InvalidInput(
+            f"{out} holds rows of another run: {'; '.join(changed)}. Give another --out, or remove it and "
+            f"{manifest_path(out).name}."
         )
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text)
-    beside.replace(path)
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+    return recorded

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepscore_service.jobs.data.rows import Source
-from stepscore_service.jobs.runs.journal import Manifest
+from stepscore_service.jobs.runs.manifest import Manifest
+from stepscore_service.jobs.runs.source import Source
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ IDENTIFYING = ("revision", "family", "engine", "dtype", "mode", "max_tokens")
 """The facts of a model on which its rewards depend."""
 
 
-def described(info: ModelInfo) -> str:
+def describe(info: ModelInfo) -> str:
     return f"{info.id} ({info.family}, {info.device} {info.dtype}, {info.mode})"
 
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stepscore.errors import StepscoreError
 from stepscore_service.errors import body_of
-from stepscore_service.jobs.data.rows import STDIN, Line, Row, Source
-from stepscore_service.jobs.runs.console import ERR, INTERRUPTED, ROWS_FAILED, note, stop
-from stepscore_service.jobs.runs.journal import FileJournal, Journal, Manifest, StdoutJournal, open_journal
-from stepscore_service.jobs.runs.progress import PlainLines
+from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.journal import FileJournal, Journal, StdoutJournal, open_journal
+from stepscore_service.jobs.runs.manifest import Manifest
+from stepscore_service.jobs.runs.progress import ProgressDisplay
+from stepscore_service.jobs.runs.signals import StopSignals
+from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, Source
 
-CONSUMED = frozenset({"problem", "steps", "solution", "split", "candidates"})
-"""Columns that are not repeated in the results; all others are, so that ids stay."""
+CONSUMED = frozenset({"problem", "steps", "solution", "split", "candidates", "error"})
+"""Columns that are not repeated in the results; all others are, so that ids stay. A result has an error of its own."""
 
 RESUME = "What was computed is written; the same command continues after it."
 
 T = TypeVar("T")
-ScoreChunk = Callable[[Sequence[Line]], Sequence[Row]]
+ScoreChunk = Callable[[Sequence[Line]], Sequence[JsonRow]]
 
 
 def journal_for(source: Source, out: str | None, suffix: str, manifest: Manifest) -> Journal:
@@ -34,23 +32,24 @@ def journal_for(source: Source, out: str | None, suffix: str, manifest: Manifest
     if out == STDIN or (out is None and source.path == STDIN):
         return StdoutJournal()
     path = Path(out) if out else Path(source.path).with_suffix(f".{suffix}.jsonl")
-    journal = open_journal(path, manifest)
+    journal = open_journal(path, manifest, numbers_of(source))
     if journal.done:
-        note(f"{path}: {journal.done} rows are done; continuing after them.")
+        console.info(f"{path}: {journal.done} rows are done; continuing after them.")
     return journal
 
 
-def kept(row: Row) -> Row:
+def numbers_of(source: Source) -> Iterator[int]:
+    """The numbers of the lines of a file; nothing for standard input, which is read only once."""
+    return iter(()) if source.path == STDIN else (line.number for line in source.lines())
+
+
+def copied_columns(row: JsonRow) -> JsonRow:
     return {key: value for key, value in row.items() if key not in CONSUMED}
 
 
-def error_row(line: Line, error: StepscoreError) -> Row:
+def error_row(line: Line, error: StepscoreError) -> JsonRow:
     """The result of a row that has none: its line, its ids and the error in the service's own shape."""
-    try:
-        row = line.row()
-    except StepscoreError:
-        row = {}
-    return {**kept(row), "line": line.number, "error": body_of(error)}
+    return {**copied_columns(line.columns()), "line": line.number, "error": body_of(error)}
 
 
 def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
@@ -59,37 +58,38 @@ def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
     On Ctrl-C or SIGTERM the chunk in progress is finished and written, then the command ends with 130.
     """
     errors = 0
-    lines, plain = islice(source.lines(), journal.done, None), PlainLines(journal.done, source.total)
-    with _stopping() as asked, _progress() as progress:
-        task = progress.add_task("rows", total=source.total, completed=journal.done, errors=0)
+    lines = islice(source.lines(), journal.done, None)
+    with (
+        StopSignals("Stopping after this batch (again to stop at once).") as stop,
+        ProgressDisplay("rows", source.total, journal.done) as display,
+    ):
         for chunk in chunks(lines, size):
             results = _scored(score, chunk)
             journal.append(results)
             errors += sum("error" in row for row in results)
-            progress.update(task, advance=len(chunk), errors=errors)
-            plain.tell(len(chunk))
-            if asked:
+            display.advance(len(chunk), f"{errors} errors" if errors else "")
+            if stop.requested:
                 break
-    if asked:
-        note(f"Stopped. {RESUME}")
-        raise typer.Exit(INTERRUPTED)
+    if stop.requested:
+        console.info(f"Stopped. {RESUME}")
+        raise typer.Exit(console.INTERRUPTED)
     return errors
 
 
 def report(errors: int, journal: Journal) -> None:
-    """Say how it went; ends the command with ROWS_FAILED where a row has an error."""
+    """Report how it went; ends the command with ROWS_FAILED if a row has an error."""
     where = f' See the rows with "error" in {journal.path}.' if isinstance(journal, FileJournal) else ""
     if isinstance(journal, FileJournal):
-        note(f"Results: {journal.path}")
+        console.info(f"Results: {journal.path}")
     if errors:
-        stop(f"{errors} of the rows of this run could not be scored.{where}", ROWS_FAILED)
+        console.fail(f"{errors} of the rows of this run could not be scored.{where}", console.ROWS_FAILED)
 
 
-def _scored(score: ScoreChunk, chunk: Sequence[Line]) -> Sequence[Row]:
+def _scored(score: ScoreChunk, chunk: Sequence[Line]) -> Sequence[JsonRow]:
     try:
         return score(chunk)
     except StepscoreError:
-        note(f"Failed at line {chunk[0].number}. {RESUME}")
+        console.info(f"Failed at line {chunk[0].number}. {RESUME}")
         raise
 
 
@@ -98,31 +98,3 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    errors = TextColumn("[red]{task.fields[errors]} errors")
-    return Progress(
-        *columns, TextColumn("left"), TimeRemainingColumn(), errors, console=ERR, disable=not ERR.is_terminal
-    )
-
-
-@contextmanager
-def _stopping() -> Iterator[list[int]]:
-    """A list that fills at the first SIGINT or SIGTERM; the second one has its usual effect."""
-    asked: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-        note("Stopping after this batch (again to stop at once).")
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -11,8 +11,7 @@ from stepscore.errors import InvalidInput
 from stepscore_service.jobs.data.formats.base import Format, Reading
 from stepscore_service.jobs.data.formats.registry import AUTO, format_named, format_of
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.data.rows import Line
-from stepscore_service.jobs.evaluate.inputs import Input, open_input
+from stepscore_service.jobs.runs.source import Line, Source, open_source
 
 SHARDS = "labels-*.jsonl"
 
@@ -24,7 +23,7 @@ class Inputs:
     bad: what was wrong with them, filled while rows are read.
     """
 
-    files: Sequence[Input]
+    files: Sequence[Source]
     format: str = AUTO
     reading: Reading = field(default_factory=Reading)
     skip_bad: int = 0
@@ -35,9 +34,9 @@ class Inputs:
         self.bad.clear()
         return chain.from_iterable(map(self._of_file, self.files))
 
-    def _of_file(self, file: Input) -> Iterator[Labelled]:
+    def _of_file(self, file: Source) -> Iterator[Labelled]:
         known = None if self.format == AUTO else format_named(self.format)
-        for line in file.all():
+        for line in file.lines():
             try:
                 known = known or format_of(line.row())
                 found = self._of_line(known, line)
@@ -56,9 +55,9 @@ class Inputs:
         self.bad.append(error.message)
 
 
-def open_inputs(paths: Sequence[Path]) -> tuple[Input, ...]:
+def open_inputs(paths: Sequence[Path]) -> tuple[Source, ...]:
     """Files, and folders as the shards in them. Ends the command where one cannot be read or holds nothing."""
-    return tuple(open_input(str(file)) for path in paths for file in _files(path))
+    return tuple(open_source(str(file), empty=False) for path in paths for file in _files(path))
 
 
 def _files(path: Path) -> list[Path]:
@@ -71,6 +70,6 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _where(file: Input, line: Line, error: InvalidInput) -> str:
+def _where(file: Source, line: Line, error: InvalidInput) -> str:
     column = error.detail.get("field")
     return f"{file.path}, line {line.number}" + (f", column {column}" if column else "")

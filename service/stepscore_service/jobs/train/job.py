@@ -26,6 +26,7 @@ from stepscore_service.jobs.modeling.example import Example
 from stepscore_service.jobs.modeling.plan import Learning, TrainPlan
 from stepscore_service.jobs.modeling.prefix_tree import ExampleRow, rows_of
 from stepscore_service.jobs.modeling.saving import save
+from stepscore_service.jobs.runs.manifest import read_manifest, write_manifest
 from stepscore_service.jobs.train.data import TrainData, check_labels, check_outcomes
 from stepscore_service.jobs.train.sharded import gather_full_weights
 from stepscore_service.jobs.train.trainer import Losses, StepTrainer
@@ -36,7 +37,6 @@ LOGS = "logs"
 MANIFEST = "training.json"
 TREE = 2048
 """Tokens of a row in which solutions share what they begin with; attention over it is quadratic."""
-Manifest = dict[str, Any]
 
 
 class TrainingError(StepscoreError):
@@ -63,7 +63,7 @@ class Run:
         manifest = self.out / MANIFEST
         identity = json.loads(json.dumps({"plan": plan.identity(), "inputs": self.inputs}))
         if manifest.is_file():
-            before = json.loads(manifest.read_text(encoding="utf-8"))
+            before = read_manifest(manifest)
             self._check_same(before["run"], identity)
         try:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,7 @@ def arguments(plan: TrainPlan, out: Path, held_out: bool) -> TrainingArguments:
 
 
 def _finish(out: Path, data: TrainData, metrics: Mapping[str, Any]) -> None:
-    manifest: Manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    manifest = read_manifest(out / MANIFEST)
     counts = {
         "solutions": len(data.train),
         "held_out": len(data.held_out),
@@ -182,13 +182,6 @@ def _finish(out: Path, data: TrainData, metrics: Mapping[str, Any]) -> None:
         "left_out": dict(data.left_out),
     }
     write_manifest(out / MANIFEST, manifest | {"state": "finished", "data": counts, "metrics": dict(metrics)})
-
-
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
 
 
 def versions() -> dict[str, str]:

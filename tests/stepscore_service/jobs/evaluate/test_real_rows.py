@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from stepscore_service.jobs.evaluate.inputs import open_input
 from stepscore_service.jobs.evaluate.suites.base import Suite
 from stepscore_service.jobs.evaluate.suites.prmbench import PrmBench, Rule
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
+from stepscore_service.jobs.runs.source import open_source
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
 
@@ -25,6 +25,6 @@ DATA = Path(__file__).parents[5] / "shared" / "data"
 def test_every_row_can_be_asked(name: str, suite: Suite, rows: int) -> None:
     if not (DATA / name).exists():
         pytest.skip(f"{name} is not on this machine")
-    asked = [suite.ask(line.row()) for line in open_input(str(DATA / name)).lines()]
+    asked = [suite.ask(line.row()) for line in open_source(str(DATA / name)).lines()]
     assert len(asked) == rows
     assert all(solutions for solutions in asked)

@@ -1,4 +1,4 @@
-"""A thousand problems go through one batch at a time, and progress is told where there is no terminal."""
+"""A thousand problems go through one batch at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ import pytest
 from cli_case import write
 from stepscore.scoring import ModelInfo
 from stepscore.types import PROBABILITY, Reading, Solution
-from stepscore_service.jobs.data.rows import Line
 from stepscore_service.jobs.evaluate.evaluation import Part, measure, score
-from stepscore_service.jobs.evaluate.inputs import Input
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
 from stepscore_service.jobs.rewards import Answer, Scored
-from stepscore_service.jobs.runs import run
+from stepscore_service.jobs.runs.source import Line, Source
 
 INFO = ModelInfo("m", "f", "r", PROBABILITY, "min", 0.5, "", 512, 512, "fake", "none", "float32", "fast")
 BATCH = 32
@@ -33,11 +31,11 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class CountedInput(Input):
+class CountedInput(Source):
     count: Count = field(default_factory=Count)
 
     def lines(self) -> Iterator[Line]:
-        for line in Input.lines(self):
+        for line in Source.lines(self):
             self.count.read += 1
             self.count.most = max(self.count.most, self.count.read - self.count.asked)
             yield line
@@ -56,7 +54,7 @@ class CountedRewards:
 def test_only_one_batch_is_held_at_a_time(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"problem": f"{n}", "steps": ["a", "b"], "label": n % 3 - 1} for n in range(1000)]
     count = Count()
-    source = CountedInput(str(write(tmp_path / "a.jsonl", rows)), 1000, "", rows=1000, count=count)
+    source = CountedInput(str(write(tmp_path / "a.jsonl", rows)), 1000, "", count=count)
     part = Part(ProcessBench(0.5), "a", source)
     (tmp_path / "rows").mkdir()
     assert score(part, CountedRewards(count), tmp_path, {"command": "evaluate"}, BATCH) == 0
@@ -65,11 +63,3 @@ def test_only_one_batch_is_held_at_a_time(tmp_path: Path) -> None:
     assert (found["solutions"], found["with_error"]) == (1000, 666)
     assert found["error_accuracy"] == pytest.approx(0.5)
     assert found["correct_accuracy"] == 0.0
-
-
-def test_a_plain_line_is_said_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    times = iter([0.0, 1.0, 31.0, 31.0, 40.0])
-    plain = run.PlainLines(10, 100, lambda: next(times))
-    for _ in range(3):
-        plain.tell(5)
-    assert capsys.readouterr().err.split("\n")[:-1] == ["20 of 100 rows"]

@@ -9,11 +9,13 @@ from rich.console import Console
 from stepscore_service.jobs.label.progress import LabelProgress
 from stepscore_service.jobs.label.shard import Finished
 from stepscore_service.jobs.label.summary import none_right, summary, warnings
+from stepscore_service.jobs.runs.progress import ProgressDisplay
 
 
 def test_a_plain_line_every_half_minute() -> None:
     console, now = Console(file=io.StringIO(), force_terminal=False), [0.0]
-    with LabelProgress(console, total=10, done=2, clock=lambda: now[0]) as progress:
+    with ProgressDisplay("problems", 10, 2, output=console, clock=lambda: now[0]) as display:
+        progress = LabelProgress(display)
         for second in range(0, 100, 10):
             now[0] = float(second)
             progress.rolled(5)
@@ -22,16 +24,17 @@ def test_a_plain_line_every_half_minute() -> None:
         progress.rolled(1)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
-        "2 of 10 problems labelled, 20 rollouts",
-        "2 of 10 problems labelled, 35 rollouts",
-        "2 of 10 problems labelled, 50 rollouts",
-        "6 of 10 problems labelled, 51 rollouts",
+        "2 of 10 problems, 20 rollouts",
+        "2 of 10 problems, 35 rollouts",
+        "2 of 10 problems, 50 rollouts",
+        "6 of 10 problems, 51 rollouts",
     ]
 
 
 def test_a_terminal_sees_a_bar() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with LabelProgress(console, total=4, done=0) as progress:
+    with ProgressDisplay("problems", 4, output=console) as display:
+        progress = LabelProgress(display)
         progress.rolled(64)
         progress.finished(Finished(0, {}, {"problems": 1}))
     assert isinstance(console.file, io.StringIO)

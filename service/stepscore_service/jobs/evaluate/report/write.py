@@ -17,19 +17,20 @@ from stepscore_service.jobs.evaluate.report import best_of_n, prmbench, processb
 from stepscore_service.jobs.evaluate.report.drawing import Drawing, drawn
 from stepscore_service.jobs.evaluate.report.parts import Section, Tile
 from stepscore_service.jobs.evaluate.suites.base import Measured
+from stepscore_service.jobs.runs import atomic
 
 
 def write_report(measured: Measured, out: Path) -> None:
     """measured: what `metrics.json` holds; the rest is made from it alone."""
-    _write(out / "metrics.json", json.dumps(measured, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    atomic.write_text(out / "metrics.json", json.dumps(measured, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     for name, calibration in calibrations(measured).items():
-        _write(out / name, json.dumps(calibration, indent=1) + "\n")
+        atomic.write_text(out / name, json.dumps(calibration, indent=1) + "\n")
     found = sections(measured)
     drawings = {plot.name: drawn(plot) for section in found for plot in section.plots}
     _write_plots(drawings, out / "plots")
     context = {"measured": measured, "sections": found, "tiles": tiles(found), "drawings": drawings}
-    _write(out / "report.md", _environment().get_template("report.md.j2").render(context))
-    _write(out / "report.html", _environment().get_template("report.html.j2").render(context))
+    atomic.write_text(out / "report.md", _environment().get_template("report.md.j2").render(context))
+    atomic.write_text(out / "report.html", _environment().get_template("report.html.j2").render(context))
 
 
 def sections(measured: Measured) -> list[Section]:
@@ -85,8 +86,8 @@ def summary(measured: Measured) -> Shown:
 def _write_plots(drawings: Mapping[str, Drawing], folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, drawing in drawings.items():
-        (folder / f"{name}.png").write_bytes(drawing.png)
-        (folder / f"{name}.svg").write_bytes(drawing.light)
+        atomic.write_bytes(folder / f"{name}.png", drawing.png)
+        atomic.write_bytes(folder / f"{name}.svg", drawing.light)
 
 
 @lru_cache(maxsize=1)
@@ -112,10 +113,3 @@ def _address(svg: bytes) -> str:
 def _coded(text: str) -> Markup:
     """What stands between backticks, as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a report is often looked at while it is made again."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

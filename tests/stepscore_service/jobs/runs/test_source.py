@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stepscore.errors import InvalidInput
-from stepscore_service.jobs.evaluate import inputs
+from stepscore_service.jobs.runs import source as inputs
 
 values = st.lists(
     st.dictionaries(st.text(max_size=3), st.text() | st.integers() | st.none(), max_size=3) | st.integers()

@@ -1,0 +1,290 @@
+"""Rows in: JSONL or one JSON array, plain or gzip, row by row whatever its size, each with its number.
+
+A file that cannot be rows ends the command before anything is computed. A row that cannot be used is an error of its
+own and ends nothing.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from json.decoder import JSONDecodeError
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from stepscore.errors import InvalidInput
+from stepscore_service.jobs.runs import console
+
+STDIN = "-"
+LONGEST_LINE = 64 << 20
+CHUNK = 1 << 20
+"""Bytes or characters that are read at once."""
+JsonRow = dict[str, Any]
+
+_GZIP = b"\x1f\x8b"
+_OTHER_KINDS = {
+    b"\xff\xfe": "UTF-16 text; convert it with `iconv -f UTF-16 -t UTF-8`",
+    b"\xfe\xff": "UTF-16 text; convert it with `iconv -f UTF-16 -t UTF-8`",
+    _GZIP: "gzip-compressed; decompress it with `zcat`",
+    b"BZh": "bzip2-compressed; decompress it with `bunzip2`",
+    b"\xfd7zXZ": "xz-compressed; decompress it with `unxz`",
+    b"(\xb5/\xfd": "Zstandard-compressed; decompress it with `unzstd`",
+    b"PK\x03\x04": "a zip archive; unpack it",
+    b"PAR1": "a Parquet file; convert it to JSONL",
+}
+"""By what a file begins with. A file that is gzip inside gzip begins so too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line that is not blank, or one element of an array. number: from 1, as an editor counts lines."""
+
+    number: int
+    content: bytes
+
+    def row(self) -> JsonRow:
+        """The JSON object. Raises InvalidInput, which names the line and what is wrong with it."""
+        try:
+            row = json.loads(self.content, parse_constant=_refuse, parse_float=_finite)
+        except InvalidInput as error:
+            raise self._with_column(error) from error
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput(f"line {self.number} is not JSON: {error}", line=self.number) from error
+        if not isinstance(row, dict):
+            kind = type(row).__name__
+            raise InvalidInput(f"line {self.number} is a JSON {kind}, not an object", line=self.number)
+        return row
+
+    def columns(self) -> JsonRow:
+        """What can be repeated of the row: numbers that JSON cannot hold as texts, nothing of what is not a row."""
+        try:
+            row = json.loads(self.content, parse_constant=_Token, parse_float=_number_or_token)
+        except (ValueError, RecursionError):
+            return {}
+        return row if isinstance(row, dict) else {}
+
+    def _with_column(self, error: InvalidInput) -> InvalidInput:
+        named = [name for name, value in self.columns().items() if _holds_token(value)]
+        where = f", column {named[0]!r}" if named else ""
+        detail = {"field": named[0]} if named else {}
+        return InvalidInput(f"line {self.number}{where}: {error.message}", line=self.number, **detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rows come from. rows: how many it holds; digest: SHA-256 of the file. Both are None for standard input.
+
+    sample: take so many rows, spread evenly over the file, which may be sorted; 0 takes all.
+    """
+
+    path: str
+    rows: int | None = None
+    digest: str | None = None
+    sample: int = 0
+
+    @property
+    def total(self) -> int | None:
+        """How many rows `lines` gives, if that is known."""
+        return self.rows if self.rows is None else min(self.rows, self.sample or self.rows)
+
+    def lines(self) -> Iterator[Line]:
+        """Ends the command if the source is not rows at all."""
+        places = enumerate(self._all())
+        return (line for place, line in places if self.rows is None or is_sampled(place, self.sample, self.rows))
+
+    def _all(self) -> Iterator[Line]:
+        try:
+            if self.path == STDIN:
+                yield from _lines(sys.stdin.buffer)
+                return
+            with _open(self.path) as file:
+                yield from _lines(file)
+        except InvalidInput as error:
+            console.fail(f"{'standard input' if self.path == STDIN else self.path} {error.message}.")
+
+
+def open_source(path: str, *, sample: int = 0, empty: bool = True) -> Source:
+    """Look at the input once: how many rows it has, and its digest.
+
+    Ends the command if it cannot be read or is not rows, or holds none and must not be `empty`.
+    """
+    if path == STDIN:
+        return Source(path)
+    try:
+        with Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        rows = sum(1 for _ in Source(path).lines())
+    except OSError as error:
+        reason = error.strerror or error
+        console.fail(f"cannot read {path}: {reason}. Give a file of JSONL or one JSON array, or - for standard input.")
+    except (EOFError, zlib.error) as error:
+        console.fail(f"cannot read {path}: it is damaged or breaks off ({error}).")
+    if not rows:
+        (console.info if empty else console.fail)(f"{path} holds no rows.")
+    return Source(path, rows, digest, sample)
+
+
+def is_sampled(place: int, sample: int, rows: int) -> bool:
+    """Whether the row at `place` (from 0) is one of `sample` among `rows`."""
+    return not 0 < sample < rows or (place + 1) * sample // rows > place * sample // rows
+
+
+def check_first(source: Source, check: Callable[[JsonRow], object], shape: str) -> None:
+    """End the command before a model is loaded if the very first row of a file cannot be used."""
+    if source.path == STDIN:
+        return
+    for line in source.lines():
+        try:
+            check(line.row())
+        except InvalidInput as error:
+            reason = error.message if error.message.startswith("line ") else f"line {line.number}: {error.message}"
+            console.fail(f"{source.path}, {reason}. Each line is {shape}; see docs/formats.md.")
+        return
+
+
+def elements(chunks: Iterable[str]) -> Iterator[str]:
+    """The elements of a JSON array as texts, holding one chunk and one element at a time. Raises InvalidInput."""
+    array = _ArrayText(iter(chunks))
+    array.take("[")
+    if array.peek() == "]":
+        array.take("]")
+    else:
+        yield array.element()
+        while array.take(",]") == ",":
+            yield array.element()
+    if array.peek():
+        raise InvalidInput("goes on after the end of its JSON array; a file holds one array, or one object a line")
+
+
+class _ArrayText:
+    """The text of an array, of which only what is not read yet is held."""
+
+    def __init__(self, chunks: Iterator[str]) -> None:
+        self._chunks, self._buffer, self._at = chunks, "", 0
+        self._decoder = json.JSONDecoder()
+
+    def peek(self) -> str:
+        """The next character that is not white space; "" at the end."""
+        while True:
+            while self._at < len(self._buffer) and self._buffer[self._at] in " \t\r\n":
+                self._at += 1
+            if self._at < len(self._buffer) or not self._more():
+                return self._buffer[self._at : self._at + 1]
+
+    def take(self, expected: str) -> str:
+        found = self.peek()
+        if not found:
+            raise InvalidInput("breaks off inside its JSON array")
+        if found not in expected:
+            names = " or ".join(map(repr, expected))
+            raise InvalidInput(f"is not a JSON array: {found!r} is where {names} should be")
+        self._at += 1
+        return found
+
+    def element(self) -> str:
+        self.peek()
+        while True:
+            try:
+                _, end = self._decoder.raw_decode(self._buffer, self._at)
+                if end < len(self._buffer) or not self._more():
+                    break
+            except (JSONDecodeError, RecursionError) as error:
+                if not self._may_continue(error) or not self._more():
+                    raise InvalidInput(f"is not a JSON array, or breaks off: {error}") from error
+        found, self._at = self._buffer[self._at : end], end
+        return found
+
+    def _may_continue(self, error: Exception) -> bool:
+        """Whether the next chunk could mend it: the error is a text without its end, or at the end of the buffer."""
+        if not isinstance(error, JSONDecodeError):
+            return False
+        return error.msg.startswith("Unterminated") or error.pos > len(self._buffer) - 16
+
+    def _more(self) -> bool:
+        chunk = next(self._chunks, "")
+        self._buffer, self._at = self._buffer[self._at :] + chunk, 0
+        return bool(chunk)
+
+
+@contextmanager
+def _open(path: str) -> Iterator[BinaryIO]:
+    with Path(path).open("rb") as raw:
+        if raw.peek(2)[:2] != _GZIP:
+            yield raw
+            return
+        with gzip.open(raw) as file:
+            yield cast(BinaryIO, file)
+
+
+def _lines(stream: BinaryIO) -> Iterator[Line]:
+    """Raises InvalidInput if the whole is not rows."""
+    number, first = 1, _without_mark(stream.readline(CHUNK))
+    while first and not first.strip():
+        number, first = number + 1, stream.readline(CHUNK)
+    if first.lstrip().startswith(b"["):
+        chunks = chain([first], iter(partial(stream.read, CHUNK), b""))
+        yield from _array_lines(chunks)
+        return
+    if not first.endswith(b"\n"):
+        first += stream.readline(LONGEST_LINE)
+    rest = iter(partial(stream.readline, LONGEST_LINE + 1), b"")
+    for at, content in enumerate(chain([first], rest), start=number):
+        if len(content) > LONGEST_LINE:
+            raise InvalidInput(f"has a line {at} that is longer than {LONGEST_LINE >> 20} MiB, so it is not JSONL")
+        if content.strip():
+            yield Line(at, content)
+
+
+def _array_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
+    try:
+        for number, element in enumerate(elements(codecs.iterdecode(chunks, "utf-8")), start=1):
+            yield Line(number, element.encode())
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"is not UTF-8 text: {error}") from error
+
+
+def _without_mark(first: bytes) -> bytes:
+    """The line without a byte order mark. Raises InvalidInput for what is not UTF-8 text."""
+    for beginning, kind in _OTHER_KINDS.items():
+        if first.startswith(beginning):
+            raise InvalidInput(f"is {kind}")
+    if b"\0" in first[:4]:
+        raise InvalidInput("holds zero bytes: it is UTF-16 text without a mark, or not text; convert it to UTF-8")
+    return first.removeprefix(codecs.BOM_UTF8)
+
+
+class _Token(str):
+    """A number that JSON cannot hold, as it was written."""
+
+
+def _finite(number: str) -> float:
+    found = float(number)
+    if found in (float("inf"), float("-inf")):
+        raise InvalidInput(f"the number {number} is too large")
+    return found
+
+
+def _number_or_token(number: str) -> float | _Token:
+    try:
+        return _finite(number)
+    except InvalidInput:
+        return _Token(number)
+
+
+def _refuse(constant: str) -> float:
+    raise InvalidInput(f"{constant} is not JSON; write null for a number that is not known")
+
+
+def _holds_token(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_token, value.values()))
+    return any(map(_holds_token, value)) if isinstance(value, list) else isinstance(value, _Token)
