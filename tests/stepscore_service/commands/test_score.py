@@ -125,7 +125,7 @@ def test_wrong_input_says_what_to_do(tmp_path: Path, fake: list[str]) -> None:
     assert "line 1: 'problem' is missing (columns: question, steps)" in wrong.output
     assert '{"problem": "…", "steps"' in wrong.output
     csv = invoke("score", write(tmp_path / "a.csv", ["problem,steps"]), *fake)
-    assert (csv.exit_code, "line 1 is no JSON" in csv.output) == (2, True)
+    assert (csv.exit_code, "line 1 is not JSON" in csv.output) == (2, True)
     unknown = invoke("score", write(tmp_path / "b.jsonl", solutions(1)), *fake, "--aggregate", "median")
     assert (unknown.exit_code, "geometric_mean" in unknown.output) == (2, True)
     nowhere = invoke("score", tmp_path / "b.jsonl", "--model", str(tmp_path / "nothing"))

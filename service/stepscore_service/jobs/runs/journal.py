@@ -99,7 +99,7 @@ class FileJournal:
         write_manifest(manifest_path(self.path), {**self._manifest, WRITTEN: written})
         self._recorded_at = time.monotonic()
 
-    def _check_rows(self, recorded: Mapping[str, Any], numbers: Iterable[int]) -> int:
+    def _check_rows(self, recorded: Manifest, numbers: Iterable[int]) -> int:
         """How many whole rows there are. A last line without its end was torn when a run was killed and is cut off."""
         self._file.seek(0)
         expected = iter(numbers)
@@ -180,8 +180,8 @@ def json_line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _recorded(out: Path, before: dict[str, Any], now: Manifest) -> Mapping[str, Any]:
-    recorded: Mapping[str, Any] = before.pop(WRITTEN, {})
+def _recorded(out: Path, before: dict[str, Any], now: Manifest) -> Manifest:
+    recorded: Manifest = before.pop(WRITTEN, {})
     if changed := differences(before, now):
         raise InvalidInput(
             f"{out} holds rows of another run: {'; '.join(changed)}. Give another --out, or remove it and "
