@@ -110,7 +110,7 @@ def parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        pytest.fail(f"this is no JSON:\n{text}")
+        pytest.fail(f"this is not JSON:\n{text}")
 
 
 def check_stepscore(words: list[str]) -> None:

@@ -252,7 +252,7 @@ def test_a_fitted_calibration_is_served(tmp_path: Path, fake: list[str]) -> None
         (["--processbench", "{good}", "--tune-on", "good"], "goes with --threshold tuned"),
         (["--processbench", "{good}", "--processbench", "{good}"], "one name"),
         (["--processbench", "{good}", "--out", "{good}"], "cannot make the folder"),
-        (["--processbench", "{good}", "--url", "http://127.0.0.1:9"], "no service answers there"),
+        (["--processbench", "{good}", "--url", "http://127.0.0.1:9"], "no service answers at this address"),
     ],
 )
 def test_bad_input_ends_in_a_sentence(tmp_path: Path, fake: list[str], arguments: list[str], said: str) -> None:

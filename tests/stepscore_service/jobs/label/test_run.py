@@ -218,7 +218,7 @@ def test_truncated_rollouts_are_warned_of(source: Path, tmp_path: Path, capsys: 
     ("rows", "said"),
     [
         ([], "the input holds no rows"),
-        (["{"], "line 1 is no JSON"),
+        (["{"], "line 1 is not JSON"),
         ([ROWS[0], "[1]"], "line 2 is a JSON list"),
         ([ROWS[0], {"text": "x"}], 'line 2: "problem" (or "question") is missing (columns: text)'),
         ([ROWS[0], {"problem": "x", "steps": ["a"]}], 'line 2: the truth has no "answer"'),

@@ -108,7 +108,7 @@ def test_a_round_stops_halfway_and_is_made_again_the_same(reference: Path, tmp_p
     [
         ('{"prompt": "p"', "line 1"),
         ('{"prompt": "p", "completions": ["s"]}', "outcome"),
-        ("[]", "not an object"),
+        ('"text"', "not an object"),
         ('{"prompt": "p", "completions": 3}', "completions"),
     ],
 )
