@@ -1,4 +1,4 @@
-"""Running a command in confinement, and what came of it."""
+"""Running a command in the sandbox, and what came of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +16,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import stepscore
 from stepscore.errors import SandboxUnavailable
-from stepscore.sandbox.launch import REFUSED, Order
+from stepscore.sandbox.folder import FolderLimits, is_full, temporary_folder
+from stepscore.sandbox.launch import REFUSED, LaunchOrder
 
 End = Literal["exited", "cpu", "wall", "disk", "killed"]
 SHOWN_BYTES = 1 << 16
@@ -32,13 +32,14 @@ SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/dev/null", "/d
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """disk_bytes: all that stands in the folder, looked at while the command runs; file_bytes: any one file."""
+    """disk_bytes, disk_entries: all in the folder, looked at while the command runs; file_bytes: any one file."""
 
     cpu_seconds: int = 5
     wall_seconds: float = 20.0
     memory_bytes: int = 1 << 30
     file_bytes: int = 16 << 20
     disk_bytes: int = 64 << 20
+    disk_entries: int = 4096
 
 
 DEFAULT = Limits()
@@ -102,7 +103,7 @@ class Confinement:
         readable: Sequence[str] = (),
     ) -> Ended:
         """Run a command (absolute path first) beside `files` (name to text); `given` is its standard input."""
-        with tempfile.TemporaryDirectory(prefix="stepscore-") as folder:
+        with temporary_folder("stepscore-") as folder:
             work, channels = Path(folder, "work"), Path(folder, "channels")
             work.mkdir()
             channels.mkdir()
@@ -128,11 +129,11 @@ class Confinement:
             raise _unavailable(ended.error.strip()[-300:])
         return ended
 
-    def _order(self, command: Sequence[str], work: Path, readable: Sequence[str]) -> Order:
+    def _order(self, command: Sequence[str], work: Path, readable: Sequence[str]) -> LaunchOrder:
         limits = self.limits
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8"}
         single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        return Order(
+        return LaunchOrder(
             command=tuple(command),
             environment=environment | single,
             readable=(*SYSTEM, *readable),
@@ -147,11 +148,12 @@ class Confinement:
     def _watch(self, process: subprocess.Popen[bytes], work: Path) -> End:
         """Wait for the end, or make it: after `wall_seconds`, or when the folder holds too much."""
         until = time.monotonic() + self.limits.wall_seconds
+        most = FolderLimits(self.limits.disk_bytes, self.limits.disk_entries)
         stopped: End | None = None
         try:
-            while stopped is None and not _ended(process):
-                late, full = time.monotonic() > until, _size(work) > self.limits.disk_bytes
-                stopped = "wall" if late else "disk" if full else None
+            while stopped is None and not _ended(process, until):
+                full = is_full(work, most, until)
+                stopped = "disk" if full else "wall" if time.monotonic() > until else None
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -174,20 +176,10 @@ def interpreter() -> tuple[str, ...]:
     return tuple({sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parent.parent)})
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
+def _ended(process: subprocess.Popen[bytes], until: float) -> bool:
     with suppress(subprocess.TimeoutExpired):
-        process.wait(POLL_SECONDS)
+        process.wait(max(0.0, min(POLL_SECONDS, until - time.monotonic())))
     return process.returncode is not None
-
-
-def _size(folder: Path) -> int:
-    """Bytes beneath a folder; files that vanish while it looks count nothing."""
-    total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512  # noqa: PTH118
-    return total
 
 
 def _beginning(path: Path) -> str:

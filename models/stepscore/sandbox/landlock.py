@@ -1,7 +1,8 @@
 """Files that a process may reach, by Landlock (landlock(7)): a promise to the kernel that needs no privilege.
 
-What may not be reached can neither be opened, listed, made, renamed nor removed; that a path exists can still be seen.
-TCP, signals and abstract sockets are shut too where the kernel's version of Landlock knows of them.
+What may not be reached can neither be opened, listed, made, renamed nor removed. That a path exists, its size, times
+and mode (stat) and where a link points (readlink) can still be seen. TCP, signals and abstract sockets are shut too
+if the kernel's version of Landlock knows of them; `stepscore.sandbox.syscalls` shuts them for every kernel.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ def version() -> int:
     return syscall(CREATE_RULESET, None, 0, _VERSION_FLAG)
 
 
-def allow_only(readable: Iterable[str | Path], writable: Iterable[str | Path]) -> None:
-    """Shut all files but those beneath these paths, for good. Paths that do not exist are left out."""
-    known = version()
+def allow_only(readable: Iterable[str | Path], writable: Iterable[str | Path], newest: int | None = None) -> None:
+    """Shut all files but those beneath these paths, for good. Paths that do not exist are left out.
+
+    newest: the version of Landlock to use if the kernel's is newer, as on an older kernel.
+    """
+    known = version() if newest is None else min(version(), newest)
     rights = (1 << _RIGHTS.get(known, 16)) - 1
     fields = [rights] + ([0b11] if known >= 4 else []) + ([0b11] if known >= 6 else [])
     attributes = struct.pack(f"={len(fields)}Q", *fields)

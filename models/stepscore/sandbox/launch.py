@@ -1,7 +1,7 @@
-"""The way into confinement: a process that gives up, step by step, what it may do, and then becomes the command.
+"""The way into the sandbox: a process that gives up, step by step, what it may do, and then becomes the command.
 
-Its argument is the JSON of an `Order`. It ends with REFUSED, and says why, where a step fails: the command never runs
-less confined than ordered.
+Its argument is the JSON of a `LaunchOrder`. It ends with REFUSED, and says why, if a step fails: the command never
+runs with more rights than ordered.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ _SET_PARENT_DEATH_SIGNAL, _READ_BOUNDING, _DROP_BOUNDING, _LAST_CAPABILITY = 1, 
 
 
 @dataclass(frozen=True)
-class Order:
+class LaunchOrder:
     """What to run (absolute path first) and what to leave it. Limits are in seconds and bytes.
 
-    weak: run it even where the kernel cannot take away files or network.
+    weak: run it even if the kernel cannot take away files or network.
+    landlock: the newest version of Landlock to use; None for the kernel's own.
     """
 
     command: tuple[str, ...]
@@ -37,17 +38,18 @@ class Order:
     file_bytes: int
     parent: int
     weak: bool = False
+    landlock: int | None = None
 
 
 def main() -> None:
-    order = Order(**json.loads(sys.argv[1]))
+    order = LaunchOrder(**json.loads(sys.argv[1]))
     prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != order.parent:
         sys.exit(REFUSED)
     _limit(order)
     for name, step in (
         ("capabilities", _drop_capabilities),
-        ("Landlock", partial(landlock.allow_only, order.readable, order.writable)),
+        ("Landlock", partial(landlock.allow_only, order.readable, order.writable, order.landlock)),
         ("seccomp", syscalls.deny),
     ):
         try:
@@ -59,7 +61,7 @@ def main() -> None:
     os.execve(order.command[0], order.command, order.environment)
 
 
-def _limit(order: Order) -> None:
+def _limit(order: LaunchOrder) -> None:
     """Memory is limited last: this interpreter may hold more than the command will be given."""
     for kind, value in (
         (resource.RLIMIT_CORE, 0),

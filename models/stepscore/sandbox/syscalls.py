@@ -1,8 +1,11 @@
-"""The calls to the kernel that a confined process is denied, as a seccomp filter.
+"""The calls to the kernel that a process in the sandbox is denied, as a seccomp filter.
 
-Without them there is no network (not even a socket), no second process or thread, no way to signal, trace or slow
-another process, no memory that its limits do not count, and no change to the owner or mode of a file. A filter needs
-no privilege (with `no_new_privs`), works inside containers, and binds root too; see seccomp(2), linux/filter.h.
+Without them there is no network (a `socketpair` joins only the process to itself), no second process or thread, no
+way to signal, trace or slow another process, no memory that its limits do not count, and no change to the owner, mode
+or attributes of a file. What Landlock forbids only in newer kernels is denied here for all: emptying a file that
+cannot be written, and signals sent through a file's owner. Calls newer than NEWEST do not exist for the process. A
+filter needs no privilege (with `no_new_privs`), works inside containers, and binds root too; see seccomp(2),
+linux/filter.h.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Sequence
 
 from stepscore.sandbox.kernel import prctl
 
@@ -75,18 +79,34 @@ DENIED: dict[str, tuple[int, int | None]] = {
     "removexattr": (197, 14),
     "lremovexattr": (198, 15),
     "fremovexattr": (199, 16),
+    "truncate": (76, 45),
     "utime": (132, None),
     "utimes": (235, None),
     "utimensat": (280, 88),
     "futimesat": (261, None),
 }
-CLONE3 = 435
-"""Denied as unknown, so that libc falls back to clone, whose denial it reports."""
+UNKNOWN = {"clone3": 435, "openat2": 437}
+"""Denied as unknown, so that libc falls back to clone and openat, whose arguments a filter can read."""
+NEWEST = 462
+"""The last call that this list was checked against (mseal, Linux 6.10): what is newer is denied as unknown."""
+
+COMMANDS: dict[str, tuple[tuple[int, int], tuple[int, ...]]] = {
+    "fcntl": ((72, 25), (8, 10, 15)),  # F_SETOWN, F_SETSIG, F_SETOWN_EX
+    "ioctl": ((16, 29), (0x5452, 0x8901, 0x8902)),  # FIOASYNC, FIOSETOWN, SIOCSPGRP
+}
+"""Calls whose second argument may not be one of these: they make the kernel signal another process."""
+
+FLAGS: dict[str, tuple[tuple[int, int | None], int, int, int]] = {
+    "open": ((2, None), 1, 0o1003, 0o1000),  # O_TRUNC with O_RDONLY
+    "openat": ((257, 56), 2, 0o1003, 0o1000),
+    "fcntl": ((72, 25), 2, 0o20000, 0o20000),  # O_ASYNC
+}
+"""Calls whose argument (by its place) may not have this value under this mask."""
 
 ON_ITSELF = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
 """Allowed where the first argument is the process itself (prlimit64: or 0)."""
 
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENT_AT = 0, 4, 16
 
@@ -107,13 +127,33 @@ def _program(column: int, architecture: int, process: int) -> bytes:
     """The filter in classic BPF: each rule tests the call's number and returns; what no rule names is allowed."""
     code = _step(_LOAD, _ARCHITECTURE_AT) + _unless(architecture, _KILL) + _step(_LOAD, _NUMBER_AT)
     code += _step(_AT_LEAST, X32_BIT, 0, 1) + _step(_RETURN, _ERROR | errno.EPERM)
-    code += _when(CLONE3, _ERROR | errno.ENOSYS)
+    code += _step(_AT_LEAST, NEWEST + 1, 0, 1) + _step(_RETURN, _ERROR | errno.ENOSYS)
+    for number in UNKNOWN.values():
+        code += _when(number, _ERROR | errno.ENOSYS)
     for numbers in DENIED.values():
-        number = numbers[column]
-        code += b"" if number is None else _when(number, _ERROR | errno.EPERM)
+        number_here = numbers[column]
+        code += b"" if number_here is None else _when(number_here, _ERROR | errno.EPERM)
     for numbers in ON_ITSELF.values():
         code += _on_itself(numbers[column], process)
+    for numbers, commands in COMMANDS.values():
+        code += _no_command(numbers[column], commands)
+    for places, argument, mask, value in FLAGS.values():
+        place = places[column]
+        code += b"" if place is None else _no_flags(place, argument, mask, value)
     return code + _step(_RETURN, _ALLOW)
+
+
+def _no_command(number: int, commands: Sequence[int]) -> bytes:
+    """Go on to the next rule, with the number loaded again, unless the second argument is one of these."""
+    body = _step(_LOAD, _ARGUMENT_AT + 8)
+    body += b"".join(_when(command, _ERROR | errno.EPERM) for command in commands) + _step(_LOAD, _NUMBER_AT)
+    return _step(_EQUAL, number, 0, len(body) // 8) + body
+
+
+def _no_flags(number: int, argument: int, mask: int, value: int) -> bytes:
+    body = _step(_LOAD, _ARGUMENT_AT + 8 * argument) + _step(_AND, mask) + _when(value, _ERROR | errno.EPERM)
+    body += _step(_LOAD, _NUMBER_AT)
+    return _step(_EQUAL, number, 0, len(body) // 8) + body
 
 
 def _on_itself(number: int, process: int) -> bytes:
