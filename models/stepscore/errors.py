@@ -22,7 +22,7 @@
         EngineError                 the forward failed; the same request may work later
         GeneratorError              the generator failed; the same request may work later
         NoVerdict                   a judge wrote nothing that can be read
-        SandboxUnavailable          this machine cannot confine a program
+        SandboxUnavailable          this machine cannot sandbox a program
         ToolMissing                 install a program
 
 HTTP knows nothing of this file; the service maps each class to a status in one table, and adds errors of its own.
@@ -175,7 +175,7 @@ class NoVerdict(StepscoreError):
 
 
 class SandboxUnavailable(StepscoreError):
-    """This machine cannot confine a program that a model wrote. detail: reason."""
+    """This machine cannot sandbox a program that a model wrote. detail: reason."""
 
     code = "no_sandbox"
 

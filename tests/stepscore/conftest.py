@@ -1,4 +1,4 @@
-"""What tests of confinement and of proofs need of the machine."""
+"""What tests of sandbox and of proofs need of the machine."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import shutil
 import pytest
 
 from stepscore.errors import SandboxUnavailable
-from stepscore.sandbox.confinement import Confinement
+from stepscore.sandbox.sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")
-def confinable() -> None:
-    """Skips where the kernel cannot confine a program; fails instead where CI wants every test run."""
+def sandbox_available() -> None:
+    """Skips where the kernel cannot sandbox a program; fails instead where CI wants every test run."""
     try:
-        Confinement()
+        Sandbox()
     except SandboxUnavailable as error:
         _lacking(error.message)
 
 
 @pytest.fixture(scope="session")
 def coqc() -> None:
-    """Skips without coqc, as `confinable` does."""
+    """Skips without coqc, as `sandbox_available` does."""
     if shutil.which("coqc") is None:
         _lacking("coqc is not on this machine (see .ci/packages.txt)")
 

@@ -32,7 +32,7 @@ from stepscore.family.judging import Opinion, judge_parts, mean_reading, samplin
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
 from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Option, Parts
 from stepscore.generate.protocol import Completion, Generator, Request, SampledToken, Sampling
-from stepscore.sandbox.judge_code import Sandbox, open_sandbox
+from stepscore.sandbox.judge_code import JudgeSandbox, open_sandbox
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
 
@@ -64,7 +64,7 @@ class StagedCritiques:
     card_turn: bool
     half: bool
     double_bos: bool
-    sandbox: Sandbox | None
+    sandbox: JudgeSandbox | None
 
     def encode(self, solution: Solution) -> EncodedSolution:
         """The prompts as they are with empty critiques: each critique adds to the prompts after it."""

@@ -1,8 +1,8 @@
-"""Running Python that a judge wrote: in this project's own confinement, or by a command that the operator trusts.
+"""Running Python that a judge wrote: in this project's own sandbox, or by a command that the operator trusts.
 
 `confined` runs it with this interpreter and its packages under seccomp, Landlock and resource limits, as the code
 verifier runs programs (`stepscore.sandbox`): no network, no second process or thread, no files but those of the
-interpreter and an empty folder that is removed, 5 s of processor time, 1 GiB of memory. `confined:weak` goes on where
+interpreter and an empty folder that is removed, 5 s of processor time, 1 GiB of memory. `confined:weak` continues if
 the kernel lacks one of these means. A command is started as it stands and must itself take away what it should.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from stepscore.errors import GeneratorError, InvalidOption
-from stepscore.sandbox.confinement import DEFAULT, Confinement, Ended, Limits, interpreter
+from stepscore.sandbox.sandbox import DEFAULT, Ended, Limits, Sandbox, interpreter
 
 SECONDS = 5.0
 TIMED_OUT = "Code execute time out: Code execution timed out"
@@ -38,34 +38,34 @@ except BaseException as error:
 """
 
 
-class Sandbox(Protocol):
+class JudgeSandbox(Protocol):
     """Runs programs that nobody has read."""
 
     def run(self, blocks: Sequence[str]) -> str:
         """What the last block prints, or its error, after the earlier ones ran silently in the same namespace.
 
-        Raises GeneratorError where the sandbox itself fails; what a program does to itself is what it prints.
+        Raises GeneratorError if the sandbox itself fails; what a program does to itself is what it prints.
         """
         ...
 
 
-def open_sandbox(name: str) -> Sandbox:
+def open_sandbox(name: str) -> JudgeSandbox:
     """`confined`, `confined:weak`, or a command. Raises SandboxUnavailable, InvalidOption."""
     if name in ("confined", "confined:weak"):
-        return ConfinedSandbox(weak=name.endswith(":weak"))
+        return LocalSandbox(weak=name.endswith(":weak"))
     return CommandSandbox(name)
 
 
-class ConfinedSandbox:
-    """This interpreter, with the packages of its environment, in confinement. Safe from any thread."""
+class LocalSandbox:
+    """This interpreter, with the packages of its environment, in sandbox. Safe from any thread."""
 
     def __init__(self, limits: Limits = DEFAULT, weak: bool = False) -> None:
-        """weak: run even where the kernel cannot take away network and files. Raises SandboxUnavailable."""
-        self.confinement = Confinement(limits, interpreter(), weak)
+        """weak: run even if the kernel cannot take away network and files. Raises SandboxUnavailable."""
+        self.sandbox = Sandbox(limits, interpreter(), weak)
 
     def run(self, blocks: Sequence[str]) -> str:
         program = _PROGRAM.format(blocks=json.dumps(list(blocks)))
-        return _printed(self.confinement.run([sys.executable, "-I", "main.py"], {"main.py": program}))
+        return _printed(self.sandbox.run([sys.executable, "-I", "main.py"], {"main.py": program}))
 
 
 _STOPPED = {"disk": "it wrote more than it may", "killed": "a signal ended it"}
@@ -87,7 +87,7 @@ class CommandSandbox:
     """
 
     def __init__(self, command: str, seconds: float = SECONDS) -> None:
-        """Raises InvalidOption where the text is no command."""
+        """Raises InvalidOption if the text is not a command."""
         try:
             self._command = shlex.split(command)
         except ValueError as error:

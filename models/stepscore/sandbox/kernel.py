@@ -9,13 +9,13 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """prctl(2). Raises OSError where the kernel refuses."""
+    """prctl(2). Raises OSError if the kernel refuses."""
     given = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
     return _checked(_LIBC.prctl(option, *given))
 
 
 def syscall(number: int, *arguments: int | bytes | None) -> int:
-    """syscall(2); bytes are passed by address. Raises OSError where the kernel refuses."""
+    """syscall(2); bytes are passed by address. Raises OSError if the kernel refuses."""
     given = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
     return _checked(_LIBC.syscall(ctypes.c_long(number), *given))
 

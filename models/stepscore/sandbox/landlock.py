@@ -29,7 +29,7 @@ _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 
 
 def version() -> int:
-    """The kernel's version of Landlock. Raises OSError where it has none, or where it is switched off."""
+    """The kernel's version of Landlock. Raises OSError if it has none, or if it is switched off."""
     return syscall(CREATE_RULESET, None, 0, _VERSION_FLAG)
 
 

@@ -104,7 +104,7 @@ FLAGS: dict[str, tuple[tuple[int, int | None], int, int, int]] = {
 """Calls whose argument (by its place) may not have this value under this mask."""
 
 ON_ITSELF = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
-"""Allowed where the first argument is the process itself (prlimit64: or 0)."""
+"""Allowed if the first argument is the process itself (prlimit64: or 0)."""
 
 _LOAD, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
@@ -112,7 +112,7 @@ _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENT_AT = 0, 4, 16
 
 
 def deny() -> None:
-    """Install the filter on this process, for good. Raises OSError where the kernel or this machine has none."""
+    """Install the filter on this process, for good. Raises OSError if the kernel or this machine has none."""
     if platform.machine() not in ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"no filter is written for {platform.machine()}")
     program = _program(*ARCHITECTURES[platform.machine()], os.getpid())

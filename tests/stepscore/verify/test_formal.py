@@ -13,7 +13,7 @@ HEADER = "Require Import ZArith Lia.\nOpen Scope Z_scope.\n"
 
 
 @pytest.fixture(scope="module")
-def coq(coqc: None, confinable: None) -> CoqChecker:
+def coq(coqc: None, sandbox_available: None) -> CoqChecker:
     return CoqChecker()
 
 

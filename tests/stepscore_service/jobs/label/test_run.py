@@ -254,11 +254,11 @@ def test_a_prompt_without_a_hole_is_refused(source: Path, tmp_path: Path, capsys
     assert "--prompt holds no {problem}" in said
 
 
-def test_the_confinement_of_programs_is_said_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sandbox_of_programs_is_said_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"problem": "Give four.", "tests": "assert four() == 4", "steps": ["def four():", "    return 4"]}]
     source = write_rows(tmp_path / "in.jsonl", rows)
     chosen = replace(plan("check:arithmetic"), verifier="code:weak")
     run(chosen, Run(str(source), tmp_path / "out"))
-    told = json.loads((tmp_path / "out" / "manifest.json").read_text())["made_by"]["confinement"]["code"]
+    told = json.loads((tmp_path / "out" / "manifest.json").read_text())["made_by"]["sandbox"]["code"]
     assert told["limits"]["cpu_seconds"] == 5
     assert f"Programs (code) run {told['by']}: each has 5 s" in " ".join(capsys.readouterr().err.split())

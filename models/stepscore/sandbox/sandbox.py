@@ -56,16 +56,16 @@ class Ended:
 
 
 @runtime_checkable
-class Confined(Protocol):
+class Sandboxed(Protocol):
     """A verifier or checker that runs programs which nobody has read."""
 
     @property
     def name(self) -> str: ...
     @property
-    def confinement(self) -> Confinement: ...
+    def sandbox(self) -> Sandbox: ...
 
 
-class Confinement:
+class Sandbox:
     """Runs commands one at a time, each in an empty folder of its own that is removed with all it wrote.
 
     No network, no second process or thread, no environment, no files but SYSTEM, `readable` and its folder, by the
@@ -73,9 +73,9 @@ class Confinement:
     """
 
     def __init__(self, limits: Limits = DEFAULT, readable: Sequence[str] = (), weak: bool = False) -> None:
-        """weak: where the kernel lacks a means, run without it; `lacks` then says what is missing.
+        """weak: if the kernel lacks a means, run without it; `lacks` then says what is missing.
 
-        Raises SandboxUnavailable where it lacks one and `weak` is not set.
+        Raises SandboxUnavailable if it lacks one and `weak` is not set.
         """
         self.limits, self._readable, self._weak = limits, tuple(readable), False
         self.lacks = ""
@@ -88,8 +88,8 @@ class Confinement:
 
     def __str__(self) -> str:
         if self.lacks:
-            return f"only partly confined ({self.lacks})"
-        return "confined by seccomp, Landlock and resource limits"
+            return f"only partly sandboxed ({self.lacks})"
+        return "sandboxed by seccomp, Landlock and resource limits"
 
     def as_record(self) -> dict[str, Any]:
         """What is in force, for a record: how programs are held, and what each may use."""
@@ -165,7 +165,7 @@ class Confinement:
 
 def _unavailable(reason: str) -> SandboxUnavailable:
     return SandboxUnavailable(
-        f"this machine cannot confine a program ({reason}). Run on Linux 5.13 or newer with Landlock and seccomp, "
+        f"this machine cannot sandbox a program ({reason}). Run on Linux 5.13 or newer with Landlock and seccomp, "
         "which Docker's default profile allows since version 23, or accept less with the option :weak",
         reason=reason,
     )

@@ -1,4 +1,4 @@
-"""What a program that means harm can do in confinement: nothing, and not for long."""
+"""What a program that means harm can do in sandbox: nothing, and not for long."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import TypeVar
 
 import pytest
 
-from stepscore.sandbox.confinement import Confinement, Ended, Limits, interpreter
+from stepscore.sandbox.sandbox import Ended, Limits, Sandbox, interpreter
 
 T = TypeVar("T")
-pytestmark = pytest.mark.usefixtures("confinable")
+pytestmark = pytest.mark.usefixtures("sandbox_available")
 
 PYTHON = [sys.executable, "-I", "-S", "main.py"]
 
 
 @pytest.fixture(scope="module")
-def confinement(confinable: None) -> Confinement:
-    return Confinement(Limits(cpu_seconds=1, wall_seconds=20), interpreter())
+def sandbox(sandbox_available: None) -> Sandbox:
+    return Sandbox(Limits(cpu_seconds=1, wall_seconds=20), interpreter())
 
 
-def run(confinement: Confinement, program: str) -> Ended:
-    return confinement.run(PYTHON, {"main.py": program})
+def run(sandbox: Sandbox, program: str) -> Ended:
+    return sandbox.run(PYTHON, {"main.py": program})
 
 
-def test_an_honest_program_runs_in_a_folder_of_its_own(confinement: Confinement) -> None:
-    ended = run(confinement, "import os; open('x', 'w').write('hi'); print(sorted(os.listdir('.')), open('x').read())")
+def test_an_honest_program_runs_in_a_folder_of_its_own(sandbox: Sandbox) -> None:
+    ended = run(sandbox, "import os; open('x', 'w').write('hi'); print(sorted(os.listdir('.')), open('x').read())")
     assert (ended.end, ended.status, ended.out) == ("exited", 0, "['main.py', 'x'] hi\n")
 
 
@@ -55,46 +55,46 @@ def test_an_honest_program_runs_in_a_folder_of_its_own(confinement: Confinement)
         ("import resource; resource.prlimit(1, resource.RLIMIT_CPU, (1, 1))", "PermissionError"),
     ],
 )
-def test_harm_is_an_error_of_the_program(confinement: Confinement, program: str, says: str) -> None:
-    ended = run(confinement, program)
+def test_harm_is_an_error_of_the_program(sandbox: Sandbox, program: str, says: str) -> None:
+    ended = run(sandbox, program)
     assert (ended.end, ended.status, ended.out) == ("exited", 1, "")
     assert says in ended.error
 
 
-def test_files_of_the_caller_are_out_of_reach(confinement: Confinement, tmp_path: Path) -> None:
+def test_files_of_the_caller_are_out_of_reach(sandbox: Sandbox, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
     for attempt in (f"print(open({str(secret)!r}).read())", f"import os; os.remove({str(secret)!r})"):
-        assert "PermissionError" in run(confinement, attempt).error
+        assert "PermissionError" in run(sandbox, attempt).error
     assert secret.read_text() == "secret"
 
 
-def test_the_environment_is_not_inherited(confinement: Confinement) -> None:
-    seen = run(confinement, "import os; print(' '.join(os.environ))").out.split()
+def test_the_environment_is_not_inherited(sandbox: Sandbox) -> None:
+    seen = run(sandbox, "import os; print(' '.join(os.environ))").out.split()
     assert set(os.environ) - set(seen)
     assert {"HOME", "LANG", "PATH", "TMPDIR"} <= set(seen)
     assert len(seen) < 10
 
 
-def test_an_endless_loop_ends_by_its_processor_time(confinement: Confinement) -> None:
-    assert run(confinement, "while True: pass").end == "cpu"
+def test_an_endless_loop_ends_by_its_processor_time(sandbox: Sandbox) -> None:
+    assert run(sandbox, "while True: pass").end == "cpu"
 
 
 def test_a_program_that_waits_ends_by_the_clock() -> None:
-    confinement = Confinement(Limits(wall_seconds=3), interpreter())
+    sandbox = Sandbox(Limits(wall_seconds=3), interpreter())
     started = time.monotonic()
-    assert run(confinement, "import signal; signal.alarm(0)\nwhile True: signal.pause()").end == "wall"
+    assert run(sandbox, "import signal; signal.alarm(0)\nwhile True: signal.pause()").end == "wall"
     assert time.monotonic() - started < 10
 
 
 def test_many_files_end_by_the_size_of_the_folder() -> None:
-    confinement = Confinement(Limits(disk_bytes=8 << 20), interpreter())
+    sandbox = Sandbox(Limits(disk_bytes=8 << 20), interpreter())
     program = "for name in range(10**6):\n  open(str(name), 'wb').write(bytes(1 << 20))"
-    assert run(confinement, program).end == "disk"
+    assert run(sandbox, program).end == "disk"
 
 
-def test_nothing_is_left_behind(confinement: Confinement) -> None:
-    folder = Path(run(confinement, "import os; print(os.getcwd())").out.strip())
+def test_nothing_is_left_behind(sandbox: Sandbox) -> None:
+    folder = Path(run(sandbox, "import os; print(os.getcwd())").out.strip())
     assert folder.name == "work"
     assert not folder.parent.exists()
 
@@ -102,36 +102,36 @@ def test_nothing_is_left_behind(confinement: Confinement) -> None:
 WITHOUT_LANDLOCK = """
 from stepscore.errors import SandboxUnavailable
 from stepscore.sandbox.landlock import allow_only
-from stepscore.sandbox.confinement import Confinement
+from stepscore.sandbox.sandbox import Sandbox
 
 for _ in range(16):
     allow_only((), ("/",))
 try:
-    Confinement()
+    Sandbox()
 except SandboxUnavailable as error:
     print(error.code, error.detail["reason"])
-print(Confinement(weak=True))
+print(Sandbox(weak=True))
 """
 
 
-def test_a_kernel_that_cannot_confine_is_refused_unless_less_is_accepted() -> None:
+def test_a_kernel_that_cannot_sandbox_is_refused_unless_less_is_accepted() -> None:
     """The kernel refuses a 17th layer of Landlock, as one without Landlock refuses the first."""
     command = [sys.executable, "-c", WITHOUT_LANDLOCK]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("no_sandbox Landlock: ")
-    assert "only partly confined (Landlock: " in done.stdout
+    assert "only partly sandboxed (Landlock: " in done.stdout
 
 
-def test_what_is_in_force_can_be_said(confinement: Confinement) -> None:
-    assert str(confinement) == "confined by seccomp, Landlock and resource limits"
+def test_what_is_in_force_can_be_said(sandbox: Sandbox) -> None:
+    assert str(sandbox) == "sandboxed by seccomp, Landlock and resource limits"
 
 
 WAITING = """
 import sys
-from stepscore.sandbox.confinement import Confinement, interpreter
+from stepscore.sandbox.sandbox import Sandbox, interpreter
 
 program = "import os, time; print(os.getpid(), flush=True); open('started', 'w').close(); time.sleep(600)"
-Confinement(readable=interpreter()).run([sys.executable, "-I", "-S", "main.py"], {"main.py": program})
+Sandbox(readable=interpreter()).run([sys.executable, "-I", "-S", "main.py"], {"main.py": program})
 """
 
 
