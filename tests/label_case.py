@@ -12,11 +12,12 @@ from typing import Any
 
 from stepscore.generate.prompt import PlainPrompt
 from stepscore.generate.protocol import Completion, GeneratorInfo, Prompt, Request, Sampling
+from stepscore.policy import Policy
 from stepscore.rollout.sampler import RolloutSampler
 from stepscore.verify.open import open_verifier
 from stepscore_service.jobs.label.methods.base import Options
 from stepscore_service.jobs.label.methods.registry import open_method
-from stepscore_service.jobs.label.plan import Plan, Policy
+from stepscore_service.jobs.label.plan import Plan
 from stepscore_service.jobs.label.tools import Told, Tools
 
 RIGHT, WRONG, MUTE = "The answer is 7.", "The answer is 8.", "I do not know."

@@ -45,7 +45,7 @@ def open_generator(
         return OpenAIGenerator(server, name or model, max_tokens=max_tokens, api_key=os.environ.get(API_KEY, ""))
     if address == "vllm":
         return _open_vllm(path, dtype, max_tokens, tensor_parallel_size)
-    raise CheckpointError(f'{address!r} is no generator; there are "", openai:URL and vllm', generator=address)
+    raise CheckpointError(f'{address!r} is not a generator; there are "", openai:URL and vllm', generator=address)
 
 
 def _open_vllm(path: Path, dtype: torch.dtype, max_tokens: int, gpus: int) -> Generator:

@@ -53,9 +53,10 @@ def label(
     interruption and it continues. Exit status: 0 done, 1 done but no rollout was right, 2 nothing could be done,
     3 it failed on the way.
     """
+    from stepscore.policy import Policy
     from stepscore_service.commands.label_run import Run, run  # loads torch, which `--help` need not wait for
     from stepscore_service.jobs.label.methods.base import Options
-    from stepscore_service.jobs.label.plan import Plan, Policy
+    from stepscore_service.jobs.label.plan import Plan
 
     ways = Options(k, samples, labels, stop_at_zero, judged_only, split, join.replace(r"\n", "\n"), searches, budget)
     place = settings.device, settings.dtype, settings.max_tokens, settings.tensor_parallel_size

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from stepscore.config import CheckpointFacts
-from stepscore.engine.placement import choose_device, choose_dtype
-from stepscore.errors import CheckpointError, InvalidOption
-from stepscore.generate.open import open_generator
-from stepscore.generate.prompt import CHAT, PLAIN, ChatPrompt, PlainPrompt, PromptWriter
-from stepscore.generate.protocol import Generator
-from stepscore.open import checkpoint_facts, open_scorer
+from stepscore.errors import InvalidOption
+from stepscore.open import open_scorer
+from stepscore.policy import open_policy
 from stepscore.rollout.sampler import Rollout, RolloutRequest, RolloutSampler
 from stepscore.scoring import Scoring
-from stepscore.text.tokenizer import StepTokenizer
 from stepscore.verify.open import open_verifier
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.label.filtering import Consensus
 from stepscore_service.jobs.label.methods.base import Method
 from stepscore_service.jobs.label.methods.registry import needs_policy, open_method
-from stepscore_service.jobs.label.plan import CONTEXT, TRANSFORMERS, Plan, Policy
+from stepscore_service.jobs.label.plan import Plan
 from stepscore_service.jobs.label.shard import Finished, Shard, label_shard
 
 Told = Callable[[int], None]
@@ -85,32 +78,3 @@ def open_tools(plan: Plan, told: Told = _silent) -> Tools:
 def open_sampler(plan: Plan, verifier: Verifier, told: Told) -> RolloutSampler:
     generator, prompts = open_policy(plan.policy)
     return RolloutSampler(generator, verifier, prompts, plan.sampling, plan.seed, plan.at_once, told)
-
-
-def open_policy(policy: Policy) -> tuple[Generator, PromptWriter]:
-    """Raises CheckpointError where the model cannot be opened or none is named for a generator in process."""
-    if policy.in_process and not policy.model:
-        raise CheckpointError(f"the generator {policy.generator} needs --model, the policy's folder or Hub id")
-    facts = checkpoint_facts(policy.model, weights=policy.in_process) if policy.model else None
-    device = choose_device(policy.device)
-    generator = open_generator(
-        "" if policy.generator == TRANSFORMERS else policy.generator,
-        facts.path if facts else Path(),
-        model=facts.name if facts else "",
-        device=device,
-        dtype=choose_dtype(policy.dtype, device),
-        max_tokens=policy.max_tokens or (facts.max_tokens if facts else CONTEXT),
-        tensor_parallel_size=policy.gpus,
-    )
-    return generator, prompts_of(policy.prompt, facts)
-
-
-def prompts_of(template: str, facts: CheckpointFacts | None) -> PromptWriter:
-    """The model's own chat template where its tokenizer has one, else the problem as plain text."""
-    tokenizer = None
-    if facts is not None:
-        with suppress(CheckpointError):  # a server's name may stand for a model whose tokenizer is not here
-            tokenizer = StepTokenizer.open(str(facts.path)).inner
-    if tokenizer is not None and tokenizer.chat_template:
-        return ChatPrompt(tokenizer, template or CHAT)
-    return PlainPrompt(template or PLAIN)

@@ -67,7 +67,7 @@ def test_a_reward_model_is_asked_for_its_consent(source: Path, tmp_path: Path) -
         ((), "needs --model"),
         (("--method", "magic"), "No method is called 'magic'"),
         (("--verifier", "magic"), "No verifier is called 'magic'"),
-        (("--generator", "magic"), "'magic' is no generator"),
+        (("--generator", "magic"), "'magic' is not a generator"),
         (("--method", "binary-search", "--labels", "soft"), "binary-search has no soft labels"),
         (("--model", "./nowhere"), "./nowhere is not a folder"),
     ],
