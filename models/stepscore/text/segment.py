@@ -16,7 +16,8 @@ Ways to split:
 
 Fenced code, LaTeX environments, tables, column sums and maths that span lines stay whole in every way but `regex:`.
 Line breaks of every kind are one. A step has content: layout (`stepscore.text.layout`) belongs to the span of the step
-beside it and not to its text, and a heading with words of its own is part of the step that it announces.
+beside it and not to its text; a heading with words of its own is part of the step that it announces, and a piece
+without a letter or digit is part of the step before it.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ _SENTENCE = regex.compile(
         | (?<![。！？])[。！？]++ [”’」』）]*+ (?=\S) ) """,
     regex.VERBOSE | regex.MULTILINE,
 )
+_SAYS = regex.compile(r"[^\W_]")
 _TOP_LEVEL = regex.compile(r"^(?=[^\s)\]}])(?!(?:else|elif|except|finally|catch)\b)", regex.MULTILINE)
 _DECORATOR = regex.compile(r"^@[^\n]*\n\Z", regex.MULTILINE)
 
@@ -162,14 +164,17 @@ def _outside(separators: Iterable[Span], whole: Blocks) -> Iterator[Span]:
 
 
 def _join_headings(text: str, separators: Iterable[Span]) -> list[Span]:
-    """The separators but those after a piece that only announces the next one."""
-    kept, at = [], 0
-    for start, end in separators:
-        piece = text[at:start].strip()
-        if piece and not is_heading(piece, text[end : end + 80].lstrip()):
+    """The separators but those after a piece that only announces the next one, and before one of mere signs."""
+    kept: list[Span] = []
+    at = 0
+    for start, end in [*separators, (len(text), len(text))]:
+        piece, at = text[at:start].strip(), end
+        if piece and not _SAYS.search(piece):
+            kept[-1:] = [(start, end)] if kept else []
+        elif piece and not is_heading(piece, text[end : end + 80].lstrip()):
             kept.append((start, end))
-        at = end
-    return kept
+    last = len(text.rstrip())
+    return [span for span in kept if span[0] < last]
 
 
 def _lines(text: str) -> list[Span]:

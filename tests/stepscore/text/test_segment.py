@@ -94,6 +94,12 @@ def test_a_rule_a_tag_or_a_heading_of_general_words_changes_no_step(
     assert pieces(decorated, how) == pieces(plain, how)
 
 
+@given(paragraphs, ways, st.sampled_from(["\n", "\n\n", " ", "\n \n"]))
+def test_white_space_around_a_text_changes_no_step(parts: list[str], how: str, space: str) -> None:
+    text = "\n\n".join(parts)
+    assert pieces(f"{space}{text}{space}", how) == pieces(text, how)
+
+
 @given(st.lists(st.sampled_from(["We add.", "So x = 7.", "Then y.", "The end."]), min_size=2, max_size=6), st.data())
 def test_layout_between_lines_changes_no_step(lines: list[str], data: st.DataObject) -> None:
     at, line = data.draw(st.integers(0, len(lines))), data.draw(st.sampled_from(LAYOUT))
@@ -123,7 +129,6 @@ def test_layout_belongs_to_the_span_of_its_neighbour() -> None:
         "**Final Answer: 42**",
         "### Answer: yes",
         "-1",
-        "...",
         "<b>",
         "x =",
     ],
@@ -147,6 +152,17 @@ def test_a_heading_with_words_of_its_own_is_part_of_what_it_announces(heading: s
         f"{heading}\n\nr is 3.",
         "Done.",
     ]
+
+
+@pytest.mark.parametrize("signs", ["}", '",', "...", "∎", "**", "✓", "?"])
+def test_a_piece_without_a_letter_or_digit_is_no_step(signs: str) -> None:
+    for how, between in (("auto", "\n\n"), ("paragraphs", "\n\n"), ("lines", "\n")):
+        assert pieces(between.join(["a", "b", signs, "c", signs]), how) == [
+            "a",
+            between.join(["b", signs]),
+            between.join(["c", signs]),
+        ]
+        assert pieces(between.join([signs, "a", "b"]), how) == [between.join([signs, "a"]), "b"]
 
 
 FOUR = ["P one.", "P two.", "P three.", "P four."]
