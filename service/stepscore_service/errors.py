@@ -68,9 +68,15 @@ class TooManyTokens(StepscoreError):
 
 
 class Overloaded(StepscoreError):
-    """The queue is full. detail: queued_tokens, limit, retry_after_seconds."""
+    """The queue is full or the deadline too near. detail: queued_tokens, estimated_seconds, retry_after_seconds."""
 
     code = "overloaded"
+
+
+class QuotaExceeded(StepscoreError):
+    """A client has used up its own quota. detail: limit (tokens per minute), retry_after_seconds."""
+
+    code = "quota_exceeded"
 
 
 class Draining(StepscoreError):
@@ -133,12 +139,13 @@ STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
         UnscorableError: 500,
         NoVerdict: 502,
         GeneratorError: 502,
+        QuotaExceeded: 429,
         Overloaded: 503,
         Draining: 503,
         DeadlineExceeded: 504,
     }
 )
-"""503, never 429: trainers' clients retry a 5xx and give up at a 4xx."""
+"""Lack of capacity is 503: trainers' clients retry a 5xx and give up at a 4xx. 429 is a client's own quota."""
 
 HTTP_CODES: Mapping[int, str] = MappingProxyType({404: "not_found", 405: "method_not_allowed"})
 """Codes of the errors that the framework itself raises."""
@@ -161,6 +168,6 @@ def error_body(code: str, message: str, detail: Mapping[str, object] | None = No
 
 def headers_of(error: StepscoreError) -> dict[str, str]:
     """Retry-After, in whole seconds, for errors that are temporary."""
-    if isinstance(error, Overloaded | Draining):
+    if isinstance(error, Overloaded | QuotaExceeded | Draining):
         return {"Retry-After": str(error.detail.get("retry_after_seconds", 1))}
     return {}

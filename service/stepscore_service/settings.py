@@ -102,6 +102,13 @@ class Settings(BaseSettings):
     max_queue_tokens: int = Field(
         1_000_000, ge=1, description="tokens that may wait for one model; more are refused with 503"
     )
+    max_queue_seconds: float = Field(
+        60.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="seconds that a request may have to wait, as estimated from the measured rate; more is refused "
+        "with 503; 0 sets no limit",
+    )
     max_body_bytes: int = Field(16 << 20, ge=1, description="largest request body in bytes; more is refused with 413")
     max_characters: int = Field(
         1_000_000, ge=1, description="characters of one problem with its solution; more are refused untokenised"

@@ -11,7 +11,7 @@ import pytest
 import stepscore.errors
 import stepscore_service.errors as service_errors
 from stepscore.errors import StepscoreError, TooLong
-from stepscore_service.errors import Overloaded, body_of, headers_of, status_of
+from stepscore_service.errors import Overloaded, QuotaExceeded, body_of, headers_of, status_of
 
 
 def _all(base: type[StepscoreError] = StepscoreError) -> Iterator[type[StepscoreError]]:
@@ -28,7 +28,7 @@ def test_every_error_has_a_code_of_its_own_and_a_status(cls: type[StepscoreError
     assert [other for other in OURS if other.code == cls.code] == [cls]
     status = status_of(cls("what to change"))
     assert 400 <= status < 600
-    assert status != 429, "trainers' clients give up at 429"
+    assert (status == 429) == (cls is QuotaExceeded), "trainers' clients give up at 429"
 
 
 @pytest.mark.parametrize("detail", [{"value": float("nan")}, {"value": {1, 2}}, {"value": object()}])

@@ -20,10 +20,17 @@ from stepscore.errors import StepscoreError
 from stepscore.scoring import Scoring
 from stepscore.types import Reading
 from stepscore_service.batching.encoding import EncodedRequest, SolutionRequest, encode_each
-from stepscore_service.batching.protocols import BatcherMetrics, RequestContext, ScoredSolution, SolutionOutcome
-from stepscore_service.batching.queue import BatchLimits, QueuedRequest, QueuedSolution, take_batch
+from stepscore_service.batching.protocols import (
+    AdmissionControl,
+    BatcherMetrics,
+    QueueLoad,
+    RequestContext,
+    ScoredSolution,
+    SolutionOutcome,
+)
+from stepscore_service.batching.queue import BatchLimits, QueuedRequest, QueuedSolution, load_for, take_batch
 from stepscore_service.batching.worker import ForwardResult, ThroughputEstimate, forward, results_of
-from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
+from stepscore_service.errors import DeadlineExceeded, Draining
 
 ENCODERS = 2
 ENCODE_AT_ONCE = 64
@@ -65,14 +72,14 @@ class Batcher:
         scorer: Scoring,
         metrics: BatcherMetrics,
         *,
-        max_queue_tokens: int,
+        admission: AdmissionControl,
         max_solutions: int = 0,
         max_characters: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scorer = scorer
         self._metrics = metrics
-        self._max_queue_tokens = max_queue_tokens
+        self._admission = admission
         self._max_characters = max_characters
         self._limits = BatchLimits(scorer.info.max_batch_tokens, max_solutions, chunked=scorer.info.chunked)
         self._clock = clock
@@ -81,6 +88,7 @@ class Batcher:
         self._lock = threading.Lock()
         self._queue: dict[QueuedRequest, None] = {}
         self._running = False
+        self._running_tokens = 0
         self._draining = False
         self._closed = False
         self._throughput = ThroughputEstimate()
@@ -101,18 +109,21 @@ class Batcher:
     ) -> list[SolutionOutcome]:
         """One reading, or the error of that solution, for each, in order.
 
-        Cancelling withdraws what still waits. Raises Draining, Overloaded, TooManyTokens, DeadlineExceeded.
+        Cancelling withdraws what still waits. Raises Draining, Overloaded, QuotaExceeded, TooManyTokens,
+        DeadlineExceeded.
         """
         context = context or RequestContext()
-        self._admit(0)
         arrived, deadline = self._clock(), context.deadline
-        request = QueuedRequest(arrived, math.inf if deadline is None else deadline)
+        request = QueuedRequest(
+            arrived, math.inf if deadline is None else deadline, tenant=context.tenant, bulk=context.bulk
+        )
+        self._admit(request, context)
         self._responses[request] = response = ResponseFuture(len(solutions))
         try:
             async with asyncio.timeout(None if deadline is None else deadline - arrived):
                 await self._encode(request, context.cache_salt, solutions)
                 if response.missing:
-                    self._enqueue(request)
+                    self._enqueue(request, context)
                     await response.done
         except TimeoutError as error:
             raise DeadlineExceeded("the time limit of the request passed before its answer was ready") from error
@@ -139,22 +150,17 @@ class Batcher:
         await asyncio.to_thread(self._encoders.shutdown)
         self._scorer.close()
 
-    def _admit(self, tokens: int) -> None:
-        """Raises Draining, TooManyTokens or Overloaded if `tokens` cannot be added to what waits."""
+    def _admit(self, request: QueuedRequest, context: RequestContext) -> None:
+        """Raises Draining, TooManyTokens, QuotaExceeded or Overloaded if the request cannot be added to what waits."""
         if self._draining:
             raise Draining("the service is shutting down and takes no new work")
-        limit = self._max_queue_tokens
-        if tokens > limit:
-            message = f"{tokens} tokens in one request, but only {limit} fit into the queue: split the request"
-            raise TooManyTokens(message, tokens=tokens, limit=limit)
-        waiting = self.waiting_tokens
-        if waiting + max(1, tokens) > limit:
-            raise Overloaded(
-                f"{waiting} tokens are waiting and the queue holds {limit}; try again later",
-                queued_tokens=waiting,
-                limit=limit,
-                retry_after_seconds=self._throughput.seconds_for(waiting),
-            )
+        self._admission.check(request.tokens, self._load_for(request), context)
+
+    def _load_for(self, request: QueuedRequest) -> QueueLoad:
+        with self._lock:
+            waiting = list(self._queue)
+            running = self._running_tokens
+        return load_for(request, waiting, running, self._throughput.tokens_per_second)
 
     async def _encode(self, request: QueuedRequest, cache_salt: str, solutions: Sequence[SolutionRequest]) -> None:
         started = self._clock()
@@ -182,8 +188,8 @@ class Batcher:
             each if isinstance(each, StepscoreError) else (each, self._scorer.cost(each.encoded)) for each in encoded
         ]
 
-    def _enqueue(self, request: QueuedRequest) -> None:
-        self._admit(request.tokens)
+    def _enqueue(self, request: QueuedRequest, context: RequestContext) -> None:
+        self._admit(request, context)
         with self._lock:
             self._queue[request] = None
         self._start_next()
@@ -206,7 +212,9 @@ class Batcher:
         """Start a forward unless one runs. On the event loop, or on the engine's thread when a forward has ended."""
         with self._lock:
             solutions = [] if self._running else self._take()
-            self._running = self._running or bool(solutions)
+            if solutions:
+                self._running = True
+                self._running_tokens = sum(solution.token_budget for solution in solutions)
         if solutions:
             finished = partial(self._finished, solutions, self._clock())
             self._engine.submit(forward, self._scorer, solutions).add_done_callback(finished)
@@ -244,7 +252,7 @@ class Batcher:
         self._throughput.update(tokens, seconds)
         self._release(solution for solution, _ in settled)
         with self._lock:
-            self._running = False
+            self._running, self._running_tokens = False, 0
             for solution in [solution for solution, result in reversed(results) if result is None]:
                 self._requeue(solution)
         self._start_next()

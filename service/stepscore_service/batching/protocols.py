@@ -16,10 +16,43 @@ class RequestContext:
 
     deadline: on the monotonic clock; nothing is computed after it.
     cache_salt: computed prefixes are reused only among requests of the same one.
+    tenant: who sends it; tenants share the model fairly. tokens_per_minute: the tenant's quota; 0 sets none.
+    bulk: computed when nothing interactive waits.
     """
 
     deadline: float | None = None
     cache_salt: str = ""
+    tenant: str = ""
+    tokens_per_minute: int = 0
+    bulk: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLoad:
+    """What a new request meets. Sizes in prompt tokens.
+
+    waiting: in the queue. waiting_of_tenant: those of the request's own tenant. tenants: how many have work here, this
+    one included. ahead: an estimate of what is computed before the request's turn. tokens_per_second: the measured
+    rate; 0 if nothing was measured.
+    """
+
+    waiting: int = 0
+    waiting_of_tenant: int = 0
+    tenants: int = 1
+    ahead: int = 0
+    tokens_per_second: float = 0.0
+
+    def seconds_for(self, tokens: int) -> float:
+        """How long the tokens take; 0 if nothing was measured."""
+        return tokens / self.tokens_per_second if self.tokens_per_second else 0.0
+
+
+class AdmissionControl(Protocol):
+    """Decides whether a request of so many tokens is let in."""
+
+    def check(self, tokens: int, load: QueueLoad, context: RequestContext) -> None:
+        """Raises TooManyTokens, Overloaded, QuotaExceeded."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,12 @@ from itertools import islice
 
 from stepscore.engine.work import SMALLEST_SHARE, Work
 from stepscore_service.batching.encoding import SplitSolution
+from stepscore_service.batching.protocols import QueueLoad
 
 MAX_WAIT_SECONDS = 1.0
 """A request that has waited longer is starved: half of every forward goes to the oldest starved requests."""
+BULK_PATIENCE = 30
+"""How many times longer a bulk request waits until it is starved."""
 LOOKAHEAD = 32
 """How many requests whose next solution does not fit are passed over before a batch is closed."""
 
@@ -48,7 +51,7 @@ class QueuedRequest:
     """One request: those of its solutions that still wait, in order.
 
     tokens: their prompt tokens. left: tokens that they are expected to compute. arrived, deadline: on the clock of
-    `now`. departed: the caller no longer wants the answer.
+    `now`. departed: the caller no longer wants the answer. tenant: who sent it. bulk: it goes after all others.
     """
 
     arrived: float
@@ -57,6 +60,8 @@ class QueuedRequest:
     waiting: deque[QueuedSolution] = field(default_factory=deque)
     tokens: int = 0
     left: int = 0
+    tenant: str = ""
+    bulk: bool = False
 
     def add(self, solution: QueuedSolution) -> None:
         self.waiting.append(solution)
@@ -104,6 +109,9 @@ class BatchLimits:
     chunked: bool = False
     max_wait: float = MAX_WAIT_SECONDS
 
+    def starves(self, request: QueuedRequest, now: float) -> bool:
+        return now - request.arrived >= self.max_wait * (BULK_PATIENCE if request.bulk else 1)
+
 
 Price = Callable[[QueuedSolution], int]
 """The tokens that a solution would compute now."""
@@ -118,17 +126,67 @@ def take_batch(queue: Sequence[QueuedRequest], limits: BatchLimits, now: float, 
     oldest first, get half of the budget before all others: neither a stream of small requests nor one huge request
     can hold up the rest. If solutions cannot be chunked, the first is taken whatever it costs, so that every batch
     makes progress.
+
+    Tenants share each part of a batch evenly; what one does not need goes to the others. Bulk requests go after all
+    interactive ones, and are starved only after BULK_PATIENCE times max_wait.
     """
     live = [each for each in queue if not each.departed and each.deadline > now and each.waiting]
-    starved = [each for each in live if now - each.arrived >= limits.max_wait]
+    starved = [each for each in live if limits.starves(each, now)]
     batch = _Selection(limits, price)
-    batch.fill(sorted(starved, key=lambda each: each.arrived), until=-(-limits.budget // 2))
-    batch.fill(sorted(live, key=lambda each: (each.left, each.arrived)), until=limits.budget)
+    batch.share(sorted(starved, key=lambda each: each.arrived), until=-(-limits.budget // 2))
+    for bulk in (False, True):
+        lane = [each for each in live if each.bulk == bulk]
+        batch.share(sorted(lane, key=lambda each: (each.left, each.arrived)), until=limits.budget)
     return Batch(
         selected=tuple((each, tuple(share.given for share in shares)) for each, shares in batch.shares.items()),
         departed=tuple(each for each in queue if each.departed),
         expired=tuple(each for each in queue if not each.departed and each.deadline <= now),
     )
+
+
+def load_for(
+    request: QueuedRequest, queue: Sequence[QueuedRequest], running: int, tokens_per_second: float
+) -> QueueLoad:
+    """What the request meets in the queue, if `running` tokens are in the forward that is being computed.
+
+    Ahead of it is shorter work of its lane, and as much again for starved requests, which get half of each forward;
+    of other tenants no more than their even shares.
+    """
+    all_of, own = _Ahead(), _Ahead()
+    tenants = {request.tenant}
+    for each in queue:
+        tenants.add(each.tenant)
+        all_of.count(each, request)
+        if each.tenant == request.tenant:
+            own.count(each, request)
+    even_shares = len(tenants) * own.tokens + (len(tenants) - 1) * request.tokens
+    return QueueLoad(
+        waiting=all_of.waiting,
+        waiting_of_tenant=own.waiting,
+        tenants=len(tenants),
+        ahead=running + min(all_of.tokens, even_shares),
+        tokens_per_second=tokens_per_second,
+    )
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """waiting: all tokens. lane: those that can come before the request. first: those of shorter work among them."""
+
+    waiting: int = 0
+    lane: int = 0
+    first: int = 0
+
+    def count(self, other: QueuedRequest, request: QueuedRequest) -> None:
+        self.waiting += other.tokens
+        if request.bulk or not other.bulk:
+            self.lane += other.tokens
+            if other.left <= request.left or other.bulk < request.bulk:
+                self.first += other.tokens
+
+    @property
+    def tokens(self) -> int:
+        return min(2 * self.first, self.lane)
 
 
 @dataclass(slots=True)
@@ -149,6 +207,17 @@ class _Selection:
         self._spent = 0
         self._solutions = 0
         self._max_solutions = limits.max_solutions or math.inf
+
+    def share(self, requests: Sequence[QueuedRequest], until: int) -> None:
+        """Take what fits into `until` tokens: first an even share for each tenant, then in order."""
+        tenants: dict[str, list[QueuedRequest]] = {}
+        for request in requests:
+            tenants.setdefault(request.tenant, []).append(request)
+        share = max(0, until - self._spent) // max(1, len(tenants))
+        if len(tenants) > 1:
+            for of_tenant in tenants.values():
+                self.fill(of_tenant, until=self._spent + share)
+        self.fill(requests, until)
 
     def fill(self, requests: Iterable[QueuedRequest], until: int) -> None:
         """Take what fits into `until` tokens, request by request."""

@@ -15,9 +15,8 @@ from stepscore.types import Reading
 ForwardResult = Reading | StepscoreError | None
 """A solution's reading or error; None if it needs further forwards."""
 
-SHORTEST_SECONDS, LONGEST_SECONDS = 1, 60
-NEWEST_SHARE = 0.2
-"""The weight of the latest forward in the estimate."""
+KEPT_SHARE = 0.9
+"""The weight of all earlier forwards beside the latest in the estimate of the rate."""
 
 log = structlog.get_logger("stepscore.batcher")
 
@@ -44,18 +43,17 @@ def results_of(works: Sequence[Work], future: Future[list[ForwardResult]]) -> Se
 
 
 class ThroughputEstimate:
-    """Tokens per second, weighted towards the latest forwards. For one writer at a time."""
+    """The rate of the latest forwards, each weighted by its time. For one writer at a time."""
 
     def __init__(self) -> None:
-        self._tokens_per_second = 0.0
+        self._tokens = 0.0
+        self._seconds = 0.0
 
     def update(self, tokens: int, seconds: float) -> None:
-        now = tokens / seconds
-        known = self._tokens_per_second
-        self._tokens_per_second = (1 - NEWEST_SHARE) * known + NEWEST_SHARE * now if known else now
+        self._tokens = KEPT_SHARE * self._tokens + tokens
+        self._seconds = KEPT_SHARE * self._seconds + seconds
 
-    def seconds_for(self, tokens: int) -> int:
-        """How long the tokens will take, in whole seconds within the bounds; the shortest if nothing is known."""
-        speed = self._tokens_per_second
-        expected = round(tokens / speed) if speed else SHORTEST_SECONDS
-        return min(LONGEST_SECONDS, max(SHORTEST_SECONDS, expected))
+    @property
+    def tokens_per_second(self) -> float:
+        """0 if nothing was measured."""
+        return self._tokens / self._seconds if self._seconds else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Header, Request
 
@@ -32,9 +32,13 @@ def _context(
         str,
         Header(max_length=256, description="computed prefixes are reused only among requests of one tenant"),
     ] = "",
+    x_priority: Annotated[
+        Literal["interactive", "bulk"],
+        Header(description="bulk work is computed when nothing interactive waits"),
+    ] = "interactive",
 ) -> RequestContext:
     until = None if x_request_timeout_ms is None else time.monotonic() + x_request_timeout_ms / 1000
-    return RequestContext(until, cache_salt=x_tenant)
+    return RequestContext(until, cache_salt=x_tenant, bulk=x_priority == "bulk")
 
 
 ThePool = Annotated[ModelPool, Depends(_pool)]

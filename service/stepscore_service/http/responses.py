@@ -12,6 +12,7 @@ _MEANINGS = {
     415: "unsupported_media_type",
     422: "invalid_request, invalid_json, invalid_utf8, no_steps, empty_step, marker_in_text, invalid_text, too_long, "
     "too_many_characters, unknown_split, unknown_model, unknown_aggregate, undefined_aggregate",
+    429: "quota_exceeded: this key's own quota; Retry-After says when to retry",
     500: "engine_failed, unscorable, internal",
     503: "overloaded, draining; Retry-After says when to retry",
     504: "deadline_exceeded",

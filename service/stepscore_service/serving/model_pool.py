@@ -11,6 +11,7 @@ from stepscore.scoring import ModelInfo, Scoring
 from stepscore.types import Solution
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.errors import Draining
+from stepscore_service.serving.admission import Admission
 from stepscore_service.serving.metrics import Metrics, ModelMetrics
 from stepscore_service.serving.open import open_model
 from stepscore_service.settings import Settings, named
@@ -33,13 +34,13 @@ def open_warm(settings: Settings, name: str, model: str, family: str | None) -> 
 class ServedModel:
     """One model, the batcher in front of it, and the requests that use it. For the event loop only."""
 
-    def __init__(self, scorer: Scoring, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, scorer: Scoring, settings: Settings, metrics: Metrics, admission: Admission) -> None:
         self.info = scorer.info
         self.metrics = ModelMetrics(metrics, scorer.info.id)
         self.batcher = Batcher(
             scorer,
             self.metrics,
-            max_queue_tokens=settings.max_queue_tokens,
+            admission=admission,
             max_solutions=settings.max_batch_solutions,
             max_characters=settings.max_characters,
         )
@@ -72,7 +73,8 @@ class ModelPool:
         self.draining = False
         self._settings, self._metrics = settings, metrics
         self._retired: list[ServedModel] = []
-        self._served = {name: ServedModel(scorer, settings, metrics) for name, scorer in scorers.items()}
+        self._admission = Admission(settings.max_queue_tokens, settings.max_queue_seconds)
+        self._served = {name: self._serve(scorer) for name, scorer in scorers.items()}
 
     @property
     def models(self) -> Sequence[ModelInfo]:
@@ -98,7 +100,7 @@ class ModelPool:
 
     async def exchange(self, name: str, scorer: Scoring) -> None:
         """From now on requests meet this scorer; returns when the old one has answered its own and is closed."""
-        old, new = self._served[name], ServedModel(scorer, self._settings, self._metrics)
+        old, new = self._served[name], self._serve(scorer)
         self._served[name] = new
         self._retired.append(old)
         await old.wait_idle()
@@ -116,6 +118,9 @@ class ModelPool:
         for served in self._all():
             await served.batcher.close()
         self._retired.clear()
+
+    def _serve(self, scorer: Scoring) -> ServedModel:
+        return ServedModel(scorer, self._settings, self._metrics, self._admission)
 
     def _all(self) -> list[ServedModel]:
         return [*self._served.values(), *self._retired]

@@ -17,12 +17,14 @@ from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext, ScoredSolution, SolutionOutcome
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
+from stepscore_service.serving.admission import Admission
 
 
 @asynccontextmanager
 async def batching(scorer: HeldScorer, **options: int) -> AsyncIterator[tuple[Batcher, Counted]]:
     meter = Counted()
-    batcher = Batcher(scorer, meter, **{"max_queue_tokens": 1000, **options})
+    admission = Admission(options.pop("max_queue_tokens", 1000))
+    batcher = Batcher(scorer, meter, admission=admission, **options)
     try:
         yield batcher, meter
     finally:

@@ -23,6 +23,7 @@ from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import ScoredSolution, SolutionOutcome
 from stepscore_service.batching.worker import ForwardResult
+from stepscore_service.serving.admission import Admission
 
 CHUNK = 64
 GIANT = 20 * CHUNK
@@ -85,7 +86,7 @@ def scorer(facts: CheckpointFacts, **options: object) -> Watched:
 
 @asynccontextmanager
 async def batching(watched: Watched) -> AsyncIterator[Batcher]:
-    batcher = Batcher(watched, Counted(), max_queue_tokens=1_000_000)
+    batcher = Batcher(watched, Counted(), admission=Admission(1_000_000))
     try:
         yield batcher
     finally:
