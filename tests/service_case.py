@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from stepscore.open import bind, checkpoint_facts, open_scorer
 from stepscore.scorer import Scorer
 from stepscore.scoring import Scoring
 from stepscore_service.http.app import ROUTES, create_app
+from stepscore_service.http.serve import server_config
 from stepscore_service.settings import Settings
 
 PROBLEM = "How many eggs does Janet sell a day?"
@@ -43,18 +45,19 @@ def fake_scorer(folder: Path, name: str = "fake", **options: Any) -> Scoring:
 def live(scorers: Mapping[str, Scoring], *, routes: Sequence[ModuleType] = ROUTES, **settings: Any) -> Iterator[str]:
     """The base URL of a running service."""
     app = create_app(Settings(**settings), scorers, routes)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=server.run)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(server_config(app.state.settings, app))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
         while not server.started:
             assert thread.is_alive(), "the service did not start"
             time.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
+        listener.close()
 
 
 def connect(url: str) -> httpx.Client:

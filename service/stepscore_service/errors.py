@@ -49,6 +49,30 @@ class BodyTooLarge(StepscoreError):
     code = "body_too_large"
 
 
+class HeadersTooLarge(StepscoreError):
+    """A request line and headers of more bytes than the service reads. detail: limit."""
+
+    code = "headers_too_large"
+
+
+class BadHttp(StepscoreError):
+    """The bytes are not HTTP/1.1."""
+
+    code = "bad_http"
+
+
+class RequestTimeout(StepscoreError):
+    """The head or the body of a request came too slowly."""
+
+    code = "request_timeout"
+
+
+class TooManyConnections(StepscoreError):
+    """So many connections are open that only probes are answered on further ones. detail: limit."""
+
+    code = "too_many_connections"
+
+
 class TooManyCharacters(InvalidInput):
     """A solution so long that it is not even tokenised. detail: characters, limit, excess."""
 
@@ -134,6 +158,9 @@ STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
         BodyTooLarge: 413,
         TooManyItems: 413,
         TooManyTokens: 413,
+        BadHttp: 400,
+        RequestTimeout: 408,
+        HeadersTooLarge: 431,
         ClientGone: 499,
         EngineError: 500,
         UnscorableError: 500,
@@ -141,6 +168,7 @@ STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
         GeneratorError: 502,
         QuotaExceeded: 429,
         Overloaded: 503,
+        TooManyConnections: 503,
         Draining: 503,
         DeadlineExceeded: 504,
     }
@@ -168,6 +196,6 @@ def error_body(code: str, message: str, detail: Mapping[str, object] | None = No
 
 def headers_of(error: StepscoreError) -> dict[str, str]:
     """Retry-After, in whole seconds, for errors that are temporary."""
-    if isinstance(error, Overloaded | QuotaExceeded | Draining):
+    if isinstance(error, Overloaded | QuotaExceeded | Draining | TooManyConnections):
         return {"Retry-After": str(error.detail.get("retry_after_seconds", 1))}
     return {}

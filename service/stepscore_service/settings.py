@@ -110,6 +110,27 @@ class Settings(BaseSettings):
         "with 503; 0 sets no limit",
     )
     max_body_bytes: int = Field(16 << 20, ge=1, description="largest request body in bytes; more is refused with 413")
+    max_header_bytes: int = Field(
+        32 << 10, ge=1024, description="largest request line and headers in bytes; more are refused with 431"
+    )
+    max_connections: int = Field(
+        1000, ge=1, description="open connections; on further ones only probes are answered, the rest with 503"
+    )
+    head_seconds: float = Field(
+        10.0, ge=0.0, allow_inf_nan=False, description="seconds in which a request's headers must arrive; 0: any"
+    )
+    body_seconds: float = Field(
+        60.0, ge=0.0, allow_inf_nan=False, description="seconds in which a request's body must arrive; 0: any"
+    )
+    send_seconds: float = Field(
+        60.0, ge=0.0, allow_inf_nan=False, description="seconds that a client may leave an answer unread; 0: any"
+    )
+    idle_seconds: int = Field(
+        75,
+        ge=1,
+        description="seconds after which an idle connection is closed; longer than clients keep one, so that none "
+        "sends a request on a connection that is just being closed",
+    )
     max_characters: int = Field(
         1_000_000, ge=1, description="characters of one problem with its solution; more are refused untokenised"
     )

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from stepscore.scoring import Scoring
 from stepscore_service.http import error_handlers
-from stepscore_service.http.middleware import AccessLog
+from stepscore_service.http.middleware import AccessLog, Refusals
 from stepscore_service.http.routes import docs, health, metrics, models, page, reload, rerank, score
 from stepscore_service.serving.metrics import Metrics
 from stepscore_service.serving.model_pool import ModelPool, open_scorers
@@ -67,6 +67,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = measured
+    app.add_middleware(Refusals, metrics=measured, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(AccessLog, metrics=measured)
     error_handlers.install(app)
     _add_routes(app, routes)

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import from_json
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
 from stepscore_service.errors import (
@@ -41,17 +42,29 @@ class JsonRequest(Request):
         self._json = parse(self._body)
 
     async def _read(self, limit: int) -> bytes:
+        check_length(self.headers, limit)
         received, size = [], 0
         try:
             async for chunk in self.stream():
                 size += len(chunk)
-                if size > limit:
-                    message = f"the body is larger than {limit} bytes; send the items in several requests"
-                    raise BodyTooLarge(message, limit=limit)
+                _check_size(size, limit)
                 received.append(chunk)
         except ClientDisconnect as error:
             raise ClientGone("the caller hung up while sending") from error
         return b"".join(received)
+
+
+def check_length(headers: Headers, limit: int) -> None:
+    """Raises BodyTooLarge if the announced length exceeds the limit, before anything is read."""
+    announced = headers.get("content-length", "")
+    if announced.isdecimal():
+        _check_size(int(announced), limit)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        message = f"the body is larger than {limit} bytes; send the items in several requests"
+        raise BodyTooLarge(message, limit=limit)
 
 
 def parse(body: bytes) -> Any:

@@ -8,8 +8,13 @@ import uuid
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stepscore.errors import StepscoreError
+from stepscore_service.errors import body_of, headers_of, status_of
+from stepscore_service.http.door import REFUSAL
+from stepscore_service.http.json_body import check_length
 from stepscore_service.serving.metrics import Metrics
 
 REQUEST_ID = "X-Request-Id"
@@ -61,6 +66,34 @@ class AccessLog:
             ms=round(1e3 * seconds, 1),
             client=client,
         )
+
+
+class Refusals:
+    """ASGI middleware: answers what is refused by its head alone: by the door, or for the size that it announces."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        self._metrics.count_error(refusal)
+        headers = {**headers_of(refusal), "Connection": "close"}
+        await JSONResponse(body_of(refusal), status_of(refusal), headers)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> StepscoreError | None:
+        found: StepscoreError | None = scope.get("state", {}).get(REFUSAL)
+        if found is not None:
+            return found
+        try:
+            check_length(Headers(scope=scope), self._max_body_bytes)
+        except StepscoreError as error:
+            return error
+        return None
 
 
 def _request_id(scope: Scope) -> str:

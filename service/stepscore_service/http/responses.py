@@ -8,13 +8,15 @@ from typing import Any
 from stepscore_service.schemas.score import ErrorBody
 
 _MEANINGS = {
+    408: "request_timeout",
     413: "body_too_large, too_many_items, too_many_tokens",
     415: "unsupported_media_type",
     422: "invalid_request, invalid_json, invalid_utf8, no_steps, empty_step, marker_in_text, invalid_text, too_long, "
     "too_many_characters, unknown_split, unknown_model, unknown_aggregate, undefined_aggregate",
     429: "quota_exceeded: this key's own quota; Retry-After says when to retry",
+    431: "headers_too_large",
     500: "engine_failed, unscorable, internal",
-    503: "overloaded, draining; Retry-After says when to retry",
+    503: "overloaded, draining, too_many_connections; Retry-After says when to retry",
     504: "deadline_exceeded",
 }
 _OF_RELOADS = {401: "not_authorised", 403: "reload_disabled, path_not_allowed", 409: "another_family"}

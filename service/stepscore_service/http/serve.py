@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from stepscore.errors import StepscoreError
 from stepscore.scoring import ModelInfo
 from stepscore_service.http.app import create_app
+from stepscore_service.http.door import Door, DoorLimits
 from stepscore_service.logs import configure_logs
 from stepscore_service.serving.model_pool import open_scorers
 from stepscore_service.settings import Settings
@@ -24,8 +26,6 @@ FAILED = 1
 INTERRUPTED = 130
 LAST_SECONDS = 2
 """How long connections get to read their answers after all answers are ready."""
-KEEP_ALIVE_SECONDS = 75
-"""Longer than clients keep an idle connection, so that none sends a request on one that is just being closed."""
 BACKLOG = 2048
 PLACES = {"page": "/", "docs": "/docs", "metrics": "/metrics"}
 
@@ -93,18 +93,23 @@ def _failed(error: Exception) -> int:
 
 
 def _run(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
-    config = uvicorn.Config(
+    Server(server_config(settings, app), app, settings.drain_seconds).run(sockets=[listener])
+
+
+def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    """uvicorn with the settings' limits on connections."""
+    door = functools.partial(Door, limits=DoorLimits.of(settings), count_refusal=app.state.metrics.count_error)
+    return uvicorn.Config(
         app,
         loop="auto",
-        http="httptools",
+        http=door,  # type: ignore[arg-type]  # it is called as the class would be
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=LAST_SECONDS,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=settings.idle_seconds,
         backlog=BACKLOG,
     )
-    Server(config, app, settings.drain_seconds).run(sockets=[listener])
 
 
 def banner(models: Sequence[ModelInfo], url: str) -> str:
