@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stepscore_service.commands import annotate
+from stepscore_service.commands import annotate, search
 from stepscore_service.commands.evaluate import evaluate
 from stepscore_service.commands.families import families
 from stepscore_service.commands.label import label
@@ -29,6 +29,7 @@ app = typer.Typer(
 for command in (serve, score, rerank, show, label, train, evaluate, verify_check, update, push, families, version):
     app.command()(command)
 app.add_typer(annotate.app, name="annotate")
+app.add_typer(search.app, name="search")
 
 if __name__ == "__main__":
     app()

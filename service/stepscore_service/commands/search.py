@@ -1,0 +1,237 @@
+"""`stepscore search`: problems solved by a policy guided by a PRM; `search compare`: methods side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from stepscore.errors import StepscoreError
+from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.rewards import rewards_from
+from stepscore_service.jobs.data.rows import text_field
+from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.source import JsonRow, Source, check_first, open_source
+from stepscore_service.settings import Settings
+
+if TYPE_CHECKING:
+    from stepscore.policy import Policy
+    from stepscore.scoring import ModelInfo
+    from stepscore.search.methods import SearchMethod
+    from stepscore_service.jobs.search.compare import MethodResult
+    from stepscore_service.jobs.search.plan import SearchPlan
+
+SHAPE = 'an object like {"problem": "…", "answer": "…"}'
+DEFAULT_POLICY = "qwen2.5-coder-0.5b"
+COMPARED = ("greedy", "majority:n=8", "best_of_n:n=8", "weighted:n=8", "beam:n=8,width=4", "dvts:n=8,width=4")
+COMPARED_TREES = ("rebase:width=8", "mcts:simulations=16")
+
+
+class RunByDefault(TyperGroup):
+    """`search FILE` is `search run FILE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = not args or args[0] in self.commands or args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if named else ["run", *args])
+
+
+app = typer.Typer(
+    cls=RunByDefault,
+    no_args_is_help=True,
+    help="Solve problems with a policy guided by step rewards: `search FILE` runs one method, `search compare` many.",
+)
+
+PolicyAddress = Annotated[
+    str,
+    typer.Option("--policy", help="who writes solutions: a folder, a Hub id, vllm:MODEL, or URL[#NAME] of a server"),
+]
+Prompt = Annotated[str, typer.Option(help="how the policy is asked, with {problem}; its chat template by default")]
+Url = Annotated[str | None, typer.Option(help="a running service that scores: URL or URL#MODEL; else --model")]
+Separator = Annotated[str, typer.Option(help="text that ends a step; \\n is a line break")]
+Temperature = Annotated[float, typer.Option("--policy-temperature", min=0.0, help="of the policy's samples")]
+StepTokens = Annotated[int, typer.Option(min=1, help="longest step")]
+SolutionTokens = Annotated[int, typer.Option(min=1, help="longest rest of a solution that is sampled in one go")]
+MaxTokens = Annotated[int, typer.Option("--budget-tokens", min=0, help="policy tokens of one problem; 0 sets no limit")]
+MaxRounds = Annotated[int, typer.Option("--budget-rounds", min=0, help="calls of the policy for one problem")]
+MaxSeconds = Annotated[float, typer.Option("--budget-seconds", min=0.0, help="seconds of one problem")]
+Seed = Annotated[int, typer.Option(help="the same seed gives the same search")]
+InFlight = Annotated[int, typer.Option(min=1, help="problems that are searched at once")]
+Limit = Annotated[int, typer.Option(min=0, help="only the first problems of the file; 0 takes all")]
+
+
+@app.command("run")
+@with_settings(only=MODEL_FLAGS)
+def run(
+    file: Annotated[str, typer.Argument(help="JSONL of problems, each optionally with its answer", metavar="FILE")],
+    method: Annotated[
+        str, typer.Option(help="greedy, majority, best_of_n, weighted, adaptive, beam, dvts, rebase, …")
+    ] = "beam",
+    n: Annotated[int | None, typer.Option(min=1, help="candidates (the width of rebase, simulations of mcts)")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="children of an expansion, for methods that have it")] = None,
+    out: Annotated[Path | None, typer.Option(help="where results go; default FILE.search.jsonl")] = None,
+    choice: Annotated[
+        str, typer.Option(help="how the winner is chosen: score, weighted, majority; default the method's")
+    ] = "",
+    aggregate: Annotated[str, typer.Option(help="of step rewards, for the choice; default the model's")] = "",
+    policy: PolicyAddress = DEFAULT_POLICY,
+    prompt: Prompt = "",
+    url: Url = None,
+    separator: Separator = "\\n\\n",
+    policy_temperature: Temperature = 0.8,
+    step_tokens: StepTokens = 256,
+    solution_tokens: SolutionTokens = 1024,
+    budget_tokens: MaxTokens = 0,
+    budget_rounds: MaxRounds = 0,
+    budget_seconds: MaxSeconds = 0.0,
+    seed: Seed = 0,
+    in_flight: InFlight = 8,
+    *,
+    settings: Settings,
+) -> None:
+    """Solve the problems of a file. A page beside the results shows the search trees.
+
+    An option of a method may stand behind its name: `--method beam:n=8,width=4,lookahead=1`. Ctrl-C keeps what is
+    finished, and the same command continues.
+    """
+    from stepscore_service.jobs.search.plan import parse_method, policy_at
+
+    source = _opened_source(file)
+    at = policy_at(policy, prompt, settings.device, settings.dtype)
+    target = out or Path(file).with_suffix(".search.jsonl")
+    given = {"n": n, "width": width or (n if method == "rebase" else None), "simulations": n}
+    with _refusing():
+        chosen = parse_method(method, {key: value for key, value in given.items() if value is not None})
+        sampling = (separator, policy_temperature, step_tokens, solution_tokens, seed)
+        plan = _plan(chosen, at, sampling, (budget_tokens, budget_rounds, budget_seconds))
+        plan = replace(plan, aggregate=aggregate, choice=choice, in_flight=in_flight)
+    _run_plans([(plan, target)], source, settings, url)
+
+
+@app.command("compare")
+@with_settings(only=MODEL_FLAGS)
+def compare(
+    file: Annotated[str, typer.Argument(help="JSONL of problems with their answers", metavar="FILE")],
+    out: Annotated[Path, typer.Option(help="folder of results, table and plot")],
+    method: Annotated[
+        list[str] | None, typer.Option(help="a method, such as beam:n=8,width=4 (given again for more)")
+    ] = None,
+    policy: PolicyAddress = DEFAULT_POLICY,
+    prompt: Prompt = "",
+    url: Url = None,
+    separator: Separator = "\\n\\n",
+    policy_temperature: Temperature = 0.8,
+    step_tokens: StepTokens = 256,
+    solution_tokens: SolutionTokens = 1024,
+    seed: Seed = 0,
+    in_flight: InFlight = 8,
+    *,
+    settings: Settings,
+) -> None:
+    """Run several methods on the same problems: a table and the plot of accuracy against tokens."""
+    from stepscore_service.jobs.search.plan import method_label, parse_method, policy_at
+
+    source = _opened_source(file)
+    at = policy_at(policy, prompt, settings.device, settings.dtype)
+    sampling = (separator, policy_temperature, step_tokens, solution_tokens, seed)
+    with _refusing():
+        methods = [parse_method(text) for text in method or (*COMPARED, *COMPARED_TREES)]
+        plans = [replace(_plan(each, at, sampling, (0, 0, 0.0)), in_flight=in_flight) for each in methods]
+    out.mkdir(parents=True, exist_ok=True)
+    files = [out / f"{method_label(each).replace(':', '-').replace(',', '-')}.jsonl" for each in methods]
+    _run_plans(list(zip(plans, files, strict=True)), source, settings, url, comparison=out)
+
+
+def _opened_source(file: str) -> Source:
+    source = open_source(file)
+    check_first(source, _check_row, SHAPE)
+    return source
+
+
+def _check_row(row: JsonRow) -> None:
+    text_field(row, "problem")
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Options that do not go together end the command."""
+    try:
+        yield
+    except StepscoreError as error:
+        console.fail_with(error)
+
+
+def _plan(
+    method: SearchMethod,
+    policy: Policy,
+    sampling: tuple[str, float, int, int, int],
+    budget: tuple[int, int, float],
+) -> SearchPlan:
+    from stepscore.search.policy import PolicyOptions
+    from stepscore.search.searcher import SearchBudget
+    from stepscore_service.jobs.search.plan import SearchPlan
+
+    separator, temperature, step_tokens, solution_tokens, seed = sampling
+    options = PolicyOptions(
+        separator=separator.encode().decode("unicode_escape"),
+        temperature=temperature,
+        step_tokens=step_tokens,
+        solution_tokens=solution_tokens,
+        seed=seed,
+    )
+    policy.check()
+    return SearchPlan(method, policy, options, SearchBudget(*budget))
+
+
+def _run_plans(
+    plans: Sequence[tuple[SearchPlan, Path]],
+    source: Source,
+    settings: Settings,
+    url: str | None,
+    comparison: Path | None = None,
+) -> None:
+    """Open the policy and the PRM once, run every plan, and write the pages."""
+    from stepscore.policy import open_policy
+    from stepscore_service.jobs.search.compare import result_of
+    from stepscore_service.jobs.search.job import run_search, write_viewer
+    from stepscore_service.jobs.search.plan import method_label
+
+    failed = 0
+    with rewards_from(settings, url) as rewards, _refusing():
+        with console.ERR.status(f"Opening the policy {plans[0][0].policy.model or plans[0][0].policy.generator}"):
+            opened = open_policy(plans[0][0].policy)
+        results = []
+        for plan, out in plans:
+            console.info(f"{method_label(plan.method)}: {out}")
+            try:
+                tally = run_search(plan, opened, rewards, source, out)
+            except KeyboardInterrupt:
+                raise typer.Exit(console.INTERRUPTED) from None
+            failed += tally.failed
+            page = out.with_suffix(".html")
+            write_viewer(out, page, rewards.info)
+            console.info(f"{tally.rows} problems, {tally.detail}. Trees: {page}")
+            results.append(result_of(method_label(plan.method), tally))
+        if comparison is not None:
+            _write_comparison(comparison, results, plans[0][0], rewards.info)
+    if failed:
+        console.fail(f"{failed} problems ended with an error; their rows say which.", console.ROWS_FAILED)
+
+
+def _write_comparison(out: Path, results: Sequence[MethodResult], plan: SearchPlan, info: ModelInfo) -> None:
+    from stepscore_service.jobs.search.compare import TABLE, write_comparison
+
+    about = {
+        "policy": f"{plan.policy.model or plan.policy.generator}, temperature {plan.sampling.temperature}",
+        "rewards": f"{info.id} ({info.family}), revision {info.revision}, {info.dtype}",
+        "seed": plan.sampling.seed,
+    }
+    try:
+        write_comparison(out, results, about)
+    except ModuleNotFoundError as error:
+        console.fail(f"the plot needs {error.name}: pip install 'stepscore[train]'. The table is in {out}.")
+    console.OUT.print((out / TABLE).read_text(encoding="utf-8"), markup=False)

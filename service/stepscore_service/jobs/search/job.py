@@ -1,0 +1,133 @@
+"""One search over a file of problems: results as they end, resumable, with a page that shows the trees."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stepscore.errors import StepscoreError
+from stepscore.generate.prompt import PromptWriter
+from stepscore.generate.protocol import Generator
+from stepscore.scoring import ModelInfo
+from stepscore.search.policy import SearchPolicy
+from stepscore.search.rating import NodeRater
+from stepscore.search.searcher import Searcher
+from stepscore.types import Reading, Solution
+from stepscore_service.jobs.rewards import Rewards, Scored
+from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.atomic import write_text
+from stepscore_service.jobs.runs.journal import FileJournal, open_journal
+from stepscore_service.jobs.runs.manifest import Manifest
+from stepscore_service.jobs.runs.progress import ProgressDisplay
+from stepscore_service.jobs.runs.signals import StopSignals
+from stepscore_service.jobs.runs.source import Source
+from stepscore_service.jobs.search.plan import SearchPlan, method_label
+from stepscore_service.jobs.search.rows import ProblemRows, SearchTally, result_row, rows_of
+from stepscore_service.jobs.search.viewer import viewer_page
+
+SHOWN_TREES = 50
+"""Trees in the page of a run: more make a page that a browser opens slowly."""
+
+
+class StepReadings:
+    """Rewards as a search takes them: readings without token counts."""
+
+    def __init__(self, rewards: Rewards) -> None:
+        self.info: ModelInfo = rewards.info
+        self._rewards = rewards
+
+    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
+        return [each.reading if isinstance(each, Scored) else each for each in self._rewards.score(solutions)]
+
+
+def run_search(
+    plan: SearchPlan, opened: tuple[Generator, PromptWriter], rewards: Rewards, source: Source, out: Path
+) -> SearchTally:
+    """Search every problem that has no result yet; stops early on Ctrl-C, with what is finished on disk.
+
+    The rows in `out` come in the order in which searches end. Raises StepscoreError if the method and the model's
+    rewards do not go together.
+    """
+    journal = open_journal(out, manifest_of(plan, rewards.info, source))
+    try:
+        return _search(plan, opened, rewards, source, journal)
+    finally:
+        journal.close()
+
+
+def manifest_of(plan: SearchPlan, info: ModelInfo, source: Source) -> Manifest:
+    prm = {name: info.as_dict()[name] for name in ("id", "revision", "family", "dtype")}
+    return {"command": "search", "input_sha256": source.digest, **plan.identity(), "prm": prm}
+
+
+def _search(
+    plan: SearchPlan,
+    opened: tuple[Generator, PromptWriter],
+    rewards: Rewards,
+    source: Source,
+    journal: FileJournal,
+) -> SearchTally:
+    tally, done = SearchTally(), list(rows_of(journal.path))
+    for row in done:
+        tally.add(row)
+    problems = ProblemRows(source, frozenset(row["line"] for row in done))
+    stop = threading.Event()
+    searcher = _searcher(plan, opened, rewards, stop)
+    with (
+        StopSignals("Stopping after this step (again to stop at once).", _setting(stop)) as signals,
+        ProgressDisplay("problems", source.total, len(done)) as display,
+    ):
+        for result in searcher.run(problems):
+            if result.stopped == "cancelled":
+                continue
+            row = result_row(problems.lines.pop(result.problem.key), result, method_label(plan.method))
+            journal.append([row])
+            tally.add(row)
+            display.advance(detail=tally.detail)
+        journal.append(problems.errors)
+        for row in problems.errors:
+            tally.add(row)
+    if signals.requested:
+        console.info("Stopped. Finished problems are written; the same command continues with the others.")
+        raise KeyboardInterrupt
+    return tally
+
+
+def _setting(stop: threading.Event) -> Callable[[str], None]:
+    """Says that a run stops, and stops it."""
+
+    def say(message: str) -> None:
+        stop.set()
+        console.info(message)
+
+    return say
+
+
+def _searcher(
+    plan: SearchPlan, opened: tuple[Generator, PromptWriter], rewards: Rewards, stop: threading.Event
+) -> Searcher:
+    generator, prompts = opened
+    return Searcher(
+        SearchPolicy(generator, prompts, plan.sampling),
+        NodeRater(StepReadings(rewards), plan.method.aggregate),
+        plan.method,
+        final_aggregate=plan.aggregate,
+        choice=plan.choice,
+        budget=plan.budget,
+        seed=plan.sampling.seed,
+        in_flight=plan.in_flight,
+        stop=stop,
+    )
+
+
+def write_viewer(out: Path, page: Path, info: ModelInfo) -> None:
+    """The trees of a run's first problems as one page."""
+    rows = list(itertools.islice(rows_of(out), SHOWN_TREES))
+    traces = [
+        row["trace"] | ({"correct": row["correct"]} if "correct" in row else {}) for row in rows if "trace" in row
+    ]
+    method = rows[0]["method"] if rows else "none"
+    threshold = info.threshold if info.reward_range.kind == "probability" else None
+    write_text(page, viewer_page(traces, method, f"{len(traces)} problems, rewards by {info.id}", threshold))

@@ -1,0 +1,94 @@
+"""What a search run is asked to do, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from stepscore.config import Device, DType
+from stepscore.errors import InvalidOption
+from stepscore.policy import TRANSFORMERS, Policy
+from stepscore.search.methods import SearchMethod, search_method
+from stepscore.search.policy import PolicyOptions
+from stepscore.search.searcher import SearchBudget
+
+NO_PRM = frozenset({"greedy", "majority"})
+"""Methods that ask for no score."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """in_flight: problems at once. aggregate: of step rewards for the final choice; "" is the model's own."""
+
+    method: SearchMethod
+    policy: Policy
+    sampling: PolicyOptions
+    budget: SearchBudget = field(default_factory=SearchBudget)
+    aggregate: str = ""
+    choice: str = ""
+    in_flight: int = 8
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on. Sizes of calls and kinds of hardware are no part of it."""
+        sampling = {name: value for name, value in asdict(self.sampling).items() if name != "is_complete"}
+        policy = asdict(self.policy) | {"revision": self.policy.revision}
+        for name in ("device", "gpus"):
+            del policy[name]
+        return {
+            "method": self.method.name,
+            "options": asdict(self.method.options),
+            "policy": policy,
+            "sampling": sampling,
+            "budget": asdict(self.budget),
+            "aggregate": self.aggregate,
+            "choice": self.choice,
+        }
+
+
+def policy_at(address: str, prompt: str = "", device: Device = "auto", dtype: DType = "auto") -> Policy:
+    """The policy at an address: URL or URL#NAME of an OpenAI-compatible server, vllm:MODEL, a folder or a Hub id."""
+    generator, model = TRANSFORMERS, address
+    if address.startswith(("http://", "https://")):
+        generator, model = f"openai:{address}", ""
+    elif address.startswith("vllm:"):
+        generator, model = "vllm", address.removeprefix("vllm:")
+    return Policy(generator, model, prompt, device, dtype)
+
+
+def parse_method(text: str, defaults: Mapping[str, int] | None = None) -> SearchMethod:
+    """A method as a person writes it: `beam` or `beam:n=8,width=4`.
+
+    defaults: options that are used if the method has them and the text does not give them. Raises InvalidOption.
+    """
+    name, _, given = text.partition(":")
+    known = asdict(search_method(name).options)
+    options: dict[str, int | float | bool | str] = {
+        key: value for key, value in (defaults or {}).items() if key in known
+    }
+    for part in filter(None, given.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InvalidOption(f"{part!r} is not an option; write {name}:n=8 or {name}:n=8,width=4", option=part)
+        options[key.strip()] = _value(value.strip())
+    return search_method(name, options)
+
+
+def method_label(method: SearchMethod) -> str:
+    """The method with the options that differ from its defaults, as `parse_method` reads it."""
+    before, now = asdict(search_method(method.name).options), asdict(method.options)
+    changed = [f"{key}={value}" for key, value in now.items() if before[key] != value]
+    return method.name + (f":{','.join(changed)}" if changed else "")
+
+
+def needs_prm(methods: Sequence[SearchMethod]) -> bool:
+    return any(method.name not in NO_PRM for method in methods)
+
+
+def _value(text: str) -> int | float | bool | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)

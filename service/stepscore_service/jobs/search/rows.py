@@ -1,0 +1,109 @@
+"""Problems of a file in, one result row for each out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stepscore.errors import StepscoreError
+from stepscore.search.searcher import SearchProblem, SearchResult
+from stepscore.search.trace import trace_of
+from stepscore_service.errors import body_of
+from stepscore_service.jobs.data.items import correct_of
+from stepscore_service.jobs.data.rows import text_field
+from stepscore_service.jobs.runs.run import copied_columns, error_row
+from stepscore_service.jobs.runs.source import JsonRow, Line, Source
+
+
+@dataclass(slots=True)
+class ProblemRows:
+    """The problems of a file that have no result yet. errors: rows that cannot be used. lines: the others, by key."""
+
+    source: Source
+    done: frozenset[int]
+    lines: dict[str, Line] = field(default_factory=dict)
+    errors: list[JsonRow] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[SearchProblem]:
+        for line in self.source.lines():
+            if line.number in self.done:
+                continue
+            try:
+                problem = text_field(line.row(), "problem")
+            except StepscoreError as error:
+                self.errors.append(error_row(line, error))
+                continue
+            self.lines[str(line.number)] = line
+            yield SearchProblem(str(line.number), problem)
+
+
+def result_row(line: Line, result: SearchResult, method: str) -> JsonRow:
+    """What became of a problem, its tree included. `correct` and `solved` are there if the row has an `answer`.
+
+    solved: whether any candidate is right. A search that failed without a solution has an `error` as well.
+    """
+    row = line.row()
+    texts = [candidate.answer for candidate in result.candidates]
+    correct = correct_of(row, texts).get("correct")
+    chosen = result.choice.chosen
+    known = {} if correct is None else {"correct": chosen is not None and correct[chosen], "solved": any(correct)}
+    return {
+        **copied_columns(row),
+        "line": line.number,
+        "problem": result.problem.problem,
+        "method": method,
+        "found": result.answer,
+        "solution": result.text,
+        "score": None if chosen is None else result.candidates[chosen].score,
+        **known,
+        "candidates": len(result.candidates),
+        "stopped": result.stopped,
+        "policy_tokens": result.policy_tokens,
+        "rounds": result.rounds,
+        "rated": result.rated,
+        "seconds": round(result.seconds, 3),
+        "trace": trace_of(result),
+        **({"error": body_of(result.error)} if result.error is not None else {}),
+    }
+
+
+@dataclass(slots=True)
+class SearchTally:
+    """Sums over result rows. judged: rows whose answer is known."""
+
+    rows: int = 0
+    failed: int = 0
+    judged: int = 0
+    correct: int = 0
+    solved: int = 0
+    policy_tokens: int = 0
+    seconds: float = 0.0
+    outcomes: list[bool] = field(default_factory=list)
+
+    def add(self, row: JsonRow) -> None:
+        self.rows += 1
+        self.failed += "error" in row
+        self.policy_tokens += row.get("policy_tokens", 0)
+        self.seconds += row.get("seconds", 0.0)
+        if "correct" in row:
+            self.judged += 1
+            self.correct += row["correct"]
+            self.solved += row["solved"]
+            self.outcomes.append(bool(row["correct"]))
+
+    @property
+    def detail(self) -> str:
+        """A few words for the progress display."""
+        accuracy = f"accuracy {self.correct / self.judged:.1%}, " if self.judged else ""
+        return f"{accuracy}{self.policy_tokens:,} policy tokens" + (f", {self.failed} failed" if self.failed else "")
+
+
+def rows_of(path: Path) -> Iterable[JsonRow]:
+    """Result rows that are on disk; nothing if there is no file."""
+    if path.is_file():
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield json.loads(line)
