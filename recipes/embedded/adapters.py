@@ -1,4 +1,4 @@
-"""Low-rank adapters of two kinds of runs under the base's own tensor names, and both in one."""
+"""Low-rank adapters of runs of `stepscore train` under the base's own tensor names, and several in one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ State = dict[str, torch.Tensor]
 
 SHIPPED = "adapter.safetensors"
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
-_PEFT_PREFIX = "base_model.model."
 _TRAINED = re.compile(r"^lm\.base_model\.model\.(?P<name>.+\.lora_[AB])\.default\.weight$")
 
 
@@ -27,18 +26,6 @@ class Adapter:
 
     state: State
     scale: float
-
-
-def policy_adapter(folder: Path) -> Adapter:
-    """Of a run of `jobs.embedded.train`, or as it ships (adapter.safetensors, recipe.json)."""
-    if (folder / SHIPPED).is_file():
-        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-        return Adapter(load_file(folder / SHIPPED), recipe["scale"])
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    state = load_file(folder / "adapter_model.safetensors")
-    return Adapter(
-        {key.removeprefix(_PEFT_PREFIX): tensor for key, tensor in state.items()}, config["lora_alpha"] / config["r"]
-    )
 
 
 def trained_adapter(folder: Path) -> Adapter:

@@ -24,7 +24,10 @@ from rich.progress import track
 from recipes.embedded.corrupt import corruptions
 from recipes.embedded.gsm8k import strip_notes, styled
 from recipes.embedded.rows import Part, problems_of
-from stepscore.embedded.prepare import RECIPE, write
+from stepscore.embedded.download import fetch
+from stepscore.embedded.gguf_checkpoint import write_checkpoint
+from stepscore.embedded.prepare import GGUF, RECIPE, cache_folder
+from stepscore.embedded.sources import CODER_05B
 from stepscore.errors import StepscoreError
 from stepscore.open import open_scorer
 from stepscore.scoring import Scoring
@@ -180,7 +183,8 @@ def measure(scorer: Scoring, data: Path, sizes: tuple[int, int, int]) -> Iterato
 
 def open_base(folder: Path) -> Scoring:
     """The base without the adapter, read with the constants that ship. folder: where it is prepared."""
-    write(folder, {}, json.loads(RECIPE.read_text(encoding="utf-8")))
+    recipe = json.loads(RECIPE.read_text(encoding="utf-8"))
+    write_checkpoint(fetch(CODER_05B, cache_folder() / GGUF), folder, {}, 1.0, recipe["config"])
     return open_scorer(str(folder), family="number_logprob")
 
 

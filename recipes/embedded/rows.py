@@ -4,19 +4,17 @@
     python -m recipes.embedded.rows --gsm8k train.jsonl --shape processbench --out bench.jsonl
 
 `steps`: every worked solution, and for each mistake that can be made in it the solution up to the wrong step; rows of
-TRL, in which only the last step of a corrupted one is judged, so that no step is counted twice; `--sampled` adds the
-next steps that a policy wrote (`jobs.embedded.sampled`), in the same way. `processbench`: every
-worked solution once as it is and once with one mistake, after which it goes on as before; rows of ProcessBench.
+TRL, in which only the last step of a corrupted one is judged, so that no step is counted twice. `processbench`: every
+worked solution once as it is and once with one mistake, after which it continues as before; rows of ProcessBench.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +28,6 @@ HELD_OUT = 500
 """The last problems of the training file are kept out of training, for calibration and measurement."""
 
 Row = dict[str, Any]
-NONE: Mapping[int, Sequence[Row]] = MappingProxyType({})
 
 
 class Part(StrEnum):
@@ -60,13 +57,10 @@ def more_of(part: Part, count: int) -> list[Worked]:
     return list(generated(count, seed=list(Part).index(part)))
 
 
-def step_rows(
-    problems: Sequence[Worked], mistakes: int = 0, sampled: Mapping[int, Sequence[Row]] = NONE, first: int = 0
-) -> Iterator[Row]:
-    """TRL rows; `kind` names the mistake, "sampled" or "clean". A problem's number fixes its style and its mistakes.
+def step_rows(problems: Sequence[Worked], mistakes: int = 0, first: int = 0) -> Iterator[Row]:
+    """TRL rows; `kind` names the mistake, or "clean". A problem's number fixes its style and its mistakes.
 
-    mistakes: at most so many for each problem, drawn at random; 0 takes all. sampled: by number, a problem's sampled
-    next steps, each with `before`, `text` and `sound`. first: the number of the first problem.
+    mistakes: at most so many for each problem, drawn at random; 0 takes all. first: the number of the first problem.
     """
     for number, problem in enumerate(problems, first):
         rng = random.Random(number)
@@ -77,16 +71,6 @@ def step_rows(
         for wrong in rng.sample(found, mistakes) if 0 < mistakes < len(found) else found:
             labels = (*(None for _ in wrong.solution.steps[1:]), 0.0)
             yield to_row(Labelled(wrong.solution, labels, None, {"id": f"{number}", "kind": wrong.kind}))
-        for step in sampled.get(number, ()):
-            steps = (*worked.solution.steps[: step["before"]], step["text"])
-            labels = (*(None for _ in steps[1:]), float(step["sound"]))
-            extras = {"id": f"{number}", "kind": "sampled"}
-            yield to_row(Labelled(Solution(worked.problem, steps), labels, None, extras))
-
-
-def sampled_of(files: Sequence[Path]) -> dict[int, list[Row]]:
-    rows = (json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines())
-    return {row["number"]: row["next"] for row in rows}
 
 
 def processbench_rows(problems: list[Worked]) -> Iterator[Row]:
@@ -98,10 +82,10 @@ def processbench_rows(problems: list[Worked]) -> Iterator[Row]:
         if mistakes:
             wrong = rng.choice(mistakes)
             place = len(wrong.solution.steps) - 1
-            yield _bench_row(f"{number}-wrong", _going_on(worked, wrong), place, wrong.kind)
+            yield _bench_row(f"{number}-wrong", _continued(worked, wrong), place, wrong.kind)
 
 
-def _going_on(worked: Worked, wrong: Corrupted) -> Solution:
+def _continued(worked: Worked, wrong: Corrupted) -> Solution:
     place = len(wrong.solution.steps)
     return Solution(worked.problem, wrong.solution.steps + worked.solution.steps[place:])
 
@@ -126,13 +110,11 @@ def main(
     first: Annotated[int, typer.Option(min=0, help="the number of the first one")] = 0,
     mistakes: Annotated[int, typer.Option(min=0, help="at most so many for each problem; 0 takes all")] = 0,
     generated: Annotated[int, typer.Option(min=0, help="so many of reasoning-gym's problems behind them")] = 0,
-    sampled: Annotated[list[Path] | None, typer.Option(help="next steps of a policy, of the part `train`")] = None,
 ) -> None:
     """Write labelled rows of GSM8K and its corruptions."""
     worked = problems_of(gsm8k, part)[first : problems or None]
     chosen = [*worked, *(more_of(part, generated) if generated else ())]
-    steps = {number: some for number, some in sampled_of(sampled or []).items() if number < first + len(worked)}
-    rows = list(step_rows(chosen, mistakes, steps, first) if shape is Shape.STEPS else processbench_rows(chosen))
+    rows = list(step_rows(chosen, mistakes, first) if shape is Shape.STEPS else processbench_rows(chosen))
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     typer.echo(f"{out}: {len(rows)} rows of {len(chosen)} problems")
 

