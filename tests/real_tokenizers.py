@@ -1,8 +1,8 @@
-"""The vocabularies of Qwen2.5, Llama 3 and Mistral 7B v0.1 as PyPI packages carry them, made into fast tokenizers.
+"""The vocabularies of Qwen2.5, Llama 3 and Mistral 7B v0.1, made into fast tokenizers.
 
-They lie in dashscope, llama-models and mistral-common, of which only data files are read:
-`pip install --no-deps dashscope llama-models mistral-common`. None of them is a dependency; without them the tests
-that need real vocabularies are skipped.
+Qwen2.5's is that of the embedded checkpoint's base, if it is in the cache. The others lie in llama-models and
+mistral-common, of which only data files are read: `pip install --no-deps llama-models mistral-common`. Neither is a
+dependency; without them the tests that need real vocabularies are skipped.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+import embedded_case
 import tokenizers_for_tests as made
-
-QWEN_SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *[f"<|unused_{n}|>" for n in range(5)], "<extra_0>"]
+from stepscore.embedded.prepare import prepare
 
 
 def _data(package: str, file: str) -> Path:
@@ -72,14 +72,13 @@ def _byte_level(path: Path, split: str, specials: list[str], normalizer: bool) -
 
 @lru_cache
 def qwen() -> PreTrainedTokenizerFast:
-    path = _data("dashscope", "resources/qwen.tiktoken")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=_byte_level(path, made.QWEN_SPLIT, QWEN_SPECIALS, normalizer=True),
-        bos_token="<|endoftext|>",
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        chat_template=made.CHATML,
-    )
+    """Qwen2.5's, with the marker of its process reward models and the template of the tests."""
+    if why := embedded_case.missing():
+        pytest.skip(why)
+    tokenizer = AutoTokenizer.from_pretrained(prepare())
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<extra_0>"]})
+    tokenizer.chat_template = made.CHATML
+    return tokenizer
 
 
 @lru_cache

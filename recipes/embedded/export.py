@@ -2,8 +2,9 @@
 
     python -m recipes.embedded.export --trained RUN --trained RUN --out models/stepscore/embedded
 
-Each run began where the one before it ended. Their adapters become one in bfloat16, beside the constants of the reading
-as the last run trained them.
+Each run began where the one before it ended. Their adapters become one in bfloat16. The constants of the reading are
+those that the last run trained, or stay what they are if it trained a language model alone; `recipes.embedded.fit`
+fits them to a development split.
 """
 
 from __future__ import annotations
@@ -25,16 +26,18 @@ def ship(
 ) -> None:
     """Write adapter.safetensors and recipe.json."""
     adapter = stacked([trained_adapter(run) for run in trained])
-    recipe = {"scale": adapter.scale, "config": {CONFIG_KEY: constants_of(trained[-1])}}
+    file = out / "recipe.json"
+    shipped = json.loads(file.read_text(encoding="utf-8"))["config"][CONFIG_KEY] if file.is_file() else {}
+    recipe = {"scale": adapter.scale, "config": {CONFIG_KEY: constants_of(trained[-1]) or shipped}}
     save_file(adapter.state, out / SHIPPED)
-    (out / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
     typer.echo(f"{out}: {(out / SHIPPED).stat().st_size / 1e6:.1f} MB, {json.dumps(recipe)}")
 
 
 def constants_of(trained: Path) -> dict[str, Any]:
-    """The reading's four, as the run ended."""
+    """The reading's four, as the run ended; none if it trained a language model alone."""
     config: dict[str, Any] = json.loads((trained / "config.json").read_text(encoding="utf-8"))
-    found: dict[str, Any] = config[CONFIG_KEY]
+    found: dict[str, Any] = config.get(CONFIG_KEY, {})
     return found
 
 

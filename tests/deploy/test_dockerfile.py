@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from stepscore.embedded.prepare import GGUF
 from stepscore_service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -44,9 +45,10 @@ def test_torch_is_one_range_everywhere():
     assert f"TORCH := {wanted}\n" in (ROOT / "Makefile").read_text()
 
 
-def test_base_model_is_one_version_everywhere():
-    (wanted,) = re.findall(r"^BASE_MODEL := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert f" {wanted}\n" in DOCKERFILE
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_the_image_holds_the_prepared_checkpoint_and_not_what_it_was_made_from(target):
+    stage = DOCKERFILE.split(f"FROM runtime AS {target}\n")[1].split("\nFROM ")[0]
+    assert stage.rstrip().endswith(f"RUN python -m stepscore.embedded.prepare && rm -r /var/cache/stepscore/{GGUF}")
 
 
 def test_requirements_that_the_image_installs_are_those_of_the_project(tmp_path):

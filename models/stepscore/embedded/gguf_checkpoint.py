@@ -115,7 +115,10 @@ def _with_adapter(name: str, weight: NDArray[np.float32], adapter: State, scale:
 
 
 def add_product(weight: NDArray[np.float32], up: NDArray[np.float32], down: NDArray[np.float32]) -> NDArray[np.float32]:
-    """weight (out, in) + up (out, r) @ down (r, in), rank by rank: a matrix product's order of sums differs by machine."""
+    """weight (out, in) + up (out, r) @ down (r, in), rank by rank.
+
+    A matrix product would order its sums as the machine likes.
+    """
     total = weight.astype(np.float32, copy=True)
     for rank in range(up.shape[1]):
         total += up[:, rank, None] * down[None, rank]
@@ -144,9 +147,9 @@ def _write_tokenizer(folder: Path, meta: Meta) -> None:
 
 def tokenizer_of(tokens: list[str], kinds: list[int], merges: list[str]) -> Tokenizer:
     """Qwen2's tokenizer. kinds: each token's `gguf.TokenType`; fillers are left out, so ids stay what they are."""
-    plain = {token: index for index, token in enumerate(tokens) if kinds[index] not in (*ADDED, FILLER)}
+    vocabulary = {token: index for index, token in enumerate(tokens) if kinds[index] != FILLER}
     pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
-    tokenizer = Tokenizer(models.BPE(vocab=plain, merges=pairs))
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

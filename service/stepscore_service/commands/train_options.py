@@ -13,7 +13,9 @@ Inputs = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="labelled solutions; folders of `stepscore label` too")
 ]
 Out = Annotated[Path, typer.Option(help="folder for the checkpoint; `stepscore serve --model DIR` reads it")]
-Base = Annotated[str, typer.Option(help="causal language model to start from: a folder, a Hub id, or smollm2")]
+Base = Annotated[
+    str, typer.Option(help="causal language model to start from: a folder, a Hub id, smollm2 or qwen2.5-coder-0.5b")
+]
 OutputName = Annotated[
     Literal["qwen_math", "token_classification", "value_head", "pqm", "number_logprob", "implicit"],
     typer.Option(help="convention in which the checkpoint is written"),

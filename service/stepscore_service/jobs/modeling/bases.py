@@ -36,7 +36,7 @@ class Base:
 
 
 def open_base(name: str, dtype: torch.dtype) -> Base:
-    """A folder, a Hub id, "smollm2", or a base of the embedded checkpoint (`SOURCES`), which is prepared if it is missing.
+    """A folder, a Hub id, "smollm2", or one of `SOURCES`, which is prepared if it is missing.
 
     Raises CheckpointError for what is not a causal model that the engines run.
     """

@@ -19,11 +19,11 @@ import httpx
 import pytest
 
 import checkpoints
+import embedded_case
 import engine_case as case
 import tokenizers_for_tests as tokenizers
 from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.embedded.base import base_file
 from stepscore.engine.open import open_engine
 from stepscore.family.heads import Head, LinearHead, TokenLogProbHead, VocabularyHead
 from stepscore.open import open_scorer
@@ -118,7 +118,7 @@ SOLUTIONS = (
 )
 
 
-@pytest.mark.skipif(base_file() is None, reason="the base of the embedded checkpoint is not installed")
+@embedded_case.needed
 def test_the_embedded_checkpoint_in_process() -> None:
     options = EngineOptions(device="cpu", dtype="float32", max_tokens=256)
     engine = open_scorer("embedded", options=options, engine="vllm")
