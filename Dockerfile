@@ -18,7 +18,8 @@ RUN python -m venv /opt/stepscore
 ENV PATH=/opt/stepscore/bin:$PATH
 COPY pyproject.toml /source/
 RUN python -c "import tomllib; project = tomllib.load(open('/source/pyproject.toml', 'rb'))['project']; \
-print(*project['dependencies'], *project['optional-dependencies']['embedded'], sep='\n')" > /source/requirements.txt
+extras = project['optional-dependencies']; wanted = project['dependencies'] + extras['serve'] + extras['embedded']; \
+print(*(each for each in wanted if not each.startswith('stepscore[')), sep='\n')" > /source/requirements.txt
 
 # The folder of CPU wheels spares several GB of CUDA libraries that the default wheel of Linux brings.
 FROM dependencies AS cpu-environment
