@@ -15,10 +15,10 @@ from stepscore.generate.protocol import Completion, GeneratorInfo, Prompt, Reque
 from stepscore.policy import Policy
 from stepscore.rollout.sampler import RolloutSampler
 from stepscore.verify.open import open_verifier
-from stepscore_service.jobs.label.methods.base import Options
+from stepscore_service.jobs.label.labeller import Labeller, OnProgress
 from stepscore_service.jobs.label.methods.registry import open_method
-from stepscore_service.jobs.label.plan import Plan
-from stepscore_service.jobs.label.tools import Told, Tools
+from stepscore_service.jobs.label.options import MethodOptions
+from stepscore_service.jobs.label.plan import LabelPlan
 
 RIGHT, WRONG, MUTE = "The answer is 7.", "The answer is 8.", "I do not know."
 Written = tuple[str, str]
@@ -63,17 +63,17 @@ class ScriptedPolicy:
         return tuple(Completion(text, reason) for text, reason in texts)  # type: ignore[arg-type]
 
 
-def plan(method: str = "monte-carlo", **options: Any) -> Plan:
-    return Plan(method, Options(**options), Policy())
+def plan(method: str = "monte-carlo", **options: Any) -> LabelPlan:
+    return LabelPlan(MethodOptions(method, **options), Policy())
 
 
-def scripted(plan: Plan, told: Told, policy: ScriptedPolicy | None = None) -> Tools:
-    """Tools like `open_tools`, with the scripted policy."""
-    verifier = open_verifier(plan.verifier)
-    method = open_method(plan.method, plan.options, verifier)
+def scripted(plan: LabelPlan, on_progress: OnProgress, policy: ScriptedPolicy | None = None) -> Labeller:
+    """As `open_labeller`, with the scripted policy."""
+    verifier = open_verifier(plan.method.verifier)
+    method = open_method(plan.method, verifier)
     policy = policy or ScriptedPolicy()
-    sampler = RolloutSampler(policy, verifier, PlainPrompt(), plan.sampling, plan.seed, plan.at_once, told)
-    return Tools(plan, method, sampler)
+    sampler = RolloutSampler(policy, verifier, PlainPrompt(), plan.sampling, plan.seed, plan.at_once, on_progress)
+    return Labeller(plan, method, sampler)
 
 
 def row(number: int, *steps: str) -> dict[str, Any]:

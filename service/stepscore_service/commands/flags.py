@@ -1,12 +1,16 @@
-"""Every field of Settings as a flag: generated, so that flag, environment variable and field cannot drift apart."""
+"""Flags generated from the fields that they set: of Settings (flag, environment variable and field) and of options.
+
+An options class is a dataclass whose fields are `Annotated[type, typer.Option(...)]`; it knows no command.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from copy import copy
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import wraps
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic import ValidationError
@@ -51,6 +55,45 @@ def with_settings(*, only: frozenset[str] | None = None) -> Callable[[Command], 
         return run
 
     return decorate
+
+
+def with_options(command: Command) -> Command:
+    """Replace every parameter of a command that is an options class by one flag for each of its fields.
+
+    A field without a default is required; a tuple's flag may be given several times; the class's PANEL, if it has one,
+    groups its flags in the help.
+    """
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    expanded = {p.name: p.annotation for p in own if is_dataclass(p.annotation)}
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(**{name: _options_from(kind, given) for name, kind in expanded.items()}, **given)
+
+    flags = [_option(kind, field) for kind in expanded.values() for field in fields(kind)]
+    parameters = [*(p for p in own if p.name not in expanded and p.kind is not p.KEYWORD_ONLY), *flags]
+    parameters += [p for p in own if p.name not in expanded and p.kind is p.KEYWORD_ONLY]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def _options_from(kind: Any, given: dict[str, Any]) -> Any:
+    """The options class, its fields taken out of what was given."""
+    values = {field.name: given.pop(field.name) for field in fields(kind)}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _option(kind: Any, field: Field[Any]) -> inspect.Parameter:
+    annotated, option = get_args(get_type_hints(kind, include_extras=True)[field.name])
+    option = copy(option)
+    option.rich_help_panel = option.rich_help_panel or getattr(kind, "PANEL", None)
+    default: Any = inspect.Parameter.empty if field.default is MISSING else field.default
+    if get_origin(annotated) is tuple:
+        annotated, default = list[str], list(default)
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotated, option]
+    )
 
 
 def settings_from(given: Mapping[str, Any]) -> Settings:

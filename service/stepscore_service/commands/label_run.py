@@ -1,12 +1,10 @@
-"""The run behind `stepscore label`: check everything, open the tools, label shard after shard, say how it went."""
+"""The run behind `stepscore label`: check everything, open what labels, label shard after shard, report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -14,16 +12,15 @@ import typer
 from stepscore.errors import StepscoreError
 from stepscore.verify.open import open_verifier
 from stepscore_service.jobs.label.folder import OutputFolder
-from stepscore_service.jobs.label.inputs import Inputs
-from stepscore_service.jobs.label.job import Label, here
-from stepscore_service.jobs.label.job import run as run_job
+from stepscore_service.jobs.label.inputs import LabelInputs
+from stepscore_service.jobs.label.labeller import Labeller, OnProgress, open_labeller
 from stepscore_service.jobs.label.methods.check import Check
 from stepscore_service.jobs.label.methods.registry import open_method
-from stepscore_service.jobs.label.plan import Plan, versions
+from stepscore_service.jobs.label.options import LabelRunOptions
+from stepscore_service.jobs.label.plan import LabelPlan, versions
 from stepscore_service.jobs.label.progress import LabelProgress
-from stepscore_service.jobs.label.shard import shards
+from stepscore_service.jobs.label.shard import FinishedShard, Shard, shards
 from stepscore_service.jobs.label.summary import none_right, summary, warnings
-from stepscore_service.jobs.label.tools import Told, Tools, open_tools
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.progress import ProgressDisplay
 from stepscore_service.jobs.runs.sandboxes import report_sandboxes, sandboxes
@@ -31,77 +28,79 @@ from stepscore_service.jobs.runs.signals import sigterm_interrupts
 from stepscore_service.jobs.runs.source import STDIN, Source, open_source
 
 RESUME = "Finished shards are whole; the same command continues after them."
-Open = Callable[[Plan, Told], Tools]
+OpenLabeller = Callable[[LabelPlan, OnProgress], Labeller]
+LabelShards = Callable[[Iterable[Shard]], Iterator[FinishedShard]]
+"""Shards in, the finished ones out, in whatever order they are done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a run reads and where it writes. limit: 0 takes all rows. ray: a cluster's address; None works here."""
-
-    file: str
-    out: Path
-    shard_problems: int = 16
-    limit: int = 0
-    ray: str | None = None
-    workers: int = 1
-
-
-def run(plan: Plan, asked: Run, open_: Open = open_tools) -> None:
-    """Label what the output folder lacks. Ends the command, saying what to change, where something fails."""
-    source = _source(asked.file)
-    inputs = Inputs(source, plan, asked.limit)
+def run(plan: LabelPlan, file: str, options: LabelRunOptions, open_: OpenLabeller = open_labeller) -> None:
+    """Label what the output folder lacks. Ends the command, saying what to change if something fails."""
+    source = _source(file)
+    inputs = LabelInputs(source, plan, options.limit)
     try:
         plan.check()
-        verifier = open_verifier(plan.verifier)
-        method = open_method(plan.method, plan.options, verifier)
+        verifier = open_verifier(plan.method.verifier)
+        method = open_method(plan.method, verifier)
         held = sandboxes([verifier, *([method.checker] if isinstance(method, Check) else [])])
         count = inputs.check(verifier)
         made_by = versions() | ({"sandbox": held} if held else {})
-        folder = OutputFolder(asked.out, _identity(plan, asked, source), made_by)
+        folder = OutputFolder(options.out, _identity(plan, options, source), made_by)
     except StepscoreError as error:
         console.fail_with(error)
     report_sandboxes(held)
     with closing(folder), _interruptible(folder):
-        _label(plan, asked, inputs, folder, count, open_)
+        _label(plan, options, inputs, folder, count, open_)
     _report(folder)
 
 
-def _label(plan: Plan, asked: Run, inputs: Inputs, folder: OutputFolder, count: int, open_: Open) -> None:
+def _label(
+    plan: LabelPlan,
+    options: LabelRunOptions,
+    inputs: LabelInputs,
+    folder: OutputFolder,
+    count: int,
+    open_: OpenLabeller,
+) -> None:
     done = folder.totals.get("problems", 0)
     if done:
-        console.info(f"{asked.out}: {done} of {count} problems are labelled; continuing after them.")
+        console.info(f"{options.out}: {done} of {count} problems are labelled; continuing after them.")
     if done == count:
         return
     with (
         ProgressDisplay("problems", count, done) as display,
-        _opened(plan, asked, progress := LabelProgress(display), open_) as label,
+        _opened(plan, options, progress := LabelProgress(display), open_) as label,
     ):
         try:
-            run_job(shards(inputs.tasks(), asked.shard_problems), folder, label, progress.finished)
+            every = shards(inputs.tasks(), options.shard_problems)
+            for finished in label(shard for shard in every if shard.index not in folder.done):
+                folder.keep(finished)
+                progress.finished(finished)
         except StepscoreError as error:
             _failed(folder, error)
 
 
 @contextmanager
-def _opened(plan: Plan, asked: Run, progress: LabelProgress, open_: Open) -> Iterator[Label]:
+def _opened(
+    plan: LabelPlan, options: LabelRunOptions, progress: LabelProgress, open_: OpenLabeller
+) -> Iterator[LabelShards]:
     """What labels shards: this process or a cluster. Ends the command where it cannot be had."""
-    if asked.ray is not None:
-        yield _on_ray(plan, asked, open_)
+    if options.ray is not None:
+        yield _on_ray(plan, options, open_)
         return
     try:
-        tools = open_(plan, progress.rolled)
+        labeller = open_(plan, progress.rolled)
     except StepscoreError as error:
         console.fail_with(error)
-    with closing(tools):
-        yield here(tools)
+    with closing(labeller):
+        yield partial(map, labeller.label)
 
 
-def _on_ray(plan: Plan, asked: Run, open_: Open) -> Label:
+def _on_ray(plan: LabelPlan, options: LabelRunOptions, open_: OpenLabeller) -> LabelShards:
     try:
         from stepscore_service.jobs.label.ray_run import on_ray
     except ImportError:
         console.fail("--ray needs Ray Data: pip install 'stepscore[ray]'")
-    return partial(on_ray, plan=plan, address=asked.ray or "auto", workers=asked.workers, open_=open_)
+    return partial(on_ray, plan=plan, address=options.ray or "auto", workers=options.workers, open_=open_)
 
 
 def _source(file: str) -> Source:
@@ -110,13 +109,13 @@ def _source(file: str) -> Source:
     return open_source(file)
 
 
-def _identity(plan: Plan, asked: Run, source: Source) -> dict[str, object]:
+def _identity(plan: LabelPlan, options: LabelRunOptions, source: Source) -> dict[str, object]:
     return {
         "command": "label",
         "input_sha256": source.digest,
         "input_rows": source.total,
-        "limit": asked.limit,
-        "shard_problems": asked.shard_problems,
+        "limit": options.limit,
+        "shard_problems": options.shard_problems,
         **plan.identity(),
     }
 

@@ -26,14 +26,14 @@ KEPT: tuple[Agreement, ...] = ("agree_sound", "agree_error")
 AT_ONCE = 32
 
 
-class Judge(Protocol):
+class ConsensusJudge(Protocol):
     """A Scoring, a JudgeScorer, or what stands in for one."""
 
     def score(self, solutions: Sequence[Solution]) -> Sequence[Reading | StepscoreError]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedRow:
     """labels, judge: the first wrong step as each sees it; None for no error, and for what is unknown."""
 
     labelled: Labelled
@@ -48,8 +48,8 @@ class Compared:
 
 
 def compare(
-    rows: Iterable[Labelled], judge: Judge, threshold: float, error_below: float = 0.0, at_once: int = AT_ONCE
-) -> Iterator[Compared]:
+    rows: Iterable[Labelled], judge: ConsensusJudge, threshold: float, error_below: float = 0.0, at_once: int = AT_ONCE
+) -> Iterator[ComparedRow]:
     """Every row with what came of it, in order.
 
     threshold: rewards of the judge under it are errors. error_below: labels under it are errors; 0 always is.
@@ -61,12 +61,12 @@ def compare(
         readings = iter(judge.score([row.solution for row in settled]) if settled else ())
         for row in batch:
             if is_open(row, error_below):
-                yield Compared(row, "open", None, None)
+                yield ComparedRow(row, "open", None, None)
             else:
                 yield _compared(row, row.first_error(error_below), next(readings), threshold)
 
 
-def counted(compared: Iterable[Compared]) -> Counter[Agreement]:
+def counted(compared: Iterable[ComparedRow]) -> Counter[Agreement]:
     return Counter(each.agreement for each in compared)
 
 
@@ -75,10 +75,10 @@ def is_open(labelled: Labelled, error_below: float = 0.0) -> bool:
     return None in labelled.labels[: labelled.first_error(error_below)]
 
 
-def _compared(row: Labelled, ours: int | None, reading: Reading | StepscoreError, threshold: float) -> Compared:
+def _compared(row: Labelled, ours: int | None, reading: Reading | StepscoreError, threshold: float) -> ComparedRow:
     if isinstance(reading, StepscoreError):
-        return Compared(row, "unscored", ours, None, reading)
+        return ComparedRow(row, "unscored", ours, None, reading)
     theirs = first_error(reading.rewards, threshold)
     if ours != theirs:
-        return Compared(row, "disagree", ours, theirs)
-    return Compared(row, "agree_sound" if ours is None else "agree_error", ours, theirs)
+        return ComparedRow(row, "disagree", ours, theirs)
+    return ComparedRow(row, "agree_sound" if ours is None else "agree_error", ours, theirs)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore_service.jobs.label.shard import LABELS, Finished
+from stepscore_service.jobs.label.shard import LABELS, FinishedShard
 from stepscore_service.jobs.label.stats import sum_totals
 from stepscore_service.jobs.runs import atomic
 from stepscore_service.jobs.runs.lock import lock_folder
@@ -46,7 +46,7 @@ class OutputFolder:
             self._lock.close()
             raise
 
-    def keep(self, finished: Finished) -> None:
+    def keep(self, finished: FinishedShard) -> None:
         """Write a shard's files, then the manifest that names them. Raises OutputError; nothing half remains."""
         files = {f"{kind}-{finished.index:05}.jsonl": text.encode() for kind, text in finished.files.items()}
         for name, content in files.items():
@@ -62,9 +62,6 @@ class OutputFolder:
     def totals(self) -> dict[str, int]:
         """Over all shards on disk."""
         return sum_totals([entry["totals"] for entry in self.done.values()])
-
-    def label_files(self) -> list[Path]:
-        return [self.path / f"{LABELS}-{index:05}.jsonl" for index in sorted(self.done)]
 
     def close(self) -> None:
         self._lock.close()

@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
 
 from stepscore.errors import InvalidInput
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.label.methods.registry import CHECK
-from stepscore_service.jobs.label.plan import Plan
+from stepscore_service.jobs.label.plan import LabelPlan
 from stepscore_service.jobs.label.task import Task, task_of
-
-
-class Line(Protocol):
-    """A line of the input. number: from 1, as an editor counts."""
-
-    @property
-    def number(self) -> int: ...
-
-    def row(self) -> Mapping[str, Any]: ...
-
-
-class Source(Protocol):
-    """A file that can be read more than once."""
-
-    def lines(self) -> Iterator[Line]: ...
+from stepscore_service.jobs.runs.source import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class LabelInputs:
     """limit: how many rows are taken; 0 takes all."""
 
     source: Source
-    plan: Plan
+    plan: LabelPlan
     limit: int = 0
 
     def tasks(self) -> Iterator[Task]:
         """Raises InvalidInput, which names line and column, at the first row that cannot be used."""
         for line in islice(self.source.lines(), self.limit or None):
-            options = self.plan.options
+            options = self.plan.method
             try:
-                yield task_of(line.row(), line.number, how=options.split, join=options.join)
+                yield task_of(line.row(), line.number, how=options.split, join=options.separator)
             except InvalidInput as error:
                 raise _at(line.number, error) from error
 
@@ -59,11 +44,11 @@ class Inputs:
         return count
 
 
-def check_task(task: Task, plan: Plan, verifier: Verifier) -> None:
+def check_task(task: Task, plan: LabelPlan, verifier: Verifier) -> None:
     """Raises InvalidInput where the method needs what the row does not have."""
-    if not plan.method.startswith(CHECK):
+    if not plan.method.name.startswith(CHECK):
         verifier.verify([], task.truth)
-    if not task.attempts and not plan.options.samples and plan.method != "omega":
+    if not task.attempts and not plan.method.samples and plan.method.name != "omega":
         raise InvalidInput('it has no "solutions"; give --samples N to have the policy write some', field="solutions")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepscore_service.jobs.label.shard import Finished
+from stepscore_service.jobs.label.shard import FinishedShard
 from stepscore_service.jobs.runs.progress import ProgressDisplay
 
 
@@ -16,5 +16,5 @@ class LabelProgress:
         self._rollouts += rollouts
         self._display.advance(0, f"{self._rollouts} rollouts")
 
-    def finished(self, shard: Finished) -> None:
+    def finished(self, shard: FinishedShard) -> None:
         self._display.advance(shard.totals["problems"])

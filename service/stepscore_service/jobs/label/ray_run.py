@@ -1,4 +1,4 @@
-"""The same run on a Ray cluster (extra `ray`): Ray Data hands shards to workers, each with its own tools.
+"""The same run on a Ray cluster (extra `ray`): Ray Data hands shards to workers, each with its own labeller.
 
 A shard is labelled by the same code from the same seeds as on one machine, so its files are the same; they come back
 in whatever order they are done, and this process alone writes them.
@@ -14,27 +14,31 @@ from typing import Any
 import ray
 
 from stepscore.errors import GeneratorError
-from stepscore_service.jobs.label.plan import Plan
-from stepscore_service.jobs.label.shard import Finished, Shard
-from stepscore_service.jobs.label.tools import Told, Tools
+from stepscore_service.jobs.label.labeller import Labeller, OnProgress, ignore_progress
+from stepscore_service.jobs.label.plan import LabelPlan
+from stepscore_service.jobs.label.shard import FinishedShard, Shard
 
 LOCAL = "local"
 Row = dict[str, Any]
-Open = Callable[[Plan, Told], Tools]
+OpenLabeller = Callable[[LabelPlan, OnProgress], Labeller]
 
 
 class Worker:
-    """Labels shards in a process of the cluster. Opens the tools once."""
+    """Labels shards in a process of the cluster. Opens the labeller once."""
 
-    def __init__(self, plan: Plan, open_: Open) -> None:
-        self._tools = open_(plan, _unheard)
+    def __init__(self, plan: LabelPlan, open_: OpenLabeller) -> None:
+        self._labeller = open_(plan, ignore_progress)
 
     def __call__(self, row: Row) -> Row:
-        return {"finished": pickle.dumps(self._tools.label(pickle.loads(row["shard"])))}
+        return {"finished": pickle.dumps(self._labeller.label(pickle.loads(row["shard"])))}
 
 
-def on_ray(shards: Iterable[Shard], *, plan: Plan, address: str, workers: int, open_: Open) -> Iterator[Finished]:
-    """Finished shards as they come. address: `local` starts Ray on this machine; else a running cluster's, or `auto`.
+def on_ray(
+    shards: Iterable[Shard], *, plan: LabelPlan, address: str, workers: int, open_: OpenLabeller
+) -> Iterator[FinishedShard]:
+    """Finished shards as they come.
+
+    address: `local` starts Ray on this machine; else a running cluster's, or `auto`.
 
     A worker takes as many GPUs as its policy spans where the plan says vllm or cuda, and none otherwise.
     Raises GeneratorError where the cluster cannot be reached or a worker fails.
@@ -53,7 +57,7 @@ def on_ray(shards: Iterable[Shard], *, plan: Plan, address: str, workers: int, o
         ray.shutdown()
 
 
-def _labelled(waiting: list[Row], plan: Plan, workers: int, open_: Open) -> Iterator[Finished]:
+def _labelled(waiting: list[Row], plan: LabelPlan, workers: int, open_: OpenLabeller) -> Iterator[FinishedShard]:
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     on_gpu = plan.policy.generator == "vllm" or plan.policy.device == "cuda"
@@ -65,9 +69,5 @@ def _labelled(waiting: list[Row], plan: Plan, workers: int, open_: Open) -> Iter
         num_gpus=plan.policy.gpus if on_gpu else None,
     )
     for row in dataset.iter_rows():
-        finished: Finished = pickle.loads(row["finished"])
+        finished: FinishedShard = pickle.loads(row["finished"])
         yield finished
-
-
-def _unheard(rollouts: int) -> None:
-    """A worker's rollouts are counted when its shard comes back."""

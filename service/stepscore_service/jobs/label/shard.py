@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stepscore.rollout.task import Sample, gather, run
-from stepscore_service.jobs.data.labelled import Labelled, to_row
-from stepscore_service.jobs.label.filtering import Consensus, sifted
-from stepscore_service.jobs.label.methods.base import Labels, Method
-from stepscore_service.jobs.label.stats import RolloutStats, record, sum_totals
+from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.task import Task
 
 LABELS, ROLLOUTS, TREES, DROPPED = "labels", "rollouts", "trees", "dropped"
@@ -27,7 +22,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedShard:
     """The files of a shard, as they are written, and what was counted. files: by kind, JSON lines."""
 
     index: int
@@ -47,36 +42,6 @@ def shards(tasks: Iterable[Task], size: int) -> Iterator[Shard]:
         yield Shard(index, tuple(held))
 
 
-def label_shard(
-    shard: Shard,
-    method: Method,
-    sample: Sample,
-    *,
-    keep_rollouts: bool = False,
-    drop_unsolved: bool = False,
-    consensus: Consensus | None = None,
-    error_below: float = 0.0,
-) -> Finished:
-    """All tasks of a shard side by side. The same shard, method and seed give the same files. Raises StepscoreError."""
-    stats = [RolloutStats(task.id, keep=keep_rollouts) for task in shard.tasks]
-    tasks = [record(method.label(task), each) for task, each in zip(shard.tasks, stats, strict=True)]
-    labels = run(gather(tasks), sample)
-    files, totals = _trees(labels), [each.totals for each in stats]
-    chosen = sifted([each.rows for each in labels], stats, drop_unsolved=drop_unsolved)
-    totals.append(Counter(chosen.totals))
-    rows, dropped = chosen.kept, chosen.dropped
-    if consensus is not None:
-        chosen = consensus.sift(rows)
-        rows, dropped = chosen.kept, dropped + chosen.dropped
-        totals.append(Counter(chosen.totals))
-    if drop_unsolved or consensus is not None:
-        files[DROPPED] = lines(map(to_row, dropped))
-    if keep_rollouts:
-        files[ROLLOUTS] = lines(row for each in stats for row in each.rows)
-    totals.append(Counter(counts_of(rows, len(shard.tasks), error_below)))
-    return Finished(shard.index, {LABELS: lines(map(to_row, rows)), **files}, sum_totals(totals))
-
-
 def counts_of(rows: Sequence[Labelled], tasks: int, error_below: float = 0.0) -> dict[str, int]:
     """Rows and steps by label."""
     labels = [label for row in rows for label in row.labels]
@@ -93,8 +58,3 @@ def counts_of(rows: Sequence[Labelled], tasks: int, error_below: float = 0.0) ->
 
 def lines(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-
-
-def _trees(labels: Sequence[Labels]) -> dict[str, str]:
-    trees = [each.tree for each in labels if each.tree is not None]
-    return {TREES: lines(trees)} if trees else {}

@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from label_case import ScriptedPolicy, plan, scripted
 from label_case import write as script
-from stepscore_service.commands.label_run import Run, run
+from stepscore_service.commands.label_run import run
+from stepscore_service.jobs.label.options import FilterOptions, LabelRunOptions
 
 left = int(sys.argv[2])
 
@@ -30,12 +31,15 @@ def deadly(prefix, number, rng):
         os.kill(os.getpid(), signal.SIGKILL)
     return script(prefix, number, rng)
 
-run(plan(k=3), Run("in.jsonl", Path(sys.argv[1]), 2), partial(scripted, policy=ScriptedPolicy(deadly)))
+run(plan(k=3), "in.jsonl", LabelRunOptions(Path(sys.argv[1]), 2), partial(scripted, policy=ScriptedPolicy(deadly)))
 """
 
 
 def run(folder: Path, out: str, rollouts: int) -> int:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path]),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-c", PROGRAM, out, str(rollouts)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode
 

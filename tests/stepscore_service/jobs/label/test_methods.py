@@ -15,8 +15,9 @@ from stepscore.errors import InvalidOption
 from stepscore.rollout.task import run
 from stepscore.verify.open import open_verifier
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.label.methods.base import Labels, Options
+from stepscore_service.jobs.label.methods.base import TaskLabels
 from stepscore_service.jobs.label.methods.registry import open_method
+from stepscore_service.jobs.label.options import MethodOptions
 from stepscore_service.jobs.label.task import task_of
 
 
@@ -25,13 +26,13 @@ def strict(prefix: str, number: int, rng: random.Random) -> Written:
     return (WRONG if "BAD" in prefix else RIGHT), "stop"
 
 
-def labels(method: str, source: dict[str, Any], policy: ScriptedPolicy, **options: Any) -> Labels:
+def labels(method: str, source: dict[str, Any], policy: ScriptedPolicy, **options: Any) -> TaskLabels:
     tools = scripted(plan(method, **options), lambda rollouts: None, policy)
     assert tools.sampler is not None
     return run(tools.method.label(task_of(source, 1)), tools.sampler.sample)
 
 
-def only(found: Labels) -> Labelled:
+def only(found: TaskLabels) -> Labelled:
     (one,) = found.rows
     return one
 
@@ -52,11 +53,11 @@ def test_soft_labels_are_the_share_of_right_ones() -> None:
     def script(prefix: str, number: int, rng: random.Random) -> Written:
         return [(RIGHT, "stop"), (WRONG, "stop"), (WRONG, "stop"), (RIGHT, "length")][number]
 
-    found = only(labels("monte-carlo", row(0, *wrong_at(9, 2)), ScriptedPolicy(script), k=4, kind="soft"))
+    found = only(labels("monte-carlo", row(0, *wrong_at(9, 2)), ScriptedPolicy(script), k=4, labels="soft"))
     assert found.labels == (0.25, 1.0)
     assert found.extras["hard"] == [1.0, 1.0]
     judged = only(
-        labels("monte-carlo", row(0, *wrong_at(9, 2)), ScriptedPolicy(script), k=4, kind="soft", judged_only=True)
+        labels("monte-carlo", row(0, *wrong_at(9, 2)), ScriptedPolicy(script), k=4, labels="soft", judged_only=True)
     )
     assert judged.labels == (pytest.approx(1 / 3), 1.0)
 
@@ -128,4 +129,4 @@ def test_a_checker_labels_up_to_the_first_wrong_step() -> None:
 
 def test_an_unknown_method_names_the_known_ones() -> None:
     with pytest.raises(InvalidOption, match="monte-carlo, binary-search, omega, check:arithmetic"):
-        open_method("magic", Options(), open_verifier("math"))
+        open_method(MethodOptions("magic"), open_verifier("math"))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from label_case import ScriptedPolicy, Written, plan, row, scripted, write
 from stepscore.rollout.sampler import Rollout
 from stepscore.rollout.task import run
-from stepscore_service.jobs.label.methods.base import Labels
-from stepscore_service.jobs.label.methods.omega_tree import Node, Tree
+from stepscore_service.jobs.label.methods.base import TaskLabels
+from stepscore_service.jobs.label.methods.omega_tree import OmegaNode, OmegaTree
 from stepscore_service.jobs.label.task import task_of
 
 
@@ -22,7 +22,7 @@ def rollout(tokens: int) -> Rollout:
     return Rollout("x", "wrong", "stop", tokens)
 
 
-def grown(policy: ScriptedPolicy, seed: int = 0, **options: Any) -> Labels:
+def grown(policy: ScriptedPolicy, seed: int = 0, **options: Any) -> TaskLabels:
     tools = scripted(plan("omega", **options), lambda rollouts: None, policy)
     assert tools.sampler is not None
     return run(tools.method.label(task_of(row(seed), 1)), tools.sampler.sample)
@@ -33,8 +33,8 @@ def nodes(tree: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_priorities_are_the_papers() -> None:
-    often, seldom = Node("a", value=0.75, visits=3), Node("b", value=0.25)
-    tree = Tree(Node(""), visits=4)
+    often, seldom = OmegaNode("a", value=0.75, visits=3), OmegaNode("b", value=0.25)
+    tree = OmegaTree(OmegaNode(""), visits=4)
     tree.admit(often, (rollout(500), rollout(100)))
     tree.admit(seldom, (rollout(250),))
     expected = [
@@ -51,8 +51,8 @@ def test_priorities_are_the_papers() -> None:
 
 @pytest.mark.parametrize("value", [None, 0.0, 1.0])
 def test_only_undecided_nodes_have_candidates(value: float | None) -> None:
-    tree = Tree(Node(""))
-    tree.admit(Node("a", value=value), (rollout(1), rollout(2)))
+    tree = OmegaTree(OmegaNode(""))
+    tree.admit(OmegaNode("a", value=value), (rollout(1), rollout(2)))
     assert (tree.select(), tree.spent) == (None, 2)
 
 
@@ -77,7 +77,7 @@ def test_every_tree_keeps_the_rules(seed: int, chance: float, k: int, budget: in
         return write(prefix, number, rng) if rng.random() < chance else ("I do not know.", "stop")
 
     policy = ScriptedPolicy(script)
-    found = grown(policy, seed, k=k, searches=12, budget=budget, kind="soft")
+    found = grown(policy, seed, k=k, searches=12, budget=budget, labels="soft")
     tree = dict(found.tree or {})
     every = nodes(tree)
     assert tree["rollouts"] == sum(policy.sizes) == k * sum(node["counts"] is not None for node in every)

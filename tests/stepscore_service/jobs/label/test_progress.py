@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from stepscore_service.jobs.label.progress import LabelProgress
-from stepscore_service.jobs.label.shard import Finished
+from stepscore_service.jobs.label.shard import FinishedShard
 from stepscore_service.jobs.label.summary import none_right, summary, warnings
 from stepscore_service.jobs.runs.progress import ProgressDisplay
 
@@ -19,7 +19,7 @@ def test_a_plain_line_every_half_minute() -> None:
         for second in range(0, 100, 10):
             now[0] = float(second)
             progress.rolled(5)
-        progress.finished(Finished(0, {}, {"problems": 4}))
+        progress.finished(FinishedShard(0, {}, {"problems": 4}))
         now[0] = 120.0
         progress.rolled(1)
     assert isinstance(console.file, io.StringIO)
@@ -36,7 +36,7 @@ def test_a_terminal_sees_a_bar() -> None:
     with ProgressDisplay("problems", 4, output=console) as display:
         progress = LabelProgress(display)
         progress.rolled(64)
-        progress.finished(Finished(0, {}, {"problems": 1}))
+        progress.finished(FinishedShard(0, {}, {"problems": 1}))
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert "1/4" in shown

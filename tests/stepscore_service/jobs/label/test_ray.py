@@ -15,10 +15,11 @@ from label_case import row, wrong_at
 PROGRAM = """
 from pathlib import Path
 from label_case import plan, scripted
-from stepscore_service.commands.label_run import Run, run
+from stepscore_service.commands.label_run import run
+from stepscore_service.jobs.label.options import FilterOptions, LabelRunOptions
 
 for name, ray in (("here", None), ("cluster", "local")):
-    run(plan("binary-search", k=3), Run("in.jsonl", Path(name), 2, ray=ray), scripted)
+    run(plan("binary-search", k=3), "in.jsonl", LabelRunOptions(Path(name), 2, ray=ray), scripted)
 """
 
 
@@ -27,7 +28,11 @@ def test_a_cluster_writes_the_same_files(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra ray")
     write(tmp_path / "in.jsonl", [row(number, *wrong_at(number % 5, 5)) for number in range(7)])
     tests = Path(__file__).parents[3]
-    environment = os.environ | {"PYTHONPATH": str(tests), "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tests), *sys.path]),
+        "RAY_AUTH_MODE": "disabled",
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -23,10 +23,11 @@ from stepscore.errors import EngineError, GeneratorError, StepscoreError
 from stepscore.generate.protocol import Completion, Request
 from stepscore.scoring import Scoring
 from stepscore.types import Reading, Solution
-from stepscore_service.commands.label_run import Run, run
+from stepscore_service.commands.label_run import run
 from stepscore_service.jobs.data.labelled import of_row
-from stepscore_service.jobs.label.plan import Plan
-from stepscore_service.jobs.label.tools import Told, Tools
+from stepscore_service.jobs.label.labeller import Labeller, OnProgress
+from stepscore_service.jobs.label.options import FilterOptions, LabelRunOptions
+from stepscore_service.jobs.label.plan import LabelPlan
 
 ROWS = [row(number, *wrong_at(number % 4, 4)) for number in range(6)]
 
@@ -36,8 +37,8 @@ def source(tmp_path: Path) -> Path:
     return write_rows(tmp_path / "in.jsonl", ROWS)
 
 
-def label(source: Path, out: Path, policy: ScriptedPolicy | None = None, chosen: Plan | None = None) -> None:
-    run(chosen or plan(k=2), Run(str(source), out, shard_problems=2), partial(scripted, policy=policy))
+def label(source: Path, out: Path, policy: ScriptedPolicy | None = None, chosen: LabelPlan | None = None) -> None:
+    run(chosen or plan(k=2), str(source), LabelRunOptions(out, shard_problems=2), partial(scripted, policy=policy))
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -129,14 +130,14 @@ def test_sigterm_ends_like_ctrl_c(source: Path, tmp_path: Path, capsys: pytest.C
 def test_a_full_disk_ends_the_run_and_keeps_what_is_whole(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fills(plan: Plan, told: Told) -> Tools:
+    def fills(plan: LabelPlan, told: OnProgress) -> Labeller:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2500, before[1]))
         return scripted(plan, told)
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         with pytest.raises(typer.Exit) as caught:
-            run(plan(k=2), Run(str(source), tmp_path / "out", 2), fills)
+            run(plan(k=2), str(source), LabelRunOptions(tmp_path / "out", 2), fills)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.exit_code == 3
@@ -162,10 +163,10 @@ class Severe:
 
 
 def test_consensus_keeps_agreement_and_sets_the_rest_apart(source: Path, tmp_path: Path) -> None:
-    def opened(plan: Plan, told: Told) -> Tools:
+    def opened(plan: LabelPlan, told: OnProgress) -> Labeller:
         return replace(scripted(plan, told), judge=cast(Scoring, Severe()))
 
-    run(plan(k=4), Run(str(source), tmp_path / "out", 6), opened)
+    run(plan(k=4), str(source), LabelRunOptions(tmp_path / "out", 6), opened)
     kept, dropped = (read(tmp_path / "out" / f"{kind}-00000.jsonl") for kind in ("labels", "dropped"))
     assert [row["id"] for row in kept] == ["p1", "p5"]
     assert {row["consensus"]["agreement"] for row in kept} == {"agree_error"}
@@ -182,7 +183,7 @@ def test_consensus_keeps_agreement_and_sets_the_rest_apart(source: Path, tmp_pat
 def test_problems_that_no_rollout_solves_are_set_apart_where_that_is_asked(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    label(source, tmp_path / "out", chosen=replace(plan(k=8), drop_unsolved=True))
+    label(source, tmp_path / "out", chosen=replace(plan(k=8), filters=FilterOptions(drop_unsolved=True)))
     kept, dropped = (
         [row for index in range(3) for row in read(tmp_path / "out" / f"{kind}-{index:05}.jsonl")]
         for kind in ("labels", "dropped")
@@ -192,7 +193,12 @@ def test_problems_that_no_rollout_solves_are_set_apart_where_that_is_asked(
     totals = json.loads((tmp_path / "out" / "manifest.json").read_text())["totals"]
     assert (totals["problems"], totals["problems_unsolved"], totals["rows"]) == (6, 2, 4)
     assert "2 problems of which no rollout is right" in capsys.readouterr().out
-    said = refused(capsys, source=source, out=tmp_path / "b", chosen=replace(plan("check:coq"), drop_unsolved=True))
+    said = refused(
+        capsys,
+        source=source,
+        out=tmp_path / "b",
+        chosen=replace(plan("check:coq"), filters=FilterOptions(drop_unsolved=True)),
+    )
     assert "no rollouts to drop by" in said
 
 
@@ -257,8 +263,8 @@ def test_a_prompt_without_a_hole_is_refused(source: Path, tmp_path: Path, capsys
 def test_the_sandbox_of_programs_is_said_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"problem": "Give four.", "tests": "assert four() == 4", "steps": ["def four():", "    return 4"]}]
     source = write_rows(tmp_path / "in.jsonl", rows)
-    chosen = replace(plan("check:arithmetic"), verifier="code:weak")
-    run(chosen, Run(str(source), tmp_path / "out"))
+    chosen = plan("check:arithmetic", verifier="code:weak")
+    run(chosen, str(source), LabelRunOptions(tmp_path / "out"))
     told = json.loads((tmp_path / "out" / "manifest.json").read_text())["made_by"]["sandbox"]["code"]
     assert told["limits"]["cpu_seconds"] == 5
     assert f"Programs (code) run {told['by']}: each has 5 s" in " ".join(capsys.readouterr().err.split())

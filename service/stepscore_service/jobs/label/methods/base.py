@@ -4,61 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from stepscore.errors import NoSteps
 from stepscore.rollout.sampler import Ending, RolloutCounts, RolloutRequest
 from stepscore.rollout.task import RolloutTask
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.label.options import MethodOptions
 from stepscore_service.jobs.label.task import Attempt, Task, attempt_of_text
 
-LabelKind = Literal["hard", "soft"]
-
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What a user may say about a method; each reads what it needs.
-
-    k: rollouts of a prefix. samples: solutions sampled where a row brings none. kind: which estimate becomes the label.
-    stop_at_zero: no rollouts after the first step without a right one. judged_only: the share of right rollouts is of
-    those that could be judged. split, join: text to steps and back.
-    searches, budget: how often OmegaPRM selects a rollout, and after how many rollouts it stops.
-    """
-
-    k: int = 8
-    samples: int = 0
-    kind: LabelKind = "hard"
-    stop_at_zero: bool = False
-    judged_only: bool = False
-    split: str = "auto"
-    join: str = "\n"
-    searches: int = 100
-    budget: int = 1000
-
-    def value(self, counts: RolloutCounts) -> float | None:
-        """The estimate for a prefix with these rollouts; None if it cannot be told."""
-        return counts.value(judged_only=self.judged_only)
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
+class TaskLabels:
     """What a method found for one task: labelled rows in order, and OmegaPRM's tree where there is one."""
 
     rows: tuple[Labelled, ...]
     tree: Mapping[str, Any] | None = None
 
 
-class Method(Protocol):
+class LabelMethod(Protocol):
     """Labels the solutions of a task. Holds no state between tasks, so that they may run in any order, anywhere."""
 
     @property
     def name(self) -> str: ...
 
-    def label(self, task: Task) -> RolloutTask[Labels]: ...
+    def label(self, task: Task) -> RolloutTask[TaskLabels]: ...
 
 
-def sample(task: Task, options: Options) -> RolloutTask[tuple[Attempt, ...]]:
+def value_of(options: MethodOptions, counts: RolloutCounts) -> float | None:
+    """The estimate for a prefix with these rollouts; None if there is none."""
+    return counts.value(judged_only=options.judged_only)
+
+
+def sample(task: Task, options: MethodOptions) -> RolloutTask[tuple[Attempt, ...]]:
     """The task's own solutions; where it brought none, sampled ones. Blank ones are left out."""
     if task.attempts or not options.samples:
         return task.attempts

@@ -12,13 +12,14 @@ from stepscore.rollout.sampler import Ending, RolloutCounts
 from stepscore.rollout.task import RolloutTask
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.label.methods.base import Labels, Options, columns
+from stepscore_service.jobs.label.methods.base import TaskLabels, columns, value_of
 from stepscore_service.jobs.label.methods.target import LabelTarget, each_target
+from stepscore_service.jobs.label.options import MethodOptions
 from stepscore_service.jobs.label.task import Task
 
 
 @dataclass(slots=True)
-class Search:
+class ErrorSearch:
     """What is known of a solution of n steps. good: steps of the longest prefix that was completed.
 
     bad: steps of the shortest prefix that was not, n + 1 where none is known. [low, high]: where to look next.
@@ -51,13 +52,13 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class BinarySearch:
-    """Labels up to the first error; the steps after it have none."""
+    """TaskLabels up to the first error; the steps after it have none."""
 
-    options: Options
+    options: MethodOptions
     verifier: Verifier
     name = "binary-search"
 
-    def label(self, task: Task) -> RolloutTask[Labels]:
+    def label(self, task: Task) -> RolloutTask[TaskLabels]:
         return (yield from each_target(task, self.options, self.verifier, self._one))
 
     def _one(self, target: LabelTarget) -> RolloutTask[Labelled]:
@@ -66,20 +67,20 @@ class BinarySearch:
             steps = (search.low + search.high) // 2
             (rollouts,) = yield [target.request(steps, self.options.k)]
             counts = RolloutCounts.of(rollouts)
-            search.learn(steps, counts, self.options.value(counts))
+            search.learn(steps, counts, value_of(self.options, counts))
         return self._row(target, search)
 
-    def _row(self, target: LabelTarget, search: Search) -> Labelled:
+    def _row(self, target: LabelTarget, search: ErrorSearch) -> Labelled:
         steps = range(target.steps)
         counts = [search.counts.get(step + 1) for step in steps]
-        soft = [None if each is None else self.options.value(each) for each in counts]
+        soft = [None if each is None else value_of(self.options, each) for each in counts]
         labels = map(search.label, steps)
         return target.labelled(self.name, labels, soft=soft, counts=columns(counts), rounds=search.rounds)
 
 
-def begin(steps: int, ending: Ending) -> Search:
+def begin(steps: int, ending: Ending) -> ErrorSearch:
     """What the solution's own ending tells: all steps good, the last prefix bad, or nothing."""
     if ending == "right":
-        return Search(good=steps, bad=steps + 1, low=1, high=0)
+        return ErrorSearch(good=steps, bad=steps + 1, low=1, high=0)
     bad = steps if ending == "wrong" else steps + 1
-    return Search(good=0, bad=bad, low=1, high=steps - 1)
+    return ErrorSearch(good=0, bad=bad, low=1, high=steps - 1)

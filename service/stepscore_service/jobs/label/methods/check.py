@@ -1,4 +1,4 @@
-"""Labels by a step checker: calculation or proof, and no rollouts.
+"""TaskLabels by a step checker: calculation or proof, and no rollouts.
 
 Sound steps are 1 and the first wrong one is 0; a step that carries nothing to check has no label, nor has any step
 behind the first wrong one.
@@ -13,7 +13,8 @@ from stepscore.rollout.task import RolloutTask
 from stepscore.verify.checker import Checked, StepChecker
 from stepscore.verify.verifier import Truth, Verifier
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.label.methods.base import Labels, Options, described, outcome_of, own_ending, sample
+from stepscore_service.jobs.label.methods.base import TaskLabels, described, outcome_of, own_ending, sample
+from stepscore_service.jobs.label.options import MethodOptions
 from stepscore_service.jobs.label.task import Attempt, Task
 
 _VALUES = {"sound": 1.0, "wrong": 0.0, "unknown": None}
@@ -23,7 +24,7 @@ _VALUES = {"sound": 1.0, "wrong": 0.0, "unknown": None}
 class Check:
     """A step checker as a method. The outcome is added where the task's truth is known."""
 
-    options: Options
+    options: MethodOptions
     verifier: Verifier
     checker: StepChecker
 
@@ -31,9 +32,9 @@ class Check:
     def name(self) -> str:
         return f"check-{self.checker.name}"
 
-    def label(self, task: Task) -> RolloutTask[Labels]:
+    def label(self, task: Task) -> RolloutTask[TaskLabels]:
         attempts = yield from sample(task, self.options)
-        return Labels(tuple(self._one(task, place, attempt) for place, attempt in enumerate(attempts)))
+        return TaskLabels(tuple(self._one(task, place, attempt) for place, attempt in enumerate(attempts)))
 
     def _one(self, task: Task, place: int, attempt: Attempt) -> Labelled:
         checked = self.checker.check(task.problem, attempt.steps)

@@ -11,8 +11,9 @@ from stepscore.rollout.sampler import RolloutCounts
 from stepscore.rollout.task import RolloutTask
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.label.methods.base import Labels, Options, columns, hard, of_ending
+from stepscore_service.jobs.label.methods.base import TaskLabels, columns, hard, of_ending, value_of
 from stepscore_service.jobs.label.methods.target import LabelTarget, each_target
+from stepscore_service.jobs.label.options import MethodOptions
 from stepscore_service.jobs.label.task import Task
 
 
@@ -20,11 +21,11 @@ from stepscore_service.jobs.label.task import Task
 class MonteCarlo:
     """Every step by rollouts; with `stop_at_zero` one step at a time, up to the first that none completes."""
 
-    options: Options
+    options: MethodOptions
     verifier: Verifier
     name = "monte-carlo"
 
-    def label(self, task: Task) -> RolloutTask[Labels]:
+    def label(self, task: Task) -> RolloutTask[TaskLabels]:
         return (yield from each_target(task, self.options, self.verifier, self._one))
 
     def _one(self, target: LabelTarget) -> RolloutTask[Labelled]:
@@ -40,15 +41,15 @@ class MonteCarlo:
         for steps in range(1, target.steps):
             (rollouts,) = yield [target.request(steps, self.options.k)]
             counts.append(RolloutCounts.of(rollouts))
-            if self.options.value(counts[-1]) == 0.0:
+            if value_of(self.options, counts[-1]) == 0.0:
                 break
         return counts
 
     def _row(self, target: LabelTarget, counts: list[RolloutCounts]) -> Labelled:
         missing = target.steps - 1 - len(counts)
-        values = map(self.options.value, counts)
+        values = [value_of(self.options, each) for each in counts]
         soft = [*values, *[None] * missing, None if missing else of_ending(target.ending)]
         hards = [hard(value) for value in soft]
-        labels = hards if self.options.kind == "hard" else soft
+        labels = hards if self.options.labels == "hard" else soft
         found = columns([*counts, *[None] * (missing + 1)])
         return target.labelled(self.name, labels, soft=soft, hard=hards, counts=found)

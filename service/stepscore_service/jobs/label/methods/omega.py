@@ -16,8 +16,9 @@ from stepscore.rollout.task import RolloutTask
 from stepscore.types import Solution
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.label.methods.base import Labels, Options, columns, hard
-from stepscore_service.jobs.label.methods.omega_tree import Candidate, Node, Tree
+from stepscore_service.jobs.label.methods.base import TaskLabels, columns, hard, value_of
+from stepscore_service.jobs.label.methods.omega_tree import OmegaNode, OmegaTree, WrongRollout
+from stepscore_service.jobs.label.options import MethodOptions
 from stepscore_service.jobs.label.task import Attempt, Task, attempt_of_text
 
 
@@ -25,12 +26,12 @@ from stepscore_service.jobs.label.task import Attempt, Task, attempt_of_text
 class Omega:
     """One row for each node but the root: its prefix, labelled at its last step only, so that none counts twice."""
 
-    options: Options
+    options: MethodOptions
     verifier: Verifier
     name = "omega"
 
-    def label(self, task: Task) -> RolloutTask[Labels]:
-        tree = Tree(Node(""))
+    def label(self, task: Task) -> RolloutTask[TaskLabels]:
+        tree = OmegaTree(OmegaNode(""))
         yield from self._estimate(task, tree, tree.root)
         searches = 0
         while searches < self.options.searches and tree.spent < self.options.budget:
@@ -40,9 +41,9 @@ class Omega:
             yield from self._search(task, tree, candidate)
             searches += 1
         written = {"id": task.id, "line": task.line, "problem": task.problem, "searches": searches}
-        return Labels(tuple(self._rows(task, tree.root)), written | {"rollouts": tree.spent, **tree.root.written()})
+        return TaskLabels(tuple(self._rows(task, tree.root)), written | {"rollouts": tree.spent, **tree.root.written()})
 
-    def _search(self, task: Task, tree: Tree, candidate: Candidate) -> RolloutTask[None]:
+    def _search(self, task: Task, tree: OmegaTree, candidate: WrongRollout) -> RolloutTask[None]:
         """Binary search in the rollout: a prefix that leads nowhere sends it left, any other becomes the parent."""
         try:
             attempt = attempt_of_text(candidate.rollout.text, self.options.split)
@@ -64,18 +65,18 @@ class Omega:
             else:
                 parent, low = node, steps + 1
 
-    def _estimate(self, task: Task, tree: Tree, node: Node) -> RolloutTask[None]:
+    def _estimate(self, task: Task, tree: OmegaTree, node: OmegaNode) -> RolloutTask[None]:
         purpose = f"omega {tree.spent}"
         (rollouts,) = yield [RolloutRequest(task.problem, task.truth, node.prefix, self.options.k, purpose)]
         node.counts = RolloutCounts.of(rollouts)
-        node.value = self.options.value(node.counts)
+        node.value = value_of(self.options, node.counts)
         tree.admit(node, rollouts)
 
-    def _rows(self, task: Task, root: Node) -> Iterator[Labelled]:
+    def _rows(self, task: Task, root: OmegaNode) -> Iterator[Labelled]:
         for place, node in enumerate(root.walk()):
             if node is root:
                 continue
-            value = hard(node.value) if self.options.kind == "hard" else node.value
+            value = hard(node.value) if self.options.labels == "hard" else node.value
             nothing = [None] * (len(node.steps) - 1)
             extras = {
                 "id": task.id,
@@ -88,6 +89,6 @@ class Omega:
             yield Labelled(Solution(task.problem, node.steps), (*nothing, value), None, extras)
 
 
-def _child(node: Node, attempt: Attempt, steps: int) -> Node:
+def _child(node: OmegaNode, attempt: Attempt, steps: int) -> OmegaNode:
     """The node behind the rollout's first `steps` steps."""
-    return Node(node.prefix + attempt.prefix(steps), node.steps + attempt.steps[:steps])
+    return OmegaNode(node.prefix + attempt.prefix(steps), node.steps + attempt.steps[:steps])

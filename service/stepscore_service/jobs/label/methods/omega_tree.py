@@ -21,7 +21,7 @@ ALPHA, BETA, LENGTH, C_PUCT = 0.5, 0.9, 500, 0.125
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class OmegaNode:
     """A prefix. steps: all of them from the problem on. counts: None for a whole solution, judged by its own answer."""
 
     prefix: str
@@ -29,9 +29,9 @@ class Node:
     value: float | None = None
     counts: RolloutCounts | None = None
     visits: int = 0
-    children: list[Node] = field(default_factory=list)
+    children: list[OmegaNode] = field(default_factory=list)
 
-    def walk(self) -> Iterator[Node]:
+    def walk(self) -> Iterator[OmegaNode]:
         """The node and all below it, parents first, in the order in which they were added."""
         yield self
         for child in self.children:
@@ -49,10 +49,10 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
+class WrongRollout:
     """A wrong rollout behind a node's prefix."""
 
-    node: Node
+    node: OmegaNode
     rollout: Rollout
 
     def quality(self) -> float:
@@ -61,21 +61,21 @@ class Candidate:
 
 
 @dataclass(slots=True)
-class Tree:
+class OmegaTree:
     """All that the search of one problem knows. spent: rollouts so far."""
 
-    root: Node
-    pool: list[Candidate] = field(default_factory=list)
+    root: OmegaNode
+    pool: list[WrongRollout] = field(default_factory=list)
     visits: int = 0
     spent: int = 0
 
-    def admit(self, node: Node, rollouts: tuple[Rollout, ...]) -> None:
+    def admit(self, node: OmegaNode, rollouts: tuple[Rollout, ...]) -> None:
         """Take a node's wrong rollouts into the pool where some of its rollouts are right and some wrong."""
         self.spent += len(rollouts)
         if node.value is not None and 0.0 < node.value < 1.0:
-            self.pool += [Candidate(node, rollout) for rollout in rollouts if rollout.ending == "wrong"]
+            self.pool += [WrongRollout(node, rollout) for rollout in rollouts if rollout.ending == "wrong"]
 
-    def select(self) -> Candidate | None:
+    def select(self) -> WrongRollout | None:
         """Take out the candidate with the highest Q + U, the earliest of equal ones, and count the visit."""
         if not self.pool:
             return None
@@ -85,7 +85,7 @@ class Tree:
         self.visits += 1
         return best
 
-    def priority(self, candidate: Candidate) -> float:
+    def priority(self, candidate: WrongRollout) -> float:
         """Computed when it is needed, so that it always follows from the statistics as they stand."""
         exploration = C_PUCT * math.sqrt(self.visits) / (1 + candidate.node.visits)
         return candidate.quality() + exploration

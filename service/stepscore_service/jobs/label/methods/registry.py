@@ -7,13 +7,14 @@ from collections.abc import Callable
 from stepscore.errors import InvalidOption
 from stepscore.verify.open import open_checker
 from stepscore.verify.verifier import Verifier
-from stepscore_service.jobs.label.methods.base import Method, Options
+from stepscore_service.jobs.label.methods.base import LabelMethod
 from stepscore_service.jobs.label.methods.binary_search import BinarySearch
 from stepscore_service.jobs.label.methods.check import Check
 from stepscore_service.jobs.label.methods.monte_carlo import MonteCarlo
 from stepscore_service.jobs.label.methods.omega import Omega
+from stepscore_service.jobs.label.options import MethodOptions
 
-ROLLOUT_METHODS: dict[str, Callable[[Options, Verifier], Method]] = {
+ROLLOUT_METHODS: dict[str, Callable[[MethodOptions, Verifier], LabelMethod]] = {
     "monte-carlo": MonteCarlo,
     "binary-search": BinarySearch,
     "omega": Omega,
@@ -22,13 +23,14 @@ CHECK = "check:"
 KNOWN = (*ROLLOUT_METHODS, f"{CHECK}arithmetic", f"{CHECK}coq")
 
 
-def needs_policy(name: str, samples: int) -> bool:
+def needs_policy(options: MethodOptions) -> bool:
     """Whether the method asks for rollouts; a checker does only where solutions are to be sampled."""
-    return not name.startswith(CHECK) or samples > 0
+    return not options.name.startswith(CHECK) or options.samples > 0
 
 
-def open_method(name: str, options: Options, verifier: Verifier) -> Method:
-    """name: of KNOWN; `check:NAME` takes the step checker of that name. Raises InvalidOption."""
+def open_method(options: MethodOptions, verifier: Verifier) -> LabelMethod:
+    """The name is one of KNOWN; `check:NAME` takes the step checker of that name. Raises InvalidOption."""
+    name = options.name
     if name.startswith(CHECK):
         return Check(options, verifier, open_checker(name.removeprefix(CHECK)))
     if name not in ROLLOUT_METHODS:

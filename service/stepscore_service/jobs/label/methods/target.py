@@ -10,7 +10,8 @@ from stepscore.rollout.sampler import Ending, RolloutRequest
 from stepscore.rollout.task import RolloutTask, gather
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.label.methods.base import Labels, Options, described, outcome_of, own_ending, sample
+from stepscore_service.jobs.label.methods.base import TaskLabels, described, outcome_of, own_ending, sample
+from stepscore_service.jobs.label.options import MethodOptions
 from stepscore_service.jobs.label.task import Attempt, Task
 
 
@@ -38,9 +39,9 @@ class LabelTarget:
 
 
 def each_target(
-    task: Task, options: Options, verifier: Verifier, label: Callable[[LabelTarget], RolloutTask[Labelled]]
-) -> RolloutTask[Labels]:
+    task: Task, options: MethodOptions, verifier: Verifier, label: Callable[[LabelTarget], RolloutTask[Labelled]]
+) -> RolloutTask[TaskLabels]:
     """Every solution of the task labelled, all at once, so that their rollouts share rounds."""
     attempts = yield from sample(task, options)
     targets = [LabelTarget(task, place, each, own_ending(task, each, verifier)) for place, each in enumerate(attempts)]
-    return Labels(tuple((yield from gather([label(target) for target in targets]))))
+    return TaskLabels(tuple((yield from gather([label(target) for target in targets]))))
