@@ -36,10 +36,8 @@ run(plan(k=3), "in.jsonl", LabelRunOptions(Path(sys.argv[1]), 2), partial(script
 
 
 def run(folder: Path, out: str, rollouts: int) -> int:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path]),
-        "OMP_NUM_THREADS": "1",
-    }
+    path = os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", PROGRAM, out, str(rollouts)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode
 

@@ -28,11 +28,8 @@ def test_a_cluster_writes_the_same_files(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra ray")
     write(tmp_path / "in.jsonl", [row(number, *wrong_at(number % 5, 5)) for number in range(7)])
     tests = Path(__file__).parents[3]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(tests), *sys.path]),
-        "RAY_AUTH_MODE": "disabled",
-        "OMP_NUM_THREADS": "1",
-    }
+    path = os.pathsep.join([str(tests), *sys.path])
+    environment = os.environ | {"PYTHONPATH": path, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
