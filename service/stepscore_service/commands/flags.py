@@ -1,6 +1,6 @@
 """Flags generated from the fields that they set: of Settings (flag, environment variable and field) and of options.
 
-An options class is a dataclass whose fields are `Annotated[type, typer.Option(...)]`; it knows no command.
+An options class is a dataclass with fields that are `Annotated[type, typer.Option(...)]`; it knows no command.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def with_settings(*, only: frozenset[str] | None = None) -> Callable[[Command], 
 
 
 def with_options(command: Command) -> Command:
-    """Replace every parameter of a command that is an options class by one flag for each of its fields.
+    """Replace every parameter of a command that is an options class by one flag for each field that has an option.
 
     A field without a default is required; a tuple's flag may be given several times; the class's PANEL, if it has one,
     groups its flags in the help.
@@ -70,7 +70,7 @@ def with_options(command: Command) -> Command:
     def run(**given: Any) -> None:
         command(**{name: _options_from(kind, given) for name, kind in expanded.items()}, **given)
 
-    flags = [_option(kind, field) for kind in expanded.values() for field in fields(kind)]
+    flags = [_option(kind, field) for kind in expanded.values() for field in _flagged(kind)]
     parameters = [*(p for p in own if p.name not in expanded and p.kind is not p.KEYWORD_ONLY), *flags]
     parameters += [p for p in own if p.name not in expanded and p.kind is p.KEYWORD_ONLY]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -80,8 +80,13 @@ def with_options(command: Command) -> Command:
 
 def _options_from(kind: Any, given: dict[str, Any]) -> Any:
     """The options class, its fields taken out of what was given."""
-    values = {field.name: given.pop(field.name) for field in fields(kind)}
+    values = {field.name: given.pop(field.name) for field in _flagged(kind)}
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _flagged(kind: Any) -> list[Field[Any]]:
+    hints = get_type_hints(kind, include_extras=True)
+    return [field for field in fields(kind) if get_origin(hints[field.name]) is Annotated]
 
 
 def _option(kind: Any, field: Field[Any]) -> inspect.Parameter:

@@ -1,10 +1,9 @@
-"""The run behind `stepscore train`: read everything, build the model, train, say how it went."""
+"""The run behind `stepscore train`: read everything, build the model, train, report."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -17,40 +16,28 @@ from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.plan import TrainPlan
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.train.data import TrainData, read
-from stepscore_service.jobs.train.inputs import Inputs, open_inputs
-from stepscore_service.jobs.train.job import Run, TrainingError, check, train
+from stepscore_service.jobs.train.inputs import TrainInputs, open_inputs
+from stepscore_service.jobs.train.job import TrainingError, TrainRun, check, train
 from stepscore_service.jobs.train.naming import check_name
+from stepscore_service.jobs.train.options import TrainRunOptions
 
 EVERY = 10_000
 """Solutions read between two lines that say so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a run reads and where it writes."""
-
-    files: tuple[Path, ...]
-    out: Path
-    format: str
-    zero_is_good: bool
-    skip_bad: int
-    eval_share: float
-    resume: bool
-
-
-def run(plan: TrainPlan, asked: Asked) -> None:
-    """Ends the command, saying what to change, where something fails; 130 where it was asked to stop."""
+def run(plan: TrainPlan, files: Sequence[Path], options: TrainRunOptions) -> None:
+    """Ends the command, saying what to change, if something fails; with 130 if it was told to stop."""
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         plan.check()
-        check_name(plan.output, asked.out)
-        inputs = Inputs(open_inputs(asked.files), asked.format, Reading(asked.zero_is_good), asked.skip_bad)
+        check_name(plan.output, options.out)
+        inputs = TrainInputs(open_inputs(files), options.format, Reading(options.neutral == "good"), options.skip_bad)
         with console.ERR.status(f"Opening {plan.base}"):
             setup = build(plan)
-        data = read(inputs.solutions(), setup.encoder, asked.eval_share, _reader())
+        data = read(inputs.solutions(), setup.encoder, options.eval_share, _reader())
         check(plan, data)
         _say(data, inputs, setup)
-        job = Run(asked.out, _identity(asked, inputs), asked.resume)
+        job = TrainRun(options.out, _identity(options, inputs), options.resume)
         job.prepare(plan)
         whole = train(plan, setup, data, job, console.ERR)
     except TrainingError as error:
@@ -59,10 +46,10 @@ def run(plan: TrainPlan, asked: Asked) -> None:
         console.fail_with(error)
     if not whole:
         console.info(
-            f"Stopped. {asked.out}/checkpoints holds the last step; the same command with --resume goes on from it."
+            f"Stopped. {options.out}/checkpoints holds the last step; the same command with --resume continues from it."
         )
         raise typer.Exit(console.INTERRUPTED)
-    console.info(f"Checkpoint: {asked.out}. {next_step(plan, asked.out)}")
+    console.info(f"Checkpoint: {options.out}. {next_step(plan, options.out)}")
 
 
 def next_step(plan: TrainPlan, out: Path) -> str:
@@ -74,15 +61,15 @@ def next_step(plan: TrainPlan, out: Path) -> str:
     return f"Serve it: stepscore serve --model {model}{reference}"
 
 
-def _identity(asked: Asked, inputs: Inputs) -> dict[str, object]:
+def _identity(options: TrainRunOptions, inputs: TrainInputs) -> dict[str, object]:
     """What the weights depend on besides the plan."""
     digests = [file.digest for file in inputs.files]
     return {
         "files": digests,
-        "format": asked.format,
-        "zero_is_good": asked.zero_is_good,
-        "skip_bad": asked.skip_bad,
-        "eval_share": asked.eval_share,
+        "format": options.format,
+        "zero_is_good": options.neutral == "good",
+        "skip_bad": options.skip_bad,
+        "eval_share": options.eval_share,
     }
 
 
@@ -98,7 +85,7 @@ def _reader() -> Callable[[], None]:
     return seen
 
 
-def _say(data: TrainData, inputs: Inputs, setup: TrainSetup) -> None:
+def _say(data: TrainData, inputs: TrainInputs, setup: TrainSetup) -> None:
     held = f", {len(data.held_out)} held out" if data.held_out else ""
     console.info(f"{len(data.train)} solutions ({data.tokens} tokens) to train on{held}.")
     for reason, solutions in data.left_out.items():

@@ -106,7 +106,9 @@ def with_adapters(base: Base, lora: Lora) -> Any:
     tokens: dict[str, Any] = (
         {"trainable_token_indices": {"embed_tokens": list(base.new_tokens)}} if base.new_tokens else {}
     )
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=LINEAR, **tokens)
+    config = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha or 2 * lora.rank, lora_dropout=lora.dropout, target_modules=LINEAR, **tokens
+    )
     return get_peft_model(base.lm, config)
 
 

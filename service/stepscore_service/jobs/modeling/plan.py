@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from typer import Option
 
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.modeling.targets import AfterError
@@ -14,36 +16,46 @@ ObjectiveName = Literal["cross-entropy", "soft", "mse", "pqm", "orm", "implicit"
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """rank 0 trains all weights."""
+    """rank 0 trains all weights. alpha 0 is twice the rank."""
 
-    rank: int = 0
-    alpha: int = 32
+    PANEL: ClassVar[str] = "Learning"
+
+    rank: Annotated[int, Option("--lora", min=0, help="rank of adapters; 0 trains all weights")] = 0
+    alpha: int = 0
     dropout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """batch: solutions (problems, where solutions share rows) of one forward on one device; accumulate: forwards of
-    one optimiser step.
+    """accumulate: forwards of one optimiser step. warmup: share of the steps. rate 0 is the plan's default."""
 
-    steps: optimiser steps; 0 counts epochs. warmup: share of the steps. eval_steps, save_steps: optimiser steps
-    between two evaluations and two checkpoints; eval_steps 0 evaluates at the end only.
-    """
+    PANEL: ClassVar[str] = "Learning"
 
-    epochs: float = 1.0
-    steps: int = 0
-    batch: int = 8
-    accumulate: int = 1
-    rate: float = 1e-5
+    epochs: Annotated[float, Option(min=0.0, help="passes over the data")] = 1.0
+    steps: Annotated[int, Option(min=0, help="optimiser steps; 0 goes by --epochs")] = 0
+    batch: Annotated[
+        int, Option(min=1, help="of a forward on one device: solutions, or problems with --share-prefixes")
+    ] = 8
+    accumulate: Annotated[int, Option(min=1, help="forwards of an optimiser step")] = 1
+    rate: Annotated[float, Option("--learning-rate", min=0.0, help="0 takes 1e-5, with --lora 2e-4")] = 0.0
     warmup: float = 0.03
     weight_decay: float = 0.0
-    max_tokens: int = 0
-    layout: RowLayout = "packed"
-    bf16: bool = False
-    checkpointing: bool = False
-    eval_steps: int = 0
-    save_steps: int = 500
-    seed: int = 0
+    max_tokens: Annotated[int, Option(min=0, help="longer solutions are left out; 0 is the base's limit")] = 0
+    packing: Annotated[bool, Option(help="several solutions in a row instead of padding")] = True
+    share_prefixes: Annotated[
+        bool, Option("--share-prefixes", help="compute once what solutions of a problem begin with")
+    ] = False
+    bf16: Annotated[bool, Option("--bf16", help="products in bfloat16")] = False
+    checkpointing: Annotated[bool, Option("--gradient-checkpointing", help="less memory, a third more work")] = False
+    eval_steps: Annotated[int, Option(min=0, help="steps between evaluations; 0 evaluates at the end only")] = 0
+    save_steps: Annotated[int, Option(min=1, help="steps between checkpoints")] = 500
+    seed: Annotated[int, Option(help="the same seed gives the same weights")] = 0
+
+    @property
+    def layout(self) -> RowLayout:
+        if self.share_prefixes:
+            return "shared"
+        return "packed" if self.packing else "padded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +63,42 @@ class TrainPlan:
     """Everything that the weights depend on, but for the data.
 
     after_error: None is "kept" for PQM, whose loss ranks every wrong step, and "masked" for all others.
-    error_below: labels under it are errors; 0 always is. lm_weight: of the language-model loss on the answer beside
-    the step loss. zeta: PQM's margin. beta: of the log-ratio of an implicit PRM.
     """
 
-    base: str
-    output: str = "qwen_math"
-    objective: ObjectiveName = "cross-entropy"
-    after_error: AfterError | None = None
-    error_below: float = 0.0
-    positive_weight: float = 1.0
-    lm_weight: float = 0.0
-    zeta: float = 4.0
-    beta: float = 0.05
+    base: Annotated[str, Option(help="causal language model to start from: a folder, a Hub id, or smollm2")]
+    output: Annotated[
+        str,
+        Option(
+            help="how the checkpoint is written: qwen_math, token_classification, value_head, pqm, number_logprob, "
+            "implicit"
+        ),
+    ] = "qwen_math"
+    objective: Annotated[ObjectiveName, Option(help="what is minimised")] = "cross-entropy"
+    after_error: Annotated[
+        AfterError | None,
+        Option(help="labels after the first error: left out, kept, all wrong; default masked, for pqm kept"),
+    ] = None
+    error_below: Annotated[float, Option(min=0.0, max=1.0, help="labels under this are errors; 0 always is one")] = 0.0
+    positive_weight: Annotated[float, Option(min=0.0, help="how much a sound step counts beside a wrong one")] = 1.0
+    lm_weight: Annotated[float, Option(min=0.0, help="of the language model's loss beside the step loss")] = 0.0
+    zeta: Annotated[float, Option(help="margin of --objective pqm")] = 4.0
+    beta: Annotated[float, Option(help="factor of the log-ratio of --objective implicit")] = 0.05
     lora: Lora = field(default_factory=Lora)
     learning: Learning = field(default_factory=Learning)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate."""
+        return self.learning.rate or (2e-4 if self.lora.rank else 1e-5)
 
     @property
     def labels_after_error(self) -> AfterError:
         return self.after_error or ("kept" if self.objective == "pqm" else "masked")
 
     def check(self) -> None:
-        """Raises InvalidInput where two choices do not go together."""
+        """Raises InvalidInput if two choices contradict each other."""
         if (self.objective == "implicit") != (self.output == "implicit"):
-            raise InvalidInput("--objective implicit and --output implicit go together: no other output has no head")
+            raise InvalidInput("--objective implicit needs --output implicit, and the other way round")
         if self.output == "number_logprob" and self.objective not in ("cross-entropy", "soft", "mse"):
             raise InvalidInput("--output number_logprob is learnt from labels of steps: cross-entropy, soft or mse")
         if self.objective == "lm" and self.output != "causal":
@@ -82,4 +106,4 @@ class TrainPlan:
 
     def identity(self) -> dict[str, Any]:
         """As it is written beside the weights and compared when a run is resumed."""
-        return asdict(self) | {"after_error": self.labels_after_error}
+        return asdict(self) | {"after_error": self.labels_after_error, "rate": self.rate}

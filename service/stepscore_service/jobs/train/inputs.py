@@ -17,7 +17,7 @@ SHARDS = "labels-*.jsonl"
 
 
 @dataclass(slots=True)
-class Inputs:
+class TrainInputs:
     """format: a name, or "auto" (each file's first row decides). skip_bad: so many unusable rows are passed over.
 
     bad: what was wrong with them, filled while rows are read.

@@ -46,7 +46,7 @@ class TrainingError(StepscoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrainRun:
     """out: the checkpoint's folder. inputs: what identifies the data. resume: go on from the last checkpoint."""
 
     out: Path
@@ -84,7 +84,7 @@ class Run:
             raise InvalidInput(f"{self.out} holds a run with other settings or data; choose another --out")
 
 
-def train(plan: TrainPlan, setup: TrainSetup, data: TrainData, run: Run, console: Console) -> bool:
+def train(plan: TrainPlan, setup: TrainSetup, data: TrainData, run: TrainRun, console: Console) -> bool:
     """Train and write the checkpoint. Whether it came to its end; a stopped run leaves a checkpoint to go on from.
 
     Raises InvalidInput where nothing can be learnt, TrainingError.
@@ -119,7 +119,7 @@ def trainer_of(
     plan: TrainPlan,
     setup: TrainSetup,
     data: TrainData,
-    run: Run,
+    run: TrainRun,
     console: Console,
     stopping: Stopping,
     writer: SummaryWriter,
@@ -153,7 +153,7 @@ def arguments(plan: TrainPlan, out: Path, held_out: bool) -> TrainingArguments:
         per_device_train_batch_size=learning.batch,
         per_device_eval_batch_size=learning.batch,
         gradient_accumulation_steps=learning.accumulate,
-        learning_rate=learning.rate,
+        learning_rate=plan.rate,
         warmup_steps=learning.warmup,
         weight_decay=learning.weight_decay,
         lr_scheduler_type="cosine",

@@ -22,8 +22,6 @@ from stepscore_service.jobs.train.evaluation import measure
 TRAINED = "trained.safetensors"
 """In a checkpoint: the weights that are trained, and no others."""
 
-Inputs = dict[str, Batch]
-
 
 @dataclass(frozen=True, slots=True)
 class Losses:

@@ -100,10 +100,10 @@ def test_a_token_that_solutions_share_is_predicted_once_and_a_mistake_never(tmp_
 
 def test_a_sliding_window_that_a_tree_would_lose_is_refused(tmp_path: Path) -> None:
     base = checkpoints.causal(tmp_path, "mistral", sliding_window=64)
-    plan = TrainPlan(base=str(base), output="token_classification", learning=Learning(layout="shared"))
+    plan = TrainPlan(base=str(base), output="token_classification", learning=Learning(share_prefixes=True))
     with pytest.raises(InvalidInput, match="--max-tokens 64"):
         build(plan)
-    build(replace(plan, learning=Learning(layout="shared", max_tokens=64)))
+    build(replace(plan, learning=Learning(share_prefixes=True, max_tokens=64)))
 
 
 @given(st.lists(IDS, min_size=1, max_size=6))

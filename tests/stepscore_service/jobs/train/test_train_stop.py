@@ -45,7 +45,7 @@ def test_ctrl_c_leaves_a_whole_checkpoint_and_the_run_goes_on_from_it(tmp_path: 
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert b"--resume goes on from it" in said
+    assert b"--resume continues from it" in said
     stopped = stopped_at(broken)
     assert 4 <= stopped < STEPS
     assert not (broken / "config.json").exists()
