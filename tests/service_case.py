@@ -22,6 +22,7 @@ from stepscore.scorer import Scorer
 from stepscore.scoring import Scoring
 from stepscore_service.http.app import ROUTES, create_app
 from stepscore_service.http.serve import server_config
+from stepscore_service.serving.search import PolicyServer
 from stepscore_service.settings import Settings
 
 PROBLEM = "How many eggs does Janet sell a day?"
@@ -42,9 +43,15 @@ def fake_scorer(folder: Path, name: str = "fake", **options: Any) -> Scoring:
 
 
 @contextmanager
-def live(scorers: Mapping[str, Scoring], *, routes: Sequence[ModuleType] = ROUTES, **settings: Any) -> Iterator[str]:
+def live(
+    scorers: Mapping[str, Scoring],
+    *,
+    routes: Sequence[ModuleType] = ROUTES,
+    search_policy: PolicyServer | None = None,
+    **settings: Any,
+) -> Iterator[str]:
     """The base URL of a running service."""
-    app = create_app(Settings(**settings), scorers, routes)
+    app = create_app(Settings(**settings), scorers, routes, search_policy)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(server_config(app.state.settings, app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -57,6 +57,16 @@ class Policy:
         return checkpoint_facts(self.model).revision if self.in_process and self.model else None
 
 
+def policy_at(address: str, prompt: str = "", device: Device = "auto", dtype: DType = "auto") -> Policy:
+    """The policy at an address: URL or URL#NAME of an OpenAI-compatible server, vllm:MODEL, a folder or a Hub id."""
+    generator, model = TRANSFORMERS, address
+    if address.startswith(("http://", "https://")):
+        generator, model = f"openai:{address}", ""
+    elif address.startswith("vllm:"):
+        generator, model = "vllm", address.removeprefix("vllm:")
+    return Policy(generator, model, prompt, device, dtype)
+
+
 def open_policy(policy: Policy) -> tuple[Generator, PromptWriter]:
     """Raises CheckpointError if the model cannot be opened, or if none is named for a generator in process."""
     if policy.in_process and not policy.model:

@@ -115,6 +115,12 @@ class DeadlineExceeded(StepscoreError):
     code = "deadline_exceeded"
 
 
+class NoPolicy(StepscoreError):
+    """The service was not started with --policy, so it cannot search."""
+
+    code = "no_policy"
+
+
 class ReloadDisabled(StepscoreError):
     """The service was not started with --allow-reload."""
 
@@ -154,6 +160,7 @@ STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
         ReloadDisabled: 403,
         PathNotAllowed: 403,
         AnotherFamily: 409,
+        NoPolicy: 404,
         UnsupportedMediaType: 415,
         BodyTooLarge: 413,
         TooManyItems: 413,

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         description="what a judge generates with: openai:URL or openai:URL#MODEL, vllm; by default its own checkpoint",
     )
 
+    policy: str = Field(
+        "",
+        description="who writes solutions for /search: a folder, a Hub id, vllm:MODEL, or URL[#NAME] of a server; "
+        "without one there is no search",
+    )
     engine: str = Field(
         "torch",
         description="what runs the forward passes: torch, vllm (in this process), or vllm:ADDRESS (a vLLM server)",

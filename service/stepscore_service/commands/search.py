@@ -98,7 +98,8 @@ def run(
     An option of a method may stand behind its name: `--method beam:n=8,width=4,lookahead=1`. Ctrl-C keeps what is
     finished, and the same command continues.
     """
-    from stepscore_service.jobs.search.plan import parse_method, policy_at
+    from stepscore.policy import policy_at
+    from stepscore_service.jobs.search.plan import parse_method
 
     source = _opened_source(file)
     at = policy_at(policy, prompt, settings.device, settings.dtype)
@@ -133,7 +134,8 @@ def compare(
     settings: Settings,
 ) -> None:
     """Run several methods on the same problems: a table and the plot of accuracy against tokens."""
-    from stepscore_service.jobs.search.plan import method_label, parse_method, policy_at
+    from stepscore.policy import policy_at
+    from stepscore_service.jobs.search.plan import method_label, parse_method
 
     source = _opened_source(file)
     at = policy_at(policy, prompt, settings.device, settings.dtype)

@@ -12,10 +12,11 @@ from fastapi import FastAPI
 from stepscore.scoring import Scoring
 from stepscore_service.http import error_handlers
 from stepscore_service.http.middleware import AccessLog, Refusals
-from stepscore_service.http.routes import docs, health, metrics, models, page, reload, rerank, score
+from stepscore_service.http.routes import docs, health, metrics, models, page, reload, rerank, score, search
 from stepscore_service.serving.metrics import Metrics
 from stepscore_service.serving.model_pool import ModelPool, open_scorers
 from stepscore_service.serving.reload import Reloader
+from stepscore_service.serving.search import PolicyServer
 from stepscore_service.settings import Settings
 from stepscore_service.version import version
 
@@ -28,6 +29,7 @@ what cannot be scored is an error, never a 0.
 ROUTES: Sequence[ModuleType] = (
     score,
     rerank,
+    search,
     models,
     reload,
     health,
@@ -39,11 +41,14 @@ ROUTES: Sequence[ModuleType] = (
 
 
 def create_app(
-    settings: Settings, scorers: Mapping[str, Scoring] | None = None, routes: Sequence[ModuleType] = ROUTES
+    settings: Settings,
+    scorers: Mapping[str, Scoring] | None = None,
+    routes: Sequence[ModuleType] = ROUTES,
+    policy: PolicyServer | None = None,
 ) -> FastAPI:
     """The ASGI application. It serves as soon as its lifespan has started; it closes the scorers at the end.
 
-    scorers: models that are open and warm already; without them, the lifespan opens those of the settings.
+    scorers, policy: models that are open already; without them, the lifespan opens those of the settings.
     """
     measured = Metrics()
 
@@ -52,9 +57,12 @@ def create_app(
         opened = scorers if scorers is not None else await asyncio.to_thread(open_scorers, settings)
         app.state.pool = pool = ModelPool(opened, settings, measured)
         app.state.reloader = Reloader(settings, measured)
+        app.state.policy = writer = policy or await asyncio.to_thread(PolicyServer.open, settings)
         yield
         await pool.drain(settings.drain_seconds)
         await pool.close()
+        if writer is not None:
+            writer.close()
 
     app = FastAPI(
         title="Stepscore",

@@ -8,6 +8,7 @@ from typing import Any
 from stepscore_service.schemas.score import ErrorBody
 
 _MEANINGS = {
+    404: "no_policy: only /search",
     408: "request_timeout",
     413: "body_too_large, too_many_items, too_many_tokens",
     415: "unsupported_media_type",

@@ -14,7 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-PAGES = ("/", "/dashboard")
+from search_case import DicePolicy, PlainText
+from service_case import fake_scorer, live
+from stepscore_service.serving.search import PolicyServer
+
+PAGES = ("/", "/dashboard", "/solve")
 
 
 def browser() -> str:
@@ -92,3 +96,16 @@ def test_the_dashboard_reads_the_metrics(url: str, http: httpx.Client, tmp_path:
     assert "requests per second" in page
     assert "<td>tiny</td>" in page
     assert '<p id="error" role="alert" hidden="">' in page
+
+
+def test_a_search_is_drawn_as_it_happens(folder: Path, tmp_path: Path):
+    policy = PolicyServer(DicePolicy(0.8, 3), PlainText())
+    with live({"fake": fake_scorer(folder)}, search_policy=policy) as url:
+        page = shown(f"{url}/solve#go", tmp_path)
+    assert page.count('<div class="node') >= 6
+    assert 'class="node finished chosen"' in page
+    assert "<dt>answer</dt>" in page
+
+
+def test_a_service_that_cannot_search_says_so(url: str, tmp_path: Path):
+    assert "(no_policy)" in shown(f"{url}/solve#go", tmp_path)

@@ -1,4 +1,4 @@
-"""GET / and /dashboard: pages for people, whose script and style come from this service alone."""
+"""GET /, /dashboard and /solve: pages for people, whose script and style come from this service alone."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ async def page() -> HTMLResponse:
 @router.get("/dashboard", include_in_schema=False)
 async def dashboard() -> HTMLResponse:
     return HTMLResponse(_html("dashboard.html"))
+
+
+@router.get("/solve", include_in_schema=False)
+async def solve() -> HTMLResponse:
+    return HTMLResponse(_html("solve.html"))
 
 
 def mount_assets(app: FastAPI) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from stepscore.config import Device, DType
 from stepscore.errors import InvalidOption
-from stepscore.policy import TRANSFORMERS, Policy
+from stepscore.policy import Policy
 from stepscore.search.methods import SearchMethod, search_method
 from stepscore.search.policy import PolicyOptions
 from stepscore.search.searcher import SearchBudget
@@ -44,16 +43,6 @@ class SearchPlan:
             "aggregate": self.aggregate,
             "choice": self.choice,
         }
-
-
-def policy_at(address: str, prompt: str = "", device: Device = "auto", dtype: DType = "auto") -> Policy:
-    """The policy at an address: URL or URL#NAME of an OpenAI-compatible server, vllm:MODEL, a folder or a Hub id."""
-    generator, model = TRANSFORMERS, address
-    if address.startswith(("http://", "https://")):
-        generator, model = f"openai:{address}", ""
-    elif address.startswith("vllm:"):
-        generator, model = "vllm", address.removeprefix("vllm:")
-    return Policy(generator, model, prompt, device, dtype)
 
 
 def parse_method(text: str, defaults: Mapping[str, int] | None = None) -> SearchMethod:

@@ -1,0 +1,50 @@
+"""/search: a problem in, events of a search out."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from stepscore_service.schemas.score import Wire
+
+
+class SearchRequest(Wire):
+    """One problem and how to search."""
+
+    problem: str = Field(min_length=1, description="the problem to solve")
+    method: str = Field("beam", description="greedy, majority, best_of_n, weighted, adaptive, beam, dvts, rebase, …")
+    options: dict[str, int | float | bool | str] = Field(
+        default_factory=dict, description="options of the method, for example n and width"
+    )
+    model: str | None = Field(None, description="which model gives step rewards; the first one served by default")
+    aggregate: str = Field("", description="of step rewards, for the final choice; the model's own by default")
+    choice: Literal["", "first", "score", "weighted", "majority"] = Field(
+        "", description="how the winner is chosen; the method's own by default"
+    )
+    budget_tokens: int = Field(0, ge=0, description="tokens that the policy may sample; 0 sets no limit")
+    budget_seconds: float = Field(0, ge=0, description="seconds after which the search ends with what is finished")
+    seed: int = Field(0, description="the same seed gives the same search")
+
+
+class SearchStep(BaseModel):
+    """`event: nodes`: what the policy wrote or the PRM rated. Nodes are named by `id`; the root is 0."""
+
+    nodes: list[dict[str, Any]]
+
+
+class SearchOutcome(BaseModel):
+    """`event: result`: the end of a search. A search that found nothing has no solution and says why it stopped."""
+
+    answer: str | None
+    solution: str | None
+    score: float | None
+    chosen: int | None = Field(description="id of the chosen node")
+    candidates: list[dict[str, Any]]
+    stopped: str
+    policy_tokens: int
+    rounds: int
+    rated: int
+    model: str
+    revision: str
+    dtype: str
