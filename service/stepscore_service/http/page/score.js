@@ -163,7 +163,7 @@ function decode(text) {
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
     fail("The link does not hold an input of this page.");
-    return {};
+    return null;
   }
 }
 
@@ -201,9 +201,10 @@ async function start() {
   if (!response.ok) return fail(`${answer.message} (${answer.code})`);
   cards = answer.data;
   at("model").replaceChildren(...cards.map(card => new Option(card.id, card.id)));
-  fill(location.hash.length > 1 ? decode(location.hash.slice(1)) : {});
+  const linked = location.hash.length > 1 ? decode(location.hash.slice(1)) : null;
+  fill(linked ?? {});
   showHistory();
-  if (location.hash.length > 1) submit();
+  if (linked) submit();
 }
 
 at("form").addEventListener("submit", submit);
