@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as sklearn_log_loss
 
+from stepscore_service.jobs.evaluate.suites.step_numbers import Columns, calibration_of
 from stepscore_service.jobs.metrics import calibration as metric
 
 RNG = np.random.default_rng(3)
@@ -83,3 +84,40 @@ def test_bins_hold_every_step_once_and_the_error_is_a_distance(rows: list[tuple[
 def test_the_expected_error_by_hand() -> None:
     probabilities, labels = np.array([0.1, 0.12, 0.95, 1.0]), np.array([0.0, 1.0, 1.0, 1.0])
     assert metric.expected_error(probabilities, labels) == pytest.approx((2 * 0.39 + 2 * 0.025) / 4)
+
+
+def columns(rewards: list[float], labels: list[float]) -> Columns:
+    """One solution for each step."""
+    return Columns(np.array(rewards), np.array(labels), np.arange(len(labels)), np.ones(len(labels), dtype=np.bool_))
+
+
+@pytest.mark.parametrize(
+    ("rewards", "labels"),
+    [
+        ([0.3] * 10 + [0.25] * 10, [0.0] * 10 + [1.0] + [0.0] * 9),
+        ([0.9, 0.1] * 6, [0.0, 1.0] * 6),
+        ([0.2] * 12, [0.0] * 9 + [1.0] * 3),
+        ([0.1, 0.2, 0.3, 0.4] * 3, [1.0, 0.0, 0.0, 0.0] * 3),
+        ([0.6, 0.4, 0.5, 0.5], [0.2, 0.7, 0.1, 0.9]),
+        ([0.8, 0.6, 0.7, 0.7] * 4, [0.0, 0.0, 1.0, 1.0] * 4),
+    ],
+)
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_rewards_no_better_than_chance_get_no_calibration(
+    rewards: list[float], labels: list[float], with_bias: bool
+) -> None:
+    found = calibration_of(columns(rewards, labels), with_bias)
+    assert found is not None
+    assert (found["fitted"], found["after"]) == (None, None)
+
+
+def test_rewards_better_than_chance_get_one() -> None:
+    found = calibration_of(columns([0.9, 0.8, 0.3, 0.6, 0.7, 0.2] * 2, [1.0, 1.0, 0.0, 0.0, 1.0, 1.0] * 2), False)
+    assert found is not None
+    assert found["fitted"] is not None
+
+
+def test_soft_labels_of_one_side_are_still_fitted() -> None:
+    found = calibration_of(columns([0.9, 0.8, 0.7, 0.6], [0.8, 0.75, 0.7, 0.6]), False)
+    assert found is not None
+    assert found["fitted"] is not None

@@ -77,7 +77,7 @@ def _calibration(found: Measured) -> list[Table]:
     if calibration["after"]:
         rows.append(("scaled (cross-fitted)", *_distances(calibration["after"])))
     fitted = calibration["fitted"]
-    note = "No temperature could be fitted."
+    note = "No temperature is fitted: labels are of one kind, or rewards order steps no better than chance."
     if fitted:
         note = (
             f"Fitted on all steps: T = {fitted['temperature']:.4g}, bias {fitted['bias']:.4g}, in calibration.json; "

@@ -24,8 +24,10 @@ from stepscore_service.jobs.metrics.calibration import (
     reliability,
 )
 from stepscore_service.jobs.metrics.interval import Booleans, Doubles, Integers
-from stepscore_service.jobs.metrics.separation import auroc_with_interval
+from stepscore_service.jobs.metrics.separation import auroc, auroc_with_interval
 
+CHANCE = 0.5
+"""AUROC of rewards that say nothing."""
 SOUND = 0.5
 """A step whose label is at least this counts as sound, as in `Labelled.first_error`."""
 
@@ -105,12 +107,17 @@ class Steps:
 def calibration_of(columns: Columns, with_bias: bool) -> Measured | None:
     """How far rewards are from chances, before and after scaling; None without a labelled step.
 
-    "after" is cross-fitted: each half of the solutions is scaled by what was fitted on the other.
+    "after" is cross-fitted: each half of the solutions is scaled by what was fitted on the other. Nothing is fitted to
+    rewards that order steps no better than chance: scaling them would only hide that they say nothing.
     """
     if not len(columns.label):
         return None
-    fitted = fit(columns.reward, columns.label, with_bias=with_bias)
-    crossed = cross_fitted(columns.reward, columns.label, columns.unit, with_bias=with_bias)
+    order = auroc(columns.label >= SOUND, columns.reward)
+    ordered = order is None or order > CHANCE
+    fitted = fit(columns.reward, columns.label, with_bias=with_bias) if ordered else None
+    crossed = (
+        cross_fitted(columns.reward, columns.label, columns.unit, with_bias=with_bias) if fitted is not None else None
+    )
     return {
         "fitted": None if fitted is None else {"temperature": fitted.temperature, "bias": fitted.bias},
         "before": _distances(columns.reward, columns.label),
