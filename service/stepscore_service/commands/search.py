@@ -201,11 +201,13 @@ def _run_plans(
     from stepscore_service.jobs.search.compare import result_of
     from stepscore_service.jobs.search.job import run_search, write_viewer
     from stepscore_service.jobs.search.plan import method_label
+    from stepscore_service.jobs.search.shared_samples import SampleMemory
 
     failed = 0
     with rewards_from(settings, url) as rewards, _refusing():
         with console.ERR.status(f"Opening the policy {plans[0][0].policy.model or plans[0][0].policy.generator}"):
-            opened = open_policy(plans[0][0].policy)
+            generator, prompts = open_policy(plans[0][0].policy)
+        opened = (SampleMemory(generator) if comparison else generator, prompts)
         results = []
         for plan, out in plans:
             console.info(f"{method_label(plan.method)}: {out}")
