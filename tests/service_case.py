@@ -48,11 +48,12 @@ def live(
     *,
     routes: Sequence[ModuleType] = ROUTES,
     search_policy: PolicyServer | None = None,
+    at: int = 0,
     **settings: Any,
 ) -> Iterator[str]:
-    """The base URL of a running service."""
+    """The base URL of a running service. at: its port; 0 takes a free one."""
     app = create_app(Settings(**settings), scorers, routes, search_policy)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", at))
     server = uvicorn.Server(server_config(app.state.settings, app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -189,6 +189,23 @@ HTTP_CODES: Mapping[int, str] = MappingProxyType({404: "not_found", 405: "method
 def status_of(error: StepscoreError) -> int:
     """The status of the error's nearest class in the table."""
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
+def error_classes() -> dict[str, type[StepscoreError]]:
+    """Every error class by its code."""
+    return {each.code: each for each in _with_subclasses(StepscoreError)}
+
+
+def _with_subclasses(error: type[StepscoreError]) -> Iterator[type[StepscoreError]]:
+    yield error
+    for each in error.__subclasses__():
+        yield from _with_subclasses(each)
+
+
+def status_of_code(code: str) -> int:
+    """The status of the error with that code; 500 for a code that is not known here."""
+    found = error_classes().get(code, StepscoreError)
+    return next(STATUS[cls] for cls in found.__mro__ if cls in STATUS)
 
 
 def body_of(error: StepscoreError) -> dict[str, Any]:

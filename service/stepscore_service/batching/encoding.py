@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SolutionRequest:
-    """A solution to score. solution: its steps, or one text, which `split` says how to split."""
+    """A solution to score. solution: its steps, or one text, which `split` says how to split.
+
+    partial: the last step is not finished, and not scored.
+    """
 
     problem: str
     solution: str | tuple[str, ...]
     split: str = "auto"
+    partial: bool = False
 
     @property
     def characters(self) -> int:
@@ -53,6 +57,11 @@ class EncodedRequest:
 
 def split_steps(request: SolutionRequest) -> SplitSolution:
     """The solution in steps. Raises NoSteps or UnknownSplit."""
+    found = _split_all(request)
+    return _without_last(found) if request.partial else found
+
+
+def _split_all(request: SolutionRequest) -> SplitSolution:
     if not isinstance(request.solution, str):
         if not request.solution:
             raise NoSteps("The solution holds no step.")
@@ -62,6 +71,14 @@ def split_steps(request: SolutionRequest) -> SplitSolution:
     steps = split(request.solution, request.split)
     texts, spans = tuple(step.text for step in steps), tuple((step.start, step.end) for step in steps)
     return SplitSolution(Solution(request.problem, texts), spans, from_text=True)
+
+
+def _without_last(found: SplitSolution) -> SplitSolution:
+    """Raises NoSteps if the last step is the only one."""
+    steps = found.solution.steps[:-1]
+    if not steps:
+        raise NoSteps("The solution holds no finished step yet.")
+    return replace(found, solution=replace(found.solution, steps=steps), spans=found.spans[:-1])
 
 
 def encode_request(

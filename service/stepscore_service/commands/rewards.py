@@ -27,7 +27,7 @@ def rewards_from(settings: Settings, url: str | None) -> Iterator[Rewards]:
         return
     address, _, name = url.partition("#")
     try:
-        with StepscoreClient(address) as client:
+        with StepscoreClient(address, priority="bulk") as client:
             yield RemoteRewards(client, name)
     except StepscoreError as error:
         console.fail_with(error, console.ENGINE_FAILED)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,15 +13,12 @@ from stepscore.types import Reading, Solution
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import ScoredSolution
 from stepscore_service.client import ServiceError, StepscoreClient
+from stepscore_service.errors import error_classes
 from stepscore_service.schemas.score import FailedItem, ModelCard, ScoreAnswer
 from stepscore_service.serving.scoring import read_offline
 
 if TYPE_CHECKING:
     from stepscore.scoring import ModelInfo, Scoring
-
-ITEMS_AT_ONCE = 64
-RETRY_SECONDS = (1, 2, 4, 8, 16, 32)
-"""Seconds between attempts if the service is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +70,14 @@ class RemoteRewards:
         self.info = info_of(next(card for card in cards if not model or card.id == model))
 
     def score(self, solutions: Sequence[Solution]) -> list[Answer]:
-        answers: list[Answer] = []
-        for start in range(0, len(solutions), ITEMS_AT_ONCE):
-            answers += self._score_with_retries(solutions[start : start + ITEMS_AT_ONCE])
-        return answers
-
-    def _score_with_retries(self, solutions: Sequence[Solution]) -> list[Answer]:
-        """Retries while the service is busy (503)."""
         items = [{"problem": each.problem, "steps": list(each.steps)} for each in solutions]
-        for seconds in (*RETRY_SECONDS, None):
-            try:
-                found = self._client.score_items(items, model=self.info.id, include=["logits"])
-                return [_answer(each) for each in found.results]
-            except ServiceError as error:
-                if error.status != httpx.codes.SERVICE_UNAVAILABLE or seconds is None:
-                    raise EngineError(f"the service answered {error.status}: {error}") from error
-                time.sleep(seconds)
-            except httpx.TransportError as error:
-                raise EngineError(f"the service went away: {error!r}") from error
-        raise AssertionError("the last attempt returns or raises")
+        try:
+            found = self._client.score_items(items, model=self.info.id, include=["logits"])
+        except ServiceError as error:
+            raise EngineError(f"the service answered {error.status}: {error}") from error
+        except httpx.TransportError as error:
+            raise EngineError(f"the service went away: {error!r}") from error
+        return [_answer(each) for each in found.results]
 
 
 def info_of(card: ModelCard) -> ModelInfo:
@@ -108,17 +93,7 @@ def _local_answers(solutions: Sequence[ScoredSolution]) -> list[Scored]:
 
 def _answer(result: ScoreAnswer | FailedItem) -> Answer:
     if isinstance(result, FailedItem):
-        return _errors_by_code().get(result.error.code, EngineError)(result.error.message, **result.error.detail)
+        return error_classes().get(result.error.code, EngineError)(result.error.message, **result.error.detail)
     logits = tuple(tuple(row) for row in result.logits)
     extras = {name: tuple(numbers) for name, numbers in result.extras.items()}
     return Scored(Reading(tuple(result.rewards), logits, extras, tuple(result.rationales)), result.token_count)
-
-
-def _errors_by_code() -> dict[str, type[StepscoreError]]:
-    return {error.code: error for error in _subclasses(StepscoreError)}
-
-
-def _subclasses(error: type[StepscoreError]) -> Iterator[type[StepscoreError]]:
-    for each in error.__subclasses__():
-        yield each
-        yield from _subclasses(each)

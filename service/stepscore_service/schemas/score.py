@@ -41,6 +41,8 @@ class ScoreItem(Wire):
     split: str = Field(
         "auto", description="how to split `solution`: auto, lines, paragraphs, sentences, numbered, code or regex:<...>"
     )
+    partial: bool = Field(False, description="the last step is not finished yet: it is not scored")
+    from_step: int = Field(0, ge=0, description="answer only the rewards of steps from this index on")
 
     @model_validator(mode="after")
     def _one_solution(self) -> Self:
@@ -58,8 +60,10 @@ class ScoreRequest(RequestOptions):
     steps: list[str] | None = Field(None, description="the solution, step by step")
     solution: str | None = Field(None, description="the solution as one text, instead of `steps`")
     split: str = Field("auto", description=ScoreItem.model_fields["split"].description)
+    partial: bool = Field(False, description=ScoreItem.model_fields["partial"].description)
+    from_step: int = Field(0, ge=0, description=ScoreItem.model_fields["from_step"].description)
     items: Annotated[list[ScoreItem] | None, LimitedBy("max_items")] = Field(
-        None, description="many solutions, instead of the four fields above"
+        None, description="many solutions, instead of the fields above"
     )
     threshold: FiniteFloat | None = Field(
         None, description="a step with a lower reward is an error; the family's choice by default"
@@ -68,7 +72,7 @@ class ScoreRequest(RequestOptions):
 
     @model_validator(mode="after")
     def _one_or_many(self) -> Self:
-        single = self.model_fields_set & {"problem", "steps", "solution", "split"}
+        single = self.model_fields_set & ScoreItem.model_fields.keys()
         if self.items is not None and single:
             raise ValueError(f"give either `items` or {', '.join(f'`{name}`' for name in sorted(single))}")
         if self.items is None:
@@ -92,8 +96,9 @@ class ScoreAnswer(BaseModel):
     """The rewards of one solution."""
 
     index: int = Field(0, description="place among the items; absent if the request held one solution")
-    rewards: list[FiniteFloat] = Field(description="one reward per step, in order")
-    score: FiniteFloat = Field(description="the rewards aggregated")
+    rewards: list[FiniteFloat] = Field(description="one reward per step, in order, from `from_step` on")
+    from_step: int = Field(0, description="index of the first step in `rewards`, if it was asked for")
+    score: FiniteFloat = Field(description="the rewards of all steps aggregated")
     aggregate: str = Field(description="how")
     aggregates: dict[str, FiniteFloat] = Field(description="every aggregate that this model's rewards allow")
     weakest_step: int = Field(description="index of the step with the lowest reward")

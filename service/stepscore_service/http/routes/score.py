@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
@@ -20,6 +20,7 @@ router = APIRouter(route_class=JsonRoute, tags=["scoring"])
 PREFIXES = ("", "/v1")
 
 PROBLEM = "Natalia sold 48 clips in April and half as many in May. How many clips did she sell altogether?"
+PER_STEP = ("rewards", "logits", "rationales")
 EXAMPLES = {
     "steps": {
         "summary": "one solution, in steps",
@@ -60,6 +61,7 @@ async def score(
         options = resolve_options(served.info, body.aggregate, body.threshold, body.include)
         solutions = [_solution(item) for item in items]
         results = await while_connected(request, score_solutions(served, solutions, context, options))
+    results = [_from_step(result, item.from_step) for result, item in zip(results, items, strict=True)]
     if body.items is None:
         return Json(_only(results[0]))
     info = served.info
@@ -76,7 +78,17 @@ async def score(
 def _solution(item: ScoreItem) -> SolutionRequest:
     """ScoreItem guarantees that one of `steps` and `solution` is given."""
     given = item.solution or "" if item.steps is None else tuple(item.steps)
-    return SolutionRequest(item.problem, given, item.split)
+    return SolutionRequest(item.problem, given, item.split, item.partial)
+
+
+def _from_step(result: ScoreResult, first: int) -> ScoreResult:
+    """What is said of each step, from that one on; spans, score and indices stay those of the whole solution."""
+    if isinstance(result, StepscoreError) or not first:
+        return result
+    later: dict[str, Any] = {name: getattr(result, name)[first:] for name in PER_STEP if getattr(result, name)}
+    if result.extras:
+        later["extras"] = {name: values[first:] for name, values in result.extras.items()}
+    return result.model_copy(update={**later, "from_step": first})
 
 
 def _with_index(index: int, result: ScoreResult) -> ScoreAnswer | FailedItem:
