@@ -11,7 +11,7 @@ import pytest
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.data.formats.base import Reading
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.train.inputs import Inputs, open_inputs
+from stepscore_service.jobs.train.inputs import TrainInputs, open_inputs
 
 TRL = {"prompt": "P?", "completions": ["a", "b"], "labels": [True, 0.25], "outcome": False}
 SHEPHERD = {
@@ -52,7 +52,7 @@ def written(folder: Path, *rows: Any, name: str = "rows.jsonl") -> Path:
 
 
 def read(folder: Path, *rows: Any, **options: Any) -> list[Labelled]:
-    return list(Inputs(open_inputs([written(folder, *rows)]), **options).solutions())
+    return list(TrainInputs(open_inputs([written(folder, *rows)]), **options).solutions())
 
 
 def shape(labelled: Labelled) -> tuple[str, tuple[str, ...], tuple[float | None, ...]]:
@@ -104,7 +104,7 @@ def test_a_folder_of_shards_and_a_json_array_are_inputs(tmp_path: Path) -> None:
     written(shards, TRL, name="labels-00001.jsonl")
     array = tmp_path / "bench.json"
     array.write_text(json.dumps([BENCH], indent=1))
-    assert len(list(Inputs(open_inputs([shards, array])).solutions())) == 3
+    assert len(list(TrainInputs(open_inputs([shards, array])).solutions())) == 3
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_wrong_columns_tell_what_every_format_needs(tmp_path: Path) -> None:
 
 
 def test_so_many_bad_rows_are_passed_over_and_counted(tmp_path: Path) -> None:
-    inputs = Inputs(open_inputs([written(tmp_path, TRL, "{", TRL)]), skip_bad=1)
+    inputs = TrainInputs(open_inputs([written(tmp_path, TRL, "{", TRL)]), skip_bad=1)
     assert len(list(inputs.solutions())) == 2
     assert len(inputs.bad) == 1
     with pytest.raises(InvalidInput, match="line 4"):
