@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stepscore_service.jobs.evaluate.suites.base import RewardFacts
 from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN, range_of
 from stepscore_service.jobs.evaluate.suites.choosing import BEST, CHANCE, MAJORITY, ORACLE
 
@@ -23,7 +24,7 @@ def measured(file: Path) -> tuple[dict[str, Any], int]:
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     suite = BestOfN()
     kept = [suite.keep(row, []) for row in rows if "results" in row]
-    return suite.measure({"": kept}, range_of(kept))[""], len(rows) - len(kept)
+    return suite.measure({"": kept}, RewardFacts(range_of(kept)))[""], len(rows) - len(kept)
 
 
 def interval(estimate: Mapping[str, float]) -> str:

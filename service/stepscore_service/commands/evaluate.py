@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.flags import MODEL_FLAGS, Command, with_settings
 from stepscore_service.commands.rewards import rewards_from
+from stepscore_service.jobs.evaluate.suites.registry import SUITES
 from stepscore_service.jobs.runs import console
 from stepscore_service.settings import Settings
 
 NEEDED = ("scipy", "matplotlib", "jinja2")
 
-Files = list[str] | None
+
+def with_suites(command: Command) -> Command:
+    """Replace the parameter `files` of a command by one flag for each suite."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(files={kind: given.pop(kind) for kind in SUITES}, **given)
+
+    parameters = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "files"]
+    at = 1 + [parameter.name for parameter in parameters].index("out")
+    parameters[at:at] = [_parameter(kind, entry.help) for kind, entry in SUITES.items()]
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
 
 
-def _file(meaning: str) -> Any:
-    return typer.Option(metavar="[NAME=]FILE", help=meaning)
+def _parameter(kind: str, meaning: str) -> inspect.Parameter:
+    annotation = Annotated[list[str] | None, typer.Option(metavar="[NAME=]FILE", help=meaning)]
+    return inspect.Parameter(kind, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 @with_settings(only=MODEL_FLAGS)
+@with_suites
 def evaluate(
     out: Annotated[Path, typer.Option(help="folder for the rows, the numbers, the plots and the report")],
-    processbench: Annotated[Files, _file("find the first wrong step; rows of ProcessBench")] = None,
-    prmbench: Annotated[Files, _file("nine kinds of errors; rows of PRMBench")] = None,
-    best_of_n: Annotated[Files, _file("choose among candidates; input or output of `stepscore rerank`")] = None,
-    steps: Annotated[Files, _file("AUROC, calibration, reward hacking; rows with labels per step")] = None,
     url: Annotated[
         str | None, typer.Option(metavar="URL[#MODEL]", help="ask this running service instead of opening a model")
     ] = None,
@@ -47,6 +62,7 @@ def evaluate(
     sample: Annotated[int, typer.Option(min=0, help="so many rows of every file, spread evenly; 0 takes all")] = 0,
     batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 16,
     *,
+    files: dict[str, list[str] | None],
     settings: Settings,
 ) -> None:
     """Measure a model on labelled data and write a report.
@@ -55,10 +71,9 @@ def evaluate(
     DIR/report.md, the numbers are DIR/metrics.json. Run the same command again after an interruption and it continues.
     """
     _check_extra()
-    from stepscore_service.jobs.evaluate.job import Choice, evaluate_all  # needs what was just looked for
+    from stepscore_service.jobs.evaluate.job import EvaluationRequest, evaluate_all  # needs what was just looked for
 
-    files = {"processbench": processbench, "prmbench": prmbench, "best_of_n": best_of_n, "steps": steps}
-    choice = Choice(
+    request = EvaluationRequest(
         out=out,
         files={kind: tuple(given) for kind, given in files.items() if given},
         threshold=threshold,
@@ -69,7 +84,7 @@ def evaluate(
         sample=sample,
         batch_rows=batch_rows,
     )
-    evaluate_all(choice, settings, url, orm, rewards_from)
+    evaluate_all(request, settings, url, orm, rewards_from)
 
 
 def _check_extra() -> None:

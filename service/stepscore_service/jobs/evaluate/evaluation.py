@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from stepscore.errors import StepscoreError
+from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import PROBABILITY, RewardRange, Solution
-from stepscore_service.jobs.evaluate.suites.base import Measured, Suite
+from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts, Suite
 from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN, is_reranked, range_of
 from stepscore_service.jobs.rewards import Answer, Rewards
 from stepscore_service.jobs.runs import console
-from stepscore_service.jobs.runs.journal import open_journal, read_rows
-from stepscore_service.jobs.runs.manifest import Manifest
+from stepscore_service.jobs.runs.journal import WRITTEN, manifest_path, open_journal, read_rows
+from stepscore_service.jobs.runs.manifest import Manifest, differences, read_manifest
 from stepscore_service.jobs.runs.run import error_row, run
 from stepscore_service.jobs.runs.source import JsonRow, Line, Source
 
@@ -37,6 +37,18 @@ class Part:
         """Whether a model is needed: rows that `stepscore rerank` wrote hold their rewards."""
         first = next(self.source.lines())
         return not (isinstance(self.suite, BestOfN) and is_reranked(first.row()))
+
+    def is_finished(self, out: Path, manifest: Manifest) -> bool:
+        """Whether every row of the file has its result in the journal, which is of this very manifest."""
+        journal = self.journal(out)
+        try:
+            before = read_manifest(manifest_path(journal))
+            with journal.open("rb") as file:
+                lines = sum(line.endswith(b"\n") for line in file)
+        except (OSError, InvalidInput):
+            return False
+        before.pop(WRITTEN, None)
+        return lines == self.source.total and not differences(before, manifest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +79,15 @@ def kept(suite: Suite, rewards: Rewards | None, lines: Sequence[Line]) -> list[J
     return [_kept(suite, line, each, answers) for line, each in zip(lines, asked, strict=True)]
 
 
-def measure(parts: Sequence[Part], range_: RewardRange | None, out: Path) -> Measured:
-    """The numbers of every suite by its kind. range_: of the model's rewards; None where no model was asked."""
+def measure(parts: Sequence[Part], model: RewardFacts | None, out: Path) -> Measured:
+    """The numbers of every suite by its kind. model: None if no model was asked."""
     measured: Measured = {}
     for kind in dict.fromkeys(part.suite.kind for part in parts):
         some = [part for part in parts if part.suite.kind == kind]
         files: Mapping[str, Rows] = {part.name: Rows(part.journal(out)) for part in some}
-        known = range_ or _common_range(files)
+        known = model or RewardFacts(_common_range(files))
         measured[kind] = some[0].suite.measure(files, known)
     return measured
-
-
-def with_suite(parts: Sequence[Part], suites: Mapping[str, Suite]) -> list[Part]:
-    """The parts with the suites of these kinds in place of their own."""
-    return [replace(part, suite=suites.get(part.suite.kind, part.suite)) for part in parts]
 
 
 def _common_range(files: Mapping[str, Rows]) -> RewardRange:

@@ -6,10 +6,11 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepscore_service.jobs.evaluate.suites.base import Measured
 
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 PACKAGES = ("stepscore", "torch", "transformers", "numpy", "scipy")
 
 
-def facts(info: ModelInfo | None, url: str | None) -> Measured:
-    """info: None where no model was asked. url: of the service that was asked, if one was."""
+def facts(info: ModelInfo | None, hardware: Mapping[str, Any]) -> Measured:
+    """info: None if no model was asked. hardware: on which the rewards were computed."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": shlex.join(["stepscore", *sys.argv[1:]]),
         "model": None if info is None else _model(info),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "hardware": {"service": url} if url else _hardware(info),
+        "hardware": dict(hardware),
     }
 
 
@@ -36,10 +37,13 @@ def _model(info: ModelInfo) -> Measured:
     return {**facts, "reward": bounds["kind"], "low": bounds["low"], "high": bounds["high"]}
 
 
-def _hardware(info: ModelInfo | None) -> Measured:
+def hardware_of(info: ModelInfo | None, url: str | None) -> Measured:
+    """This machine, or the service at `url`, if one was asked."""
+    if url is not None:
+        return {"service": url}
     found: Measured = {"processor": _processor(), "cores": len(os.sched_getaffinity(0)), "system": platform.system()}
     if info is not None and info.device.startswith("cuda"):
-        import torch  # where a model runs on CUDA, it is loaded already
+        import torch  # if a model runs on CUDA, it is loaded already
 
         found["gpu"] = torch.cuda.get_device_name(info.device)
     return found

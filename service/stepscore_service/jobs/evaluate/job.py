@@ -1,22 +1,18 @@
-"""The whole job behind `stepscore evaluate`: from what was chosen on the command line to the written report."""
+"""The whole job behind `stepscore evaluate`: from the request of the command line to the written report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from stepscore.types import RewardRange
-from stepscore_service.jobs.evaluate.evaluation import Part, measure, score, with_suite
+from stepscore_service.jobs.evaluate.evaluation import Part, measure, score
 from stepscore_service.jobs.evaluate.facts import facts
+from stepscore_service.jobs.evaluate.models import EvaluatedModel, EvaluationModels, Open
 from stepscore_service.jobs.evaluate.report.write import summary, write_report
-from stepscore_service.jobs.evaluate.suites.base import Measured, Suite
-from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN
-from stepscore_service.jobs.evaluate.suites.prmbench import PrmBench, Rule, rule_of
-from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
-from stepscore_service.jobs.evaluate.suites.steps import LabelledSteps
+from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts
+from stepscore_service.jobs.evaluate.suites.registry import SUITES, SuiteOptions, build_suite
 from stepscore_service.jobs.rewards import Rewards
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.lock import lock_folder
@@ -25,13 +21,15 @@ from stepscore_service.jobs.runs.model import describe, manifest_of
 from stepscore_service.jobs.runs.source import check_first, open_source
 from stepscore_service.settings import Settings
 
-Open = Callable[[Settings, str | None], AbstractContextManager[Rewards]]
+if TYPE_CHECKING:
+    from stepscore.scoring import ModelInfo
+
 TUNED, OF_MODEL = "tuned", "model"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What was asked for. files: by suite, each as FILE or NAME=FILE."""
+class EvaluationRequest:
+    """What to evaluate. files: by suite, each as FILE or NAME=FILE."""
 
     out: Path
     files: Mapping[str, tuple[str, ...]]
@@ -44,7 +42,7 @@ class Choice:
     batch_rows: int = 16
 
     def number(self) -> float | None:
-        """The threshold where it was given as a number. Ends the command for anything but its three forms."""
+        """The threshold if it was given as a number. Ends the command for anything but its three forms."""
         if self.threshold in (TUNED, OF_MODEL):
             return None
         try:
@@ -53,46 +51,61 @@ class Choice:
             console.fail(f"--threshold {self.threshold} is neither a number nor `tuned` nor `model`.")
 
 
-def evaluate_all(choice: Choice, settings: Settings, url: str | None, orm: str | None, open_: Open) -> None:
-    """Check everything that can be checked, open the model, score, measure, write. Ends the command with its status."""
-    parts = _parts(choice)
-    for part in parts:
-        check_first(part.source, part.suite.ask, part.suite.shape)
-    with _held(choice.out):
-        measured = _measured(choice, parts, settings, url, orm, open_)
-        _write_report(measured, choice.out)
+def evaluate_all(request: EvaluationRequest, settings: Settings, url: str | None, orm: str | None, open_: Open) -> None:
+    """Check everything that can be checked, open the model, score, measure, write. Ends the command with its status.
+
+    If every row is scored already, no model is opened: the report is made again from the rows.
+    """
+    with EvaluationModels(settings, url, orm, open_) as models:
+        parts = _parts(request, models.outcome if orm else None)
+        for part in parts:
+            check_first(part.source, part.suite.ask, part.suite.shape)
+        with _lock(request.out):
+            measured = _measure(request, parts, settings, models)
+            _write_report(measured, request.out)
     console.OUT.print(summary(measured))
-    console.info(f"Report: {choice.out / 'report.html'}")
+    console.info(f"Report: {request.out / 'report.html'}")
     if malformed := measured["malformed_rows"]:
         console.fail(
-            f'{malformed} rows cannot be used; see those with "error" in {choice.out / "rows"}.', console.ROWS_FAILED
+            f'{malformed} rows cannot be used; see those with "error" in {request.out / "rows"}.', console.ROWS_FAILED
         )
 
 
-def _measured(
-    choice: Choice, parts: list[Part], settings: Settings, url: str | None, orm: str | None, open_: Open
-) -> Measured:
+def _measure(request: EvaluationRequest, parts: list[Part], settings: Settings, models: EvaluationModels) -> Measured:
     """Score what is not scored yet, and measure everything."""
-    with ExitStack() as stack:
-        rewards = stack.enter_context(open_(settings, url)) if any(part.asks() for part in parts) else None
-        outcome = stack.enter_context(open_(_for_orm(settings, orm), None)) if orm else None
-        parts = with_suite(parts, _suites(choice, rewards, outcome))
-        if rewards is not None:
-            console.info(f"Evaluating {describe(rewards.info)}")
-        malformed = 0
-        for part in parts:
-            manifest = _manifest(choice, settings, part, rewards, outcome)
-            malformed += score(part, rewards, choice.out, manifest, choice.batch_rows)
-        info = None if rewards is None else rewards.info
+    out = request.out
+    model, rewards = _finished(request, parts, settings, models), None
+    if model is None:
+        model = models.opened(asked := any(part.asks() for part in parts))
+        models.note(model, out)
+        rewards = models.rewards() if asked else None
+        if model.info is not None:
+            console.info(f"Evaluating {describe(model.info)}")
+    malformed = 0
+    for part in parts:
+        malformed += score(part, rewards, out, _manifest(request, settings, part, model), request.batch_rows)
     return {
-        **facts(info, url),
+        **facts(model.info, model.hardware),
         "inputs": [_input(part) for part in parts],
         "malformed_rows": malformed,
-        "suites": measure(parts, _range(rewards), choice.out),
+        "suites": measure(parts, _reward_facts(model.info), out),
     }
 
 
-def _held(out: Path) -> IO[str]:
+def _finished(
+    request: EvaluationRequest, parts: list[Part], settings: Settings, models: EvaluationModels
+) -> EvaluatedModel | None:
+    """What an earlier run opened, if it scored every row that is asked for now."""
+    known = models.noted(request.out)
+    if known is None:
+        return None
+    if not all(part.is_finished(request.out, _manifest(request, settings, part, known)) for part in parts):
+        return None
+    console.info(f"All rows are scored in {request.out}: making the report from them, without opening a model.")
+    return known
+
+
+def _lock(out: Path) -> IO[str]:
     """The folder, made and locked before a model is opened, so that a mistyped --out is noticed at once."""
     try:
         (out / "rows").mkdir(parents=True, exist_ok=True)
@@ -112,53 +125,33 @@ def _write_report(measured: Measured, out: Path) -> None:
         )
 
 
-def _for_orm(settings: Settings, orm: str) -> Settings:
-    """The same engine for another model: what names the first model's family is not meant for it."""
-    changed = {"models": (orm,), "family": None, "family_options": (), "temperature": 1.0, "calibration": None}
-    return settings.model_copy(update=changed)
-
-
-def _parts(choice: Choice) -> list[Part]:
-    """Ends the command where nothing is to be done, a file cannot be read or a name is given twice."""
-    if not choice.files:
-        console.fail("nothing to evaluate: give --processbench, --prmbench, --best-of-n or --steps with a file.")
-    suites = _suites(choice, None, None)
+def _parts(request: EvaluationRequest, outcome: Callable[[], Rewards] | None) -> list[Part]:
+    """Ends the command if there is nothing to do, a file cannot be read or a name is given twice."""
+    if not request.files:
+        flags = ", ".join(f"--{kind.replace('_', '-')}" for kind in SUITES)
+        console.fail(f"nothing to evaluate: give one of {flags} with a file.")
+    options = SuiteOptions(
+        request.number(), _tune_on(request), request.split, request.probes, request.with_bias, outcome
+    )
     parts = []
-    for kind, given in choice.files.items():
-        names = [_named(each)[0] for each in given]
+    for kind, given in request.files.items():
+        suite, names = build_suite(kind, options), [_named(each)[0] for each in given]
         if len(set(names)) < len(names):
             console.fail(f"two files of one suite have one name: {', '.join(names)}. Give NAME=FILE.")
-        parts += [
-            Part(suites[kind], name, open_source(path, sample=choice.sample, empty=False))
-            for name, path in map(_named, given)
-        ]
+        for name, path in map(_named, given):
+            parts.append(Part(suite, name, open_source(path, sample=request.sample, empty=False)))
     return parts
 
 
-def _suites(choice: Choice, rewards: Rewards | None, orm: Rewards | None) -> dict[str, Suite]:
-    """The suites as the model needs them. rewards: None where no model is open yet."""
-    number = choice.number()
-    own = 0.5 if rewards is None else rewards.info.threshold
-    family = "" if rewards is None else rewards.info.family
-    aggregate = "min" if rewards is None else rewards.info.aggregate
-    rule = Rule(number) if number is not None else rule_of(family, own)
-    return {
-        "processbench": ProcessBench(own if number is None else number, _tune_on(choice)),
-        "prmbench": PrmBench(rule),
-        "best_of_n": BestOfN(choice.split, aggregate, orm),
-        "steps": LabelledSteps(aggregate, choice.probes, choice.with_bias),
-    }
-
-
-def _tune_on(choice: Choice) -> str:
-    """The name of the file to tune on, or nothing. Ends the command where there is no such file."""
-    if choice.threshold != TUNED:
-        return "" if not choice.tune_on else console.fail("--tune-on goes with --threshold tuned.")
-    names = [_named(each)[0] for each in choice.files.get("processbench", ())]
-    if choice.tune_on not in names:
+def _tune_on(request: EvaluationRequest) -> str:
+    """The name of the file to tune on, or nothing. Ends the command if there is no such file."""
+    if request.threshold != TUNED:
+        return "" if not request.tune_on else console.fail("--tune-on goes with --threshold tuned.")
+    names = [_named(each)[0] for each in request.files.get("processbench", ())]
+    if request.tune_on not in names:
         known = ", ".join(names) or "none"
         console.fail(f"--threshold tuned needs --tune-on NAME, the name of a --processbench file (given: {known}).")
-    return choice.tune_on
+    return request.tune_on
 
 
 def _named(given: str) -> tuple[str, str]:
@@ -167,16 +160,16 @@ def _named(given: str) -> tuple[str, str]:
     return (name, path) if equals and "/" not in name else (Path(given).stem, given)
 
 
-def _manifest(choice: Choice, settings: Settings, part: Part, rewards: Rewards | None, orm: Rewards | None) -> Manifest:
-    """What the rows of a part depend on. Thresholds are no part of it: they are applied to the written rewards."""
-    chosen: dict[str, str | float] = {"suite": part.suite.kind, "sample": choice.sample}
+def _manifest(request: EvaluationRequest, settings: Settings, part: Part, model: EvaluatedModel) -> Manifest:
+    """What the rows of a part depend on. Thresholds are not part of it: they are applied to the written rewards."""
+    chosen: dict[str, str | float] = {"suite": part.suite.kind, "sample": request.sample}
     if part.suite.kind == "steps":
-        chosen["probes"] = choice.probes
+        chosen["probes"] = request.probes
     if part.suite.kind == "best_of_n":
-        chosen |= {"split": choice.split, "orm": "" if orm is None else f"{orm.info.id}@{orm.info.revision}"}
-    if rewards is None:
+        chosen |= {"split": request.split, "orm": model.outcome}
+    if model.info is None:
         return {"command": "evaluate", "input_sha256": part.source.digest, "input_rows": part.source.total, **chosen}
-    return manifest_of("evaluate", rewards.info, settings, part.source, **chosen)
+    return manifest_of("evaluate", model.info, settings, part.source, **chosen)
 
 
 def _input(part: Part) -> Measured:
@@ -191,5 +184,5 @@ def _input(part: Part) -> Measured:
     }
 
 
-def _range(rewards: Rewards | None) -> RewardRange | None:
-    return None if rewards is None else rewards.info.reward_range
+def _reward_facts(info: ModelInfo | None) -> RewardFacts | None:
+    return None if info is None else RewardFacts(info.reward_range, info.threshold, info.aggregate, info.family)

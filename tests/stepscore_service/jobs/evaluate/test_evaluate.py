@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from cli_case import invoke, read, start, write
 from stepscore.aggregate import first_error
+from stepscore_service.jobs.evaluate.suites.registry import SUITES, SuiteOptions, build_suite
 from stepscore_service.jobs.runs.lock import lock_folder
 
 PROBLEM = "How many eggs are left?"
@@ -179,6 +181,82 @@ def test_a_threshold_changes_the_numbers_without_scoring_again(tmp_path: Path, f
     result = invoke(*command, "--threshold", "0.9")
     assert "12 rows are done" in result.output
     assert metrics(tmp_path / "out")["suites"]["processbench"]["threshold"] == 0.9
+
+
+def test_a_finished_evaluation_reports_again_without_a_model(
+    tmp_path: Path, folder: Path, all_suites: list[str | Path]
+) -> None:
+    model = ["--model", f"tiny={folder}", "--engine", "fake"]
+    command = ["evaluate", *all_suites, "--orm", folder, "--out", tmp_path / "out", *model]
+    first = invoke(*command)
+    assert first.exit_code == 0, first.output
+    assert "without opening a model" not in first.output
+    numbers = metrics(tmp_path / "out")
+    again = invoke(*command)
+    assert again.exit_code == 0, again.output
+    assert "without opening a model" in again.output
+    assert "Opening" not in again.output
+    assert "Evaluating" not in again.output
+    for key in ("suites", "model", "inputs", "hardware"):
+        assert metrics(tmp_path / "out")[key] == numbers[key]
+    other = invoke(*command, "--threshold", "0.9")
+    assert "without opening a model" in other.output
+    assert metrics(tmp_path / "out")["suites"]["processbench"]["threshold"] == 0.9
+
+
+def test_other_weights_or_rows_open_the_model(tmp_path: Path, folder: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "model")
+    source, out = write(tmp_path / "pb.jsonl", bench_rows()), tmp_path / "out"
+    command = ["evaluate", "--processbench", source, "--out", out, "--model", f"tiny={copy}", "--engine", "fake"]
+    assert invoke(*command).exit_code == 0
+    journal = out / "rows" / "processbench-pb.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
+    assert "without opening a model" not in invoke(*command).output
+    assert "without opening a model" in invoke(*command).output
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "note": "retrained"}))
+    changed = invoke(*command)
+    assert changed.exit_code == 2
+    assert "revision was" in changed.output
+
+
+def test_rows_that_were_edited_are_not_reported(tmp_path: Path, fake: list[str]) -> None:
+    source = write(tmp_path / "pb.jsonl", bench_rows())
+    command = ["evaluate", "--processbench", source, "--out", tmp_path / "out", *fake]
+    assert invoke(*command).exit_code == 0
+    journal = tmp_path / "out" / "rows" / "processbench-pb.jsonl"
+    journal.write_text(journal.read_text().replace('"label": -1', '"label": 0', 1))
+    result = invoke(*command)
+    assert (result.exit_code, "was edited" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["processbench", "prmbench", "best_of_n", "steps"])
+def test_a_report_holds_the_suites_that_were_run_and_no_empty_tables(
+    tmp_path: Path, fake: list[str], all_suites: list[str | Path], kind: str
+) -> None:
+    at = all_suites.index("--" + kind.replace("_", "-"))
+    assert invoke("evaluate", *all_suites[at : at + 2], "--out", tmp_path / "out", *fake).exit_code == 0
+    text = (tmp_path / "out" / "report.md").read_text()
+    titles = {other: entry.title for other, entry in SUITES.items()}
+    assert [other for other, title in titles.items() if f"## {title}" in text] == [kind]
+    rows = [[cell.strip() for cell in line.split("|")[2:-1]] for line in text.splitlines() if line.startswith("| ")]
+    assert not [row for row in rows if set(row) == {"–"}]
+
+
+def test_classes_that_no_item_has_are_not_in_the_report(tmp_path: Path, fake: list[str]) -> None:
+    source = write(tmp_path / "prm.jsonl", prm_rows())
+    assert invoke("evaluate", "--prmbench", source, "--out", tmp_path / "out", *fake).exit_code == 0
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "circular" in text
+    assert "counterfactual" not in text
+    assert "8 items" in text
+
+
+def test_every_suite_has_a_flag_a_builder_and_a_section() -> None:
+    said = invoke("evaluate", "--help").output
+    for kind in SUITES:
+        assert f"--{kind.replace('_', '-')}" in said
+        assert build_suite(kind, SuiteOptions()).kind == kind
 
 
 def test_a_threshold_is_tuned_on_one_split_and_used_on_the_others(tmp_path: Path, fake: list[str]) -> None:

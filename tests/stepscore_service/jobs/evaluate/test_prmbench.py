@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from stepscore.errors import InvalidInput, TooLong
-from stepscore.types import PROBABILITY, Reading
+from stepscore.types import Reading
+from stepscore_service.jobs.evaluate.suites.base import RewardFacts
 from stepscore_service.jobs.evaluate.suites.prmbench import PrmBench, Rule, rule_of
 from stepscore_service.jobs.rewards import Scored
 
@@ -55,7 +56,7 @@ def counted(rows: list[dict[str, Any]], threshold: float) -> tuple[float, float]
 @pytest.mark.parametrize("seed", range(3))
 def test_the_score_is_the_benchmarks(seed: int) -> None:
     rows = kept_rows(seed)
-    found = PrmBench(Rule(0.5)).measure({"a": rows}, PROBABILITY)["files"]["a"]
+    found = PrmBench(Rule(0.5)).measure({"a": rows}, RewardFacts())["files"]["a"]
     f1, f1_invalid = counted(rows, 0.5)
     assert (found["f1"], found["f1_invalid"]) == pytest.approx((f1, f1_invalid))
     assert found["prm_score"]["value"] == pytest.approx((f1 + f1_invalid) / 2)
@@ -67,19 +68,19 @@ def test_an_item_is_counted_once_and_one_without_rewards_is_left_out() -> None:
     rows = kept_rows(1, 8)
     suite = PrmBench(Rule(0.5))
     lost = suite.keep(row(99, "circular", 2, [1]), [TooLong("too long")])
-    found = suite.measure({"a": [*rows, rows[0], lost]}, PROBABILITY)["files"]["a"]
+    found = suite.measure({"a": [*rows, rows[0], lost]}, RewardFacts())["files"]["a"]
     assert found["items"] == 9
     assert found["unscorable"] == {"too_long": 1}
-    assert found["f1"] == suite.measure({"a": rows}, PROBABILITY)["files"]["a"]["f1"]
+    assert found["f1"] == suite.measure({"a": rows}, RewardFacts())["files"]["a"]["f1"]
 
 
 def test_redundancy_is_read_where_a_model_reports_it() -> None:
     suite, item = PrmBench(Rule(0.5)), row(1, "circular", 2, [2])
     kept = suite.keep(item, [Scored(Reading((0.9, 0.9), (), {"redundancy": (0.1, 0.2)}), 5)])
-    found = suite.measure({"a": [kept]}, PROBABILITY)["files"]["a"]
+    found = suite.measure({"a": [kept]}, RewardFacts())["files"]["a"]
     assert found["step_accuracy"] == 1.0
     other = suite.keep({**item, "classification": "confidence"}, [Scored(Reading((0.9, 0.9)), 5)])
-    assert suite.measure({"a": [other]}, PROBABILITY)["files"]["a"]["step_accuracy"] == 0.5
+    assert suite.measure({"a": [other]}, RewardFacts())["files"]["a"]["step_accuracy"] == 0.5
 
 
 def test_each_family_has_the_benchmarks_rule() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stepscore.types import PROBABILITY, Reading, RewardRange, Solution
+from stepscore_service.jobs.evaluate.suites.base import RewardFacts
 from stepscore_service.jobs.evaluate.suites.probes import CLAIM, FILLER, PROBES, inserted_at, place_of, probed
 from stepscore_service.jobs.evaluate.suites.steps import LabelledSteps
 from stepscore_service.jobs.rewards import Answer, Scored
@@ -28,12 +29,12 @@ def rows(count: int = 30) -> list[dict[str, Any]]:
 
 
 def measured(model: Model, aggregate: str = "min", range_: RewardRange = PROBABILITY) -> dict[str, Any]:
-    suite = LabelledSteps(aggregate)
+    suite = LabelledSteps()
     kept = []
     for row in rows():
         answers: list[Answer] = [Scored(Reading(tuple(model(each))), 10 * len(each.steps)) for each in suite.ask(row)]
         kept.append(suite.keep(row, answers))
-    found: dict[str, Any] = suite.measure({"a": kept}, range_)["a"]
+    found: dict[str, Any] = suite.measure({"a": kept}, RewardFacts(range_, aggregate=aggregate))["a"]
     return found
 
 
@@ -94,10 +95,10 @@ def test_each_probe_adds_one_step_that_says_nothing() -> None:
 
 
 def test_steps_that_nobody_judged_and_steps_after_the_error() -> None:
-    suite = LabelledSteps("min", probes=False)
+    suite = LabelledSteps(probes=False)
     row = {"prompt": "p", "completions": list("abcd"), "labels": [True, None, False, True]}
     kept = suite.keep(row, [Scored(Reading((0.9, 0.1, 0.2, 0.1)), 9)])
-    found = suite.measure({"a": [kept]}, PROBABILITY)["a"]
+    found = suite.measure({"a": [kept]}, RewardFacts())["a"]
     assert found["labelled_steps"] == 3
     assert found["auroc"]["value"] == 0.5
     assert found["auroc_until_first_error"]["value"] == 1.0

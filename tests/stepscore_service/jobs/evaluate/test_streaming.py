@@ -13,6 +13,7 @@ from cli_case import write
 from stepscore.scoring import ModelInfo
 from stepscore.types import PROBABILITY, Reading, Solution
 from stepscore_service.jobs.evaluate.evaluation import Part, measure, score
+from stepscore_service.jobs.evaluate.suites.base import RewardFacts
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
 from stepscore_service.jobs.rewards import Answer, Scored
 from stepscore_service.jobs.runs.source import Line, Source
@@ -59,7 +60,7 @@ def test_only_one_batch_is_held_at_a_time(tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     assert score(part, CountedRewards(count), tmp_path, {"command": "evaluate"}, BATCH) == 0
     assert count.most <= BATCH
-    found = measure([part], PROBABILITY, tmp_path)["processbench"]["splits"]["a"]
+    found = measure([part], RewardFacts(), tmp_path)["processbench"]["splits"]["a"]
     assert (found["solutions"], found["with_error"]) == (1000, 666)
     assert found["error_accuracy"] == pytest.approx(0.5)
     assert found["correct_accuracy"] == 0.0

@@ -41,7 +41,11 @@ def _section(name: str, found: Measured) -> Section:
         "the last choice). Each number is the expected share of problems answered right when choosing among n "
         "candidates, over all subsets of that size; equals are chosen among at random."
     )
-    tile = Tile(f"best of {n}", percent(reached["value"]), f"{name}, {_label(own)}{bounds(reached)}")
+    tile = Tile(
+        f"best of {n}",
+        percent(reached["value"]),
+        f"{name}, {found['problems']} problems, {_label(own)}{bounds(reached)}",
+    )
     gain = found["gain_over_majority"][own]
     return Section(
         title=f"Best of n: {name}",

@@ -26,13 +26,19 @@ WHOLE = 6216
 """Items of the published benchmark."""
 
 
-def section(measured: Measured) -> Section:
-    files: dict[str, Measured] = measured["files"]
+def sections(measured: Measured) -> list[Section]:
+    """Nothing if no row of any file can be used."""
+    files = {name: found for name, found in measured["files"].items() if found["items"]}
+    return [_section(files, measured["rule"])] if files else []
+
+
+def _section(files: dict[str, Measured], rule: Measured) -> Section:
     name, first = next(iter(files.items()))
+    detail = f"{name}, {first['items']} items{bounds(first['prm_score'])}"
     return Section(
         title="PRMBench: kinds of errors",
-        lead=_lead(measured["rule"]),
-        tiles=[Tile("PRM-Score", percent(first["prm_score"]["value"]), f"{name}{bounds(first['prm_score'])}")],
+        lead=_lead(rule),
+        tiles=[Tile("PRM-Score", percent(first["prm_score"]["value"]), detail)],
         tables=[_overall(files), _classes(files), _more(files)],
         plots=[Plot("prmbench-classes", "PRM-Score of each class, by group.", partial(_bars, files), (6.8, 3.6))],
     )
@@ -56,17 +62,27 @@ def _overall(files: dict[str, Measured]) -> Table:
     return Table(("", "items", "unscorable", "PRM-Score (95%)"), rows, note)
 
 
+def _groups(files: dict[str, Measured]) -> dict[str, dict[str, str]]:
+    """The groups with their classes by short name, without the classes of which no file has an item."""
+    measured = {each for found in files.values() for each, score in found["classes"].items() if score is not None}
+    groups = {
+        group: {short: each for short, each in members.items() if each in measured} for group, members in GROUPS.items()
+    }
+    return {group: members for group, members in groups.items() if members}
+
+
 def _classes(files: dict[str, Measured]) -> Table:
-    columns = [column for group, members in GROUPS.items() for column in (*members, group)]
+    groups = _groups(files)
+    columns = [column for group, members in groups.items() for column in (*members, group)]
     rows = []
     for name, found in files.items():
         numbers = [
             percent(score)
-            for group, members in GROUPS.items()
+            for group, members in groups.items()
             for score in (*(found["classes"][each] for each in members.values()), found["groups"][group])
         ]
         rows.append((name, *numbers))
-    names = "; ".join(f"{short} {long}" for members in GROUPS.values() for short, long in members.items())
+    names = "; ".join(f"{short} {long}" for members in groups.values() for short, long in members.items())
     return Table(("", *columns), rows, f"{names}. A group is the mean of its classes.")
 
 
@@ -79,7 +95,9 @@ def _more(files: dict[str, Measured]) -> Table:
 
 def _bars(files: dict[str, Measured], axes: Axes, palette: Palette) -> None:
     shorts = [
-        (short, name, group) for group, (_, members) in enumerate(GROUPS.items()) for short, name in members.items()
+        (short, name, group)
+        for group, (_, members) in enumerate(_groups(files).items())
+        for short, name in members.items()
     ]
     places, width = np.arange(len(shorts)), 0.8 / len(files)
     for number, (name, found) in enumerate(files.items()):
@@ -92,6 +110,6 @@ def _bars(files: dict[str, Measured], axes: Axes, palette: Palette) -> None:
     axes.set_ylabel("PRM-Score, %")
     if len(files) > 1:
         axes.legend(loc="lower right")
-    for number, group in enumerate(GROUPS):
+    for number, group in enumerate(_groups(files)):
         middle = float(np.mean([place for place, (_, _, at) in zip(places, shorts, strict=True) if at == number]))
         axes.text(middle, 101, group, ha="center", color=palette.series[number], fontsize="small")

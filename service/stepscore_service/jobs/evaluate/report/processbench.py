@@ -26,7 +26,13 @@ from stepscore_service.jobs.evaluate.suites.base import Measured
 COLUMNS = ("split", "solutions", "with error", "unscorable", "accuracy, error", "accuracy, correct", "F1 (95%)")
 
 
-def section(measured: Measured) -> Section:
+def sections(measured: Measured) -> list[Section]:
+    """Nothing if no row of any file can be used."""
+    splits = {name: split for name, split in measured["splits"].items() if split["solutions"]}
+    return [_section({**measured, "splits": splits})] if splits else []
+
+
+def _section(measured: Measured) -> Section:
     splits: dict[str, Measured] = measured["splits"]
     return Section(
         title="ProcessBench: finding the first wrong step",
@@ -61,9 +67,13 @@ def _lead(measured: Measured) -> str:
 def _tile(measured: Measured) -> Tile:
     splits = measured["splits"]
     if len(splits) > 1:
-        return Tile("ProcessBench F1", percent(measured["mean_f1"]), f"mean of {len(splits)} splits")
+        solutions = sum(split["solutions"] for split in splits.values())
+        return Tile(
+            "ProcessBench F1", percent(measured["mean_f1"]), f"mean of {len(splits)} files, {solutions} solutions"
+        )
     name, split = next(iter(splits.items()))
-    return Tile("ProcessBench F1", percent(split["f1"]["value"]), f"{name}{bounds(split['f1'])}")
+    detail = f"{name}, {split['solutions']} solutions{bounds(split['f1'])}"
+    return Tile("ProcessBench F1", percent(split["f1"]["value"]), detail)
 
 
 def _table(splits: dict[str, Measured]) -> Table:
@@ -108,7 +118,7 @@ def _bars(splits: dict[str, Measured], axes: Axes, palette: Palette) -> None:
     f1s = [split["f1"] for split in splits.values()]
     axes.bar(places + 0.26, [100 * (f1["value"] or 0) for f1 in f1s], 0.24, color=palette.series[2], label="F1")
     axes.errorbar(places + 0.26, *_whiskers(f1s), fmt="none", ecolor=palette.text, capsize=3, linewidth=1)
-    axes.set_xticks(places, list(splits))
+    axes.set_xticks(places, [f"{name}\n{split['solutions']} solutions" for name, split in splits.items()])
     axes.set_xlim(-0.8, len(splits) - 0.2)
     axes.set_ylim(0, 100)
     axes.set_ylabel("%")

@@ -24,7 +24,7 @@ from stepscore_service.jobs.evaluate.suites.base import Measured
 
 
 def sections(measured: Measured) -> list[Section]:
-    return [_section(name, found) for name, found in measured.items()]
+    return [_section(name, found) for name, found in measured.items() if found["labelled_steps"]]
 
 
 def _section(name: str, found: Measured) -> Section:
@@ -32,8 +32,9 @@ def _section(name: str, found: Measured) -> Section:
         f"{found['solutions']} solutions with {found['labelled_steps']} labelled steps, {found['wrong_steps']} of them "
         f"wrong; {reasons(found['unscorable'])} solutions could not be scored. Scores are by {found['aggregate']}."
     )
-    tables = [_auroc(found), *_calibration(found), *_outcome(found), _length(found), *_probes(found)]
-    tile = Tile("step AUROC", decimals(found["auroc"]["value"]), f"{name}{bounds(found['auroc'], decimals)}")
+    tables = [_auroc(found), *_calibration(found), *_outcome(found), *_length(found), *_probes(found)]
+    detail = f"{name}, {found['labelled_steps']} steps{bounds(found['auroc'], decimals)}"
+    tile = Tile("step AUROC", decimals(found["auroc"]["value"]), detail)
     return Section(f"Labelled steps: {name}", lead, [tile, *_tiles(found)], tables, _plots(name, found))
 
 
@@ -100,12 +101,13 @@ def _outcome(found: Measured) -> list[Table]:
     return [Table(("aggregate", "AUROC against the outcome (95%)"), rows, note)]
 
 
-def _length(found: Measured) -> Table:
-    rows = [(f"score and {name}", *_both(found["length"][name])) for name in found["length"]]
-    rows.append(("reward of sound steps and their place", *_both(found["position"])))
-    return Table(
-        ("correlation", "Pearson", "Spearman"), rows, "Far from 0: length or place sells instead of soundness."
-    )
+def _length(found: Measured) -> list[Table]:
+    """Without the correlations that do not exist, because one of the two numbers never changes."""
+    known = {f"score and {name}": both for name, both in found["length"].items()}
+    known["reward of sound steps and their place"] = found["position"]
+    rows = [(name, *_both(both)) for name, both in known.items() if both["pearson"] is not None]
+    note = "Far from 0: the score pays for length or place instead of soundness."
+    return [Table(("correlation", "Pearson", "Spearman"), rows, note)] if rows else []
 
 
 def _both(found: Measured) -> tuple[str, str]:

@@ -13,10 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from rich.table import Table as Shown
 
-from stepscore_service.jobs.evaluate.report import best_of_n, prmbench, processbench, steps
 from stepscore_service.jobs.evaluate.report.drawing import Drawing, drawn
 from stepscore_service.jobs.evaluate.report.parts import Section, Tile
 from stepscore_service.jobs.evaluate.suites.base import Measured
+from stepscore_service.jobs.evaluate.suites.registry import SUITES, sections_of
 from stepscore_service.jobs.runs import atomic
 
 
@@ -25,24 +25,12 @@ def write_report(measured: Measured, out: Path) -> None:
     atomic.write_text(out / "metrics.json", json.dumps(measured, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     for name, calibration in calibrations(measured).items():
         atomic.write_text(out / name, json.dumps(calibration, indent=1) + "\n")
-    found = sections(measured)
+    found = sections_of(measured["suites"])
     drawings = {plot.name: drawn(plot) for section in found for plot in section.plots}
     _write_plots(drawings, out / "plots")
-    context = {"measured": measured, "sections": found, "tiles": tiles(found), "drawings": drawings}
+    context = {"measured": measured, "sections": found, "tiles": tiles(found), "drawings": drawings, "suites": SUITES}
     atomic.write_text(out / "report.md", _environment().get_template("report.md.j2").render(context))
     atomic.write_text(out / "report.html", _environment().get_template("report.html.j2").render(context))
-
-
-def sections(measured: Measured) -> list[Section]:
-    """One for each suite that was run, in the order of the suites."""
-    found: list[Section] = []
-    suites = measured["suites"]
-    if "processbench" in suites:
-        found.append(processbench.section(suites["processbench"]))
-    if "prmbench" in suites:
-        found.append(prmbench.section(suites["prmbench"]))
-    found += best_of_n.sections(suites.get("best_of_n", {}))
-    return found + steps.sections(suites.get("steps", {}))
 
 
 def tiles(found: Sequence[Section]) -> list[Tile]:
@@ -78,7 +66,7 @@ def summary(measured: Measured) -> Shown:
     table = Shown(title="Evaluation", title_justify="left")
     for column, side in (("", "left"), ("value", "right"), ("", "left")):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
-    for tile in tiles(sections(measured)):
+    for tile in tiles(sections_of(measured["suites"])):
         table.add_row(tile.label, tile.number, tile.detail)
     return table
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from stepscore.errors import InvalidInput, NoSteps, StepscoreError
-from stepscore.types import RewardRange, Solution
+from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore_service.errors import body_of
 from stepscore_service.jobs.rewards import Answer, Scored
 
@@ -16,6 +17,16 @@ Measured = dict[str, Any]
 
 IDS = ("id", "idx", "generator")
 """Columns that a result row repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardFacts:
+    """What the numbers depend on besides the rewards. threshold, aggregate: the model's own. family: "" if unknown."""
+
+    range: RewardRange = PROBABILITY
+    threshold: float = 0.5
+    aggregate: str = "min"
+    family: str = ""
 
 
 class Suite(Protocol):
@@ -33,7 +44,7 @@ class Suite(Protocol):
         """What is written down of the row and the answers to `ask`, enough for `measure`."""
         ...
 
-    def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
+    def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
         """The numbers, from the kept rows of each file by name, read as often as needed. Rows with "error" are void."""
         ...
 

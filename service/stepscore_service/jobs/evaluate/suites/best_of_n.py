@@ -5,7 +5,7 @@ Rows as `stepscore rerank` takes them, or as it writes them; the latter ask the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,12 +16,17 @@ from stepscore.verify.answers import final_answer
 from stepscore.verify.equality import group_answers
 from stepscore_service.batching.encoding import SplitSolution
 from stepscore_service.jobs.data.items import correct_of, split_candidates, text_of
-from stepscore_service.jobs.evaluate.suites.base import Measured, Row, ids, numbers_of, usable
+from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts, Row, ids, numbers_of, usable
 from stepscore_service.jobs.evaluate.suites.choosing import Chooser
+from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.metrics.best_of_n import sizes
 from stepscore_service.jobs.rewards import Answer, Rewards, Scored
 
 ORM_COLUMN = "orm"
+
+
+def build(options: SuiteOptions) -> BestOfN:
+    return BestOfN(options.split, options.outcome)
 
 
 def is_reranked(row: Row) -> bool:
@@ -31,14 +36,10 @@ def is_reranked(row: Row) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BestOfN:
-    """split: how a candidate given as text becomes steps. aggregate: the model's own, which stands first in the report.
-
-    orm: an outcome model that scores every candidate too.
-    """
+    """split: how a candidate given as text becomes steps. outcome: opens a model that scores every candidate too."""
 
     split: str = "auto"
-    aggregate: str = "min"
-    orm: Rewards | None = None
+    outcome: Callable[[], Rewards] | None = None
     kind: ClassVar[str] = "best_of_n"
     shape: ClassVar[str] = (
         'an object like {"problem": "…", "candidates": ["…", "…"], "correct": [true, false]}, or a row that '
@@ -70,16 +71,17 @@ class BestOfN:
             **self._outcome(items),
         }
 
-    def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
-        return {name: _measured(rows, range_, self.aggregate) for name, rows in files.items()}
+    def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
+        return {name: _measured(rows, model.range, model.aggregate) for name, rows in files.items()}
 
     def _outcome(self, items: Sequence[SplitSolution | InvalidInput]) -> Row:
         """The outcome model's score of each candidate; None where it gives none."""
-        if self.orm is None:
+        if self.outcome is None:
             return {}
-        answers = iter(self.orm.score([item.solution for item in items if isinstance(item, SplitSolution)]))
+        outcome = self.outcome()
+        answers = iter(outcome.score([item.solution for item in items if isinstance(item, SplitSolution)]))
         return {
-            ORM_COLUMN: [_score(self.orm, next(answers)) if isinstance(item, SplitSolution) else None for item in items]
+            ORM_COLUMN: [_score(outcome, next(answers)) if isinstance(item, SplitSolution) else None for item in items]
         }
 
 

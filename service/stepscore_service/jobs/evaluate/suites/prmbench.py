@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import ClassVar
@@ -11,9 +11,10 @@ from typing import ClassVar
 import numpy as np
 
 from stepscore.errors import InvalidInput
-from stepscore.types import RewardRange, Solution
+from stepscore.types import Solution
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
+    RewardFacts,
     Row,
     ids,
     numbers_of,
@@ -22,6 +23,7 @@ from stepscore_service.jobs.evaluate.suites.base import (
     texts,
     usable,
 )
+from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.metrics.interval import Doubles, bootstrap
 from stepscore_service.jobs.metrics.prm_score import (
     CLASSES,
@@ -39,7 +41,9 @@ REDUNDANT = ("redundency", "circular")
 REDUNDANCY_THRESHOLD = 0.15
 """ReasonEval's, above which a step is redundant (GAIR-NLP/ReasonEval)."""
 
-Reader = Callable[[Sequence[float]], list[bool]]
+
+def build(options: SuiteOptions) -> PrmBench:
+    return PrmBench(None if options.threshold is None else Rule(options.threshold))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,9 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class PrmBench:
-    """rule: which steps count as valid."""
+    """rule: which steps count as valid; None for the benchmark's own rule for the model's family."""
 
-    rule: Rule
+    rule: Rule | None = None
     kind: ClassVar[str] = "prmbench"
     shape: ClassVar[str] = (
         'an object like {"modified_question": "…", "modified_process": ["…"], "error_steps": [2], '
@@ -109,39 +113,43 @@ class PrmBench:
             **({"original_rewards": numbers_of(answers[1])} if len(answers) > 1 else {}),
         }
 
-    def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
-        return {"rule": asdict(self.rule), "files": {name: self._file(rows) for name, rows in files.items()}}
+    def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
+        rule = self.rule or rule_of(model.family, model.threshold)
+        return {"rule": asdict(rule), "files": {name: _file(rows, rule) for name, rows in files.items()}}
 
-    def _file(self, rows: Iterable[Row]) -> Measured:
-        """As the benchmark does: an item is counted once, and an item without rewards is left out, and reported."""
-        counted, seen = Counted(), set()
-        for number, row in enumerate(usable(rows)):
-            key = (row["classification"], row.get("idx", number))
-            if key not in seen:
-                seen.add(key)
-                self._count(counted, row)
-        return _measured(counted)
 
-    def _count(self, counted: Counted, row: Row) -> None:
-        name, question = row["classification"], str(row.get("idx", ""))
-        counted.items[name] += 1
-        if row.get("original_rewards"):
-            counted.originals[question] = _share(self.rule.valid(row["original_rewards"]))
-        if row["rewards"] is None:
-            counted.unscorable[row["unscorable"]["code"]] += 1
-            return
-        valid_S = self._valid(row)
-        counts = confusion(valid_S, row["error_steps"])
-        counted.by_class[name] += counts
-        counted.each.append(counts)
-        counted.shares.append((name, question, _share(valid_S)))
-        if row["error_steps"] and min(row["error_steps"]) <= len(valid_S):
-            counted.first_errors.append(not valid_S[min(row["error_steps"]) - 1])
+def _file(rows: Iterable[Row], rule: Rule) -> Measured:
+    """As the benchmark does: an item is counted once, and an item without rewards is left out, and reported."""
+    counted, seen = Counted(), set()
+    for number, row in enumerate(usable(rows)):
+        key = (row["classification"], row.get("idx", number))
+        if key not in seen:
+            seen.add(key)
+            _count(counted, row, rule)
+    return _measured(counted)
 
-    def _valid(self, row: Row) -> list[bool]:
-        if row["classification"] in REDUNDANT and "redundancy" in row:
-            return [redundancy <= REDUNDANCY_THRESHOLD for redundancy in row["redundancy"]]
-        return self.rule.valid(row["rewards"])
+
+def _count(counted: Counted, row: Row, rule: Rule) -> None:
+    name, question = row["classification"], str(row.get("idx", ""))
+    counted.items[name] += 1
+    if row.get("original_rewards"):
+        counted.originals[question] = _share(rule.valid(row["original_rewards"]))
+    if row["rewards"] is None:
+        counted.unscorable[row["unscorable"]["code"]] += 1
+        return
+    valid_S = _valid(row, rule)
+    counts = confusion(valid_S, row["error_steps"])
+    counted.by_class[name] += counts
+    counted.each.append(counts)
+    counted.shares.append((name, question, _share(valid_S)))
+    if row["error_steps"] and min(row["error_steps"]) <= len(valid_S):
+        counted.first_errors.append(not valid_S[min(row["error_steps"]) - 1])
+
+
+def _valid(row: Row, rule: Rule) -> list[bool]:
+    if row["classification"] in REDUNDANT and "redundancy" in row:
+        return [redundancy <= REDUNDANCY_THRESHOLD for redundancy in row["redundancy"]]
+    return rule.valid(row["rewards"])
 
 
 def _measured(counted: Counted) -> Measured:

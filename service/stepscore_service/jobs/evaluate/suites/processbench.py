@@ -10,9 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from stepscore.errors import InvalidInput
-from stepscore.types import RewardRange, Solution
+from stepscore.types import Solution
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
+    RewardFacts,
     Row,
     ids,
     rewards_of,
@@ -21,6 +22,7 @@ from stepscore_service.jobs.evaluate.suites.base import (
     usable,
     whole_number,
 )
+from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.metrics.first_error import (
     NO_ERROR,
     Windows,
@@ -35,11 +37,18 @@ from stepscore_service.jobs.rewards import Answer
 CURVE_POINTS = 200
 
 
+def build(options: SuiteOptions) -> ProcessBench:
+    return ProcessBench(options.threshold, options.tune_on)
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessBench:
-    """threshold: a step under it is an error. tune_on: instead, the file on which the best threshold is looked for."""
+    """threshold: a step under it is an error; None for the model's own.
 
-    threshold: float
+    tune_on: instead, the file on which the best threshold is looked for.
+    """
+
+    threshold: float | None = None
     tune_on: str = ""
     kind: ClassVar[str] = "processbench"
     shape: ClassVar[str] = 'an object like {"problem": "…", "steps": ["…", "…"], "label": 1} (-1: no error)'
@@ -53,11 +62,12 @@ class ProcessBench:
     def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
         return {**ids(row), "label": row["label"], **rewards_of(answers[0])}
 
-    def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
+    def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
         """F1 in [0, 1] by file, and the unweighted mean over files, which is the published headline."""
         found = {name: _read(rows) for name, rows in files.items()}
         best = tuned(found[self.tune_on][0]) if self.tune_on else None
-        threshold = self.threshold if best is None else best
+        own = model.threshold if self.threshold is None else self.threshold
+        threshold = own if best is None else best
         splits = {name: _split(each, why, threshold) for name, (each, why) in found.items()}
         f1s = [split["f1"]["value"] for split in splits.values()]
         mean = None if None in f1s else sum(f1s) / len(f1s)

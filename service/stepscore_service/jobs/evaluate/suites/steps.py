@@ -9,19 +9,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from stepscore.types import RewardRange, Solution
+from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import of_row
-from stepscore_service.jobs.evaluate.suites.base import Measured, Row, ids, numbers_of, rewards_of, usable
+from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts, Row, ids, numbers_of, rewards_of, usable
 from stepscore_service.jobs.evaluate.suites.probes import place_of, probed
+from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.evaluate.suites.step_numbers import Steps
 from stepscore_service.jobs.rewards import Answer, Scored
 
 
+def build(options: SuiteOptions) -> LabelledSteps:
+    return LabelledSteps(options.probes, options.with_bias)
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledSteps:
-    """aggregate: what the score of a solution is. probes: also score each solution with an empty step added."""
+    """probes: also score each solution with an empty step added. with_bias: fit a bias beside the temperature."""
 
-    aggregate: str
     probes: bool = True
     with_bias: bool = False
     kind: ClassVar[str] = "steps"
@@ -47,10 +51,10 @@ class LabelledSteps:
             **({"probes": probes, "place": place_of(solution)} if self.probes else {}),
         }
 
-    def measure(self, files: Mapping[str, Iterable[Row]], range_: RewardRange) -> Measured:
+    def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
         found = {}
         for name, rows in files.items():
-            steps = Steps(range_, self.aggregate, self.with_bias)
+            steps = Steps(model.range, model.aggregate, self.with_bias)
             for row in usable(rows):
                 steps.add(row)
             found[name] = steps.measured()
