@@ -37,6 +37,12 @@ class InvalidUtf8(InvalidInput):
     code = "invalid_utf8"
 
 
+class InvalidChat(InvalidInput):
+    """A templated text in which prompt and response cannot be told apart. detail: known (templates)."""
+
+    code = "invalid_chat"
+
+
 class UnsupportedMediaType(StepscoreError):
     """The body is not sent as JSON. detail: content_type."""
 

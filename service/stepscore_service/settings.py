@@ -9,13 +9,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stepscore.calibration import Calibration, read_calibration
 from stepscore.config import AUTO_DTYPE, CPU_BFLOAT16, Device, DType, EngineOptions, Mode, Quantize
+from stepscore_service.schemas.chat import ChatTemplateName
 
 PREFIX = "STEPSCORE_"
 RENAMED = {"STEPSCORE_REFERENCE": "STEPSCORE_REFERENCE_MODEL"}
@@ -32,6 +33,10 @@ Texts = Annotated[tuple[str, ...], NoDecode]
 """Several texts; an environment variable separates them with commas."""
 
 
+Format = Literal["openrlhf", "slime", "llama_factory", "vllm", "nemo_gym", "tei", "kserve", "roll"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
 class Settings(BaseSettings):
     """How the service runs. Frozen: a running service never changes its settings."""
 
@@ -45,6 +50,12 @@ class Settings(BaseSettings):
         ("embedded",),
         description="what to serve: 'embedded', a folder or a Hub id, each optionally as name=model; the first is the "
         "default of requests that name none",
+    )
+    formats: Annotated[tuple[Format, ...], NoDecode] = Field(
+        FORMATS, description="whose clients are answered besides our own (docs/rl.md); by default all"
+    )
+    chat_template: ChatTemplateName = Field(
+        "auto", description="how policies' chats are written that trainers send as one text; by default the text says"
     )
     family: str | None = Field(None, description="family of every model; by default the checkpoint says")
     family_options: Texts = Field((), description="options of the family, each as key=value")
@@ -174,7 +185,7 @@ class Settings(BaseSettings):
             raise ValueError("float16 overflows in these models; choose bfloat16 (bf16) or float32 (fp32)")
         return DTYPE_ALIASES.get(value, value) if isinstance(value, str) else value
 
-    @field_validator("models", "family_options", mode="before")
+    @field_validator("models", "family_options", "formats", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

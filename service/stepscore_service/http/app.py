@@ -12,11 +12,31 @@ from fastapi import FastAPI
 from stepscore.scoring import Scoring
 from stepscore_service.http import error_handlers
 from stepscore_service.http.middleware import AccessLog, Refusals
-from stepscore_service.http.routes import docs, health, metrics, models, page, reload, rerank, score, search
+from stepscore_service.http.routes import (
+    docs,
+    health,
+    kserve,
+    llama_factory,
+    metrics,
+    models,
+    nemo_gym,
+    openrlhf,
+    page,
+    reload,
+    rerank,
+    roll,
+    score,
+    search,
+    slime,
+    tei,
+    vllm,
+)
+from stepscore_service.http.trainers import ViewResults
 from stepscore_service.serving.metrics import Metrics
 from stepscore_service.serving.model_pool import ModelPool, open_scorers
 from stepscore_service.serving.reload import Reloader
 from stepscore_service.serving.search import PolicyServer
+from stepscore_service.serving.submitted import Submissions
 from stepscore_service.settings import Settings
 from stepscore_service.version import version
 
@@ -36,8 +56,16 @@ ROUTES: Sequence[ModuleType] = (
     metrics,
     page,
     docs,
+    openrlhf,
+    slime,
+    llama_factory,
+    vllm,
+    nemo_gym,
+    tei,
+    kserve,
+    roll,
 )
-"""Each a module with a `router` and the `PREFIXES` of its paths."""
+"""Each a module with a `router` and the `PREFIXES` of its paths; a view for a trainer has a `FORMAT`."""
 
 
 def create_app(
@@ -78,7 +106,8 @@ def create_app(
     app.add_middleware(Refusals, metrics=measured, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(AccessLog, metrics=measured)
     error_handlers.install(app)
-    _add_routes(app, routes)
+    app.state.submissions = Submissions[ViewResults](settings.max_items)
+    _add_routes(app, [each for each in routes if getattr(each, "FORMAT", None) in (None, *settings.formats)])
     return app
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from stepscore_service.schemas.chat import ProblemText, SolutionText
+
 Include = Literal["logits", "spans", "tokens"]
 CharacterSpan = tuple[int, int]
 
@@ -35,9 +37,11 @@ class RequestOptions(Wire):
 class ScoreItem(Wire):
     """One problem with a solution, given as steps or as text to be split."""
 
-    problem: str = Field(description="the problem that the solution solves")
+    problem: ProblemText = Field(description="the problem that the solution solves; or the messages of a chat")
     steps: list[str] | None = Field(None, description="the solution, step by step")
-    solution: str | None = Field(None, description="the solution as one text, instead of `steps`")
+    solution: SolutionText | None = Field(
+        None, description="the solution as one text, instead of `steps`; or the messages of an assistant"
+    )
     split: str = Field(
         "auto", description="how to split `solution`: auto, lines, paragraphs, sentences, numbered, code or regex:<...>"
     )
@@ -56,9 +60,11 @@ class ScoreItem(Wire):
 class ScoreRequest(RequestOptions):
     """One solution (problem with steps or solution), or many of them as items."""
 
-    problem: str | None = Field(None, description="the problem that the solution solves")
+    problem: ProblemText | None = Field(None, description=ScoreItem.model_fields["problem"].description)
     steps: list[str] | None = Field(None, description="the solution, step by step")
-    solution: str | None = Field(None, description="the solution as one text, instead of `steps`")
+    solution: SolutionText | None = Field(
+        None, description="the solution as one text, instead of `steps`; or the messages of an assistant"
+    )
     split: str = Field("auto", description=ScoreItem.model_fields["split"].description)
     partial: bool = Field(False, description=ScoreItem.model_fields["partial"].description)
     from_step: int = Field(0, ge=0, description=ScoreItem.model_fields["from_step"].description)

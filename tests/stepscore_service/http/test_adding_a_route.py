@@ -46,7 +46,7 @@ def trainer(route: ModuleType, folder: Path) -> Iterator[httpx.Client]:
 
 
 def post(client: httpx.Client, *responses: str) -> httpx.Response:
-    return client.post("/get_reward", json={"prompts": [PROBLEM] * len(responses), "responses": responses})
+    return client.post("/step_rewards", json={"prompts": [PROBLEM] * len(responses), "responses": responses})
 
 
 def test_it_gives_the_rewards_of_score(trainer: httpx.Client) -> None:
@@ -65,11 +65,11 @@ def test_its_errors_have_the_one_shape_and_are_counted(trainer: httpx.Client) ->
     answer = post(trainer, TEXT, " ")
     assert (answer.status_code, set(answer.json())) == (422, {"code", "message", "detail"})
     assert metric(trainer, "stepscore_errors_total", code="no_steps") - before == 1
-    wrong = trainer.post("/get_reward", json={"prompts": [], "responses": [TEXT]})
+    wrong = trainer.post("/step_rewards", json={"prompts": [], "responses": [TEXT]})
     assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_request")
 
 
 def test_it_is_measured_and_documented(trainer: httpx.Client) -> None:
     assert post(trainer, TEXT).is_success
-    assert metric(trainer, "stepscore_requests_total", route="/get_reward", code="200") >= 1
-    assert "/get_reward" in trainer.get("/openapi.json").json()["paths"]
+    assert metric(trainer, "stepscore_requests_total", route="/step_rewards", code="200") >= 1
+    assert "/step_rewards" in trainer.get("/openapi.json").json()["paths"]

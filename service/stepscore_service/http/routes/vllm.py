@@ -1,0 +1,84 @@
+"""POST /classify and /pooling as vLLM answers, POST /v1/embeddings as SGLang does: verl's built-in reward model."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from fastapi import APIRouter
+
+from stepscore.errors import StepscoreError
+from stepscore_service.batching.encoding import SolutionRequest
+from stepscore_service.errors import InvalidChat
+from stepscore_service.http.json_body import JsonRoute
+from stepscore_service.http.responses import ERRORS
+from stepscore_service.http.trainers import Parsed, TheView, View, ViewResults
+from stepscore_service.schemas.chat import Dialogue, messages_of, problem_of_messages, steps_at_markers
+from stepscore_service.schemas.rerank import Usage
+from stepscore_service.schemas.vllm import (
+    ClassifiedItem,
+    ClassifyAnswer,
+    EmbeddedItem,
+    EmbeddingsAnswer,
+    EngineRequest,
+    PooledItem,
+    PoolingAnswer,
+)
+
+FORMAT = "vllm"
+router = APIRouter(route_class=JsonRoute, tags=["verl, vLLM, SGLang"])
+PREFIXES = ("",)
+
+
+@router.post("/classify", responses=ERRORS, summary="verl with vLLM: one number for each text")
+async def classify(body: EngineRequest, view: TheView) -> ClassifyAnswer:
+    found = await view.score(_items(body, view), body.model)
+    data = [ClassifiedItem(index=place, probs=[number]) for place, number in enumerate(found.numbers())]
+    return ClassifyAnswer(id=_id("classify"), created=_now(), model=found.info.id, data=data, usage=_usage(found))
+
+
+@router.post("/v1/embeddings", responses=ERRORS, summary="verl with SGLang: one number for each text")
+async def embeddings(body: EngineRequest, view: TheView) -> EmbeddingsAnswer:
+    """The `embedding` of a text is its one number, as an engine answers for a reward model."""
+    found = await view.score(_items(body, view), body.model)
+    data = [EmbeddedItem(index=place, embedding=[number]) for place, number in enumerate(found.numbers())]
+    return EmbeddingsAnswer(model=found.info.id, data=data, usage=_usage(found))
+
+
+@router.post("/pooling", responses=ERRORS, summary="vLLM: the rewards of each step")
+async def pooling(body: EngineRequest, view: TheView) -> PoolingAnswer:
+    """Steps that end with <extra_0> are taken as they are; other texts are split."""
+    items = [_marked(each) for each in _items(body, view)]
+    found = await view.score(items, body.model)
+    pairs = found.info.reward_range.kind == "probability"
+    data = [
+        PooledItem(index=place, data=[[1 - reward, reward] if pairs else [reward] for reward in answer.rewards])
+        for place, answer in enumerate(found.answers())
+    ]
+    return PoolingAnswer(id=_id("pool"), created=_now(), model=found.info.id, data=data, usage=_usage(found))
+
+
+def _items(body: EngineRequest, view: View) -> list[Parsed]:
+    if body.messages is None:
+        return [view.split(text) for text in body.texts]
+    messages = messages_of(body.messages)
+    if not messages or messages[-1].role != "assistant":
+        return [InvalidChat("the last message must be the assistant's: the solution to score")]
+    return [Dialogue(problem_of_messages(messages[:-1]), messages[-1].content)]
+
+
+def _marked(item: Parsed) -> Parsed:
+    steps = steps_at_markers(item.response) if isinstance(item, Dialogue) else ()
+    return SolutionRequest(item.problem, steps) if steps and not isinstance(item, StepscoreError) else item
+
+
+def _usage(found: ViewResults) -> Usage:
+    return Usage(prompt_tokens=found.tokens, total_tokens=found.tokens)
+
+
+def _id(kind: str) -> str:
+    return f"{kind}-{uuid.uuid4().hex}"
+
+
+def _now() -> int:
+    return int(time.time())

@@ -1,0 +1,229 @@
+"""Chats as trainers send them: lists of messages, or one text in the policy's own chat template.
+
+A response is cut out by its place, never by searching it: what a policy writes into it, markers included, stays text.
+If a trainer sends prompt and response as one text, the last turn of a user decides where the response begins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from stepscore_service.errors import InvalidChat
+
+ChatTemplateName = Literal["auto", "chatml", "llama3", "mistral", "gemma", "deepseek", "phi"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """turn: what opens a turn, with the group `role`. ends: tokens that end a turn, begin a text or pad it."""
+
+    turn: re.Pattern[str]
+    ends: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One turn. role: system, user, assistant or another name."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """What a PRM reads: the problem, and what the policy wrote."""
+
+    problem: str
+    response: str
+
+
+def _template(turn: str, *ends: str) -> ChatTemplate:
+    return ChatTemplate(re.compile(turn), ends)
+
+
+TEMPLATES: Mapping[str, ChatTemplate] = MappingProxyType(
+    {
+        "chatml": _template(r"<\|im_start\|>(?P<role>\w+)\n", "<|im_end|>", "<|endoftext|>"),
+        "llama3": _template(
+            r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>\n\n",
+            "<|eot_id|>",
+            "<|eom_id|>",
+            "<|end_of_text|>",
+            "<|begin_of_text|>",
+            "<|finetune_right_pad_id|>",
+        ),
+        "mistral": _template(
+            r"(?P<role>\[/?INST\]|\[SYSTEM_PROMPT\])", "</s>", "<s>", "<pad>", "<unk>", "[/SYSTEM_PROMPT]"
+        ),
+        "gemma": _template(r"<start_of_turn>(?P<role>\w+)\n", "<end_of_turn>", "<eos>", "<bos>", "<pad>"),
+        "deepseek": _template(
+            r"(?P<role><｜User｜>|<｜Assistant｜>)",
+            "<｜end▁of▁sentence｜>",
+            "<｜begin▁of▁sentence｜>",
+            "<｜▁pad▁｜>",
+        ),
+        "phi": _template(r"<\|(?P<role>system|user|assistant)\|>\n?", "<|end|>", "<|endoftext|>", "</s>"),
+    }
+)
+"""Their opening markers differ, so that a text says which one it is."""
+ROLES = {
+    "[INST]": "user",
+    "[/INST]": "assistant",
+    "[SYSTEM_PROMPT]": "system",
+    "<｜User｜>": "user",
+    "<｜Assistant｜>": "assistant",
+    "model": "assistant",
+}
+STEP_MARKER = "<extra_0>"
+"""What clients of vLLM's /pooling write after each step of a Qwen2.5-Math-PRM."""
+_THINKING = re.compile(r"[ \t]*(</?think(?:ing)?>|\[/?THINK\])[ \t]*", re.IGNORECASE)
+_THOUGHT_ENDS = re.compile(r"</think(?:ing)?>|\[/THINK\]", re.IGNORECASE)
+_THOUGHT_BEGINS = re.compile(r"<think(?:ing)?>|\[THINK\]", re.IGNORECASE)
+
+
+def template_of(text: str, name: str = "auto") -> ChatTemplate | None:
+    """The template in which the text is written; None for a text in none. name: one of TEMPLATES says which."""
+    if name != "auto":
+        return TEMPLATES[name]
+    return next((template for template in TEMPLATES.values() if template.turn.search(text)), None)
+
+
+def turns_of(text: str, template: ChatTemplate) -> list[ChatMessage]:
+    """Every turn of a templated text, in order."""
+    opened = list(template.turn.finditer(text))
+    ends = [each.start() for each in opened[1:]] + [len(text)]
+    return [
+        ChatMessage(ROLES.get(each["role"], each["role"]), strip_ends(text[each.end() : end], template))
+        for each, end in zip(opened, ends, strict=True)
+    ]
+
+
+def strip_ends(text: str, template: ChatTemplate | None = None) -> str:
+    """Without white space and without end and padding tokens at either end; by default those of every template."""
+    ends = template.ends if template else [token for each in TEMPLATES.values() for token in each.ends]
+    before = None
+    while text != before:
+        before, text = text, text.strip()
+        for token in ends:
+            text = text.removeprefix(token).removesuffix(token)
+    return text
+
+
+def problem_of(prompt: str, name: str = "auto") -> str:
+    """What the policy was asked: the turns of a templated prompt without system turns, or the whole of a plain one.
+
+    A last turn of the assistant's is the invitation to write, and no part of the problem.
+    """
+    template = template_of(prompt, name)
+    turns = turns_of(prompt, template) if template else []
+    return _asked(turns) if turns else strip_ends(prompt)
+
+
+def dialogue_of(text: str, name: str = "auto") -> Dialogue:
+    """Prompt and response of one templated text. Raises InvalidChat if no turn of the assistant follows a user's."""
+    template = template_of(text, name)
+    turns = turns_of(text, template) if template else []
+    asked = [place for place, turn in enumerate(turns) if turn.role == "user"]
+    if template is None or not asked or asked[-1] + 1 >= len(turns):
+        known = ", ".join(TEMPLATES)
+        raise InvalidChat(
+            f"the text has no turn of an assistant after a user's in a chat template that is known ({known})",
+            known=known,
+        )
+    first = list(template.turn.finditer(text))[asked[-1] + 1]
+    return Dialogue(_asked(turns[: asked[-1] + 1]), strip_ends(text[first.end() :], template))
+
+
+def response_after(prompt: str, text: str, name: str = "auto") -> Dialogue:
+    """Prompt and response, given the prompt too. Raises InvalidChat if the text does not begin with the prompt."""
+    for begin in (prompt, strip_ends(prompt)):
+        for whole in (text, strip_ends(text)):
+            if whole.startswith(begin):
+                return Dialogue(problem_of(prompt, name), strip_ends(whole[len(begin) :], template_of(prompt, name)))
+    raise InvalidChat("the text does not begin with its prompt, so that the response cannot be found in it")
+
+
+def messages_of(messages: Sequence[Any]) -> list[ChatMessage]:
+    """Messages as OpenAI's and TRL's formats have them. Raises InvalidChat for what is not text."""
+    return [ChatMessage(str(each["role"]), _content(each.get("content"))) for each in map(_checked, messages)]
+
+
+def problem_of_messages(messages: Sequence[ChatMessage]) -> str:
+    """What was asked, without system messages."""
+    return _asked(messages)
+
+
+def without_thinking(text: str) -> str:
+    """What follows the thinking; nothing if it was cut off before its end."""
+    ends = list(_THOUGHT_ENDS.finditer(text))
+    if ends:
+        return text[ends[-1].end() :].strip()
+    return "" if _THOUGHT_BEGINS.search(text) else text
+
+
+def on_own_lines(text: str) -> str:
+    """Tags of thinking on lines of their own, where they are layout, and no part of a step."""
+    return _THINKING.sub(r"\n\1\n", text)
+
+
+def steps_at_markers(text: str) -> tuple[str, ...]:
+    """The steps that a client has marked; none if it has not."""
+    *steps, rest = text.split(STEP_MARKER)
+    return tuple(step.strip() for step in (*steps, rest) if step.strip()) if steps else ()
+
+
+def _asked(turns: Sequence[ChatMessage]) -> str:
+    shown = [turn for turn in turns if turn.role != "system"]
+    if len(shown) > 1 and shown[-1].role == "assistant":
+        shown.pop()
+    return "\n\n".join(turn.content for turn in shown)
+
+
+def _checked(message: Any) -> Mapping[str, Any]:
+    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        raise InvalidChat("a message is an object with `role` and `content`")
+    return message
+
+
+def _content(content: Any) -> str:
+    """A text, or the texts of a list of parts; null is empty."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
+    if not all(isinstance(part, str) for part in parts):
+        raise InvalidChat("the content of a message is a text, or a list of parts that are texts")
+    return "".join(map(str, parts))
+
+
+def _valid_messages(value: list[Any]) -> list[ChatMessage]:
+    """As a validator must fail: with ValueError."""
+    try:
+        return messages_of(value)
+    except InvalidChat as error:
+        raise ValueError(error.message) from error
+
+
+def _problem_text(value: Any) -> Any:
+    return problem_of_messages(_valid_messages(value)) if isinstance(value, list) else value
+
+
+def _solution_text(value: Any) -> Any:
+    """What the assistant wrote."""
+    if not isinstance(value, list):
+        return value
+    return "\n\n".join(each.content for each in _valid_messages(value) if each.role == "assistant")
+
+
+_TEXT_OR_MESSAGES = WithJsonSchema(
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}], "title": "text or chat messages"}
+)
+ProblemText = Annotated[str, BeforeValidator(_problem_text), _TEXT_OR_MESSAGES]
+"""A text, or messages: what was asked, without system messages."""
+SolutionText = Annotated[str, BeforeValidator(_solution_text), _TEXT_OR_MESSAGES]
+"""A text, or messages: what the assistant wrote."""

@@ -1,0 +1,259 @@
+"""The views for trainers: the number of /score in each one's own shape, and what becomes of what cannot be scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
+from stepscore_service.http.app import ROUTES
+from stepscore_service.settings import FORMATS, Settings
+
+PROMPT = f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{PROBLEM}<|im_end|>\n<|im_start|>assistant\n"
+END = "<|im_end|>\n"
+ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": PROBLEM}]
+Body = dict[str, Any]
+
+
+def nemo_gym(text: str) -> Body:
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+    reasoning = {"type": "reasoning", "summary": []}
+    return {"responses_create_params": {"input": ASKED}, "response": {"id": "r", "output": [reasoning, message]}}
+
+
+def tensors(**texts: list[str]) -> Body:
+    rows = [{"name": name, "shape": [len(data)], "datatype": "BYTES", "data": data} for name, data in texts.items()]
+    return {"inputs": rows}
+
+
+VIEWS: dict[str, tuple[str, Callable[[str], Body], Callable[[Any], float]]] = {
+    "openrlhf": (
+        "/get_reward",
+        lambda text: {"query": [PROMPT + text + END], "prompts": [PROMPT], "labels": ["18"]},
+        lambda answer: answer["rewards"][0],
+    ),
+    "openrlhf-without-prompts": (
+        "/get_reward",
+        lambda text: {"query": [PROMPT + text + END]},
+        lambda answer: answer["scores"][0],
+    ),
+    "slime": ("/rm", lambda text: {"prompt": PROMPT, "response": text + END, "label": "18"}, float),
+    "slime-messages": ("/rm", lambda text: {"prompt": ASKED, "response": text, "label": None}, float),
+    "llama_factory": (
+        "/v1/score/evaluation",
+        lambda text: {"model": "model", "messages": [PROMPT + text + END]},
+        lambda answer: answer["scores"][0],
+    ),
+    "verl-vllm": (
+        "/classify",
+        lambda text: {"model": "tiny", "input": PROMPT + text + END, "activation": False},
+        lambda answer: answer["data"][-1]["probs"][-1],
+    ),
+    "verl-sglang": (
+        "/v1/embeddings",
+        lambda text: {"model": "tiny", "input": PROMPT + text + END},
+        lambda answer: answer["data"][-1]["embedding"][-1],
+    ),
+    "nemo_gym": ("/verify", nemo_gym, lambda answer: answer["reward"]),
+    "tei": ("/tei/rerank", lambda text: {"query": PROBLEM, "texts": [text]}, lambda answer: answer[0]["score"]),
+    "kserve": (
+        "/v2/models/tiny/infer",
+        lambda text: tensors(problem=[PROBLEM], solution=[text]),
+        lambda answer: answer["outputs"][0]["data"][0],
+    ),
+}
+EVERY = pytest.mark.parametrize("view", sorted(VIEWS))
+
+
+def expected(http: httpx.Client, text: str, **options: str) -> float:
+    answer = http.post("/score", json={"problem": PROBLEM, "solution": text, **options}).json()
+    return float(answer["score"])
+
+
+def post(http: httpx.Client, view: str, text: str, query: str = "") -> httpx.Response:
+    path, body, _ = VIEWS[view]
+    return http.post(path + query, json=body(text))
+
+
+@EVERY
+@pytest.mark.parametrize("text", ["\n".join(STEPS), "She sells 16 - 3 ="])
+def test_a_view_gives_the_number_of_score(http: httpx.Client, view: str, text: str) -> None:
+    answer = post(http, view, text)
+    assert answer.status_code == 200, answer.text
+    assert VIEWS[view][2](answer.json()) == pytest.approx(expected(http, text), abs=1e-6)
+
+
+@EVERY
+def test_the_url_says_how_to_aggregate(http: httpx.Client, view: str) -> None:
+    text = "\n".join(STEPS)
+    answer = post(http, view, text, "?aggregate=last")
+    assert VIEWS[view][2](answer.json()) == pytest.approx(expected(http, text, aggregate="last"), abs=1e-6)
+    assert post(http, view, text, "?aggregate=best").json()["code"] == "unknown_aggregate"
+
+
+@EVERY
+def test_an_item_that_cannot_be_scored_is_an_error_and_the_lowest_reward_only_on_request(
+    http: httpx.Client, view: str
+) -> None:
+    before = metric(http, "stepscore_errors_total", code="no_steps")
+    refused = post(http, view, " ")
+    assert (refused.status_code, refused.json()["code"], refused.json()["detail"]["item"]) == (422, "no_steps", 0)
+    assert metric(http, "stepscore_errors_total", code="no_steps") > before
+    assert VIEWS[view][2](post(http, view, " ", "?on_error=lowest").json()) == 0.0
+
+
+@EVERY
+def test_a_failure_of_the_service_is_never_a_number(folder: Path, view: str) -> None:
+    def fail(batch: object) -> None:
+        raise MemoryError("no memory")
+
+    with live({"tiny": fake_scorer(folder, "tiny", before_forward=fail)}) as url, connect(url) as http:
+        answer = post(http, view, STEPS[0], "?on_error=lowest")
+    assert (answer.status_code, answer.json()["code"]) == (500, "engine_failed")
+
+
+@pytest.mark.parametrize("view", sorted(VIEWS.keys() - {"tei", "kserve"}))
+def test_thinking_is_scored_unless_the_url_says_so(http: httpx.Client, view: str) -> None:
+    text = f"<think>{STEPS[0]}</think>{STEPS[1]}"
+    kept, dropped = (VIEWS[view][2](post(http, view, text, query).json()) for query in ("", "?thinking=drop"))
+    assert kept == pytest.approx(expected(http, "\n".join(STEPS)), abs=1e-6)
+    assert dropped == pytest.approx(expected(http, STEPS[1]), abs=1e-6)
+
+
+def test_openrlhf_sends_empty_lists_to_its_further_servers(http: httpx.Client) -> None:
+    answer = http.post("/get_reward", json={"query": [], "prompts": [], "labels": []})
+    assert (answer.status_code, answer.json()) == (200, {"rewards": [], "scores": [], "extra_logs": {}})
+
+
+def test_openrlhf_logs_what_the_steps_got(http: httpx.Client) -> None:
+    answer = http.post("/score", json={"problem": PROBLEM, "steps": STEPS}).json()
+    rewards = answer["rewards"]
+    body = {"query": [PROMPT + "\n".join(STEPS) + END, PROMPT + END], "prompts": [PROMPT, PROMPT], "labels": ["", ""]}
+    logs = http.post("/get_reward?on_error=lowest", json=body).json()["extra_logs"]
+    first = -1 if answer.get("first_error") is None else answer["first_error"]
+    assert {name: row[0] for name, row in logs.items()} == pytest.approx(
+        {
+            "prm_min": min(rewards),
+            "prm_mean": sum(rewards) / 2,
+            "prm_last": rewards[-1],
+            "first_error": first,
+            "steps": 2,
+            "scored": 1,
+        },
+        abs=1e-6,
+    )
+    assert (logs["steps"][1], logs["scored"][1]) == (0, 0)
+
+
+def test_slime_reads_a_dict_by_its_reward_key(http: httpx.Client) -> None:
+    answer = post(http, "slime", "\n".join(STEPS), "?format=dict").json()
+    assert answer["score"] == pytest.approx(expected(http, "\n".join(STEPS)), abs=1e-6)
+    assert len(answer["steps"]) == 2
+    assert answer["scored"]
+
+
+def test_pooling_gives_two_numbers_a_step_and_takes_steps_that_are_marked(http: httpx.Client) -> None:
+    marked = "".join(f"{step}<extra_0>" for step in STEPS)
+    rewards = http.post("/score", json={"problem": PROBLEM, "steps": STEPS}).json()["rewards"]
+    chat = [*ASKED, {"role": "assistant", "content": marked}]
+    for body in ({"input": [PROMPT + marked + END]}, {"messages": chat}):
+        (item,) = http.post("/pooling", json={"model": "tiny", **body}).json()["data"]
+        assert [row[1] for row in item["data"]] == pytest.approx(rewards, abs=1e-6)
+        assert [sum(row) for row in item["data"]] == pytest.approx([1, 1])
+    ids = http.post("/pooling", json={"model": "tiny", "input": [[1, 2]]})
+    assert (ids.status_code, ids.json()["code"]) == (422, "invalid_request")
+
+
+def test_kserve_takes_steps_and_reports_health(http: httpx.Client) -> None:
+    answer = http.post("/v2/models/tiny/infer", json={"id": "7", **tensors(problem=[PROBLEM], steps=STEPS)}).json()
+    rewards = http.post("/score", json={"problem": PROBLEM, "steps": STEPS}).json()["rewards"]
+    found = {each["name"]: each for each in answer["outputs"]}
+    assert (answer["id"], answer["model_name"]) == ("7", "tiny")
+    assert found["rewards"]["data"] == pytest.approx(rewards, abs=1e-6)
+    assert (found["rewards"]["shape"], found["steps"]["data"]) == ([2], [2])
+    for path in ("", "/health/live", "/health/ready", "/models/tiny", "/models/tiny/ready"):
+        assert http.get(f"/v2{path}").status_code == 200
+    assert http.get("/v2/models/none/ready").json()["code"] == "unknown_model"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        tensors(problem=[PROBLEM]),
+        tensors(problem=[PROBLEM, PROBLEM], steps=STEPS),
+        tensors(problem=[PROBLEM, PROBLEM], solution=["a", "b", "c"]),
+        {"inputs": [{"name": "problem", "shape": [1], "datatype": "FP32", "data": [1.0]}]},
+    ],
+)
+def test_kserve_tensors_that_do_not_fit_are_refused(http: httpx.Client, body: Body) -> None:
+    answer = http.post("/v2/models/tiny/infer", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_tei_never_truncates(http: httpx.Client) -> None:
+    body = {"query": PROBLEM, "texts": STEPS, "return_text": True}
+    ranks = http.post("/tei/rerank", json=body).json()
+    assert sorted(each["text"] for each in ranks) == sorted(STEPS)
+    assert [each["score"] for each in ranks] == sorted((each["score"] for each in ranks), reverse=True)
+    assert http.post("/tei/rerank", json={**body, "truncate": True}).status_code == 422
+
+
+def fetch(http: httpx.Client, ticket: Any) -> Any:
+    deadline = time.monotonic() + 20
+    while True:
+        answer = http.request("GET", "/roll/result", json=ticket).json()
+        if answer.get("errcode") != 1:
+            return answer
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_roll_submits_and_asks_later(http: httpx.Client) -> None:
+    body = {"priority": 0, "prompt": PROMPT, "response": "\n".join(STEPS), "reward_info": {}, "timeout": 60}
+    ticket = http.post("/roll/submit", json=body).json()
+    assert ticket["errcode"] == 0
+    done = fetch(http, ticket)
+    assert done["reward_score"] == pytest.approx(expected(http, "\n".join(STEPS)), abs=1e-6)
+    assert done["end_time"] >= done["start_time"]
+    failed = fetch(http, http.post("/roll/submit", json={**body, "response": ""}).json())
+    assert (failed["errcode"], "reward_score" in failed, failed["errmsg"][:8]) == (2, False, "no_steps")
+    unknown = http.request("GET", "/roll/result", json={"reward_request_id": "none"})
+    assert unknown.status_code == 422
+
+
+def test_roll_forgets_what_nobody_fetched_and_keeps_a_bounded_number(folder: Path) -> None:
+    body = {"prompt": PROMPT, "response": STEPS[0], "timeout": 0.3}
+    with live({"tiny": fake_scorer(folder, "tiny")}, max_items=1) as url, connect(url) as http:
+        ticket = http.post("/roll/submit", json=body).json()
+        full = http.post("/roll/submit", json=body)
+        assert (full.status_code, full.json()["code"]) == (503, "overloaded")
+        time.sleep(0.4)
+        assert http.request("GET", "/roll/result", json=ticket).status_code == 422
+        assert http.post("/roll/submit", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("view", ["verl-vllm", "verl-sglang"])
+def test_a_model_that_is_not_served_is_named_in_the_error(http: httpx.Client, view: str) -> None:
+    path, body, _ = VIEWS[view]
+    other = http.post(path, json=body(STEPS[0]) | {"model": "other"})
+    assert (other.status_code, other.json()["code"]) == (422, "unknown_model")
+    assert http.post(f"{path}?model=tiny", json=body(STEPS[0]) | {"model": "other"}).status_code == 200
+
+
+def test_each_format_is_a_view_with_a_tag_of_its_own_and_can_be_left_out(folder: Path) -> None:
+    views = [route for route in ROUTES if hasattr(route, "FORMAT")]
+    assert sorted(route.FORMAT for route in views) == sorted(FORMATS)
+    with live({"tiny": fake_scorer(folder, "tiny")}, formats="slime, kserve") as url, connect(url) as http:
+        assert post(http, "slime", STEPS[0]).status_code == 200
+        assert post(http, "openrlhf", STEPS[0]).status_code == 404
+        paths = http.get("/openapi.json").json()["paths"]
+    tags = {tag for path in paths.values() for call in path.values() for tag in call.get("tags", [])}
+    assert {"slime, miles", "KServe, Triton"} <= tags
+    assert "OpenRLHF" not in tags
+    with pytest.raises(ValueError, match="formats"):
+        Settings(formats="openrhlf")  # type: ignore[arg-type]
