@@ -6,12 +6,14 @@ step has several reads), C parts of a number, L positions whose next token is pr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
 from stepscore_service.jobs.modeling.bases import Base
 from stepscore_service.jobs.modeling.batch import Batch
@@ -39,13 +41,13 @@ class StepModel(nn.Module):
         self.reading = reading
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The numbers (N, C) in fp32, and the summed loss of the predicted tokens (0 where none is predicted)."""
+        """The numbers (N, C) in fp32, and the summed loss of the predicted tokens (0 if none is predicted)."""
         hidden_ND = _hidden(self.lm, batch)
         numbers_SC = self._numbers(hidden_ND, batch)
         if not len(batch.predicted):
             return numbers_SC, numbers_SC.sum() * 0.0
-        logits_LV = self.lm.get_output_embeddings()(hidden_ND[batch.predicting]).float()
-        return numbers_SC, cross_entropy(logits_LV, batch.predicted, reduction="sum")
+        losses_L = by_parts(self.lm, _token_losses, hidden_ND[batch.predicting], batch.predicted)
+        return numbers_SC, losses_L.sum()
 
     def _numbers(self, hidden_ND: Tensor, batch: Batch) -> Tensor:
         read_SD = hidden_ND[batch.reads]
@@ -55,13 +57,15 @@ class StepModel(nn.Module):
             return numbers
         if self.reading is not None:
             before_S = batch.input_ids.flatten()[batch.reads]
-            odds_N1: Tensor = self.reading(_logits(self.lm, read_SD), before_S, batch.read_targets, batch.marks)
+            events_S = by_parts(self.lm, self.reading.events, read_SD, before_S, batch.read_targets)
+            odds_N1: Tensor = self.reading(events_S, batch.marks)
             return odds_N1
         if self.reference is None:
             return read_SD.new_zeros((len(read_SD), 1)) + read_SD.sum() * 0.0
         with torch.no_grad():
-            reference_S = _log_probs(self.reference, _hidden(self.reference, batch)[batch.reads], batch.read_targets)
-        return torch.stack([_log_probs(self.lm, read_SD, batch.read_targets), reference_S], dim=-1)
+            known_SD = _hidden(self.reference, batch)[batch.reads]
+            reference_S = by_parts(self.reference, _log_probs, known_SD, batch.read_targets)
+        return torch.stack([by_parts(self.lm, _log_probs, read_SD, batch.read_targets), reference_S], dim=-1)
 
 
 def _hidden(lm: Any, batch: Batch) -> Tensor:
@@ -75,14 +79,42 @@ def _hidden(lm: Any, batch: Batch) -> Tensor:
     return states.flatten(0, 1)
 
 
+VOCABULARY_ROWS = 256
+"""Positions whose logits are held at once: a vocabulary of 152k takes 0.6 MB of fp32 for each."""
+
+OfLogits = Callable[..., Tensor]
+
+
+def by_parts(lm: Any, of: OfLogits, hidden_SD: Tensor, *others_S: Tensor) -> Tensor:
+    """`of(logits_SV, *others_S)`, a number (S,) per position, without ever holding the logits of all positions.
+
+    Each part's logits are computed again for its gradient, so the memory of a batch does not grow with S * V.
+    """
+    if not len(hidden_SD):
+        return of(_logits(lm, hidden_SD), *others_S)
+    parts = zip(*(torch.split(each, VOCABULARY_ROWS) for each in (hidden_SD, *others_S)), strict=True)
+    return torch.cat([_recomputed(lm, of, *part) for part in parts])
+
+
+def _recomputed(lm: Any, of: OfLogits, hidden_SD: Tensor, *others_S: Tensor) -> Tensor:
+    def values(hidden_SD: Tensor) -> Tensor:
+        return of(_logits(lm, hidden_SD), *others_S)
+
+    found: Tensor = checkpoint(values, hidden_SD, use_reentrant=False)
+    return found
+
+
 def _logits(lm: Any, hidden_SD: Tensor) -> Tensor:
     logits_SV: Tensor = lm.get_output_embeddings()(hidden_SD).float()
     return logits_SV
 
 
-def _log_probs(lm: Any, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
-    read_S: Tensor = _logits(lm, hidden_SD).log_softmax(-1).gather(-1, targets_S[:, None]).squeeze(-1)
-    return read_S
+def _token_losses(logits_LV: Tensor, predicted_L: Tensor) -> Tensor:
+    return cross_entropy(logits_LV, predicted_L, reduction="none")
+
+
+def _log_probs(logits_SV: Tensor, targets_S: Tensor) -> Tensor:
+    return -cross_entropy(logits_SV, targets_S, reduction="none")
 
 
 def new_head(output: Output, width: int) -> nn.Sequential | None:

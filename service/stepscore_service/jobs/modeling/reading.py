@@ -34,9 +34,8 @@ class NumberReading(nn.Module):
         self.register_buffer("digits", torch.tensor(symbols.digits), persistent=False)
         self.register_buffer("signs", torch.tensor(symbols.signs), persistent=False)
 
-    def forward(self, logits_SV: Tensor, before_S: Tensor, targets_S: Tensor, marks_N: Tensor) -> Tensor:
-        """(N, 1). before: tokens at the reads; targets: those behind them. marks: reads of each step, < 0 for wordy."""
-        events_S = self._events(logits_SV.log_softmax(-1), before_S, targets_S)
+    def forward(self, events_S: Tensor, marks_N: Tensor) -> Tensor:
+        """(N, 1), from `events`. marks: reads of each step, < 0 for wordy."""
         lowest_N = torch.stack([part.min() for part in torch.split(events_S, marks_N.abs().tolist())])
         slope, offset, wordy_slope, wordy_offset = self.constants
         numeric = marks_N > 0
@@ -47,7 +46,9 @@ class NumberReading(nn.Module):
         """The entry of config.json that the family reads."""
         return entry(Calibration(*self.constants.tolist()))
 
-    def _events(self, logprobs_SV: Tensor, before_S: Tensor, targets_S: Tensor) -> Tensor:
+    def events(self, logits_SV: Tensor, before_S: Tensor, targets_S: Tensor) -> Tensor:
+        """Log-probabilities (S,). before: tokens at the reads; targets: those after them."""
+        logprobs_SV = logits_SV.log_softmax(-1)
         own_S = logprobs_SV.gather(-1, targets_S[:, None]).squeeze(-1)
         digit_S = logprobs_SV[:, self.digits].logsumexp(-1)
         before, now = torch.isin(before_S, self.digits), torch.isin(targets_S, self.digits)
