@@ -41,10 +41,10 @@ def update(
         console.fail(f"update needs {', '.join(lacking)}: pip install 'stepscore[train]'")
     from stepscore_service.jobs.online.inputs import Rollouts, opened
     from stepscore_service.jobs.online.rounds import REWARDS, Rounds
-    from stepscore_service.jobs.online.settings import Settings
+    from stepscore_service.jobs.online.settings import UpdateSettings
     from stepscore_service.jobs.online.update import update as run  # loads torch
 
-    settings = Settings(model, reference or model, samples=samples, batch=batch, rate=rate, clip=clip, beta=beta)
+    settings = UpdateSettings(model, reference or model, samples=samples, batch=batch, rate=rate, clip=clip, beta=beta)
     try:
         with opened(str(rollouts)) as source:
             given = Rollouts(source)

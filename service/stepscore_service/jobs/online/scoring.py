@@ -26,7 +26,7 @@ from stepscore_service.jobs.modeling.build import TrainSetup
 from stepscore_service.jobs.modeling.example import Example
 from stepscore_service.jobs.online import prime
 from stepscore_service.jobs.online.rounds import REWARDS
-from stepscore_service.jobs.online.settings import Settings
+from stepscore_service.jobs.online.settings import UpdateSettings
 from stepscore_service.jobs.runs.run import chunks
 
 SCORED = "scored.jsonl"
@@ -34,7 +34,7 @@ Row = dict[str, Any]
 Learnable = tuple[Labelled, Example]
 
 
-def score(settings: Settings, setup: TrainSetup, rollouts: Iterable[Labelled], folder: Path) -> int:
+def score(settings: UpdateSettings, setup: TrainSetup, rollouts: Iterable[Labelled], folder: Path) -> int:
     """Write REWARDS into the folder; how many solutions there are to learn from.
 
     A row: step rewards as they are served, token rewards with the tokens that they belong to, and with `samples`
@@ -62,7 +62,7 @@ def batch_of(setup: TrainSetup, group: Sequence[Learnable]) -> Batch:
     return collator(setup.objective, "padded")([(example,) for _, example in group])
 
 
-def _scored(settings: Settings, setup: TrainSetup, parts: Parts, rollouts: Iterable[Labelled]) -> Iterator[Row]:
+def _scored(settings: UpdateSettings, setup: TrainSetup, parts: Parts, rollouts: Iterable[Labelled]) -> Iterator[Row]:
     for group in chunks(learnable(setup, rollouts), settings.micro):
         for (rollout, _), values in zip(group, _numbers(setup, batch_of(setup, group)), strict=True):
             encoded = parts.layout.encode(rollout.solution)

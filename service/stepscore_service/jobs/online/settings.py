@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class UpdateSettings:
     """model: the first weights. reference: stays as it is. samples: rollouts of one problem that stand together; 0
     leaves returns out. batch: solutions of one optimiser step; 0 takes all in one. micro: solutions of one forward.
     """

@@ -20,7 +20,7 @@ from stepscore_service.jobs.modeling.plan import Learning, TrainPlan
 from stepscore_service.jobs.modeling.saving import save
 from stepscore_service.jobs.online.rounds import MANIFEST, OPTIMISER, Round, Rounds
 from stepscore_service.jobs.online.scoring import Learnable, batch_of, learnable, score
-from stepscore_service.jobs.online.settings import Settings
+from stepscore_service.jobs.online.settings import UpdateSettings
 from stepscore_service.jobs.runs.progress import with_progress
 from stepscore_service.jobs.runs.run import chunks
 
@@ -32,7 +32,7 @@ class Diverged(StepscoreError):
 
 
 def update(
-    settings: Settings,
+    settings: UpdateSettings,
     rollouts: Iterable[Labelled],
     digest: str,
     rounds: Rounds,
@@ -64,7 +64,7 @@ def update(
     return made
 
 
-def _open(settings: Settings, last: Round | None) -> TrainSetup:
+def _open(settings: UpdateSettings, last: Round | None) -> TrainSetup:
     """The model of the last round, or the first one, beside the frozen reference."""
     base = settings.model if last is None else str(last.folder)
     learning = Learning(rate=settings.rate)
@@ -75,7 +75,7 @@ def _open(settings: Settings, last: Round | None) -> TrainSetup:
     return setup
 
 
-def _optimiser(settings: Settings, setup: TrainSetup, last: Round | None) -> torch.optim.Optimizer:
+def _optimiser(settings: UpdateSettings, setup: TrainSetup, last: Round | None) -> torch.optim.Optimizer:
     trained = [each for each in setup.model.parameters() if each.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.0)
     if last is not None:
@@ -84,7 +84,7 @@ def _optimiser(settings: Settings, setup: TrainSetup, last: Round | None) -> tor
 
 
 def _learn(
-    settings: Settings,
+    settings: UpdateSettings,
     setup: TrainSetup,
     optimiser: torch.optim.Optimizer,
     rollouts: Iterable[Labelled],
@@ -100,7 +100,7 @@ def _learn(
 
 
 def _step(
-    settings: Settings, setup: TrainSetup, optimiser: torch.optim.Optimizer, pairs: Iterator[Learnable], size: int
+    settings: UpdateSettings, setup: TrainSetup, optimiser: torch.optim.Optimizer, pairs: Iterator[Learnable], size: int
 ) -> dict[str, float]:
     """One optimiser step over `size` solutions; the loss and the norm of the gradient. Raises Diverged."""
     optimiser.zero_grad()

@@ -18,7 +18,7 @@ from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.online.rounds import Rounds
-from stepscore_service.jobs.online.settings import Settings
+from stepscore_service.jobs.online.settings import UpdateSettings
 from stepscore_service.jobs.online.update import update
 
 STRIPPED = st.text(min_size=1, max_size=12).filter(lambda text: text == text.strip())
@@ -88,7 +88,7 @@ def test_the_prefix_that_the_family_writes_belongs_to_no_step(folder: Path) -> N
 
 def test_a_round_returns_a_token_and_its_place_for_every_token_reward(folder: Path, tmp_path: Path) -> None:
     rollouts = [Labelled(Solution("How much?", STEPS), (None,) * 3, outcome) for outcome in (True, False)]
-    chosen = Settings(str(folder), str(folder), samples=2)
+    chosen = UpdateSettings(str(folder), str(folder), samples=2)
     made = update(chosen, rollouts, "digest", Rounds(tmp_path), lambda said: None)
     rows = [json.loads(line) for line in (made.folder / "rewards.jsonl").read_text().splitlines()]
     expected = layout(folder)

@@ -20,7 +20,7 @@ from stepscore_service.client import StepscoreClient
 from stepscore_service.commands.cli import app
 from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.online.rounds import Rounds
-from stepscore_service.jobs.online.settings import Settings
+from stepscore_service.jobs.online.settings import UpdateSettings
 from stepscore_service.jobs.online.update import update
 
 PROBLEM = "How much is 2 + 3?"
@@ -76,7 +76,7 @@ def test_two_rounds_each_pushed_and_served(reference: Path, tmp_path: Path) -> N
 
 
 def test_rewards_are_those_from_before_the_update(reference: Path, tmp_path: Path) -> None:
-    settings, rounds = Settings(str(reference), str(reference), rate=1e-3), Rounds(tmp_path)
+    settings, rounds = UpdateSettings(str(reference), str(reference), rate=1e-3), Rounds(tmp_path)
     for number in (1, 2):
         before = reference if number == 1 else rounds.folder / "round-000001"
         expected = rewards(before, reference)
@@ -87,7 +87,7 @@ def test_rewards_are_those_from_before_the_update(reference: Path, tmp_path: Pat
 
 
 def test_a_round_stops_halfway_and_is_made_again_the_same(reference: Path, tmp_path: Path) -> None:
-    settings = Settings(str(reference), str(reference), rate=1e-3)
+    settings = UpdateSettings(str(reference), str(reference), rate=1e-3)
     rollouts = list(map(of_rollout, rows(5, 6)))
     whole, broken = Rounds(tmp_path / "whole"), Rounds(tmp_path / "broken")
     for rounds in (whole, broken):

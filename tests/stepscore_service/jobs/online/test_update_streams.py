@@ -18,7 +18,7 @@ from cli_case import invoke
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.data.labelled import Labelled, of_row
 from stepscore_service.jobs.online.rounds import Rounds
-from stepscore_service.jobs.online.settings import Settings
+from stepscore_service.jobs.online.settings import UpdateSettings
 from stepscore_service.jobs.online.update import update
 
 PROGRAM = """
@@ -26,7 +26,7 @@ import os, signal, sys
 from pathlib import Path
 from stepscore_service.jobs.online.inputs import Rollouts, opened
 from stepscore_service.jobs.online.rounds import Rounds
-from stepscore_service.jobs.online.settings import Settings
+from stepscore_service.jobs.online.settings import UpdateSettings
 from stepscore_service.jobs.online.update import update
 
 reference, file, out = sys.argv[1:]
@@ -41,7 +41,7 @@ class Deadly(Rollouts):
             yield rollout
 
 with opened(file) as source:
-    settings = Settings(reference, reference, samples=2, batch=2, micro=2, rate=1e-3)
+    settings = UpdateSettings(reference, reference, samples=2, batch=2, micro=2, rate=1e-3)
     update(settings, Deadly(source), source.digest, Rounds(Path(out)), print)
 """
 
@@ -75,7 +75,7 @@ class Watched:
 def test_rows_are_in_order_whatever_the_size_of_a_forward(reference: Path, tmp_path: Path) -> None:
     found = []
     for micro in (1, 4):
-        settings = Settings(str(reference), str(reference), samples=2, micro=micro)
+        settings = UpdateSettings(str(reference), str(reference), samples=2, micro=micro)
         watched = Watched(rows(3))
         made = update(settings, watched, "one", Rounds(tmp_path / str(micro)), lambda said: None, 6)
         assert watched.passes == 2
@@ -108,7 +108,7 @@ def test_a_killed_round_is_made_again_the_same(reference: Path, tmp_path: Path) 
 
 
 def test_rollouts_of_a_problem_must_stand_together(reference: Path, tmp_path: Path) -> None:
-    settings = Settings(str(reference), str(reference), samples=2)
+    settings = UpdateSettings(str(reference), str(reference), samples=2)
     with pytest.raises(InvalidInput, match="solve different problems"):
         update(settings, Watched(rows(2)[1:3]), "one", Rounds(tmp_path), lambda said: None)
     assert Rounds(tmp_path).last() is None
