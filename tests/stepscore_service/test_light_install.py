@@ -109,9 +109,10 @@ def test_the_base_joins_an_environment_with_other_pins_and_talks_to_a_server(
     assert called.stdout.count(",") == len(STEPS) - 1, called.stderr
     imported = run_clean(python, "-c", IMPORT_ALL.format(names=LIGHT))
     assert imported.returncode == 0, imported.stderr
-    assert set(imported.stdout.split()) - {"__main__", "_distutils_hack"} <= CLOSURE
+    assert {name for name in imported.stdout.split() if name[0] != "_"} <= CLOSURE
     refused = run_clean(python.with_name("stepscore"), "serve")
-    assert (refused.returncode, 'pip install "stepscore[serve]"' in refused.stderr) == (2, True)
+    assert 'pip install "stepscore[serve]"' in refused.stderr
+    assert refused.returncode == 2
 
 
 def run_clean(*command: str | Path) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -31,12 +32,16 @@ class ClientThread:
 
     def run(self, call: Call[T]) -> T:
         """The call's result. An interrupt of the waiting thread cancels the call."""
-        future = asyncio.run_coroutine_threadsafe(call(self._client), self._loop)
+        future = self.submit(call)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def submit(self, call: Call[T]) -> Future[T]:
+        """The call's result, later; cancelling it cancels the call."""
+        return asyncio.run_coroutine_threadsafe(call(self._client), self._loop)
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result()
@@ -121,9 +126,15 @@ class StepscoreClient:
     ) -> None:
         self.close()
 
+    def submit(self, call: Call[T]) -> Future[T]:
+        """The result, later, of a call of the client for asyncio that runs in the thread."""
+        return self._thread().submit(call)
+
     def _run(self, call: Call[T]) -> T:
+        return self._thread().run(call)
+
+    def _thread(self) -> ClientThread:
         with self._lock:
             if self._runner is None or self._runner.pid != os.getpid():
                 self._runner = ClientThread(self._base_url, self._options)
-            runner = self._runner
-        return runner.run(call)
+            return self._runner

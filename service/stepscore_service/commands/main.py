@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable
 from importlib.metadata import requires
 
@@ -27,11 +28,17 @@ def main() -> None:
 
 
 def extra_of(module: str, requirements: Iterable[str]) -> str | None:
-    """The first extra that brings a module, or None. requirements: as the metadata of the distribution list them."""
+    """The smallest extra that brings a module, or None. requirements: as the metadata of the distribution list them.
+
+    An extra that includes another one lists all that the other brings.
+    """
     root = module.partition(".")[0]
     wanted = DISTRIBUTIONS.get(root, root.replace("_", "-"))
-    found = (_REQUIREMENT.match(each) for each in requirements)
-    return next((each[2] for each in found if each and each[1].lower() == wanted), None)
+    extras = defaultdict[str, set[str]](set)
+    for found in filter(None, map(_REQUIREMENT.match, requirements)):
+        extras[found[2]].add(found[1].lower())
+    bringing = [extra for extra, brought in extras.items() if wanted in brought]
+    return min(bringing, key=lambda extra: len(extras[extra]), default=None)
 
 
 def missing(module: str, extra: str) -> str:

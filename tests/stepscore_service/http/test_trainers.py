@@ -201,6 +201,8 @@ def test_tei_never_truncates(http: httpx.Client) -> None:
     assert sorted(each["text"] for each in ranks) == sorted(STEPS)
     assert [each["score"] for each in ranks] == sorted((each["score"] for each in ranks), reverse=True)
     assert http.post("/tei/rerank", json={**body, "truncate": True}).status_code == 422
+    assert http.get("/tei/info").json()["model_type"]["reranker"]["id2label"] == {"0": "score"}
+    assert http.get("/tei/health").status_code == 200
 
 
 def fetch(http: httpx.Client, ticket: Any) -> Any:

@@ -1,0 +1,147 @@
+"""verl: `compute_score`, a custom reward function, and `StepRewardManager`, which writes step rewards where steps end.
+
+    custom_reward_function.path=pkg://stepscore_service.integrations.verl custom_reward_function.name=compute_score
+
+    reward.reward_manager.source=importlib reward.reward_manager.name=StepRewardManager
+    reward.reward_manager.module.path=pkg://stepscore_service.integrations.verl
+
+Under GRPO and RLOO verl sums a sample's rewards, so that step rewards favour long chains: use `compute_score` there,
+and the manager with GAE or REINFORCE++.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from stepscore_service.client.errors import ServiceError
+from stepscore_service.integrations.connection import (
+    UNPROCESSABLE,
+    client,
+    item,
+    number_of,
+    on_error,
+    options,
+    problem_in,
+)
+from stepscore_service.schemas.score import ErrorBody, FailedItem, ScoreAnswer
+
+Result = ScoreAnswer | FailedItem
+
+
+async def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: Any,
+    extra_info: Mapping[str, Any] | None = None,
+    **others: Any,
+) -> dict[str, float]:
+    """`score`, and what verl logs; the keys are the same for all samples. Samples of one step travel together.
+
+    The problem is `question`, `problem` or `prompt` of extra_info. Raises ServiceError for a solution that cannot be
+    scored, unless PRM_ON_ERROR is `lowest`; KeyError without a problem.
+    """
+    return await _logged(await _score(problem_in(extra_info or {}), solution_str))
+
+
+class StepScore(float):
+    """A score that knows where its steps end. tokens: pairs of a response token's index and the step's reward."""
+
+    tokens: tuple[tuple[int, float], ...]
+
+    def __new__(cls, score: float, tokens: Sequence[tuple[int, float]]) -> StepScore:
+        made = super().__new__(cls, score)
+        made.tokens = tuple(tokens)
+        return made
+
+    def __reduce__(self) -> tuple[type[StepScore], tuple[float, tuple[tuple[int, float], ...]]]:
+        return StepScore, (float(self), self.tokens)
+
+
+class StepRewardManager:
+    """A reward manager of verl's reward loop. It has the methods of RewardManagerBase, but needs no import of verl.
+
+    On paths of verl that take one number for each sample it is the score at the last token.
+    """
+
+    def __init__(self, config: Any, tokenizer: Any, compute_score: Any = None, *others: Any, **more: Any) -> None:
+        self.tokenizer = tokenizer
+
+    async def run_single(self, data: Any) -> dict[str, Any]:
+        """The score of the one sample in `data`, and what verl logs."""
+        sample = data[0]
+        columns, ids = sample.non_tensor_batch, _response_ids(sample.batch)
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        raw = columns.get("raw_prompt")
+        problem = problem_in(columns.get("extra_info") or {}) if raw is None else item(list(raw), "")["problem"]
+        result = await _score(problem, text)
+        logged = await _logged(result)
+        ends = [] if isinstance(result, FailedItem) else step_ends(self.tokenizer.decode, ids, result.spans)
+        rewards = [] if isinstance(result, FailedItem) else result.rewards
+        score = StepScore(logged["score"], list(zip(ends, rewards, strict=True)) or [(len(ids) - 1, logged["score"])])
+        return {"reward_score": score, "reward_extra_info": logged}
+
+    @classmethod
+    def assemble_rm_scores(cls, data: Any, scores: Sequence[float]) -> Any:
+        """The tensor (B, T) of rewards: a step's reward at the token that ends it, 0 at all others."""
+        responses_BT = data.batch["responses"]
+        rewards_BT = responses_BT.new_zeros(responses_BT.shape).float()
+        lengths_B = data.batch["attention_mask"][:, data.batch["prompts"].size(1) :].sum(dim=1)
+        for row, score in enumerate(scores):
+            for token, reward in getattr(score, "tokens", ((int(lengths_B[row]) - 1, float(score)),)):
+                rewards_BT[row, token] += reward
+        return rewards_BT
+
+
+def step_ends(decode: Callable[..., str], ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[int]:
+    """The index of the token with which each step ends, in order. spans: characters in the decoded text."""
+    return [_first_reaching(decode, ids, end) - 1 for _, end in spans]
+
+
+def _first_reaching(decode: Callable[..., str], ids: Sequence[int], characters: int) -> int:
+    """How many tokens at least write so many characters."""
+    low, high = 1, len(ids)
+    while low < high:
+        middle = (low + high) // 2
+        if len(decode(ids[:middle], skip_special_tokens=True)) >= characters:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _response_ids(batch: Any) -> list[int]:
+    """The response without its padding."""
+    responses = batch["responses"]
+    valid = int(batch["attention_mask"][-responses.shape[-1] :].sum())
+    return [int(token) for token in responses[:valid]]
+
+
+async def _score(problem: str, solution: str) -> Result:
+    """Calls of all samples travel together. A solution that can never be scored is a FailedItem."""
+    try:
+        future = client().submit(lambda each: each.score(problem, solution=solution, **options()))
+        return await asyncio.wrap_future(future)
+    except ServiceError as error:
+        if error.status != UNPROCESSABLE:
+            raise
+        return FailedItem(index=0, error=ErrorBody(code=error.code, message=error.message, detail=error.detail))
+
+
+async def _logged(result: Result) -> dict[str, float]:
+    """first_error: -1 if there is none. scored: 0 for a sample that got the lowest reward instead of its own."""
+    chosen = on_error("raise", ("raise", "lowest"))
+    score = await asyncio.to_thread(number_of, result, chosen)
+    assert score is not None
+    if isinstance(result, FailedItem):
+        return {"score": score, "prm_min": score, "prm_mean": score, "first_error": 0, "steps": 0, "scored": 0}
+    steps, first = result.rewards, result.first_error
+    return {
+        "score": score,
+        "prm_min": min(steps),
+        "prm_mean": sum(steps) / len(steps),
+        "first_error": -1 if first is None else first,
+        "steps": len(steps),
+        "scored": 1,
+    }

@@ -1,0 +1,180 @@
+"""The functions that trainers import, against a live service."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+import torch
+
+from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
+from stepscore_service.client import ServiceError
+from stepscore_service.integrations import openrlhf, trl, verl
+
+TEXT = "\n".join(STEPS)
+PROMPT = f"<|im_start|>user\n{PROBLEM}<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.fixture
+def service(url: str, monkeypatch: pytest.MonkeyPatch, http: httpx.Client) -> httpx.Client:
+    """The service that the environment names."""
+    monkeypatch.setenv("PRM_URL", url)
+    return http
+
+
+@pytest.fixture
+def score(service: httpx.Client) -> float:
+    answer = service.post("/score", json={"problem": PROBLEM, "solution": TEXT}).json()
+    return float(answer["score"])
+
+
+def test_trl_gets_a_score_for_texts_and_for_conversations(score: float) -> None:
+    chat = [{"role": "user", "content": PROBLEM}]
+    completions = [[{"role": "assistant", "content": TEXT}], [{"role": "assistant", "content": ""}]]
+    logged: dict[str, float] = {}
+    conversational = trl.prm_reward([chat, chat], completions, log_metric=logged.__setitem__, trainer_state=None)
+    assert asyncio.run(conversational) == [pytest.approx(score, abs=1e-6), None]
+    assert logged == {"prm/unscored": 0.5}
+    plain = trl.prm_reward(
+        prompts=[PROBLEM, PROBLEM], completions=[TEXT, TEXT], completion_ids=[[1], [2]], answer=["", ""]
+    )
+    assert asyncio.run(plain) == pytest.approx([score, score], abs=1e-6)
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [("lowest", [0.0]), ("skip", [None])])
+def test_the_environment_says_what_an_empty_completion_becomes(
+    service: httpx.Client, monkeypatch: pytest.MonkeyPatch, chosen: str, expected: list[float | None]
+) -> None:
+    monkeypatch.setenv("PRM_ON_ERROR", chosen)
+    assert asyncio.run(trl.prm_reward([PROBLEM], [""])) == expected
+
+
+def test_an_error_stops_a_trainer_that_has_no_place_for_it(
+    service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ServiceError, match="no_steps"):
+        asyncio.run(verl.compute_score("math", "", "", {"question": PROBLEM}))
+    with pytest.raises(ServiceError, match="no_steps"):
+        openrlhf.reward_func([PROMPT], [PROMPT], [""])
+    monkeypatch.setenv("PRM_ON_ERROR", "skip")
+    with pytest.raises(ValueError, match="raise, lowest"):
+        asyncio.run(verl.compute_score("math", TEXT, "", {"question": PROBLEM}))
+
+
+def test_a_failure_of_the_service_is_an_exception_whatever_was_chosen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(batch: object) -> None:
+        raise MemoryError("no memory")
+
+    monkeypatch.setenv("PRM_ON_ERROR", "lowest")
+    with live({"tiny": fake_scorer(folder, "tiny", before_forward=fail)}) as url:
+        monkeypatch.setenv("PRM_URL", url)
+        for call in (
+            lambda: trl.prm_reward([PROBLEM], [TEXT]),
+            lambda: verl.compute_score("math", TEXT, "", {"question": PROBLEM}),
+        ):
+            with pytest.raises(ServiceError, match="engine_failed"):
+                asyncio.run(call())
+
+
+async def many(count: int) -> list[dict[str, float]]:
+    calls = [verl.compute_score("math", f"{TEXT}\n{n}", "", {"question": PROBLEM}) for n in range(count)]
+    return await asyncio.gather(*calls)
+
+
+def test_samples_of_verl_travel_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with live({"tiny": fake_scorer(folder, "tiny")}) as url, connect(url) as http:
+        monkeypatch.setenv("PRM_URL", url)
+        scores = asyncio.run(many(128))
+        requests = metric(http, "stepscore_requests_total", route="/score")
+    assert len(scores) == 128
+    assert requests <= 20
+    assert all(set(each) == {"score", "prm_min", "prm_mean", "first_error", "steps", "scored"} for each in scores)
+
+
+def test_verl_needs_the_problem_in_the_sample(service: httpx.Client) -> None:
+    with pytest.raises(KeyError, match="extra_info"):
+        asyncio.run(verl.compute_score("math", TEXT, "", {}))
+
+
+def test_the_aggregate_comes_from_the_environment(service: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRM_AGGREGATE", "last")
+    found = asyncio.run(verl.compute_score("math", TEXT, "", {"problem": PROBLEM}))
+    answer = service.post("/score", json={"problem": PROBLEM, "solution": TEXT, "aggregate": "last"}).json()
+    assert found["score"] == pytest.approx(answer["score"], abs=1e-6)
+
+
+def test_openrlhf_gets_numbers_for_one_query_and_lists_for_several(score: float) -> None:
+    one = openrlhf.reward_func([PROMPT + TEXT], [PROMPT], ["18"])
+    assert (one["rewards"], one["extra_logs"]["steps"]) == (pytest.approx(score, abs=1e-6), 2)
+    two = openrlhf.reward_func([PROMPT + TEXT] * 2, [PROMPT] * 2, ["18"] * 2)
+    assert two["rewards"] == pytest.approx([score, score], abs=1e-6)
+
+
+class Letters:
+    """A tokenizer whose tokens are characters; 0 is a special token."""
+
+    def decode(self, ids: list[int], skip_special_tokens: bool = False) -> str:
+        assert skip_special_tokens
+        return "".join(chr(each) for each in ids if each)
+
+
+class Batch:
+    """What verl's DataProto offers to a reward manager: rows with a batch and further columns."""
+
+    def __init__(self, batch: dict[str, Any], **columns: list[Any]) -> None:
+        self.batch, self.columns = batch, columns
+
+    def __len__(self) -> int:
+        return len(self.batch["responses"])
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return Batch({k: v[place] for k, v in self.batch.items()}, **{k: v[place] for k, v in self.columns.items()})
+        row = {name: rows[place] for name, rows in self.batch.items()}
+        return SimpleNamespace(batch=row, non_tensor_batch={name: rows[place] for name, rows in self.columns.items()})
+
+
+@pytest.fixture
+def batch() -> Batch:
+    """Two samples, padded: one in two steps, one in a single step; both end with a special token."""
+    texts = [TEXT, STEPS[0]]
+    width, asked = max(map(len, texts)) + 5, 3
+    responses, mask = torch.zeros(2, width, dtype=torch.long), torch.zeros(2, asked + width, dtype=torch.long)
+    for row, text in enumerate(texts):
+        responses[row, : len(text)] = torch.tensor([ord(each) for each in text])
+        mask[row, : asked + len(text) + 1] = 1
+    chat = [{"role": "user", "content": PROBLEM}]
+    return Batch(
+        {"prompts": torch.zeros(2, asked, dtype=torch.long), "responses": responses, "attention_mask": mask},
+        raw_prompt=[chat, chat],
+    )
+
+
+async def run_all(manager: verl.StepRewardManager, batch: Batch) -> list[dict[str, Any]]:
+    return [await manager.run_single(batch[row : row + 1]) for row in range(len(batch))]
+
+
+def test_verl_s_manager_writes_step_rewards_where_steps_end(service: httpx.Client, batch: Batch) -> None:
+    found = asyncio.run(run_all(verl.StepRewardManager(None, Letters(), None), batch))
+    scores = pickle.loads(pickle.dumps([each["reward_score"] for each in found]))
+    rewards = verl.StepRewardManager.assemble_rm_scores(batch, scores)
+    answers = [service.post("/score", json={"problem": PROBLEM, "solution": each}).json() for each in (TEXT, STEPS[0])]
+    for row, answer in enumerate(answers):
+        expected = torch.zeros(rewards.shape[1])
+        for (_, end), reward in zip(answer["spans"], answer["rewards"], strict=True):
+            expected[end - 1] = reward
+        assert torch.allclose(rewards[row], expected, atol=1e-6)
+    assert scores == pytest.approx([each["score"] for each in answers], abs=1e-6)
+    assert all(isinstance(each, float) for each in scores), "paths that take one number get the score"
+
+
+def test_a_plain_number_goes_to_the_last_token(batch: Batch) -> None:
+    rewards = verl.StepRewardManager.assemble_rm_scores(batch, [0.25, 0.5])
+    assert [(int(row.nonzero()), float(row.sum())) for row in rewards] == [(len(TEXT), 0.25), (len(STEPS[0]), 0.5)]
