@@ -8,6 +8,7 @@ VENV := .venv
 VLLM_VENV := .venv-vllm
 TRL_VENV := .venv-trl
 AUTHORS_VENV := .venv-authors
+TRAINERS_VENV := .venv-trainers
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := -m pip --quiet
@@ -23,6 +24,8 @@ TRL := trl==1.13.0
 # What the authors' scoring code ran on. Of trl only the value-head wrapper is imported, so its needs are left out.
 AUTHORS_NEEDS := transformers==4.48.3 tokenizers==0.21.0 accelerate==1.15.0 sentencepiece==0.2.3 protobuf==7.36.2 jinja2==3.1.6
 AUTHORS_TRL := trl==0.9.6
+# Clients that trainers and search tools use; their own remote reward functions come from checkouts.
+TRAINERS_NEEDS := aiohttp==3.14.5 cohere==7.3.1 kserve==0.21.0 openai==3.57.0 requests tei-client==0.2.4
 
 # Which interpreter makes the environments; empty means the first of these that is new enough.
 PYTHON ?=
@@ -33,11 +36,13 @@ PORT ?= $(or $(STEPSCORE_PORT),8000)
 ARGS ?=
 # A folder of checkouts of the authors' repositories, FOLDER/owner/name (docs/families.md lists them).
 AUTHORS ?=
+# A folder of checkouts of trainers, FOLDER/owner/name (tests/trainers/test_trainers.py lists them).
+TRAINERS ?=
 
 # Markers of tests with targets of their own.
-UNUSUAL := slow or gpu or vllm or trl or weights or authors
+UNUSUAL := slow or gpu or vllm or trl or weights or authors or trainers
 
-.PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-weights \
+.PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-trainers test-weights \
 	bench-engine bench-service clean
 
 help: ## list the targets
@@ -89,6 +94,10 @@ test-authors: $(VENV)/.stamp $(AUTHORS_VENV)/.stamp ## the authors' scoring func
 	@AUTHORS="$(abspath $(AUTHORS))" AUTHORS_PYTHON="$(abspath $(AUTHORS_VENV))/bin/python" \
 		$(BIN)/pytest -m authors tests/authors $(ARGS)
 
+test-trainers: $(VENV)/.stamp $(TRAINERS_VENV)/.stamp ## trainers' own clients against a live service (TRAINERS=folder of checkouts)
+	@TRAINERS="$(if $(TRAINERS),$(abspath $(TRAINERS)))" TRAINERS_PYTHON="$(abspath $(TRAINERS_VENV))/bin/python" \
+		$(BIN)/pytest -m trainers tests/trainers $(ARGS)
+
 bench-engine: $(VENV)/.stamp ## the engine beside its peers, one table (ARGS="--quick" tries it; docs/engine.md)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
@@ -96,7 +105,7 @@ bench-service: $(VENV)/.stamp ## throughput and latency of a live server under P
 	@$(BIN)/python -m benchmarks.service $(ARGS)
 
 clean: ## remove the environments and what tools cached here
-	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) $(TRAINERS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make-venv,FOLDER): with an interpreter that is new enough and has the venv module, or a message that says what lacks.
@@ -129,6 +138,14 @@ $(AUTHORS_VENV)/.stamp: | $(AUTHORS_VENV)/bin/python
 	@$(AUTHORS_VENV)/bin/python $(PIP) install "$(TORCH)"
 	@$(AUTHORS_VENV)/bin/python $(PIP) install $(AUTHORS_NEEDS)
 	@$(AUTHORS_VENV)/bin/python $(PIP) install --no-deps "$(AUTHORS_TRL)"
+	@touch $@
+
+$(TRAINERS_VENV)/bin/python:
+	$(call make-venv,$(TRAINERS_VENV))
+
+$(TRAINERS_VENV)/.stamp: | $(TRAINERS_VENV)/bin/python
+	@echo "Installing trainers' clients"
+	@$(TRAINERS_VENV)/bin/python $(PIP) install $(TRAINERS_NEEDS)
 	@touch $@
 
 $(TRL_VENV)/bin/python:
