@@ -37,11 +37,13 @@ FROM python AS runtime
 RUN groupadd --gid 10001 stepscore \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin stepscore \
  && install --directory --owner=10001 --group=10001 /var/cache/stepscore /var/cache/huggingface
+# Inside a container 0.0.0.0 is its own network: who is reached depends on what is published. Turn INSECURE off with keys.
 # The root file system may be read-only: the embedded checkpoint is only read, checkpoints from a hub go to HF_HOME.
 ENV PATH=/opt/stepscore/bin:$PATH \
     STEPSCORE_HOST=0.0.0.0 \
     STEPSCORE_PORT=8000 \
     STEPSCORE_LOG_FORMAT=json \
+    STEPSCORE_INSECURE=true \
     XDG_CACHE_HOME=/var/cache \
     HF_HOME=/var/cache/huggingface
 WORKDIR /var/cache/stepscore

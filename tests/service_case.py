@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from stepscore.open import bind, checkpoint_facts, open_scorer
 from stepscore.scorer import Scorer
 from stepscore.scoring import Scoring
 from stepscore_service.http.app import ROUTES, create_app
-from stepscore_service.http.serve import server_config
+from stepscore_service.http.serve import listen, server_config
 from stepscore_service.serving.search import PolicyServer
 from stepscore_service.settings import Settings
 
@@ -51,21 +50,23 @@ def live(
     at: int = 0,
     **settings: Any,
 ) -> Iterator[str]:
-    """The base URL of a running service. at: its port; 0 takes a free one."""
-    app = create_app(Settings(**settings), scorers, routes, search_policy)
-    listener = socket.create_server(("127.0.0.1", at))
-    server = uvicorn.Server(server_config(app.state.settings, app))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    """The base URL of a running service; with an admin port also that one's, after a space. at: its port; 0: any."""
+    chosen, listeners = listen(Settings(**{"port": at, **settings}))
+    app = create_app(chosen, scorers, routes, search_policy)
+    server = uvicorn.Server(server_config(chosen, app))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": listeners})
     thread.start()
     try:
         while not server.started:
             assert thread.is_alive(), "the service did not start"
             time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        urls = [f"http://127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
+        yield " ".join(urls)
     finally:
         server.should_exit = True
         thread.join()
-        listener.close()
+        for listener in listeners:
+            listener.close()
 
 
 def connect(url: str) -> httpx.Client:

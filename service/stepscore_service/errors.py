@@ -133,10 +133,22 @@ class ReloadDisabled(StepscoreError):
     code = "reload_disabled"
 
 
+class NotFound(StepscoreError):
+    """No such route here."""
+
+    code = "not_found"
+
+
 class NotAuthorised(StepscoreError):
-    """The admin token is missing or wrong."""
+    """The key is missing or unknown."""
 
     code = "not_authorised"
+
+
+class ScopeMissing(StepscoreError):
+    """The key is known, but not for this route. detail: scope."""
+
+    code = "scope_missing"
 
 
 class PathNotAllowed(StepscoreError):
@@ -163,6 +175,8 @@ STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
         InvalidInput: 422,
         CheckpointError: 422,
         NotAuthorised: 401,
+        NotFound: 404,
+        ScopeMissing: 403,
         ReloadDisabled: 403,
         PathNotAllowed: 403,
         AnotherFamily: 409,
@@ -225,7 +239,9 @@ def error_body(code: str, message: str, detail: Mapping[str, object] | None = No
 
 
 def headers_of(error: StepscoreError) -> dict[str, str]:
-    """Retry-After, in whole seconds, for errors that are temporary."""
+    """Retry-After, in whole seconds, for errors that are temporary; how to authenticate, if that is what is missing."""
+    if isinstance(error, NotAuthorised):
+        return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, Overloaded | QuotaExceeded | Draining | TooManyConnections):
         return {"Retry-After": str(error.detail.get("retry_after_seconds", 1))}
     return {}

@@ -43,9 +43,14 @@ def configure_logs(format_: LogFormat, level: LogLevel) -> None:
     )
     # uvicorn logs its life cycle at info level, and our access line says more than its own.
     logging.getLogger("uvicorn").setLevel("WARNING")
+    # httpx logs whole addresses, with their queries.
+    logging.getLogger("httpx").setLevel("WARNING")
 
 
 def _renderers(format_: LogFormat) -> list[Processor]:
+    """Tracebacks without local variables: these hold what users sent, and keys."""
     if format_ == "json":
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer()]
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

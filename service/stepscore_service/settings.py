@@ -44,6 +44,22 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port of /metrics and reloads, which the main port then does not serve; by default they share it",
+    )
+    insecure: bool = Field(False, description="listen beyond the loopback interface although no API key is needed")
+    api_key: SecretStr = Field(SecretStr(""), description="a key that every request must send as its bearer token")
+    api_keys: Path | None = Field(
+        None, description="file of hashed keys with scopes (docs/security.md); it is reread when it changes"
+    )
+    cors_origins: Texts = Field((), description="web origins whose pages may call the service; by default none")
+    tls_certificate: Path | None = Field(None, description="certificate chain in PEM format; turns TLS on")
+    tls_key: Path | None = Field(None, description="private key of the certificate")
+    tls_key_password: SecretStr = Field(SecretStr(""), description="password of the private key")
+    tls_client_ca: Path | None = Field(None, description="authorities, one of which must have signed a client's own")
     root_path: str = Field("", description="path under which a proxy shows the service, for example /prm")
 
     models: Texts = Field(
@@ -185,7 +201,7 @@ class Settings(BaseSettings):
             raise ValueError("float16 overflows in these models; choose bfloat16 (bf16) or float32 (fp32)")
         return DTYPE_ALIASES.get(value, value) if isinstance(value, str) else value
 
-    @field_validator("models", "family_options", "formats", mode="before")
+    @field_validator("models", "family_options", "formats", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -208,9 +224,30 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _guarded_reload(self) -> Self:
-        if self.allow_reload and self.host not in LOOPBACK and not self.admin_token.get_secret_value():
-            raise ValueError("--allow-reload on an address that others can reach needs --admin-token")
+        guarded = self.admin_token.get_secret_value() or self.api_keys
+        if self.allow_reload and self.host not in LOOPBACK and not guarded:
+            raise ValueError("--allow-reload on an address that others can reach needs --admin-token or --api-keys")
+        if self.allow_reload and self.api_key.get_secret_value() and not guarded:
+            raise ValueError("--allow-reload beside --api-key needs --admin-token or --api-keys as well")
         return self
+
+    @model_validator(mode="after")
+    def _whole_certificate(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("give both --tls-certificate and --tls-key, or neither")
+        if self.tls_client_ca and self.tls_certificate is None:
+            raise ValueError("--tls-client-ca needs --tls-certificate")
+        return self
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a request needs an API key."""
+        return bool(self.api_keys or self.api_key.get_secret_value())
+
+    @property
+    def exposed(self) -> bool:
+        """Whether others could use the service without a key, and nobody said that this is meant."""
+        return self.host not in LOOPBACK and not (self.needs_key or self.insecure)
 
     @field_validator("family_options")
     @classmethod

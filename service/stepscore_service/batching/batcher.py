@@ -25,6 +25,7 @@ from stepscore_service.batching.protocols import (
     BatcherMetrics,
     QueueLoad,
     RequestContext,
+    RequestFacts,
     ScoredSolution,
     SolutionOutcome,
 )
@@ -122,9 +123,12 @@ class Batcher:
         try:
             async with asyncio.timeout(None if deadline is None else deadline - arrived):
                 await self._encode(request, context.cache_salt, solutions)
+                encoded = self._clock()
+                context.facts.tokenise, context.facts.tokens = (arrived, encoded), request.tokens
                 if response.missing:
                     self._enqueue(request, context)
                     await response.done
+                _note_times(context.facts, request, encoded, self._clock())
         except TimeoutError as error:
             raise DeadlineExceeded("the time limit of the request passed before its answer was ready") from error
         finally:
@@ -234,6 +238,7 @@ class Batcher:
         for solution, share in zip(solutions, shares, strict=True):
             if not solution.token_budget:
                 self._metrics.queued(now - request.arrived)
+            request.started = now if request.started is None else request.started
             solution.token_budget = share
         if not request.waiting:
             self._queue.pop(request, None)
@@ -273,3 +278,9 @@ class Batcher:
                     ScoredSolution(solution.split, solution.encoded, result) if isinstance(result, Reading) else result
                 )
                 self._responses[solution.request].settle(solution.index, outcome)
+
+
+def _note_times(facts: RequestFacts, request: QueuedRequest, queued: float, answered: float) -> None:
+    """What the request waited, and what it took from the start of its first forward on."""
+    if request.started is not None:
+        facts.queue, facts.forward = (queued, request.started), (request.started, answered)

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from stepscore.errors import StepscoreError
 from stepscore.types import EncodedSolution, Reading
 from stepscore_service.batching.encoding import SplitSolution
+
+
+@dataclass(slots=True)
+class RequestFacts:
+    """What is learnt of a request on its way, for its log line, headers and trace. Times on the monotonic clock.
+
+    tokens: prompt tokens. Each of the times is (start, end), None if the request did not come so far.
+    """
+
+    model: str = ""
+    tokens: int = 0
+    solutions: int = 0
+    tokenise: tuple[float, float] | None = None
+    queue: tuple[float, float] | None = None
+    forward: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,7 @@ class RequestContext:
     tenant: str = ""
     tokens_per_minute: int = 0
     bulk: bool = False
+    facts: RequestFacts = field(default_factory=RequestFacts, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class QueuedRequest:
 
     tokens: their prompt tokens. left: tokens that they are expected to compute. arrived, deadline: on the clock of
     `now`. departed: the caller no longer wants the answer. tenant: who sent it. bulk: it goes after all others.
+    started: when its first forward began.
     """
 
     arrived: float
@@ -62,6 +63,7 @@ class QueuedRequest:
     left: int = 0
     tenant: str = ""
     bulk: bool = False
+    started: float | None = None
 
     def add(self, solution: QueuedSolution) -> None:
         self.waiting.append(solution)

@@ -7,6 +7,7 @@ import typer
 from stepscore_service.commands import annotate, search
 from stepscore_service.commands.evaluate import evaluate
 from stepscore_service.commands.families import families
+from stepscore_service.commands.key import key
 from stepscore_service.commands.label import label
 from stepscore_service.commands.push import push
 from stepscore_service.commands.rerank import rerank
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, score, rerank, show, label, train, evaluate, verify_check, update, push, families, version):
+for command in (serve, score, rerank, show, label, train, evaluate, verify_check, update, push, key, families, version):
     app.command()(command)
 app.add_typer(annotate.app, name="annotate")
 app.add_typer(search.app, name="search")

@@ -36,7 +36,7 @@ def pushed(checkpoint: str, url: str, model: str | None, token: str) -> ReloadAn
     """The service's answer. Ends the command where it refuses or cannot be reached."""
     path = str(Path(checkpoint).resolve()) if Path(checkpoint).is_dir() else checkpoint
     try:
-        with StepscoreClient(url, timeout=TIMEOUT_SECONDS) as client:
+        with StepscoreClient(url, timeout=TIMEOUT_SECONDS, api_key=token) as client:
             return client.reload(model or client.models()[0].id, path, token=token)
     except ServiceError as error:
         console.fail(f"{url} keeps its old weights: {error}", console.ENGINE_FAILED)

@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from types import ModuleType
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from stepscore.scoring import Scoring
 from stepscore_service.http import error_handlers
+from stepscore_service.http.auth import Authentication
 from stepscore_service.http.middleware import AccessLog, Refusals
 from stepscore_service.http.routes import (
     docs,
@@ -32,6 +34,7 @@ from stepscore_service.http.routes import (
     vllm,
 )
 from stepscore_service.http.trainers import ViewResults
+from stepscore_service.serving.keys import KeyRing
 from stepscore_service.serving.metrics import Metrics
 from stepscore_service.serving.model_pool import ModelPool, open_scorers
 from stepscore_service.serving.reload import Reloader
@@ -77,6 +80,7 @@ def create_app(
     """The ASGI application. It serves as soon as its lifespan has started; it closes the scorers at the end.
 
     scorers, policy: models that are open already; without them, the lifespan opens those of the settings.
+    Raises InvalidOption if the key file cannot be used.
     """
     measured = Metrics()
 
@@ -103,6 +107,11 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = measured
+    app.add_middleware(Authentication, keys=KeyRing(settings), metrics=measured, admin_port=settings.admin_port)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
+        )
     app.add_middleware(Refusals, metrics=measured, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(AccessLog, metrics=measured)
     error_handlers.install(app)

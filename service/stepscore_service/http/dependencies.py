@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Header, Request
 
-from stepscore_service.batching.protocols import RequestContext
+from stepscore_service.batching.protocols import RequestContext, RequestFacts
+from stepscore_service.http.middleware import CALLER, FACTS
 from stepscore_service.schemas.score import Milliseconds
+from stepscore_service.serving.keys import ApiKey
 from stepscore_service.serving.metrics import Metrics
 from stepscore_service.serving.model_pool import ModelPool
 
@@ -24,6 +26,7 @@ def _metrics(request: Request) -> Metrics:
 
 
 def _context(
+    request: Request,
     x_request_timeout_ms: Annotated[
         Milliseconds | None,
         Header(description="after this time the answer is 504, and nothing more is computed for the request"),
@@ -34,11 +37,23 @@ def _context(
     ] = "",
     x_priority: Annotated[
         Literal["interactive", "bulk"],
-        Header(description="bulk work is computed when nothing interactive waits"),
+        Header(description="bulk work is computed when nothing interactive waits; a key may be bulk for good"),
     ] = "interactive",
 ) -> RequestContext:
     until = None if x_request_timeout_ms is None else time.monotonic() + x_request_timeout_ms / 1000
-    return RequestContext(until, cache_salt=x_tenant, bulk=x_priority == "bulk")
+    facts = request.scope["state"].setdefault(FACTS, RequestFacts())
+    bulk = x_priority == "bulk"
+    caller: ApiKey | None = request.scope["state"].get(CALLER)
+    if caller is None:
+        return RequestContext(until, cache_salt=x_tenant, bulk=bulk, facts=facts)
+    return RequestContext(
+        until,
+        cache_salt=f"{caller.cache_salt}/{x_tenant}",
+        tenant=caller.name,
+        tokens_per_minute=caller.tokens_per_minute,
+        bulk=bulk or caller.priority == "bulk",
+        facts=facts,
+    )
 
 
 ThePool = Annotated[ModelPool, Depends(_pool)]

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from stepscore.errors import StepscoreError
 from stepscore_service.errors import HTTP_CODES, InvalidRequest, body_of, error_body, headers_of, status_of
+from stepscore_service.http.middleware import CODE
 
 SHOWN = 20
 """Validation errors that an answer lists; `count` says how many there are."""
@@ -33,6 +34,7 @@ async def _on_stepscore_error(request: Request, error: Exception) -> Response:
 def respond(request: Request, error: StepscoreError) -> Response:
     """The error as an answer, counted by its code."""
     request.app.state.metrics.count_error(error)
+    request.scope["state"][CODE] = error.code
     return JSONResponse(body_of(error), status_of(error), headers_of(error))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepscore.errors import StepscoreError
+from stepscore_service.batching.protocols import RequestFacts
 from stepscore_service.errors import body_of, headers_of, status_of
 from stepscore_service.http.door import REFUSAL
 from stepscore_service.http.json_body import check_length
@@ -20,12 +23,17 @@ from stepscore_service.serving.metrics import Metrics
 REQUEST_ID = "X-Request-Id"
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _QUIET = ("/health", "/metrics")
+FACTS, CODE, CALLER = "stepscore.facts", "stepscore.code", "stepscore.caller"
+"""In `scope["state"]`: the RequestFacts, the code of the error that is answered, and the ApiKey that was sent."""
 
 log = structlog.get_logger("stepscore.access")
 
 
 class AccessLog:
-    """ASGI middleware. A caller's X-Request-Id comes back; if it is missing or not plain ASCII, a new one is made."""
+    """ASGI middleware. A caller's X-Request-Id comes back; if it is missing or not plain ASCII, a new one is made.
+
+    The line holds no text of the caller's but the path and that id: no body, no query, no header.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -37,13 +45,16 @@ class AccessLog:
             return
         started = time.perf_counter()
         request_id = _request_id(scope)
+        facts = scope.setdefault("state", {}).setdefault(FACTS, RequestFacts())
         status = 500
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = request_id
+                headers["Server-Timing"] = server_timing(facts, time.perf_counter() - started)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), self._metrics.running.track_inprogress():
@@ -65,7 +76,29 @@ class AccessLog:
             status=status,
             ms=round(1e3 * seconds, 1),
             client=client,
+            **_known(scope["state"]),
         )
+
+
+def _known(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a request beside its line: the error's code, model, tokens, tenant."""
+    facts: RequestFacts = state[FACTS]
+    caller = state.get(CALLER)
+    known = {
+        "code": state.get(CODE),
+        "model": facts.model,
+        "tokens": facts.tokens,
+        "solutions": facts.solutions,
+        "tenant": caller and caller.name,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def server_timing(facts: RequestFacts, total: float) -> str:
+    """The header Server-Timing, in milliseconds: of the request so far, and of the parts that it has gone through."""
+    parts = {"tokenise": facts.tokenise, "queue": facts.queue, "forward": facts.forward}
+    known = {name: part[1] - part[0] for name, part in parts.items() if part is not None}
+    return ", ".join(f"{name};dur={1e3 * seconds:.1f}" for name, seconds in {**known, "total": total}.items())
 
 
 class Refusals:
@@ -82,6 +115,7 @@ class Refusals:
             await self._app(scope, receive, send)
             return
         self._metrics.count_error(refusal)
+        scope["state"][CODE] = refusal.code
         headers = {**headers_of(refusal), "Connection": "close"}
         await JSONResponse(body_of(refusal), status_of(refusal), headers)(scope, receive, send)
 

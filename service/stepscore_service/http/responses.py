@@ -8,6 +8,8 @@ from typing import Any
 from stepscore_service.schemas.score import ErrorBody
 
 _MEANINGS = {
+    401: "not_authorised: a key is missing or unknown",
+    403: "scope_missing: the key is not for this route",
     404: "no_policy: only /search",
     408: "request_timeout",
     413: "body_too_large, too_many_items, too_many_tokens",
@@ -20,7 +22,7 @@ _MEANINGS = {
     503: "overloaded, draining, too_many_connections; Retry-After says when to retry",
     504: "deadline_exceeded",
 }
-_OF_RELOADS = {401: "not_authorised", 403: "reload_disabled, path_not_allowed", 409: "another_family"}
+_OF_RELOADS = {403: "scope_missing, reload_disabled, path_not_allowed", 409: "another_family"}
 
 
 def _shown(meanings: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -28,4 +30,4 @@ def _shown(meanings: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
 
 
 ERRORS = _shown(_MEANINGS)
-RELOAD_ERRORS = _shown(_OF_RELOADS) | ERRORS
+RELOAD_ERRORS = ERRORS | _shown(_OF_RELOADS)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
@@ -70,30 +73,39 @@ class Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C; the exit code."""
     configure_logs(settings.log_format, settings.log_level)
+    if settings.exposed:
+        return _failed(ValueError(f"{settings.host} can be reached by others: give --api-keys, or --insecure"))
     try:
-        listener = _listen(settings)
+        settings, listeners = listen(settings)
     except OSError as error:
         return _failed(error)
-    with listener:
+    with ExitStack() as open_:
+        for listener in listeners:
+            open_.enter_context(listener)
         try:
-            scorers = open_scorers(settings)
+            app = create_app(settings, scorers := open_scorers(settings))
         except StepscoreError as error:
             return _failed(error)
         except KeyboardInterrupt:
             return INTERRUPTED
-        print(banner([scorer.info for scorer in scorers.values()], _url(listener)), flush=True)  # noqa: T201
-        _run(settings, create_app(settings, scorers), listener)
+        _announce(settings, [scorer.info for scorer in scorers.values()], listeners)
+        Server(server_config(settings, app), app, settings.drain_seconds).run(sockets=listeners)
     return 0
+
+
+def _announce(settings: Settings, models: Sequence[ModelInfo], listeners: Sequence[socket.socket]) -> None:
+    """Say what is served where: lines for people, or one log line."""
+    urls = [_url(settings, listener) for listener in listeners]
+    if settings.log_format == "json":
+        log.info("serving", version=version(), url=urls[0], admin_url=urls[-1], models=[each.id for each in models])
+    else:
+        print(banner(models, urls[0], urls[-1]), flush=True)  # noqa: T201
 
 
 def _failed(error: Exception) -> int:
     """Print why the service cannot start."""
     print(f"stepscore: {error}", file=sys.stderr)  # noqa: T201
     return FAILED
-
-
-def _run(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
-    Server(server_config(settings, app), app, settings.drain_seconds).run(sockets=[listener])
 
 
 def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
@@ -109,33 +121,61 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         timeout_graceful_shutdown=LAST_SECONDS,
         timeout_keep_alive=settings.idle_seconds,
         backlog=BACKLOG,
+        **_tls(settings),
     )
 
 
-def banner(models: Sequence[ModelInfo], url: str) -> str:
+def _tls(settings: Settings) -> dict[str, Any]:
+    if settings.tls_certificate is None:
+        return {}
+    return {
+        "ssl_certfile": settings.tls_certificate,
+        "ssl_keyfile": settings.tls_key,
+        "ssl_keyfile_password": settings.tls_key_password.get_secret_value() or None,
+        "ssl_ca_certs": settings.tls_client_ca,
+        "ssl_cert_reqs": ssl.CERT_REQUIRED if settings.tls_client_ca else ssl.CERT_NONE,
+    }
+
+
+def banner(models: Sequence[ModelInfo], url: str, admin_url: str) -> str:
     """The lines printed at the start: what is served, on which device, and at which addresses."""
     lines = [f"Stepscore {version()}"]
     for info in models:
         lines.append(f"  model    {info.id} (family {info.family}, revision {info.revision})")
         lines.append(f"           {info.engine} on {info.device}, {info.dtype}, mode {info.mode}")
-    lines += [f"  {name:8} {url}{path}" for name, path in PLACES.items()]
+    lines += [f"  {name:8} {admin_url if name == 'metrics' else url}{path}" for name, path in PLACES.items()]
     return "\n".join([*lines, "  Ctrl-C stops the service."])
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """The port is taken before the models are opened, so that a port in use is reported at once. Raises OSError."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
+def listen(settings: Settings) -> tuple[Settings, list[socket.socket]]:
+    """Sockets of the main port and of the admin port, if there is one, and the settings with that port's number.
+
+    Ports are taken before the models are opened, so that a port in use is reported at once. Raises OSError.
+    """
+    main = _bind(settings.host, settings.port)
+    if settings.admin_port is None:
+        return settings, [main]
+    try:
+        admin = _bind(settings.host, settings.admin_port)
+    except OSError:
+        main.close()
+        raise
+    return settings.model_copy(update={"admin_port": admin.getsockname()[1]}), [main, admin]
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise OSError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def _url(settings: Settings, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    scheme = "https" if settings.tls_certificate else "http"
+    return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"

@@ -7,13 +7,12 @@ one has its answer. A failure before the exchange changes nothing.
 from __future__ import annotations
 
 import asyncio
-import hmac
 from pathlib import Path
 
 from stepscore.errors import CheckpointError, UnknownFamily
 from stepscore.open import family_of
 from stepscore.scoring import ModelInfo, Scoring
-from stepscore_service.errors import AnotherFamily, NotAuthorised, PathNotAllowed, ReloadDisabled
+from stepscore_service.errors import AnotherFamily, PathNotAllowed, ReloadDisabled
 from stepscore_service.serving.metrics import Metrics
 from stepscore_service.serving.model_pool import ModelPool, open_warm
 from stepscore_service.settings import Settings, named
@@ -28,20 +27,14 @@ class Reloader:
         self._one_at_a_time = asyncio.Lock()
         self._paths = dict(map(named, settings.models))
 
-    def admit(self, token: str) -> None:
-        """Raises ReloadDisabled, or NotAuthorised if the token is not the administrator's."""
-        if not self._settings.allow_reload:
-            raise ReloadDisabled("this service does not exchange weights; start it with --allow-reload")
-        wanted = self._settings.admin_token.get_secret_value()
-        if wanted and not hmac.compare_digest(token.encode(), wanted.encode()):
-            raise NotAuthorised("send the service's admin token as `Authorization: Bearer TOKEN`")
-
     async def reload(self, pool: ModelPool, name: str, path: str | None) -> tuple[ModelInfo, ModelInfo]:
         """What was served under that name, and what is served now.
 
-        path: None takes the one that was opened last. Returns when the old weights are freed. Raises UnknownModel,
-        PathNotAllowed, AnotherFamily, CheckpointError, EngineError: the old weights then keep serving.
+        path: None takes the one that was opened last. Returns when the old weights are freed. Raises ReloadDisabled,
+        UnknownModel, PathNotAllowed, AnotherFamily, CheckpointError, EngineError: the old weights then keep serving.
         """
+        if not self._settings.allow_reload:
+            raise ReloadDisabled("this service does not exchange weights; start it with --allow-reload")
         async with self._one_at_a_time:
             old, outcome = pool.pick(name).info, "refused"
             try:

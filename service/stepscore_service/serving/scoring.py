@@ -48,6 +48,7 @@ async def score(
 
     Raises Draining, Overloaded, TooManyTokens and DeadlineExceeded for all of them together.
     """
+    context.facts.model, context.facts.solutions = served.info.id, len(requests)
     results = _answers(served.info, await served.batcher.submit(requests, context), options)
     for result in results:
         served.metrics.count_result(result)

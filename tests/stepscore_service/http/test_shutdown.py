@@ -138,7 +138,10 @@ def logs_restored() -> Iterator[None]:
 @pytest.mark.usefixtures("logs_restored")
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"models": ("/nowhere/at/all",)}, "is not a folder"), ({"host": "192.0.2.1"}, "cannot listen on 192.0.2.1")],
+    [
+        ({"models": ("/nowhere/at/all",)}, "is not a folder"),
+        ({"host": "192.0.2.1", "insecure": True}, "cannot listen on 192.0.2.1"),
+    ],
 )
 def test_a_start_that_fails_says_why_in_one_line(
     settings: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]

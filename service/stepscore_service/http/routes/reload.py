@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 
 from stepscore_service.http.dependencies import ThePool
 from stepscore_service.http.json_body import JsonRoute
@@ -22,10 +20,11 @@ async def reload(
     name: str,
     pool: ThePool,
     body: ReloadRequest,
-    authorization: Annotated[str, Header(description="`Bearer TOKEN`, if the service has an admin token")] = "",
 ) -> ReloadAnswer:
-    """Answers when the new weights serve and the old ones are freed. On an error the old ones keep serving."""
+    """Answers when the new weights serve and the old ones are freed. On an error the old ones keep serving.
+
+    Needs a key with the scope admin, if the service has keys.
+    """
     reloader: Reloader = request.app.state.reloader
-    reloader.admit(authorization.removeprefix("Bearer "))
     old, new = await reloader.reload(pool, name, body.path)
     return ReloadAnswer(model=name, family=new.family, revision=new.revision, previous_revision=old.revision)
