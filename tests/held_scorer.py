@@ -63,6 +63,7 @@ class Counted:
     def __init__(self) -> None:
         self.skips: dict[str, int] = {}
         self.batches: list[int] = []
+        self.failures: list[str] = []
 
     def tokenised(self, seconds: float) -> None:
         assert seconds >= 0
@@ -72,6 +73,9 @@ class Counted:
 
     def forwarded(self, solutions: int, tokens: int, seconds: float) -> None:
         self.batches.append(solutions)
+
+    def failed(self, code: str) -> None:
+        self.failures.append(code)
 
     def skipped(self, reason: str, solutions: int) -> None:
         self.skips[reason] = self.skips.get(reason, 0) + solutions

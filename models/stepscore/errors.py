@@ -20,6 +20,8 @@
             QuantizationError
         UnscorableError             the model's numbers are not finite
         EngineError                 the forward failed; the same request may work later
+            OutOfMemory             it may work with a smaller batch
+            EngineDead              no forward works until the process is restarted
         GeneratorError              the generator failed; the same request may work later
         NoVerdict                   a judge wrote nothing that can be read
         SandboxUnavailable          this machine cannot sandbox a program
@@ -160,6 +162,18 @@ class EngineError(StepscoreError):
     """A forward pass failed (out of memory, a remote engine that went away)."""
 
     code = "engine_failed"
+
+
+class OutOfMemory(EngineError):
+    """A forward does not fit into the device's memory. detail: tokens."""
+
+    code = "out_of_memory"
+
+
+class EngineDead(EngineError):
+    """No forward will work until the process is restarted: the device failed for good, or a forward hangs."""
+
+    code = "engine_dead"
 
 
 class GeneratorError(StepscoreError):

@@ -10,6 +10,7 @@ from pydantic_core import from_json, to_json
 
 from stepscore.errors import (
     CheckpointError,
+    EngineDead,
     EngineError,
     GeneratorError,
     InvalidInput,
@@ -190,6 +191,7 @@ STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
         HeadersTooLarge: 431,
         ClientGone: 499,
         EngineError: 500,
+        EngineDead: 503,
         UnscorableError: 500,
         NoVerdict: 502,
         GeneratorError: 502,
@@ -242,6 +244,6 @@ def headers_of(error: StepscoreError) -> dict[str, str]:
     """Retry-After, in whole seconds, for errors that are temporary; how to authenticate, if that is what is missing."""
     if isinstance(error, NotAuthorised):
         return {"WWW-Authenticate": "Bearer"}
-    if isinstance(error, Overloaded | QuotaExceeded | Draining | TooManyConnections):
+    if isinstance(error, Overloaded | QuotaExceeded | Draining | EngineDead | TooManyConnections):
         return {"Retry-After": str(error.detail.get("retry_after_seconds", 1))}
     return {}

@@ -141,6 +141,12 @@ class Settings(BaseSettings):
         description="seconds that a request may have to wait, as estimated from the measured rate; more is refused "
         "with 503; 0 sets no limit",
     )
+    max_forward_seconds: float = Field(
+        600.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="seconds after which a forward is taken to hang: /health/live then fails; 0 never",
+    )
     max_body_bytes: int = Field(16 << 20, ge=1, description="largest request body in bytes; more is refused with 413")
     max_header_bytes: int = Field(
         32 << 10, ge=1024, description="largest request line and headers in bytes; more are refused with 431"

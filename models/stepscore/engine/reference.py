@@ -11,6 +11,7 @@ import torch
 from transformers import LlamaModel, MistralModel, Qwen2Model, Qwen3Model
 
 from stepscore.config import CheckpointFacts, EngineOptions
+from stepscore.engine.failures import engine_error
 from stepscore.engine.placement import choose_device, choose_dtype
 from stepscore.engine.protocol import EngineInfo, TokenCounts
 from stepscore.engine.torch.architecture import read_architecture, read_config
@@ -19,7 +20,7 @@ from stepscore.engine.torch.loading import Placement
 from stepscore.engine.torch.readout import Readout, load_readout
 from stepscore.engine.torch.weights import Weights, backbone_prefix
 from stepscore.engine.validation import Limits
-from stepscore.errors import CheckpointError, EngineError
+from stepscore.errors import CheckpointError
 from stepscore.family.heads import Head
 from stepscore.types import Encoded, Values
 
@@ -73,7 +74,7 @@ class ReferenceEngine:
         try:
             numbers = torch.cat([model.run(encoded) for model in self.models], dim=1)
         except RuntimeError as error:
-            raise EngineError(f"the forward pass failed: {error}", tokens=len(encoded.ids)) from error
+            raise engine_error(error, len(encoded.ids)) from error
         self._tokens += len(encoded.ids)
         values: Values = numbers.cpu().numpy()
         return values

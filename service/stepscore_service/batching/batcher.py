@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from stepscore.errors import StepscoreError
+import structlog
+
+from stepscore.errors import EngineDead, EngineError, StepscoreError
 from stepscore.scoring import Scoring
 from stepscore.types import Reading
 from stepscore_service.batching.encoding import EncodedRequest, SolutionRequest, encode_each
@@ -32,6 +34,8 @@ from stepscore_service.batching.protocols import (
 from stepscore_service.batching.queue import BatchLimits, QueuedRequest, QueuedSolution, load_for, take_batch
 from stepscore_service.batching.worker import ForwardResult, ThroughputEstimate, forward, results_of
 from stepscore_service.errors import DeadlineExceeded, Draining
+
+log = structlog.get_logger("stepscore.batcher")
 
 ENCODERS = 2
 ENCODE_AT_ONCE = 64
@@ -65,7 +69,8 @@ class ResponseFuture:
 class Batcher:
     """Scores solutions for many callers at once. Made on the running event loop, to which its methods belong.
 
-    max_solutions: in one forward. max_characters: of one problem with its solution. 0 sets no limit.
+    max_solutions: in one forward. max_characters: of one problem with its solution.
+    max_forward_seconds: after which a forward is taken to hang. 0 sets no limit.
     """
 
     def __init__(
@@ -76,12 +81,16 @@ class Batcher:
         admission: AdmissionControl,
         max_solutions: int = 0,
         max_characters: int = 0,
+        max_forward_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scorer = scorer
         self._metrics = metrics
         self._admission = admission
         self._max_characters = max_characters
+        self._max_forward_seconds = max_forward_seconds
+        self._fault: str | None = None
+        self._forward_began = 0.0
         self._limits = BatchLimits(scorer.info.max_batch_tokens, max_solutions, chunked=scorer.info.chunked)
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -140,9 +149,7 @@ class Batcher:
         self._draining = True
         if self._responses:
             await asyncio.wait([response.done for response in self._responses.values()], timeout=seconds)
-        for response in self._responses.values():
-            if not response.done.done():
-                response.done.set_exception(Draining("the service shut down before this request's turn came"))
+        self._fail_all(Draining("the service shut down before this request's turn came"))
 
     async def close(self) -> None:
         """Wait for the forward that is running, then free the model."""
@@ -150,15 +157,45 @@ class Batcher:
         with self._lock:
             self._closed = True
             self._queue.clear()
-        await asyncio.to_thread(self._engine.shutdown)
+        if self._fault is None:  # a forward that hangs never ends
+            await asyncio.to_thread(self._engine.shutdown)
         await asyncio.to_thread(self._encoders.shutdown)
-        self._scorer.close()
+        if self._fault is None:
+            self._scorer.close()
 
     def _admit(self, request: QueuedRequest, context: RequestContext) -> None:
         """Raises Draining, TooManyTokens, QuotaExceeded or Overloaded if the request cannot be added to what waits."""
         if self._draining:
             raise Draining("the service is shutting down and takes no new work")
+        fault = self.fault()
+        if fault is not None:
+            raise EngineDead(fault)
         self._admission.check(request.tokens, self._load_for(request), context)
+
+    def fault(self) -> str | None:
+        """Why no forward will work until the process is restarted; None while all is well.
+
+        A forward that takes longer than max_forward_seconds is taken to hang for ever; who waits for it is told.
+        """
+        with self._lock:
+            seconds = self._clock() - self._forward_began if self._running else 0.0
+        if self._fault is None and self._max_forward_seconds and seconds > self._max_forward_seconds:
+            self._failed(EngineDead(f"a forward has been running for more than {self._max_forward_seconds:g} s"))
+        if self._fault is not None:
+            self._fail_all(EngineDead(self._fault))
+        return self._fault
+
+    def _failed(self, error: EngineError) -> None:
+        """Called on the engine's thread with each error of a forward."""
+        self._metrics.failed(error.code)
+        if isinstance(error, EngineDead):
+            log.error("engine_dead", reason=error.message)
+            self._fault = error.message
+
+    def _fail_all(self, error: StepscoreError) -> None:
+        for response in self._responses.values():
+            if not response.done.done():
+                response.done.set_exception(error)
 
     def _load_for(self, request: QueuedRequest) -> QueueLoad:
         with self._lock:
@@ -217,11 +254,11 @@ class Batcher:
         with self._lock:
             solutions = [] if self._running else self._take()
             if solutions:
-                self._running = True
+                self._running, self._forward_began = True, self._clock()
                 self._running_tokens = sum(solution.token_budget for solution in solutions)
         if solutions:
             finished = partial(self._finished, solutions, self._clock())
-            self._engine.submit(forward, self._scorer, solutions).add_done_callback(finished)
+            self._engine.submit(forward, self._scorer, solutions, self._failed).add_done_callback(finished)
 
     def _take(self) -> list[QueuedSolution]:
         """Remove the solutions of the next batch from the queue; the lock is held."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 
 import structlog
 
+from stepscore.engine.failures import forget_frames
 from stepscore.engine.work import Work
-from stepscore.errors import EngineError, StepscoreError
+from stepscore.errors import EngineDead, EngineError, OutOfMemory, StepscoreError
 from stepscore.scoring import Scoring
 from stepscore.types import Reading
 
 ForwardResult = Reading | StepscoreError | None
 """A solution's reading or error; None if it needs further forwards."""
+
+SMALLEST_FORWARD = 64
+"""Tokens: a solution that does not fit into memory with so few at a time is an error."""
+Failed = Callable[[EngineError], None]
 
 KEPT_SHARE = 0.9
 """The weight of all earlier forwards beside the latest in the estimate of the rate."""
@@ -21,16 +26,33 @@ KEPT_SHARE = 0.9
 log = structlog.get_logger("stepscore.batcher")
 
 
-def forward(scorer: Scoring, works: Sequence[Work]) -> list[ForwardResult]:
-    """The result of each work, in order.
+def forward(scorer: Scoring, works: Sequence[Work], failed: Failed = lambda error: None) -> list[ForwardResult]:
+    """The result of each work, in order. failed: called with each error of a forward.
 
-    A forward that fails is run once more for each solution alone, so that one cannot fail its neighbours.
+    A forward that does not fit into memory is run again in halves; one that fails otherwise once more for each
+    solution alone, so that one cannot fail its neighbours. After EngineDead nothing is tried again.
     """
     try:
         return scorer.advance(works)
-    except EngineError as error:
-        log.warning("forward_failed", solutions=len(works), reason=error.message)
-        return [error] if len(works) == 1 else [forward(scorer, [work])[0] for work in works]
+    except EngineError as caught:
+        error = caught
+    forget_frames(error)
+    failed(error)
+    log.warning("forward_failed", solutions=len(works), code=error.code, reason=error.message)
+    if isinstance(error, EngineDead):
+        return [error for _ in works]
+    return [result for part in _smaller(scorer, works, error) for result in forward(scorer, part, failed)] or [error]
+
+
+def _smaller(scorer: Scoring, works: Sequence[Work], error: EngineError) -> Iterator[Sequence[Work]]:
+    """What to try instead; nothing if one solution failed that cannot be made smaller."""
+    out_of_memory = isinstance(error, OutOfMemory)
+    if len(works) > 1:
+        middle = len(works) // 2
+        yield from [works[:middle], works[middle:]] if out_of_memory else [[work] for work in works]
+    elif out_of_memory and scorer.info.chunked and works[0].token_budget > SMALLEST_FORWARD:
+        works[0].token_budget //= 2
+        yield works
 
 
 def results_of(works: Sequence[Work], future: Future[list[ForwardResult]]) -> Sequence[ForwardResult]:

@@ -18,8 +18,8 @@ _MEANINGS = {
     "invalid_text, too_long, too_many_characters, unknown_split, unknown_model, unknown_aggregate, undefined_aggregate",
     429: "quota_exceeded: this key's own quota; Retry-After says when to retry",
     431: "headers_too_large",
-    500: "engine_failed, unscorable, internal",
-    503: "overloaded, draining, too_many_connections; Retry-After says when to retry",
+    500: "engine_failed, out_of_memory, unscorable, internal",
+    503: "engine_dead, overloaded, draining, too_many_connections; Retry-After says when to retry",
     504: "deadline_exceeded",
 }
 _OF_RELOADS = {403: "scope_missing, reload_disabled, path_not_allowed", 409: "another_family"}

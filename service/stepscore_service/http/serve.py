@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
+import os
 import socket
 import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 import uvicorn
@@ -38,7 +40,7 @@ log = structlog.get_logger("stepscore.serve")
 class Server(uvicorn.Server):
     """uvicorn with an orderly shutdown: refuse new work, finish what runs, and only then stop listening.
 
-    A second signal does not wait for what runs.
+    A second signal ends the process at once.
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
@@ -51,7 +53,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Does not call the base: it would end the process by the signal, and the exit code would say failure."""
         if self._stop_requested:
-            self.should_exit = self.force_exit = True
+            _leave()
         self._stop_requested = True
 
     async def on_tick(self, counter: int) -> bool:
@@ -90,7 +92,16 @@ def serve(settings: Settings) -> int:
             return INTERRUPTED
         _announce(settings, [scorer.info for scorer in scorers.values()], listeners)
         Server(server_config(settings, app), app, settings.drain_seconds).run(sockets=listeners)
+    if app.state.pool.fault() is not None:
+        _leave()
     return 0
+
+
+def _leave() -> NoReturn:
+    """End the process although a forward still runs, for which a return would wait."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(FAILED)
 
 
 def _announce(settings: Settings, models: Sequence[ModelInfo], listeners: Sequence[socket.socket]) -> None:

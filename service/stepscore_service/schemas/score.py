@@ -196,10 +196,13 @@ class ModelList(BaseModel):
     data: list[ModelCard]
 
 
-class Health(BaseModel):
-    """state: alive, ready or draining."""
+HealthState = Literal["alive", "ready", "draining", "dead"]
 
-    state: Literal["alive", "ready", "draining"]
+
+class Health(BaseModel):
+    """state: alive (live), ready or draining; dead if only a restart helps."""
+
+    state: HealthState
 
 
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]

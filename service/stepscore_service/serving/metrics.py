@@ -56,6 +56,12 @@ class Metrics:
             ("model", "reason"),
             registry=of,
         )
+        self.failures = Counter(
+            "stepscore_forward_failures",
+            "Forwards that failed, by the code of the error; most are run again in smaller parts.",
+            ("model", "code"),
+            registry=of,
+        )
         self.reloads = Counter(
             "stepscore_reloads",
             "Exchanges of a model's weights: done, or refused with the old weights still serving.",
@@ -125,6 +131,9 @@ class ModelMetrics:
         self._forward.observe(seconds)
         self._solutions.observe(solutions)
         self._tokens.observe(tokens)
+
+    def failed(self, code: str) -> None:
+        self._metrics.failures.labels(self._model, code).inc()
 
     def skipped(self, reason: str, solutions: int) -> None:
         self._metrics.skipped.labels(self._model, reason).inc(solutions)

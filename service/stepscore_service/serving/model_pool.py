@@ -43,6 +43,7 @@ class ServedModel:
             admission=admission,
             max_solutions=settings.max_batch_solutions,
             max_characters=settings.max_characters,
+            max_forward_seconds=settings.max_forward_seconds,
         )
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -108,6 +109,11 @@ class ModelPool:
             self._retired.remove(old)
             await old.batcher.close()
             self._metrics.retire(name, old.batcher)
+
+    def fault(self) -> str | None:
+        """Why a model answers no more until the process is restarted; None while all do."""
+        faults = (f"{served.info.id}: {fault}" for served in self._all() if (fault := served.batcher.fault()))
+        return next(faults, None)
 
     async def drain(self, seconds: float) -> None:
         """Refuse new work, and let what is there finish."""

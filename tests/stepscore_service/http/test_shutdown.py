@@ -126,6 +126,27 @@ def test_what_cannot_finish_in_time_is_told_so(folder: Path) -> None:
     assert (code, "Traceback" in errors) == (0, False), errors
 
 
+def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
+    with (
+        process(models=f"tiny={folder}", mode="invariant", max_batch_tokens="64", drain_seconds="200") as running,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        _, url = started(running)
+        with connect(url) as http:
+            wait_ready(http)
+            large = threads.submit(http.post, "/score", json=many(9000))
+            until_queued(http)
+            running.send_signal(signal.SIGTERM)
+            while http.get("/health/ready").is_success:
+                time.sleep(0.01)
+            began = time.monotonic()
+            running.send_signal(signal.SIGTERM)
+            code, errors = ended(running)
+            assert time.monotonic() - began < 15
+            assert isinstance(large.exception(), httpx.TransportError)
+    assert (code, "Traceback" in errors) == (1, False), errors
+
+
 @pytest.fixture
 def logs_restored() -> Iterator[None]:
     handlers, level = logging.getLogger().handlers, logging.getLogger().level

@@ -13,6 +13,7 @@ import torch
 
 from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions, Quantize
+from stepscore.engine.failures import engine_error
 from stepscore.engine.placement import choose_device, choose_dtype, choose_forward
 from stepscore.engine.protocol import EngineInfo, TokenCounts
 from stepscore.engine.torch.architecture import read_architecture
@@ -31,7 +32,7 @@ from stepscore.engine.torch.varlen_attention import check_invariant
 from stepscore.engine.torch.weights import Weights
 from stepscore.engine.validation import Limits
 from stepscore.engine.work import Work
-from stepscore.errors import CheckpointError, EngineError
+from stepscore.errors import CheckpointError, OutOfMemory
 from stepscore.family.heads import Head, TokenLogProbHead
 from stepscore.types import Encoded, EncodedSolution, Values
 
@@ -62,6 +63,7 @@ class TorchEngine:
         self.models = list(models)
         self._limits = limits
         self._prompt = self._computed = 0
+        self._ran_out = False
         self._running = threading.Lock()
         self._lock = threading.Lock()
         self._tree = RadixTree(self._reserve(kv_cache_bytes)) if info.mode == "fast" else None
@@ -145,10 +147,15 @@ class TorchEngine:
         """(P, C): the numbers of all models, side by side."""
         if not len(packed.ids):
             return np.empty((0, self._limits.outputs), dtype=np.float32)
+        if self._ran_out and torch.cuda.is_available():
+            torch.cuda.empty_cache()
         try:
             numbers = torch.cat([model.run(packed) for model in self.models], dim=1)
         except RuntimeError as error:
-            raise EngineError(f"the forward pass failed: {error}", tokens=len(packed.ids)) from error
+            failure = engine_error(error, len(packed.ids))
+            self._ran_out = isinstance(failure, OutOfMemory)
+            raise failure from error
+        self._ran_out = False
         values: Values = numbers.cpu().numpy()
         return values
 

@@ -45,8 +45,9 @@ async def server() -> ServerMetadata:
 
 
 @router.get("/health/live", summary="The event loop answers")
-async def live() -> ServerLive:
-    return ServerLive()
+async def live(pool: ThePool, response: Response) -> ServerLive:
+    response.status_code = 200 if pool.fault() is None else 503
+    return ServerLive(live=pool.fault() is None)
 
 
 @router.get("/health/ready", summary="Every model is ready")
