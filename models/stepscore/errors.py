@@ -18,6 +18,7 @@
             InvalidOption
             UnsupportedByEngine
             QuantizationError
+            NotEnoughMemory
         UnscorableError             the model's numbers are not finite
         EngineError                 the forward failed; the same request may work later
             OutOfMemory             it may work with a smaller batch
@@ -156,6 +157,12 @@ class QuantizationError(CheckpointError):
     """8-bit weights move the scores by more than was allowed. detail: error, bound."""
 
     code = "quantization_error"
+
+
+class NotEnoughMemory(CheckpointError):
+    """Weights and KV cache exceed the memory at hand. detail: needed, at_hand (bytes)."""
+
+    code = "not_enough_memory"
 
 
 class EngineError(StepscoreError):

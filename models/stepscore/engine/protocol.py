@@ -30,10 +30,16 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens since the engine was opened: prompt (sum of sequence lengths) and computed (gone through the layers)."""
+    """Tokens since the engine was opened: prompt (sum of sequence lengths) and computed (gone through the layers).
+
+    kept: whose keys and values are in the cache now. capacity: how many can be. evicted: given up for others.
+    """
 
     prompt: int
     computed: int
+    kept: int = 0
+    capacity: int = 0
+    evicted: int = 0
 
 
 class Engine(Protocol):

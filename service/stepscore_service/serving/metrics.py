@@ -10,6 +10,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -44,6 +45,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         of = self.registry
+        ProcessCollector(registry=of)
         self.requests = Counter("stepscore_requests", "Answered requests.", ("route", "code"), registry=of)
         self.request_seconds = Histogram(
             "stepscore_request_seconds", "Seconds from request to answer.", ("route",), buckets=SECONDS, registry=of
@@ -176,11 +178,21 @@ class ModelCollector(Collector):
         yield _gauge("queue_tokens", "Tokens that wait for a forward.", name, batcher.waiting_tokens)
         yield _counter("prompt_tokens", "Prompt tokens of all scored sequences.", name, counts.prompt)
         yield _counter("tokens_computed", "Tokens that went through the model's layers.", name, counts.computed)
+        yield _counter("kv_evicted_tokens", "Tokens given up for others in the KV cache.", name, counts.evicted)
+        yield _gauge("kv_tokens", "Tokens whose keys and values are kept.", name, counts.kept)
+        yield _gauge("kv_capacity_tokens", "Tokens whose keys and values can be kept.", name, counts.capacity)
         yield _facts(scorer.info)
 
 
 def _sum(counts: Sequence[TokenCounts]) -> TokenCounts:
-    return TokenCounts(sum(each.prompt for each in counts), sum(each.computed for each in counts))
+    """Counters add up; of the cache, what the latest has."""
+    return TokenCounts(
+        prompt=sum(each.prompt for each in counts),
+        computed=sum(each.computed for each in counts),
+        kept=counts[-1].kept,
+        capacity=counts[-1].capacity,
+        evicted=sum(each.evicted for each in counts),
+    )
 
 
 def _facts(info: ModelInfo) -> Metric:

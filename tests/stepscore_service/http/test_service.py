@@ -48,7 +48,7 @@ def test_requests_batches_and_rewards_are_measured(http: httpx.Client) -> None:
 
 def test_the_metrics_are_those_that_the_page_lists(http: httpx.Client) -> None:
     page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
-    listed = dict(re.findall(r"^\| `(stepscore_\w+)` \| (\w+) \|", page, re.MULTILINE))
+    listed = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE))
     served = dict(re.findall(r"^# TYPE (\w+) (\w+)$", http.get("/metrics").text, re.MULTILINE))
     assert listed == served
 

@@ -14,6 +14,7 @@ import torch
 from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions, Quantize
 from stepscore.engine.failures import engine_error
+from stepscore.engine.memory import check_memory
 from stepscore.engine.placement import choose_device, choose_dtype, choose_forward
 from stepscore.engine.protocol import EngineInfo, TokenCounts
 from stepscore.engine.torch.architecture import read_architecture
@@ -69,7 +70,10 @@ class TorchEngine:
         self._tree = RadixTree(self._reserve(kv_cache_bytes)) if info.mode == "fast" else None
 
     def counts(self) -> TokenCounts:
-        return TokenCounts(self._prompt, self._computed)
+        if self._tree is None:
+            return TokenCounts(self._prompt, self._computed)
+        tree = self._tree
+        return TokenCounts(self._prompt, self._computed, tree.kept, tree.capacity, tree.evicted)
 
     def cost(self, encoded: Encoded) -> int:
         if self._tree is None:
@@ -183,7 +187,9 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
     check_quantize(options.quantize, device, options.mode)
     if options.mode == "invariant":
         check_invariant(device, placement.dtype)
-    models = [_load(each, head, max_tokens, placement) for each in checkpoints_of(facts, head, options)]
+    checkpoints = checkpoints_of(facts, head, options)
+    check_memory(checkpoints, options.kv_cache_bytes, placement.dtype, device)
+    models = [_load(each, head, max_tokens, placement) for each in checkpoints]
     info = EngineInfo(
         name="torch",
         device=str(device),

@@ -70,6 +70,12 @@ class RadixTree:
         self._used: list[tuple[int, int, Node]] = []
         self._serial = count()
         self._tick = 0
+        self.evicted = 0
+
+    @property
+    def kept(self) -> int:
+        """Tokens that are kept now."""
+        return self._pool.used
 
     @property
     def capacity(self) -> int:
@@ -162,7 +168,9 @@ class RadixTree:
     def _take(self, size: int) -> Indices | None:
         """Slots for new tokens, made free at the cost of the leaves that were not used for longest."""
         while self._pool.available < size and (victim := self._oldest()) is not None:
+            before = self._pool.used
             self.evict(victim)
+            self.evicted += before - self._pool.used
         return self._pool.allocate(size)
 
     def _offer(self, node: Node) -> None:

@@ -1,0 +1,63 @@
+"""Whether a checkpoint fits into the memory at hand, before anything is loaded."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from stepscore.config import CheckpointFacts
+from stepscore.errors import NotEnoughMemory
+
+GIB = 1 << 30
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def check_memory(
+    checkpoints: Sequence[CheckpointFacts], kv_cache_bytes: int, dtype: torch.dtype, device: torch.device
+) -> None:
+    """Raises NotEnoughMemory, with both numbers, if weights and KV cache exceed what the device has left."""
+    weights = sum(math.prod(shape) for facts in checkpoints for shape in facts.shapes.values()) * dtype.itemsize
+    at_hand = memory_at_hand(device)
+    needed = weights + kv_cache_bytes
+    if at_hand is not None and needed > at_hand:
+        number_format = str(dtype).removeprefix("torch.")
+        raise NotEnoughMemory(
+            f"{checkpoints[0].name} needs {needed / GIB:.1f} GiB on {device} ({weights / GIB:.1f} GiB of weights as "
+            f"{number_format}, {kv_cache_bytes / GIB:.1f} GiB of KV cache), and {at_hand / GIB:.1f} GiB are at hand; "
+            "give it more memory, a smaller --kv-cache-bytes, or --dtype bfloat16",
+            needed=needed,
+            at_hand=at_hand,
+        )
+
+
+def memory_at_hand(device: torch.device) -> int | None:
+    """Bytes that can still be taken; None if that is not known."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    known = [each for each in (machine_memory(), container_memory()) if each is not None]
+    return min(known, default=None)
+
+
+def machine_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """What the kernel could give without swapping."""
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(encoding="ascii"), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) << 10 if found else None
+
+
+def container_memory(cgroup: Path = CGROUP) -> int | None:
+    """What the container's limit leaves (cgroup v2), files in its page cache not counted; None without a limit."""
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+        used = int((cgroup / "memory.current").read_text())
+        cached = re.search(r"^inactive_file (\d+)", (cgroup / "memory.stat").read_text(), re.MULTILINE)
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else int(limit) - used + (int(cached[1]) if cached else 0)
