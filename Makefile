@@ -36,7 +36,7 @@ PORT ?= $(or $(STEPSCORE_PORT),8000)
 ARGS ?=
 # A folder of checkouts of the authors' repositories, FOLDER/owner/name (docs/families.md lists them).
 AUTHORS ?=
-# A folder of checkouts of trainers, FOLDER/owner/name (tests/trainers/test_trainers.py lists them).
+# A folder of checkouts of trainers, FOLDER/owner/name (tests/trainer_clients/test_trainer_clients.py lists them).
 TRAINERS ?=
 
 # Markers of tests with targets of their own.
@@ -96,7 +96,7 @@ test-authors: $(VENV)/.stamp $(AUTHORS_VENV)/.stamp ## the authors' scoring func
 
 test-trainers: $(VENV)/.stamp $(TRAINERS_VENV)/.stamp ## trainers' own clients against a live service (TRAINERS=folder of checkouts)
 	@TRAINERS="$(if $(TRAINERS),$(abspath $(TRAINERS)))" TRAINERS_PYTHON="$(abspath $(TRAINERS_VENV))/bin/python" \
-		$(BIN)/pytest -m trainers tests/trainers $(ARGS)
+		$(BIN)/pytest -m trainers tests/trainer_clients $(ARGS)
 
 bench-engine: $(VENV)/.stamp ## the engine beside its peers, one table (ARGS="--quick" tries it; docs/engine.md)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)

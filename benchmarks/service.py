@@ -89,10 +89,11 @@ def arguments() -> argparse.Namespace:
 
 
 @contextmanager
-def service(model: str, name: str) -> Iterator[str]:
+def service(model: str, name: str, **settings: object) -> Iterator[str]:
     """A service of its own process on a free port of the loopback interface; its URL."""
     environment = os.environ | {"STEPSCORE_MODELS": model, "STEPSCORE_MAX_BATCH_SOLUTIONS": LIMITS[name]}
     environment |= {"STEPSCORE_HOST": "127.0.0.1", "STEPSCORE_PORT": "0", "STEPSCORE_LOG_LEVEL": "warning"}
+    environment |= {f"STEPSCORE_{key.upper()}": str(value) for key, value in settings.items()}
     with subprocess.Popen([sys.executable, "-c", RUN], env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield _url(process)
@@ -195,7 +196,7 @@ def header(options: argparse.Namespace) -> str:
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     lines = [
         f"# Service under load, {datetime.now(UTC):%Y-%m-%d}",
-        f"- machine: {_processor()}, {os.cpu_count()} cores, load {load} (it is shared with whatever else runs)",
+        f"- machine: {processor()}, {os.cpu_count()} cores, load {load} (it is shared with whatever else runs)",
         f"- software: Python {platform.python_version()}, {packages}",
         f"- model {options.model}; requests of {options.candidates} solution(s) from "
         f"{origin()}; {options.seconds:g} s of arrivals a rate",
@@ -205,7 +206,7 @@ def header(options: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
-def _processor() -> str:
+def processor() -> str:
     names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return str(names[0]) if names else platform.machine()
 

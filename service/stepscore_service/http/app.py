@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from stepscore.scoring import Scoring
 from stepscore_service.http import error_handlers
 from stepscore_service.http.auth import Authentication
+from stepscore_service.http.credentials import Credentials
 from stepscore_service.http.middleware import AccessLog, Refusals
 from stepscore_service.http.routes import (
     docs,
@@ -114,6 +115,7 @@ def create_app(
         )
     app.add_middleware(Refusals, metrics=measured, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(AccessLog, metrics=measured)
+    app.add_middleware(Credentials)
     error_handlers.install(app)
     app.state.submissions = Submissions[ViewResults](settings.max_items)
     _add_routes(app, [each for each in routes if getattr(each, "FORMAT", None) in (None, *settings.formats)])

@@ -19,8 +19,8 @@ import pytest
 import checkpoints
 from service_case import connect, live, torch_scorer
 from stepscore_service.http.app import ROUTES
-from trainers.recording import Exchange, recorded
-from trainers.theirs import ASYNC, BLOCKING, PROBLEM, SOLUTION
+from trainer_clients.recording import Exchange, recorded
+from trainer_clients.theirs import ASYNC, BLOCKING, PROBLEM, SOLUTION
 
 STORED = Path(__file__).parents[1] / "golden" / "trainers"
 CHECKOUTS = {
