@@ -35,7 +35,7 @@ from stepscore.types import Reading, Solution
 from stepscore.verify.answers import final_answer
 from stepscore_service.jobs.evaluate.suites.best_of_n import groups_of
 from stepscore_service.jobs.evaluate.suites.choosing import BEST, CHANCE, MAJORITY, ORACLE, Chooser
-from stepscore_service.jobs.metrics.first_error import accuracies, tuned, windows
+from stepscore_service.jobs.metrics.first_error import accuracies, best_threshold, windows
 from stepscore_service.jobs.metrics.interval import Estimate
 from stepscore_service.jobs.metrics.separation import auroc_with_interval
 
@@ -154,7 +154,7 @@ def process_bench(scorer: Scoring, file: Path, problems: int) -> Measured:
     solved = [
         (None if reading is None else reading.rewards, label) for reading, label in zip(found, labels, strict=True)
     ]
-    best = tuned(windows(solved[:third]))
+    best = best_threshold(windows(solved[:third]))
     return {
         "problems": len(rows),
         "unreadable": sum(reading is None for reading in found),

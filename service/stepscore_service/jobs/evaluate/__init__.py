@@ -1,1 +1,1 @@
-"""Evaluation: how good a model's step rewards are, measured on labelled data and told in a report."""
+"""Evaluation: how good a model's step rewards are, measured on labelled data, with a report."""

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class EvaluationPart:
     """One file of one suite. name: what it is called in the report."""
 
     suite: Suite
@@ -52,7 +52,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class JournalRows:
     """What a journal holds, as often as somebody goes through it."""
 
     path: Path
@@ -61,48 +61,48 @@ class Rows:
         return read_rows(self.path)
 
 
-def score(part: Part, rewards: Rewards | None, out: Path, manifest: Manifest, batch_rows: int) -> int:
+def score(part: EvaluationPart, rewards: Rewards | None, out: Path, manifest: Manifest, batch_rows: int) -> int:
     """Every row of the file into the journal in `out/rows`, continuing what is there; how many rows cannot be used."""
     path = part.journal(out)
     with closing(open_journal(path, manifest)) as journal:
         if journal.done:
             console.info(f"{part.suite.kind} {part.name}: {journal.done} rows are done; continuing after them.")
-        run(part.source, journal, lambda lines: kept(part.suite, rewards, lines), batch_rows)
+        run(part.source, journal, lambda lines: score_lines(part.suite, rewards, lines), batch_rows)
     return sum("error" in row for row in read_rows(path))
 
 
-def kept(suite: Suite, rewards: Rewards | None, lines: Sequence[Line]) -> list[JsonRow]:
+def score_lines(suite: Suite, rewards: Rewards | None, lines: Sequence[Line]) -> list[JsonRow]:
     """The result rows of some lines. All their solutions go to the model together."""
-    asked = [_asked(suite, line) for line in lines]
+    asked = [_requests(suite, line) for line in lines]
     solutions = [solution for each in asked if isinstance(each, list) for solution in each]
     answers = iter(rewards.score(solutions) if rewards is not None and solutions else [])
-    return [_kept(suite, line, each, answers) for line, each in zip(lines, asked, strict=True)]
+    return [_result(suite, line, each, answers) for line, each in zip(lines, asked, strict=True)]
 
 
-def measure(parts: Sequence[Part], model: RewardFacts | None, out: Path) -> Measured:
+def measure(parts: Sequence[EvaluationPart], model: RewardFacts | None, out: Path) -> Measured:
     """The numbers of every suite by its kind. model: None if no model was asked."""
     measured: Measured = {}
     for kind in dict.fromkeys(part.suite.kind for part in parts):
         some = [part for part in parts if part.suite.kind == kind]
-        files: Mapping[str, Rows] = {part.name: Rows(part.journal(out)) for part in some}
+        files: Mapping[str, JournalRows] = {part.name: JournalRows(part.journal(out)) for part in some}
         known = model or RewardFacts(_common_range(files))
         measured[kind] = some[0].suite.measure(files, known)
     return measured
 
 
-def _common_range(files: Mapping[str, Rows]) -> RewardRange:
+def _common_range(files: Mapping[str, JournalRows]) -> RewardRange:
     ranges = [range_of(rows) for rows in files.values()]
     return next((each for each in ranges if each.kind != "probability"), PROBABILITY)
 
 
-def _asked(suite: Suite, line: Line) -> list[Solution] | StepscoreError:
+def _requests(suite: Suite, line: Line) -> list[Solution] | StepscoreError:
     try:
         return suite.ask(line.row())
     except StepscoreError as error:
         return error
 
 
-def _kept(suite: Suite, line: Line, asked: list[Solution] | StepscoreError, answers: Iterator[Answer]) -> JsonRow:
+def _result(suite: Suite, line: Line, asked: list[Solution] | StepscoreError, answers: Iterator[Answer]) -> JsonRow:
     if isinstance(asked, StepscoreError):
         return error_row(line, asked)
     return {"line": line.number, **suite.keep(line.row(), [next(answers) for _ in asked])}

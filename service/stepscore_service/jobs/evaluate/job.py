@@ -1,4 +1,4 @@
-"""The whole job behind `stepscore evaluate`: from the request of the command line to the written report."""
+"""The job of `stepscore evaluate`: from the request of the command line to the written report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from stepscore_service.jobs.evaluate.evaluation import Part, measure, score
+from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, measure, score
 from stepscore_service.jobs.evaluate.facts import facts
 from stepscore_service.jobs.evaluate.models import EvaluatedModel, EvaluationModels, Open
 from stepscore_service.jobs.evaluate.report.write import summary, write_report
@@ -71,7 +71,9 @@ def evaluate_all(request: EvaluationRequest, settings: Settings, url: str | None
         )
 
 
-def _measure(request: EvaluationRequest, parts: list[Part], settings: Settings, models: EvaluationModels) -> Measured:
+def _measure(
+    request: EvaluationRequest, parts: list[EvaluationPart], settings: Settings, models: EvaluationModels
+) -> Measured:
     """Score what is not scored yet, and measure everything."""
     out = request.out
     model, rewards = _finished(request, parts, settings, models), None
@@ -93,7 +95,7 @@ def _measure(request: EvaluationRequest, parts: list[Part], settings: Settings, 
 
 
 def _finished(
-    request: EvaluationRequest, parts: list[Part], settings: Settings, models: EvaluationModels
+    request: EvaluationRequest, parts: list[EvaluationPart], settings: Settings, models: EvaluationModels
 ) -> EvaluatedModel | None:
     """What an earlier run opened, if it scored every row that is asked for now."""
     known = models.noted(request.out)
@@ -125,7 +127,7 @@ def _write_report(measured: Measured, out: Path) -> None:
         )
 
 
-def _parts(request: EvaluationRequest, outcome: Callable[[], Rewards] | None) -> list[Part]:
+def _parts(request: EvaluationRequest, outcome: Callable[[], Rewards] | None) -> list[EvaluationPart]:
     """Ends the command if there is nothing to do, a file cannot be read or a name is given twice."""
     if not request.files:
         flags = ", ".join(f"--{kind.replace('_', '-')}" for kind in SUITES)
@@ -139,7 +141,7 @@ def _parts(request: EvaluationRequest, outcome: Callable[[], Rewards] | None) ->
         if len(set(names)) < len(names):
             console.fail(f"two files of one suite have one name: {', '.join(names)}. Give NAME=FILE.")
         for name, path in map(_named, given):
-            parts.append(Part(suite, name, open_source(path, sample=request.sample, empty=False)))
+            parts.append(EvaluationPart(suite, name, open_source(path, sample=request.sample, empty=False)))
     return parts
 
 
@@ -160,7 +162,7 @@ def _named(given: str) -> tuple[str, str]:
     return (name, path) if equals and "/" not in name else (Path(given).stem, given)
 
 
-def _manifest(request: EvaluationRequest, settings: Settings, part: Part, model: EvaluatedModel) -> Manifest:
+def _manifest(request: EvaluationRequest, settings: Settings, part: EvaluationPart, model: EvaluatedModel) -> Manifest:
     """What the rows of a part depend on. Thresholds are not part of it: they are applied to the written rewards."""
     chosen: dict[str, str | float] = {"suite": part.suite.kind, "sample": request.sample}
     if part.suite.kind == "steps":
@@ -172,7 +174,7 @@ def _manifest(request: EvaluationRequest, settings: Settings, part: Part, model:
     return manifest_of("evaluate", model.info, settings, part.source, **chosen)
 
 
-def _input(part: Part) -> Measured:
+def _input(part: EvaluationPart) -> Measured:
     path, source = Path(part.source.path), part.source
     return {
         "suite": part.suite.kind,

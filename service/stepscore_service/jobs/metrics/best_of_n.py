@@ -1,7 +1,7 @@
 """What choosing among n of N candidates gives: expectations over all subsets of size n, so that no draw is lucky.
 
 Best-of-n and pass@n have closed forms (pass@n as in arXiv 2107.03374). Votes have none: they are averaged over all
-subsets, or over a sample of them where there are many.
+subsets, or over a sample of them if there are many.
 
 Shape suffixes: N candidates of one problem, K subsets.
 """
@@ -38,7 +38,7 @@ def pass_at(correct_N: Booleans, n: int) -> float:
 
 
 def subsets(count: int, n: int, rng: np.random.Generator) -> Integers:
-    """(K, n): all subsets of size n, or MAX_SUBSETS random ones where there are more."""
+    """(K, n): all subsets of size n, or MAX_SUBSETS random ones if there are more."""
     if math.comb(count, n) <= MAX_SUBSETS:
         return np.array(list(combinations(range(count), n)), dtype=np.int64)
     return np.argsort(rng.random((MAX_SUBSETS, count)), axis=1)[:, :n].astype(np.int64)

@@ -16,9 +16,9 @@ from stepscore_service.jobs.metrics.interval import Doubles, Integers
 
 BINS = 10
 MAX_SLOPE = 100.0
-"""Of the fit, 1 / T: where labels are separated perfectly there is no best one."""
+"""Of the fit, 1 / T: if labels are separated perfectly, there is no best one."""
 EDGE = 1e-6
-"""Probabilities are kept this far from 0 and 1 where a logarithm is taken."""
+"""Probabilities are kept this far from 0 and 1 when a logarithm is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def log_loss(probabilities_N: Doubles, labels_N: Doubles) -> float:
 def fit(probabilities_N: Doubles, labels_N: Doubles, *, with_bias: bool = False) -> Calibration | None:
     """The temperature (and bias) of least cross-entropy: p -> sigmoid(logit(p) / T + b).
 
-    None where it does not exist: labels of one kind only, or rewards that say nothing or the opposite (1 / T <= 0).
+    None if it does not exist: labels of one kind only, or rewards that say nothing or the opposite (1 / T <= 0).
     """
     if not len(labels_N) or labels_N.min() == labels_N.max():
         return None
@@ -90,10 +90,10 @@ def fit(probabilities_N: Doubles, labels_N: Doubles, *, with_bias: bool = False)
     return Calibration(temperature=float(1 / found.x[0]), bias=float(found.x[1]) if with_bias else 0.0)
 
 
-def cross_fitted(probabilities_N: Doubles, labels_N: Doubles, units_N: Integers, *, with_bias: bool) -> Doubles | None:
+def cross_fit(probabilities_N: Doubles, labels_N: Doubles, units_N: Integers, *, with_bias: bool) -> Doubles | None:
     """Each half of the solutions calibrated by what was fitted on the other half: what to expect on new solutions.
 
-    None where a half cannot be fitted.
+    None if a half cannot be fitted.
     """
     calibrated_N = np.empty_like(probabilities_N)
     for half in (0, 1):

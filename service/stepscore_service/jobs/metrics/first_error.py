@@ -1,6 +1,6 @@
 """ProcessBench's F1 of finding the first wrong step (arXiv 2412.06559; QwenLM/ProcessBench).
 
-The prediction is the first step whose reward is under the threshold, -1 where there is none. It equals the label for a
+The prediction is the first step whose reward is under the threshold, -1 if there is none. It equals the label for a
 whole interval of thresholds, low < threshold <= high, so that one pass over the ends of those intervals gives the F1 of
 every threshold exactly.
 
@@ -46,17 +46,17 @@ class Accuracies:
 
     @property
     def f1(self) -> float | None:
-        """Their harmonic mean; 0 where both are 0, None where one of them is not defined."""
+        """Their harmonic mean; 0 if both are 0, None if one of them is not defined."""
         return None if self.error is None or self.correct is None else harmonic(self.error, self.correct)
 
 
 def harmonic(one: float, other: float) -> float:
-    """0 where both numbers are 0: the limit, where the published evaluation divides by zero."""
+    """0 if both numbers are 0: the limit; the published evaluation divides by zero."""
     return 2 * one * other / (one + other) if one + other > 0 else 0.0
 
 
 def window(rewards: Sequence[float] | None, label: int) -> tuple[float, float]:
-    """The thresholds at which `label` is predicted from these rewards. None stands for rewards that do not exist.
+    """The thresholds at which `label` is predicted from these rewards. None: there are no rewards.
 
     A label that no step has can never be predicted.
     """
@@ -90,7 +90,7 @@ def f1_with_interval(found: Windows, threshold: float) -> Estimate:
 def curve(found: Windows) -> tuple[Doubles, Doubles]:
     """(thresholds, F1 at each): one threshold inside each stretch on which the F1 is constant, ascending.
 
-    Both are empty where no solution has rewards, or where all or none hold an error.
+    Both are empty if no solution has rewards, or if all or none hold an error.
     """
     ends = np.unique(np.concatenate([found.low, found.high]))
     ends = ends[np.isfinite(ends)]
@@ -110,7 +110,7 @@ def _hit_rate(found: Windows, kind_N: Booleans, thresholds: Doubles) -> Doubles:
     return np.asarray((opened - closed) / kind_N.sum(), dtype=np.float64)
 
 
-def tuned(found: Windows) -> float | None:
-    """The threshold of the highest F1, the lowest of equals; None where no F1 is defined."""
+def best_threshold(found: Windows) -> float | None:
+    """The threshold of the highest F1, the lowest of equals; None if no F1 is defined."""
     thresholds, f1s = curve(found)
     return float(thresholds[f1s.argmax()]) if len(f1s) else None

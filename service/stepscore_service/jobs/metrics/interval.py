@@ -23,7 +23,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with the bounds of its 95% interval. None where it is not defined on the data."""
+    """A number with the bounds of its 95% interval. None if it is not defined on the data."""
 
     value: float | None
     low: float | None = None
@@ -33,7 +33,7 @@ class Estimate:
 def bootstrap(statistic: Callable[[Doubles], float | None], count: int, rounds: int = ROUNDS) -> Estimate:
     """The statistic with equal weights, and its percentile interval over `rounds` resamples of the units (seed 0).
 
-    statistic: takes how often each of the `count` units is drawn, shape (N,); None where it is undefined on a draw.
+    statistic: takes how often each of the `count` units is drawn, shape (N,); None if it is undefined on a draw.
     Draws on which it is undefined are left out.
     """
     value = statistic(np.ones(count)) if count else None
@@ -71,6 +71,6 @@ def percentiles(draws: list[float]) -> tuple[float | None, float | None]:
 
 
 def weighted_mean(values_N: Doubles | Booleans, weights_N: Doubles) -> float | None:
-    """None where nothing has any weight."""
+    """None if nothing has any weight."""
     total = float(weights_N.sum())
     return float(weights_N @ values_N) / total if total > 0 else None

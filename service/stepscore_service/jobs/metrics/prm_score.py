@@ -49,12 +49,12 @@ class Confusion:
 
     @property
     def f1(self) -> float:
-        """Of the valid steps; 0 where it is not defined."""
+        """Of the valid steps; 0 if it is not defined."""
         return _f1(self.true_valid, self.false_valid, self.false_invalid)
 
     @property
     def f1_invalid(self) -> float:
-        """Of the invalid steps; 0 where it is not defined."""
+        """Of the invalid steps; 0 if it is not defined."""
         return _f1(self.true_invalid, self.false_invalid, self.false_valid)
 
     @property
@@ -70,7 +70,7 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class PrmScore:
-    """Scores in [0, 1]. classes, groups: None where the data holds no item of the class (of a class of the group)."""
+    """Scores in [0, 1]. classes, groups: None if the data holds no item of the class (of a class of the group)."""
 
     overall: float | None
     groups: Mapping[str, float | None]
@@ -94,7 +94,7 @@ def valid_by_level(rewards_S: Sequence[float], threshold: float) -> list[bool]:
 
 
 def valid_by_change(rewards_S: Sequence[float], threshold: float) -> list[bool]:
-    """A step is valid if the reward falls by less than -threshold; the first stands against 0 (how Skywork is read)."""
+    """A step is valid if the reward falls by less than -threshold; the first compared with 0 (how Skywork is read)."""
     before = [0.0, *rewards_S[:-1]]
     return [reward - last > threshold for reward, last in zip(rewards_S, before, strict=True)]
 
@@ -103,10 +103,10 @@ def prm_score(by_class: Mapping[str, Confusion]) -> PrmScore:
     """by_class: the counts of each class that the data holds. The overall score pools the steps of all classes."""
     classes = {name: _class_score(name, by_class.get(name)) for name in CLASSES}
     groups = {group: _mean([classes[name] for name in members.values()]) for group, members in GROUPS.items()}
-    return PrmScore(pooled(by_class.values()).score if by_class else None, groups, classes)
+    return PrmScore(pool(by_class.values()).score if by_class else None, groups, classes)
 
 
-def pooled(counts: Iterable[Confusion]) -> Confusion:
+def pool(counts: Iterable[Confusion]) -> Confusion:
     return sum(counts, Confusion())
 
 

@@ -46,7 +46,7 @@ def auroc_with_interval(good_N: Booleans, scores_N: Doubles, units_N: Integers) 
 
 
 def correlations(one_N: Doubles, other_N: Doubles) -> dict[str, float | None]:
-    """Pearson's and Spearman's coefficient; None where fewer than three numbers or no differences are there."""
+    """Pearson's and Spearman's coefficient; None for fewer than three numbers or numbers without differences."""
     if len(one_N) < 3 or np.ptp(one_N) == 0 or np.ptp(other_N) == 0:
         return {"pearson": None, "spearman": None}
     return {

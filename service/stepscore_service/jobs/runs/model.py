@@ -1,4 +1,4 @@
-"""The model behind offline rows: how messages describe it, and what identifies its numbers."""
+"""The model of offline rows: how messages describe it, and what identifies its numbers."""
 
 from __future__ import annotations
 

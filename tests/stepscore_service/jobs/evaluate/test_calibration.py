@@ -63,13 +63,13 @@ def test_what_cannot_be_fitted_is_none() -> None:
 
 def test_halves_are_calibrated_by_each_other() -> None:
     units = np.repeat(np.arange(1000), 4)
-    crossed = metric.cross_fitted(PROBABILITIES, LABELS, units, with_bias=False)
+    crossed = metric.cross_fit(PROBABILITIES, LABELS, units, with_bias=False)
     assert crossed is not None
     even = units % 2 == 0
     other = metric.fit(PROBABILITIES[~even], LABELS[~even])
     assert other is not None
     assert crossed[even] == pytest.approx(other.apply(PROBABILITIES[even]))
-    assert metric.cross_fitted(PROBABILITIES, np.ones(4000), units, with_bias=False) is None
+    assert metric.cross_fit(PROBABILITIES, np.ones(4000), units, with_bias=False) is None
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=50))

@@ -9,7 +9,7 @@ import pytest
 
 from stepscore.types import PROBABILITY, Reading, RewardRange, Solution
 from stepscore_service.jobs.evaluate.suites.base import RewardFacts
-from stepscore_service.jobs.evaluate.suites.probes import CLAIM, FILLER, PROBES, inserted_at, place_of, probed
+from stepscore_service.jobs.evaluate.suites.probes import CLAIM, FILLER, PROBES, inserted_at, place_of, with_probes
 from stepscore_service.jobs.evaluate.suites.steps import LabelledSteps
 from stepscore_service.jobs.rewards import Answer, Scored
 
@@ -87,11 +87,11 @@ def test_the_outcome_is_compared_with_every_aggregate() -> None:
 def test_each_probe_adds_one_step_that_says_nothing() -> None:
     solution = Solution("p", ("a", "b", "c"))
     place = place_of(solution)
-    for name, longer in probed(solution).items():
+    for name, longer in with_probes(solution).items():
         added = inserted_at(name, place, 3)
         assert longer.steps[:added] + longer.steps[added + 1 :] == solution.steps
         assert longer.steps[added] in {solution.steps[place], FILLER, CLAIM}
-    assert probed(solution) == probed(solution)
+    assert with_probes(solution) == with_probes(solution)
 
 
 def test_steps_that_nobody_judged_and_steps_after_the_error() -> None:

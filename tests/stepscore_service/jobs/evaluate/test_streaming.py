@@ -12,7 +12,7 @@ import pytest
 from cli_case import write
 from stepscore.scoring import ModelInfo
 from stepscore.types import PROBABILITY, Reading, Solution
-from stepscore_service.jobs.evaluate.evaluation import Part, measure, score
+from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, measure, score
 from stepscore_service.jobs.evaluate.suites.base import RewardFacts
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
 from stepscore_service.jobs.rewards import Answer, Scored
@@ -56,7 +56,7 @@ def test_only_one_batch_is_held_at_a_time(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"problem": f"{n}", "steps": ["a", "b"], "label": n % 3 - 1} for n in range(1000)]
     count = Count()
     source = CountedInput(str(write(tmp_path / "a.jsonl", rows)), 1000, "", count=count)
-    part = Part(ProcessBench(0.5), "a", source)
+    part = EvaluationPart(ProcessBench(0.5), "a", source)
     (tmp_path / "rows").mkdir()
     assert score(part, CountedRewards(count), tmp_path, {"command": "evaluate"}, BATCH) == 0
     assert count.most <= BATCH

@@ -60,12 +60,12 @@ def test_f1_counts_as_the_benchmark_does(rows: list[tuple[list[float] | None, in
 @settings(max_examples=25)
 @given(solutions)
 def test_the_tuned_threshold_is_the_best_of_all(rows: list[tuple[list[float] | None, int]]) -> None:
-    tuned = metric.tuned(metric.windows(rows))
+    best_threshold = metric.best_threshold(metric.windows(rows))
     all_f1s = [counted_f1(rows, threshold) for threshold in np.arange(-0.05, 1.2, 0.05)]
-    if tuned is None:
+    if best_threshold is None:
         assert all(each is None or each == 0.0 for each in all_f1s)
     else:
-        assert counted_f1(rows, tuned) == pytest.approx(max(each or 0.0 for each in all_f1s))
+        assert counted_f1(rows, best_threshold) == pytest.approx(max(each or 0.0 for each in all_f1s))
 
 
 @settings(max_examples=25)
@@ -90,7 +90,7 @@ def test_f1_is_undefined_without_both_kinds() -> None:
     only_clean = metric.windows([([0.9], -1)])
     assert metric.accuracies(only_clean, 0.5).f1 is None
     assert metric.f1_with_interval(only_clean, 0.5).value is None
-    assert metric.tuned(only_clean) is None
+    assert metric.best_threshold(only_clean) is None
 
 
 def test_the_interval_holds_the_value() -> None:

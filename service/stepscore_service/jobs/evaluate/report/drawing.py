@@ -40,11 +40,11 @@ class Drawing:
     dark: bytes
 
 
-def drawn(plot: Plot) -> Drawing:
-    return Drawing(_saved(plot, LIGHT, "png"), _saved(plot, LIGHT, "svg"), _saved(plot, DARK, "svg"))
+def draw_plot(plot: Plot) -> Drawing:
+    return Drawing(_bytes_of(plot, LIGHT, "png"), _bytes_of(plot, LIGHT, "svg"), _bytes_of(plot, DARK, "svg"))
 
 
-def _saved(plot: Plot, palette: Palette, kind: str) -> bytes:
+def _bytes_of(plot: Plot, palette: Palette, kind: str) -> bytes:
     with mpl.rc_context({**STYLE, **_colours(palette)}):
         figure = Figure(figsize=plot.size, layout="constrained")
         plot.draw(figure.subplots(), palette)

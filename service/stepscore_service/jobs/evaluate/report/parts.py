@@ -13,7 +13,7 @@ NOTHING = "–"
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Colours of a plot. series: told apart by people with any colour vision (Okabe and Ito)."""
+    """Colours of a plot. series: distinguishable for people with any colour vision (Okabe and Ito)."""
 
     text: str
     grid: str
@@ -73,7 +73,7 @@ def decimals(value: float | None, places: int = 3) -> str:
 
 
 def with_bounds(estimate: Mapping[str, Any], show: Callable[[float | None], str] = percent) -> str:
-    """`77.6 (74.9–80.2)`, or without bounds where there are none."""
+    """`77.6 (74.9–80.2)`, or without bounds if there are none."""
     return f"{show(estimate['value'])}{bounds(estimate, show)}"
 
 

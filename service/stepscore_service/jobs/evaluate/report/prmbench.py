@@ -48,7 +48,7 @@ def _lead(rule: Measured) -> str:
     what = "the change of the reward from the step before" if rule["by_change"] else "the reward"
     return (
         f"A step is called valid if {what} is over {rule['threshold']:g}. PRM-Score is the mean of the F1 of valid and "
-        "of invalid steps, pooled over all items; in MS, where every step is valid, it is the F1 of valid steps."
+        "of invalid steps, pooled over all items; in MS, in which every step is valid, it is the F1 of valid steps."
     )
 
 

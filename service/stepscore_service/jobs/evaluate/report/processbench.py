@@ -126,7 +126,7 @@ def _bars(splits: dict[str, Measured], axes: Axes, palette: Palette) -> None:
 
 
 def _whiskers(estimates: list[dict[str, Any]]) -> tuple[list[float], list[list[float]]]:
-    """(heights, [down, up]) in percent; nothing where a number has no interval."""
+    """(heights, [down, up]) in percent; nothing if a number has no interval."""
     heights = [100.0 * (each["value"] or 0.0) for each in estimates]
     down = [
         100.0 * ((each["value"] or 0.0) - (each["low"] or 0.0)) if each["low"] is not None else 0.0

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from rich.table import Table as Shown
 
-from stepscore_service.jobs.evaluate.report.drawing import Drawing, drawn
+from stepscore_service.jobs.evaluate.report.drawing import Drawing, draw_plot
 from stepscore_service.jobs.evaluate.report.parts import Section, Tile
 from stepscore_service.jobs.evaluate.suites.base import Measured
 from stepscore_service.jobs.evaluate.suites.registry import SUITES, sections_of
@@ -26,7 +26,7 @@ def write_report(measured: Measured, out: Path) -> None:
     for name, calibration in calibrations(measured).items():
         atomic.write_text(out / name, json.dumps(calibration, indent=1) + "\n")
     found = sections_of(measured["suites"])
-    drawings = {plot.name: drawn(plot) for section in found for plot in section.plots}
+    drawings = {plot.name: draw_plot(plot) for section in found for plot in section.plots}
     _write_plots(drawings, out / "plots")
     context = {"measured": measured, "sections": found, "tiles": tiles(found), "drawings": drawings, "suites": SUITES}
     atomic.write_text(out / "report.md", _environment().get_template("report.md.j2").render(context))
@@ -40,7 +40,7 @@ def tiles(found: Sequence[Section]) -> list[Tile]:
 def calibrations(measured: Measured) -> dict[str, Measured]:
     """By file name, what `stepscore serve --calibration` reads; one for each file of labelled steps that allows it.
 
-    None where rewards were scaled already: a second temperature on top would fit nothing that is served.
+    None if the rewards were scaled already: a second temperature on top would fit nothing that is served.
     """
     if "calibration" in (measured["model"] or {}):
         return {}
@@ -99,5 +99,5 @@ def _address(svg: bytes) -> str:
 
 
 def _coded(text: str) -> Markup:
-    """What stands between backticks, as code."""
+    """Text between backticks, as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -56,7 +56,7 @@ class BestOfN:
         return [item.solution for item in items if isinstance(item, SplitSolution)]
 
     def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
-        """groups: which candidates give the same final answer (numbers from 0), None where one gives none."""
+        """groups: which candidates give the same final answer (numbers from 0), None if one gives none."""
         if is_reranked(row):
             return _of_reranked(row)
         items, texts = split_candidates(row, self.split), [text_of(each) for each in row["candidates"]]
@@ -75,7 +75,7 @@ class BestOfN:
         return {name: _measured(rows, model.range, model.aggregate) for name, rows in files.items()}
 
     def _outcome(self, items: Sequence[SplitSolution | InvalidInput]) -> Row:
-        """The outcome model's score of each candidate; None where it gives none."""
+        """The outcome model's score of each candidate; None if it gives none."""
         if self.outcome is None:
             return {}
         outcome = self.outcome()
@@ -127,9 +127,9 @@ def _score(orm: Rewards, answer: Answer) -> float | None:
 def _check_reranked(row: Row) -> None:
     results, correct = row["results"], row.get("correct")
     if not isinstance(results, list) or not all(_is_result(each) for each in results):
-        raise InvalidInput('"results" is no list of {"index", "rewards"}', field="results")
+        raise InvalidInput('"results" is not a list of {"index", "rewards"}', field="results")
     if not isinstance(correct, list) or len(correct) != len(results):
-        raise InvalidInput(f'"correct" is no list of {len(results)} true/false', field="correct")
+        raise InvalidInput(f'"correct" is not a list of {len(results)} true/false', field="correct")
     if sorted(each["index"] for each in results) != list(range(len(results))):
         raise InvalidInput('"results" does not name each candidate once', field="results")
 

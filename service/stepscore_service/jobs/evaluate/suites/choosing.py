@@ -25,7 +25,7 @@ BEST, WEIGHTED = "best:", "weighted:"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """scores: by name, of each candidate; -inf where it has none. groups: same final answer, same number."""
+    """scores: by name, of each candidate; -inf if it has none. groups: same final answer, same number."""
 
     correct: Booleans
     groups: Sequence[int | None]
@@ -109,7 +109,7 @@ def _at(problem: Problem, chosen_Kn: Integers, probabilities: bool) -> dict[str,
 
 
 def _weights(scores_N: Doubles, probabilities: bool) -> Doubles:
-    """What a candidate adds to its answer; as in stepscore.verify.vote, and nothing where it has no score."""
+    """What a candidate adds to its answer; as in stepscore.verify.vote, and nothing if it has no score."""
     weights_N = scores_N if probabilities else expit(scores_N)
     return np.where(np.isfinite(scores_N), weights_N, 0.0)
 

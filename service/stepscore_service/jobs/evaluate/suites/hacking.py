@@ -20,7 +20,7 @@ NOTICEABLE = 1e-3
 POSITIONS = 10
 LENGTHS = ("steps", "tokens", "characters")
 
-Score = Callable[[Sequence[float]], float]
+ScoreOf = Callable[[Sequence[float]], float]
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Hacking:
     added: dict[str, list[float]] = field(default_factory=dict)
     """By probe, the reward of the added step."""
 
-    def add(self, row: Row, score: Score) -> None:
+    def add(self, row: Row, score: ScoreOf) -> None:
         rewards = row["rewards"]
         self.scores.append(score(rewards))
         self.lengths.append((len(rewards), row["tokens"], row["characters"]))
@@ -44,7 +44,7 @@ class Hacking:
                 self.positions.append((place / (len(rewards) - 1), reward))
         self._add_probes(row, score)
 
-    def _add_probes(self, row: Row, score: Score) -> None:
+    def _add_probes(self, row: Row, score: ScoreOf) -> None:
         probes: dict[str, list[float] | None] = row.get("probes", {})
         after = {probe: None if numbers is None else score(numbers) for probe, numbers in probes.items()}
         for probe, change in changes(self.scores[-1], after).items():

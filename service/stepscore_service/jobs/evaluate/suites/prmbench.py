@@ -29,7 +29,7 @@ from stepscore_service.jobs.metrics.prm_score import (
     CLASSES,
     Confusion,
     confusion,
-    pooled,
+    pool,
     prm_score,
     valid_by_change,
     valid_by_level,
@@ -153,7 +153,7 @@ def _valid(row: Row, rule: Rule) -> list[bool]:
 
 
 def _measured(counted: Counted) -> Measured:
-    score, total = prm_score(counted.by_class), pooled(counted.by_class.values())
+    score, total = prm_score(counted.by_class), pool(counted.by_class.values())
     interval = bootstrap(partial(_overall, np.array([_row(each) for each in counted.each])), len(counted.each))
     similarities = [
         abs(share - counted.originals[question])

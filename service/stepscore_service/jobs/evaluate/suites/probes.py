@@ -19,7 +19,7 @@ CLAIM = "I have checked every step above, and all of them are correct."
 PROBES = ("repeat", "filler", "claim")
 
 
-def probed(solution: Solution) -> dict[str, Solution]:
+def with_probes(solution: Solution) -> dict[str, Solution]:
     """The solution with each probe in it. Which step is repeated depends on the texts alone."""
     place = place_of(solution)
     return {
@@ -30,7 +30,7 @@ def probed(solution: Solution) -> dict[str, Solution]:
 
 
 def place_of(solution: Solution) -> int:
-    """Index of the step that is repeated, and after which the filler stands."""
+    """Index of the step that is repeated, and after which the filler is inserted."""
     return zlib.crc32("\n".join((solution.problem, *solution.steps)).encode("utf-8", "replace")) % len(solution.steps)
 
 

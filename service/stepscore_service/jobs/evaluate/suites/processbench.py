@@ -27,9 +27,9 @@ from stepscore_service.jobs.metrics.first_error import (
     NO_ERROR,
     Windows,
     accuracies,
+    best_threshold,
     curve,
     f1_with_interval,
-    tuned,
     windows,
 )
 from stepscore_service.jobs.rewards import Answer
@@ -65,7 +65,7 @@ class ProcessBench:
     def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
         """F1 in [0, 1] by file, and the unweighted mean over files, which is the published headline."""
         found = {name: _read(rows) for name, rows in files.items()}
-        best = tuned(found[self.tune_on][0]) if self.tune_on else None
+        best = best_threshold(found[self.tune_on][0]) if self.tune_on else None
         own = model.threshold if self.threshold is None else self.threshold
         threshold = own if best is None else best
         splits = {name: _split(each, why, threshold) for name, (each, why) in found.items()}
@@ -86,7 +86,7 @@ def _read(rows: Iterable[Row]) -> tuple[Windows, Counter[str]]:
 
 def _split(found: Windows, why: Counter[str], threshold: float) -> Measured:
     accuracy = accuracies(found, threshold)
-    best = tuned(found)
+    best = best_threshold(found)
     return {
         "solutions": len(found),
         "with_error": int(found.wrong.sum()),

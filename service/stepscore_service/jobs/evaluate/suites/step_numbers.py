@@ -17,7 +17,7 @@ from stepscore_service.jobs.evaluate.suites.base import Measured, Row
 from stepscore_service.jobs.evaluate.suites.hacking import Hacking
 from stepscore_service.jobs.metrics.calibration import (
     brier,
-    cross_fitted,
+    cross_fit,
     expected_error,
     fit,
     log_loss,
@@ -94,7 +94,7 @@ class Steps:
         )
 
     def _outcome(self) -> Measured | None:
-        """AUROC of each aggregate against right and wrong final answers; None where no outcome is known."""
+        """AUROC of each aggregate against right and wrong final answers; None if no outcome is known."""
         if not self.outcomes:
             return None
         right = np.array([outcome for outcome, _ in self.outcomes], dtype=np.bool_)
@@ -116,7 +116,7 @@ def calibration_of(columns: Columns, with_bias: bool) -> Measured | None:
     ordered = order is None or order > CHANCE
     fitted = fit(columns.reward, columns.label, with_bias=with_bias) if ordered else None
     crossed = (
-        cross_fitted(columns.reward, columns.label, columns.unit, with_bias=with_bias) if fitted is not None else None
+        cross_fit(columns.reward, columns.label, columns.unit, with_bias=with_bias) if fitted is not None else None
     )
     return {
         "fitted": None if fitted is None else {"temperature": fitted.temperature, "bias": fitted.bias},

@@ -12,7 +12,7 @@ from typing import ClassVar
 from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts, Row, ids, numbers_of, rewards_of, usable
-from stepscore_service.jobs.evaluate.suites.probes import place_of, probed
+from stepscore_service.jobs.evaluate.suites.probes import place_of, with_probes
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.evaluate.suites.step_numbers import Steps
 from stepscore_service.jobs.rewards import Answer, Scored
@@ -33,14 +33,14 @@ class LabelledSteps:
 
     def ask(self, row: Row) -> list[Solution]:
         solution = of_row(row).solution
-        return [solution, *probed(solution).values()] if self.probes else [solution]
+        return [solution, *with_probes(solution).values()] if self.probes else [solution]
 
     def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
         labelled = of_row(row)
         solution = labelled.solution
         tokens = answers[0].tokens if isinstance(answers[0], Scored) else None
         numbers = [numbers_of(answer) for answer in answers[1:]]
-        probes = dict(zip(probed(solution), numbers, strict=True)) if self.probes else {}
+        probes = dict(zip(with_probes(solution), numbers, strict=True)) if self.probes else {}
         return {
             **ids(row),
             "labels": list(labelled.labels),
