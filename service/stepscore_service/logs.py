@@ -42,7 +42,8 @@ def configure_logs(format_: LogFormat, level: LogLevel) -> None:
         cache_logger_on_first_use=False,
     )
     # uvicorn logs its life cycle at info level, and our access line says more than its own.
-    logging.getLogger("uvicorn").setLevel("WARNING")
+    # Its warnings are of bytes that are no HTTP: the door counts them, and who sends them must not fill the log.
+    logging.getLogger("uvicorn").setLevel("ERROR")
     # httpx logs whole addresses, with their queries.
     logging.getLogger("httpx").setLevel("WARNING")
 

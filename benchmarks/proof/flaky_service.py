@@ -1,0 +1,52 @@
+"""The service of `benchmarks.proof.chaos`: as it is, but for forwards that run out of memory at random."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import uvicorn
+
+from stepscore.engine.work import Work
+from stepscore.errors import OutOfMemory, StepscoreError
+from stepscore.scoring import Scoring
+from stepscore.types import Reading
+from stepscore_service.http.app import create_app
+from stepscore_service.http.serve import Server, banner, listen, server_config
+from stepscore_service.serving.model_pool import open_scorers
+from stepscore_service.settings import Settings
+
+OOM_SHARE = float(os.environ.get("CHAOS_OOM_SHARE", "0.1"))
+
+
+class Flaky:
+    """A scorer of which a share of the forwards over several solutions fails for lack of memory."""
+
+    def __init__(self, scorer: Scoring) -> None:
+        self._scorer = scorer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scorer, name)
+
+    def advance(self, works: Sequence[Work]) -> list[Reading | StepscoreError | None]:
+        if len(works) > 1 and random.random() < OOM_SHARE:
+            raise OutOfMemory("injected")
+        return self._scorer.advance(works)
+
+
+def main() -> int:
+    settings, listeners = listen(Settings())
+    scorers: dict[str, Any] = {name: Flaky(scorer) for name, scorer in open_scorers(settings).items()}
+    app = create_app(settings, scorers)
+    host, port = listeners[0].getsockname()[:2]
+    print(banner([each.info for each in scorers.values()], f"http://{host}:{port}", ""), flush=True)
+    config: uvicorn.Config = server_config(settings, app)
+    Server(config, app, settings.drain_seconds).run(sockets=listeners)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
