@@ -62,6 +62,12 @@ class HeadersTooLarge(StepscoreError):
     code = "headers_too_large"
 
 
+class IdempotencyMismatch(StepscoreError):
+    """An Idempotency-Key that came with another body before."""
+
+    code = "idempotency_mismatch"
+
+
 class BadHttp(StepscoreError):
     """The bytes are not HTTP/1.1."""
 
@@ -187,6 +193,7 @@ STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
         TooManyItems: 413,
         TooManyTokens: 413,
         BadHttp: 400,
+        IdempotencyMismatch: 422,
         RequestTimeout: 408,
         HeadersTooLarge: 431,
         ClientGone: 499,

@@ -174,6 +174,13 @@ class Settings(BaseSettings):
     )
     max_items: int = Field(10_000, ge=1, description="solutions in one /score request; more are refused with 413")
     max_candidates: int = Field(1024, ge=1, description="candidates in one /rerank request; more are refused with 413")
+    idempotency_seconds: float = Field(
+        600.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="seconds for which the answer to a request with an Idempotency-Key is kept; 0 ignores such keys",
+    )
+    idempotency_bytes: int = Field(16 << 20, ge=0, description="bytes of answers that are kept for such keys")
     drain_seconds: float = Field(
         30.0, ge=0.0, allow_inf_nan=False, description="seconds that running requests get to finish at shutdown"
     )
@@ -186,6 +193,9 @@ class Settings(BaseSettings):
         None, description="the only folder from which a reload takes weights; by default any folder or Hub id"
     )
 
+    otlp_endpoint: str = Field(
+        "", description="OpenTelemetry collector for traces, for example http://127.0.0.1:4318; by default none"
+    )
     log_format: LogFormat = Field("console", description="console for people, json for machines")
     log_level: LogLevel = Field("info", description="lowest level that is logged")
 

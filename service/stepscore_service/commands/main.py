@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from importlib.metadata import requires
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "opentelemetry": "opentelemetry-sdk"}
 """Of modules that are called otherwise than what brings them."""
 _REQUIREMENT = re.compile(r"([\w.-]+).*extra == ['\"](\w+)['\"]")
 

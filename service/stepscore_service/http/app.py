@@ -14,6 +14,7 @@ from stepscore.scoring import Scoring
 from stepscore_service.http import error_handlers
 from stepscore_service.http.auth import Authentication
 from stepscore_service.http.credentials import Credentials
+from stepscore_service.http.idempotency import AnswerStore
 from stepscore_service.http.middleware import AccessLog, Refusals
 from stepscore_service.http.routes import (
     docs,
@@ -34,6 +35,7 @@ from stepscore_service.http.routes import (
     tei,
     vllm,
 )
+from stepscore_service.http.tracing import Traces
 from stepscore_service.http.trainers import ViewResults
 from stepscore_service.serving.keys import KeyRing
 from stepscore_service.serving.metrics import Metrics
@@ -84,6 +86,7 @@ def create_app(
     Raises InvalidOption if the key file cannot be used.
     """
     measured = Metrics()
+    traces = Traces(settings.otlp_endpoint) if settings.otlp_endpoint else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -96,6 +99,8 @@ def create_app(
         await pool.close()
         if writer is not None:
             writer.close()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
     app = FastAPI(
         title="Stepscore",
@@ -107,6 +112,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.settings = settings
+    app.state.answers = AnswerStore(settings.idempotency_seconds, settings.idempotency_bytes)
     app.state.metrics = measured
     app.add_middleware(Authentication, keys=KeyRing(settings), metrics=measured, admin_port=settings.admin_port)
     if settings.cors_origins:
@@ -114,7 +120,7 @@ def create_app(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
         )
     app.add_middleware(Refusals, metrics=measured, max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(AccessLog, metrics=measured)
+    app.add_middleware(AccessLog, metrics=measured, traces=traces)
     app.add_middleware(Credentials)
     error_handlers.install(app)
     app.state.submissions = Submissions[ViewResults](settings.max_items)

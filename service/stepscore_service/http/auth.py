@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stepscore.errors import StepscoreError
 from stepscore_service.errors import NotFound, body_of, headers_of, status_of
-from stepscore_service.http.middleware import CALLER, CODE
+from stepscore_service.http.request_state import CALLER, CODE
 from stepscore_service.serving.keys import ApiKey, KeyRing
 from stepscore_service.serving.keys import Scope as KeyScope
 from stepscore_service.serving.metrics import Metrics

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Header, Request
 
 from stepscore_service.batching.protocols import RequestContext, RequestFacts
-from stepscore_service.http.middleware import CALLER, FACTS
+from stepscore_service.http.request_state import CALLER, FACTS
 from stepscore_service.schemas.score import Milliseconds
 from stepscore_service.serving.keys import ApiKey
 from stepscore_service.serving.metrics import Metrics

@@ -24,10 +24,9 @@ from stepscore_service.errors import (
     headers_of,
     status_of,
 )
+from stepscore_service.http.request_state import REFUSAL
 from stepscore_service.settings import Settings
 
-REFUSAL = "stepscore.refusal"
-"""In `scope["state"]`: the error with which this request is to be answered."""
 PROBES = "/health"
 LINGER_SECONDS = 2.0
 """How long the rest of a body is discarded after an answer that did not wait for it."""

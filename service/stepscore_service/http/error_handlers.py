@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 
 from stepscore.errors import StepscoreError
 from stepscore_service.errors import HTTP_CODES, InvalidRequest, body_of, error_body, headers_of, status_of
-from stepscore_service.http.middleware import CODE
+from stepscore_service.http.request_state import CODE
 
 SHOWN = 20
 """Validation errors that an answer lists; `count` says how many there are."""

@@ -22,6 +22,7 @@ from stepscore_service.errors import (
     TooManyItems,
     UnsupportedMediaType,
 )
+from stepscore_service.http.idempotency import AnswerStore
 from stepscore_service.schemas.score import LimitedBy
 from stepscore_service.settings import Settings
 
@@ -126,7 +127,8 @@ class JsonRoute(APIRoute):
             loaded = JsonRequest(request.scope, request.receive)
             await loaded.load(settings.max_body_bytes)
             check_counts(await loaded.json(), limits_of(model, settings))
-            return await handle(loaded)
+            answers: AnswerStore = request.app.state.answers
+            return await answers.once(loaded, await loaded.body(), lambda: handle(loaded))
 
         return load_and_handle
 

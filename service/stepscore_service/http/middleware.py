@@ -16,15 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stepscore.errors import StepscoreError
 from stepscore_service.batching.protocols import RequestFacts
 from stepscore_service.errors import body_of, headers_of, status_of
-from stepscore_service.http.door import REFUSAL
 from stepscore_service.http.json_body import check_length
+from stepscore_service.http.request_state import CALLER, CODE, FACTS, REFUSAL
+from stepscore_service.http.tracing import Traces
 from stepscore_service.serving.metrics import Metrics
 
 REQUEST_ID = "X-Request-Id"
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _QUIET = ("/health", "/metrics")
-FACTS, CODE, CALLER = "stepscore.facts", "stepscore.code", "stepscore.caller"
-"""In `scope["state"]`: the RequestFacts, the code of the error that is answered, and the ApiKey that was sent."""
 
 log = structlog.get_logger("stepscore.access")
 
@@ -35,9 +34,10 @@ class AccessLog:
     The line holds no text of the caller's but the path and that id: no body, no query, no header.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, traces: Traces | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,6 +69,11 @@ class AccessLog:
         self._metrics.request_seconds.labels(route).observe(seconds)
         write = log.debug if route.startswith(_QUIET) else log.info
         client = scope["client"][0] if scope.get("client") else None
+        known = _known(scope["state"])
+        if self._traces is not None and not route.startswith(_QUIET):
+            attributes = {f"stepscore.{name}": value for name, value in known.items()}
+            attributes["http.response.status_code"] = status
+            self._traces.record(scope, scope["state"][FACTS], attributes, seconds)
         write(
             "request",
             method=scope["method"],
@@ -76,7 +81,7 @@ class AccessLog:
             status=status,
             ms=round(1e3 * seconds, 1),
             client=client,
-            **_known(scope["state"]),
+            **known,
         )
 
 

@@ -15,7 +15,8 @@ _MEANINGS = {
     413: "body_too_large, too_many_items, too_many_tokens",
     415: "unsupported_media_type",
     422: "invalid_request, invalid_json, invalid_utf8, invalid_chat, no_steps, empty_step, marker_in_text, "
-    "invalid_text, too_long, too_many_characters, unknown_split, unknown_model, unknown_aggregate, undefined_aggregate",
+    "invalid_text, too_long, too_many_characters, unknown_split, unknown_model, unknown_aggregate, "
+    "undefined_aggregate, idempotency_mismatch",
     429: "quota_exceeded: this key's own quota; Retry-After says when to retry",
     431: "headers_too_large",
     500: "engine_failed, out_of_memory, unscorable, internal",
