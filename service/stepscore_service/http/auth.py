@@ -19,7 +19,7 @@ from stepscore_service.serving.keys import Scope as KeyScope
 from stepscore_service.serving.metrics import Metrics
 
 PROBES = re.compile(r"(/v2|/tei)?/health(/\w+)?")
-PAGES = re.compile(r"/|/dashboard|/page/.*|/docs(/.*)?|/docs-assets/.*|/openapi\.json")
+PAGES = re.compile(r"/|/dashboard|/solve|/page/.*|/docs(/.*)?|/docs-assets/.*|/openapi\.json")
 """Static: they hold nothing of what is sent or served."""
 METRICS = re.compile(r"/metrics")
 ADMIN = re.compile(r"/v1/models/.+/reload", re.DOTALL)
