@@ -12,12 +12,12 @@ import typer
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Solution
-from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.flags import MODEL_FLAGS, Columns, with_settings
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.data.items import split_row
 from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.label.active import Measure, Uncertainty, choose, uncertainty_of
-from stepscore_service.jobs.label.humans import Counts, exported, imported, with_ask
+from stepscore_service.jobs.label.humans import Counts, exported, imported, is_labelled, with_ask
 from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.journal import json_line, read_rows
 from stepscore_service.jobs.runs.model import describe, manifest_of
@@ -49,6 +49,7 @@ def select(
     one_per_solution: Annotated[
         bool, typer.Option("--one-per-solution", help="at most one step of a solution")
     ] = False,
+    columns: Columns = "",
     split: Annotated[str, typer.Option(help="how a solution given as text is split into steps")] = "auto",
     url: Annotated[str | None, typer.Option(metavar="URL[#MODEL]", help="ask this running service instead")] = None,
     batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 32,
@@ -60,7 +61,7 @@ def select(
     The rewards are kept beside --out (.rewards.jsonl): run the same command again after an interruption and it
     continues, and another --budget costs no scoring.
     """
-    source = _source(file)
+    source = _source(file, columns)
     check_first(source, lambda row: solution_of(row, split), SOLUTIONS)
     kept = out.with_suffix(".rewards.jsonl")
     with rewards_from(settings, url) as rewards:
@@ -109,9 +110,7 @@ def import_(
 
 def solution_of(row: JsonRow, split: str) -> Solution:
     """The solution of a labelled row or of one to score. Raises InvalidInput."""
-    if "completions" in row:
-        return of_row({"labels": [None] * len(row["completions"]), **row}).solution
-    return split_row(row, split).solution
+    return of_row(row).solution if is_labelled(row) else split_row(row, split).solution
 
 
 def _uncertainty(rewards: Rewards, measure: Measure, threshold: float | None) -> Uncertainty:
@@ -142,10 +141,10 @@ def _solution(line: Line, split: str) -> Solution | StepscoreError:
         return error
 
 
-def _source(file: str) -> Source:
+def _source(file: str, columns: str = "") -> Source:
     if file == STDIN:
         console.fail("this reads its input twice: give a file, not standard input.")
-    return open_source(file)
+    return open_source(file, columns=columns)
 
 
 def _convert(file: str, out: Path, convert: Callable[[Iterable[JsonRow]], Iterator[Mapping[str, Any]]]) -> None:

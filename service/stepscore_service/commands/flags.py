@@ -34,6 +34,12 @@ MODEL_FLAGS = frozenset(
 """The settings that say which model reads and how: the offline commands take these, `serve` takes all."""
 
 Command = Callable[..., None]
+Columns = Annotated[
+    str,
+    typer.Option(
+        metavar="OURS=THEIRS,…", help="the file's own column names, such as problem=question,solution=response"
+    ),
+]
 
 
 def with_settings(*, only: frozenset[str] | None = None) -> Callable[[Command], Command]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.flags import MODEL_FLAGS, Columns, with_settings
 from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import split_candidates
 from stepscore_service.jobs.rerank import RerankTally, rerank_rows
@@ -25,14 +25,19 @@ SHAPE = 'an object like {"problem": "…", "candidates": ["…", "…"]}'
 
 @with_settings(only=MODEL_FLAGS)
 def rerank(
-    file: Annotated[str, typer.Argument(help="JSONL of problems; - for standard input", metavar="FILE.jsonl")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="problems: JSONL, a JSON array, CSV or Parquet; - for stdin"),
+    ],
     out: Annotated[
         str | None, typer.Option(help="file for the results; default FILE.reranked.jsonl; - for stdout")
     ] = None,
+    columns: Columns = "",
     split: Annotated[str, typer.Option(help="how a candidate given as text is split into steps")] = "auto",
     aggregate: Annotated[
         str | None, typer.Option(help="which aggregate becomes the score; the model's by default")
     ] = None,
+    slim: Annotated[bool, typer.Option("--slim", help="leave the texts of problems and candidates out")] = False,
     batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 4,
     *,
     settings: Settings,
@@ -43,16 +48,16 @@ def rerank(
     summary compares best-of-N with the mean candidate, with majority and weighted votes and with the upper bound.
     After an interruption, run the same command again and it continues.
     """
-    source = open_source(file)
+    source = open_source(file, columns=columns)
     check_first(source, lambda row: split_candidates(row, split), SHAPE)
     tally = RerankTally()
     with opened(settings) as scorer:
         options = options_for(scorer.info, aggregate)
-        chosen = {"split": split, "aggregate": options.aggregate, "vote": "weighted"}
-        manifest = manifest_of("rerank", scorer.info, settings, source, **chosen)
+        chosen: dict[str, str | float] = {"split": split, "aggregate": options.aggregate, "vote": "weighted"}
+        manifest = manifest_of("rerank", scorer.info, settings, source, slim=slim, **chosen)
 
         def rank(lines: Sequence[Line]) -> list[JsonRow]:
-            rows = rerank_rows(scorer, lines, split, options)
+            rows = rerank_rows(scorer, lines, split, options, slim=slim)
             tally.add(rows)
             return rows
 

@@ -1,46 +1,44 @@
-"""`stepscore show`: one solution in the terminal, its steps coloured by reward."""
+"""`stepscore show`: one row in the terminal, its steps coloured by reward."""
 
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore.types import RewardRange
 from stepscore_service.batching.encoding import SolutionRequest, split_steps
-from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.flags import MODEL_FLAGS, Columns, with_settings
 from stepscore_service.commands.model import opened, options_for
-from stepscore_service.jobs.data.items import request_of
+from stepscore_service.jobs.data.items import candidates_row, request_of
+from stepscore_service.jobs.rerank import rerank_rows
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.model import describe
-from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line
-from stepscore_service.schemas.score import ScoreAnswer
+from stepscore_service.jobs.runs.run import is_result
+from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, line_numbered, looks_like_rows
+from stepscore_service.jobs.show import print_candidates, print_solution, shown_answer, shown_row
 from stepscore_service.serving.scoring import score_offline
 from stepscore_service.settings import Settings
 
-BAR = 10
-EXAMPLE = "stepscore show --problem 'How much is 2+3?' --step '2+3 = 6' --step 'The answer is 6.'"
+EXAMPLE = "stepscore show --problem '2+3?' --step '2+3 = 5' --step 'The answer is 5.'"
 
 
 @with_settings(only=MODEL_FLAGS)
 def show(
     file: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE]", help="the solution as text, or a JSON object as for `score`; - for stdin"),
+        typer.Argument(metavar="[FILE]", help="a text, or rows that `score` or `rerank` reads or writes; - for stdin"),
     ] = None,
     problem: Annotated[str | None, typer.Option("--problem", "-p", help="the problem")] = None,
     step: Annotated[list[str] | None, typer.Option("--step", "-s", help="a step; give one for each")] = None,
     solution: Annotated[str | None, typer.Option(help="the solution as one text")] = None,
-    line: Annotated[int, typer.Option(min=1, help="which line of a JSONL file")] = 1,
+    line: Annotated[int, typer.Option(min=1, help="which line of a file of rows")] = 1,
+    columns: Columns = "",
+    rescore: Annotated[bool, typer.Option("--rescore", help="score rows that hold rewards again")] = False,
     split: Annotated[str, typer.Option(help="how text is split into steps")] = "auto",
     aggregate: Annotated[
         str | None, typer.Option(help="which aggregate becomes the score; the model's by default")
@@ -51,76 +49,99 @@ def show(
     *,
     settings: Settings,
 ) -> None:
-    """Score one solution and show its steps, coloured by reward, with the weakest step and the first error marked."""
-    given = {"steps": step, "solution": solution}
-    row = {"problem": problem, **{key: value for key, value in given.items() if value}}
+    """Show one solution, its steps coloured by reward, with the weakest step and the first error marked.
+
+    Rows with candidates are shown side by side, grouped by answer. Rows that hold rewards already are shown as they
+    are, without a model.
+    """
+    given = {"problem": problem, "steps": step or None, "solution": solution}
+    row: JsonRow = {name: value for name, value in given.items() if value is not None}
     try:
-        request = request_of(row, split) if file is None else _read(file, problem, line, split)
-        steps = split_steps(request).solution.steps
+        row = row if file is None else _read(file, problem, line, columns)
+        if not rescore and _show_stored(row):
+            return
+        request = None if "candidates" in row else request_of(row, split)
+        if request is None:
+            candidates_row(row)
+        _show_scored(row, request, settings, split, aggregate, threshold)
     except InvalidInput as error:
-        console.fail(
-            f"{error.message}. For example: stepscore show --problem '2+3?' --step '2+3 = 5' --step 'The answer is 5.'"
-        )
+        console.fail(f"{error.message}. For example: {EXAMPLE}" if file is None else f"{file}: {error.message}.")
+
+
+def _show_stored(row: JsonRow) -> bool:
+    """Whether the row was shown as it stands. Raises InvalidInput."""
+    if not is_result(row):
+        return False
+    if isinstance(row.get("error"), dict):
+        message = f"line {row['line']} could not be scored: {row['error'].get('message')}"
+        raise InvalidInput(f"{message}; --rescore tries again")
+    if "results" in row:
+        print_candidates(row, console.OUT)
+    else:
+        print_solution(shown_row(row), console.OUT)
+    return True
+
+
+def _show_scored(
+    row: JsonRow,
+    request: SolutionRequest | None,
+    settings: Settings,
+    split: str,
+    aggregate: str | None,
+    threshold: float | None,
+) -> None:
+    """request: None for a row with candidates. Raises InvalidInput."""
+    steps = None if request is None else split_steps(request).solution
     with opened(settings) as scorer:
-        info, options = scorer.info, options_for(scorer.info, aggregate, threshold)
-        answer = score_offline(scorer, [request], options)[0]
-        if isinstance(answer, StepscoreError):
-            console.fail_with(answer, console.ENGINE_FAILED)
-    _print(request.problem, steps, answer, info.reward_range)
-    console.OUT.print(Text(f"score {answer.score:.4f} ({answer.aggregate}) · {describe(info)}", style="dim"))
+        options, by = options_for(scorer.info, aggregate, threshold), describe(scorer.info)
+        answer: Any
+        if request is None:
+            (answer,) = rerank_rows(scorer, [Line(1, json.dumps(row).encode())], split, options)
+        else:
+            (answer,) = score_offline(scorer, [request], options)
+    if steps is None:
+        if "error" in answer:
+            raise InvalidInput(answer["error"]["message"])
+        print_candidates(answer, console.OUT)
+        return
+    if isinstance(answer, StepscoreError):
+        console.fail_with(answer, console.ENGINE_FAILED)
+    print_solution(shown_answer(steps, answer, scorer.info.reward_range.kind, by, row.get("labels")), console.OUT)
 
 
-def _read(file: str, problem: str | None, number: int, split: str) -> SolutionRequest:
-    """A JSON or JSONL file of rows as `score` takes them, or plain text with the problem from --problem."""
+def _read(file: str, problem: str | None, number: int, columns: str) -> JsonRow:
+    """A row of a file, or plain text with the problem from --problem. Raises InvalidInput."""
+    if file != STDIN and looks_like_rows(file):
+        row = (None if columns else _whole(file)) or line_numbered(file, number, columns).row()
+        return row if problem is None else {"problem": problem, **row}
     try:
         text = sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         console.fail(f"cannot read {file}: {error}")
-    row = _row(text, number)
-    if row is not None:
-        return request_of({**row, "problem": row.get("problem", problem)}, split)
+    if file == STDIN and text.lstrip().startswith("{"):
+        row = _object(text) or Line(number, _line_of(text, number).encode()).row()
+        return row if problem is None else {"problem": problem, **row}
     if problem is None:
-        raise InvalidInput(f"{file} is plain text, so give the problem with --problem", field="problem")
-    return SolutionRequest(problem, text, split)
+        raise InvalidInput("this is plain text, so give the problem with --problem", field="problem")
+    return {"problem": problem, "solution": text}
 
 
-def _row(text: str, number: int) -> JsonRow | None:
-    """The row of a JSON object or of the given line of JSONL; None if the text is neither."""
-    if not text.lstrip().startswith("{"):
-        return None
-    try:
-        whole = json.loads(text)
-        return whole if isinstance(whole, dict) else None
-    except ValueError:  # more than one object: JSONL
-        lines = text.splitlines()
-        if number > len(lines):
-            console.fail(f"the file has {len(lines)} lines, so there is no line {number}")
-        return Line(number, lines[number - 1].encode()).row()
+def _line_of(text: str, number: int) -> str:
+    lines = text.splitlines()
+    if number > len(lines):
+        raise InvalidInput(f"there are {len(lines)} lines, so there is no line {number}")
+    return lines[number - 1]
 
 
-def _print(problem: str, steps: Sequence[str], answer: ScoreAnswer, range_: RewardRange) -> None:
-    console.OUT.print(Padding(Text(problem, style="bold"), (0, 0, 1, 0)))
-    table = Table.grid(padding=(0, 1))
-    for index, (text, reward) in enumerate(zip(steps, answer.rewards, strict=True)):
-        marks = [
-            mark for mark, at in (("weakest", answer.weakest_step), ("first error", answer.first_error)) if at == index
-        ]
-        share = _share(reward, range_)
-        colour = _colour(share)
-        table.add_row(
-            Text(str(index), style="dim"),
-            Text(f"{reward:.4f}", style=colour),
-            Text(("█" * round(share * BAR)).ljust(BAR, "░"), style=colour),
-            Text(text, style=colour).append(f"  ← {', '.join(marks)}" if marks else "", style="bold red"),
-        )
-    console.OUT.print(Padding(table, (0, 0, 1, 0)))
+def _whole(file: str) -> JsonRow | None:
+    """The row of a file that is one JSON object over several lines."""
+    with suppress(OSError, UnicodeDecodeError):
+        return _object(Path(file).read_text(encoding="utf-8"))
+    return None
 
 
-def _share(reward: float, range_: RewardRange) -> float:
-    """A reward on a scale from bad (0) to good (1): itself for a probability, otherwise squashed around 0."""
-    return reward if range_.kind == "probability" else 0.5 + 0.5 * math.tanh(reward / 2)
-
-
-def _colour(share: float) -> str:
-    """From red through yellow to green."""
-    return f"rgb({round(235 * min(1.0, 2 - 2 * share))},{round(190 * min(1.0, 2 * share))},60)"
+def _object(text: str) -> JsonRow | None:
+    with suppress(ValueError, RecursionError):  # more than one object: JSONL
+        whole = json.loads(text) if text.lstrip().startswith("{") else None
+        return Line(1, text.encode("utf-8", "surrogatepass")).row() if isinstance(whole, dict) else None
+    return None

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore_service.jobs.data.rows import text_field
+from stepscore_service.jobs.data.rows import AnswerRow, read_as, text_field
 from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.run import error_row, journal_for, report, run
@@ -103,7 +103,9 @@ def truth_of(row: JsonRow) -> Truth:
 
     if "ground_truth" in row:
         return Truth(final_answer(text_field(row, "ground_truth")) or "")
-    given = {name: text_field(row, name) for name in ("answer", "tests", "entry_point") if name in row}
+    given: dict[str, str] = {name: text_field(row, name) for name in ("tests", "entry_point") if name in row}
+    if "answer" in row:
+        given["answer"] = read_as(AnswerRow, row).answer
     if not given.get("answer") and not given.get("tests"):
         raise InvalidInput(f'"answer" or "tests" is missing (columns: {", ".join(row) or "none"})', field="answer")
     return Truth(**given)

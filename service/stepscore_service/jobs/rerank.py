@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stepscore.errors import StepscoreError
 from stepscore.verify.answers import final_answer
 from stepscore_service.errors import body_of
-from stepscore_service.jobs.data.items import candidates_of, correct_of, text_of
-from stepscore_service.jobs.data.rows import text_field
+from stepscore_service.jobs.data.items import candidates_row, correct_of, text_of
 from stepscore_service.jobs.runs.run import copied_columns, error_row
 from stepscore_service.jobs.runs.source import JsonRow, Line
 from stepscore_service.schemas.rerank import RerankRequest
@@ -24,27 +23,30 @@ if TYPE_CHECKING:
 COLUMNS = ("results", "groups", "aggregate", "model", "revision", "dtype")
 
 
-def rerank_rows(scorer: Scoring, lines: Sequence[Line], split: str, options: ScoreOptions) -> list[JsonRow]:
+def rerank_rows(
+    scorer: Scoring, lines: Sequence[Line], split: str, options: ScoreOptions, *, slim: bool = False
+) -> list[JsonRow]:
     """A result row for each line, in order. All candidates of all lines go to the model together.
 
     A row with a candidate that cannot be scored is an error: leaving it out would compare unequal things.
-    Raises EngineError if the whole forward fails.
+    slim: without the texts. Raises EngineError if the whole forward fails.
     """
     requests = [_request(line, split) for line in lines]
     solutions = [each for request in requests if isinstance(request, RerankRequest) for each in solutions_of(request)]
     results = iter(score_offline(scorer, solutions, options))
     return [
-        error_row(line, request)
+        error_row(line, request, slim=slim)
         if isinstance(request, StepscoreError)
-        else _row(scorer.info, line, request, options.aggregate, list(islice(results, len(request.candidates))))
+        else _row(scorer.info, line, request, options.aggregate, list(islice(results, len(request.candidates))), slim)
         for line, request in zip(lines, requests, strict=True)
     ]
 
 
 def request_of_candidates(row: JsonRow, split: str = "auto") -> RerankRequest:
     """The candidates of a row as a request to /rerank would hold them. Raises InvalidInput."""
-    candidates: list[Any] = list(candidates_of(row))
-    return RerankRequest(problem=text_field(row, "problem"), candidates=candidates, split=split, vote="weighted")
+    found = candidates_row(row)
+    candidates: list[Any] = list(found.candidates)
+    return RerankRequest(problem=found.problem, candidates=candidates, split=found.split or split, vote="weighted")
 
 
 def _request(line: Line, split: str) -> RerankRequest | StepscoreError:
@@ -55,16 +57,18 @@ def _request(line: Line, split: str) -> RerankRequest | StepscoreError:
 
 
 def _row(
-    info: ModelInfo, line: Line, request: RerankRequest, aggregate: str, results: Sequence[ScoreResult]
+    info: ModelInfo, line: Line, request: RerankRequest, aggregate: str, results: Sequence[ScoreResult], slim: bool
 ) -> JsonRow:
     try:
         answer = rank(info, request, aggregate, results)
     except StepscoreError as error:
-        return {**error_row(line, error), "candidate": error.detail["index"], "error": body_of(error)}
+        return {**error_row(line, error, slim=slim), "candidate": error.detail["index"], "error": body_of(error)}
     row = line.row()
+    split = {"split": request.split} if not slim and any(isinstance(each, str) for each in request.candidates) else {}
     return {
-        **copied_columns(row),
-        **correct_of(row, [final_answer(text_of(candidate)) for candidate in candidates_of(row)]),
+        **copied_columns(row, slim=slim),
+        **split,
+        **correct_of(row, [final_answer(text_of(candidate)) for candidate in candidates_row(row).candidates]),
         "line": line.number,
         "best": answer.results[0].index,
         **answer.model_dump(include=set(COLUMNS), exclude_unset=True),

@@ -31,8 +31,9 @@ def test_rows_get_rewards_spans_and_keep_their_other_columns(tmp_path: Path, fol
     assert result.exit_code == 0, result.output
     first, second = read(tmp_path / "in.scored.jsonl")
     assert (first["id"], first["note"], first["line"], first["model"]) == (7, {"a": 1}, 1, "tiny")
-    assert "steps" not in first
+    assert (first["problem"], first["steps"]) == (PROBLEM, STEPS)
     assert "spans" not in first
+    assert (second["solution"], second["steps"]) == (text, STEPS)
     assert [text[start:end] for start, end in second["spans"]] == STEPS
     scorer = open_scorer(str(folder), options=CPU)
     reading = scorer.score([Solution(PROBLEM, tuple(STEPS))])[0]
@@ -124,7 +125,7 @@ def test_wrong_input_says_what_to_do(tmp_path: Path, fake: list[str]) -> None:
     assert wrong.exit_code == 2
     assert "line 1: 'problem' is missing (columns: question, steps)" in wrong.output
     assert '{"problem": "…", "steps"' in wrong.output
-    csv = invoke("score", write(tmp_path / "a.csv", ["problem,steps"]), *fake)
+    csv = invoke("score", write(tmp_path / "a.txt", ["problem,steps"]), *fake)
     assert (csv.exit_code, "line 1 is not JSON" in csv.output) == (2, True)
     unknown = invoke("score", write(tmp_path / "b.jsonl", solutions(1)), *fake, "--aggregate", "median")
     assert (unknown.exit_code, "geometric_mean" in unknown.output) == (2, True)

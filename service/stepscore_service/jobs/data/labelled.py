@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field
 
 from stepscore.errors import InvalidInput, NoSteps
 from stepscore.types import Solution
+from stepscore_service.jobs.data.rows import RowModel, Text, read_as
 
 Row = dict[str, Any]
 
-_COLUMNS = ("prompt", "completions", "labels", "outcome")
+_COLUMNS = ("prompt", "problem", "completions", "steps", "labels", "outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +57,24 @@ def to_row(labelled: Labelled) -> Row:
     }
 
 
+class LabelledRow(RowModel):
+    """TRL's columns, or those of `stepscore score`; a label may be soft or null."""
+
+    prompt: Text = Field(validation_alias=AliasChoices("prompt", "problem"))
+    completions: list[Text] = Field(validation_alias=AliasChoices("completions", "steps"))
+    labels: list[Annotated[bool | float | None, Field(ge=0.0, le=1.0)]] = Field(
+        description="true, false, null or a number in [0, 1]"
+    )
+    outcome: bool | None = None
+
+
 def of_row(row: Mapping[str, Any]) -> Labelled:
-    """Raises InvalidInput where a column is missing, of another kind, or has more or fewer labels than steps."""
-    missing = [name for name in _COLUMNS[:3] if name not in row]
-    if missing:
-        have = ", ".join(row) or "none"
-        raise InvalidInput(f"{', '.join(missing)} missing (columns: {have})", field=missing[0])
-    steps, labels, outcome = row["completions"], row["labels"], row.get("outcome")
-    if not isinstance(row["prompt"], str):
-        raise InvalidInput('"prompt" must be text', field="prompt")
-    if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
-        raise InvalidInput('"completions" must be a list of texts', field="completions")
-    if not steps:
+    """Raises InvalidInput if a column is missing, of another kind, or has more or fewer labels than steps."""
+    found = read_as(LabelledRow, row)
+    if not found.completions:
         raise NoSteps("The solution holds no step.", field="completions")
-    if not isinstance(labels, list) or len(labels) != len(steps):
-        count = len(labels) if isinstance(labels, list) else "no list of"
-        raise InvalidInput(f"{count} labels for {len(steps)} steps", field="labels")
-    if outcome is not None and not isinstance(outcome, bool):
-        raise InvalidInput('"outcome" must be true or false', field="outcome")
+    if len(found.labels) != len(found.completions):
+        raise InvalidInput(f"{len(found.labels)} labels for {len(found.completions)} steps", field="labels")
+    labels = tuple(None if label is None else float(label) for label in found.labels)
     extras = {name: value for name, value in row.items() if name not in _COLUMNS}
-    return Labelled(Solution(row["prompt"], tuple(steps)), tuple(map(_label, labels)), outcome, extras)
-
-
-def _label(value: Any) -> float | None:
-    if value is None:
-        return None
-    if not isinstance(value, bool | int | float) or not 0.0 <= value <= 1.0:
-        raise InvalidInput(f"label {value!r} is neither true, false, null nor a number in [0, 1]", field="labels")
-    return float(value)
+    return Labelled(Solution(found.prompt, tuple(found.completions)), labels, found.outcome, extras)

@@ -45,13 +45,19 @@ class Counts:
 
 def with_ask(solution: Solution, row: Row, asked: Iterable[Asked]) -> dict[str, Any]:
     """A selected row in TRL's columns: labels that it had, the steps to label, and every other column."""
-    if "labels" in row:
+    if is_labelled(row):
         labelled = of_row(row)
     else:
-        others = {name: value for name, value in row.items() if name not in ("problem", "steps", "solution", "split")}
+        texts = ("problem", "prompt", "steps", "completions", "solution", "split", "labels")
+        others = {name: value for name, value in row.items() if name not in texts}
         labelled = Labelled(solution, (None,) * len(solution.steps), extras=others)
     steps = [{"step": each.step, "reward": each.reward, "uncertainty": each.uncertainty} for each in asked]
     return {**to_row(labelled), ASK: steps}
+
+
+def is_labelled(row: Row) -> bool:
+    """Whether the row holds steps with a label for each."""
+    return "labels" in row and ("completions" in row or "steps" in row)
 
 
 def exported(rows: Iterable[Row], counts: Counts) -> Iterator[dict[str, Any]]:

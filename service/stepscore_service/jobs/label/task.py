@@ -10,9 +10,12 @@ from stepscore.errors import InvalidInput, NoSteps
 from stepscore.text.segment import split
 from stepscore.types import Solution
 from stepscore.verify.verifier import Truth
+from stepscore_service.jobs.runs.run import is_result
 
 Row = Mapping[str, Any]
 _GSM8K_MARK = "####"
+_SEVERAL = ("solutions", "candidates")
+_SOLUTIONS = (*_SEVERAL, "solution", "steps", "completions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def task_of(row: Row, line: int, *, how: str = "auto", join: str = "\n") -> Task
 
 
 def _problem(row: Row) -> str:
-    name = "question" if "problem" not in row and "question" in row else "problem"
+    name = next((name for name in ("problem", "question", "prompt") if name in row), "problem")
     found = row.get(name)
     if not isinstance(found, str) or not found.strip():
         wrong = f'"{name}" is no text' if name in row else '"problem" (or "question") is missing'
@@ -101,16 +104,19 @@ def _text(row: Row, name: str) -> str:
 
 def _given(row: Row) -> list[tuple[str, Any]]:
     """The row's solutions with the column that each stands in. Raises InvalidInput where two columns have some."""
-    names = [name for name in ("solutions", "solution", "steps") if row.get(name) is not None]
+    names = [name for name in _SOLUTIONS if row.get(name) is not None and not isinstance(row[name], int)]
+    if is_result(dict(row)) and "steps" in names:
+        names = ["steps"]  # a row of `stepscore score` holds the text and the steps that it was split into
     if len(names) > 1:
         raise InvalidInput(f"give one of {', '.join(names)}, not several", field=names[1])
     if not names:
         return []
-    if names[0] != "solutions":
-        return [(names[0], row[names[0]])]
-    if not isinstance(row["solutions"], list):
-        raise InvalidInput('"solutions" is no list', field="solutions")
-    return [("solutions", given) for given in row["solutions"]]
+    (name,) = names
+    if name not in _SEVERAL:
+        return [(name, row[name])]
+    if not isinstance(row[name], list):
+        raise InvalidInput(f'"{name}" is no list', field=name)
+    return [(name, given) for given in row[name]]
 
 
 def _attempt(given: Any, how: str, join: str, name: str) -> Attempt:

@@ -33,5 +33,6 @@ def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Sourc
         "reference": str(settings.reference_model) if settings.reference_model else None,
         "generator": settings.generator,
         "calibration": None if info.calibration is None else repr(info.calibration),
+        **({"columns": ",".join(map("=".join, source.names))} if source.names else {}),
         **chosen,
     }

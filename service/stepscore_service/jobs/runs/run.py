@@ -18,8 +18,15 @@ from stepscore_service.jobs.runs.progress import ProgressDisplay
 from stepscore_service.jobs.runs.signals import StopSignals
 from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, Source
 
-CONSUMED = frozenset({"problem", "steps", "solution", "split", "candidates", "error"})
-"""Columns that are not repeated in the results; all others are, so that ids stay. A result has an error of its own."""
+TEXTS = frozenset({"problem", "prompt", "steps", "completions", "solution", "split", "candidates"})
+"""Columns that slim results leave out; all others are repeated, so that ids stay."""
+RESULTS = frozenset(
+    {
+        *("rewards", "score", "aggregate", "aggregates", "weakest_step", "first_error", "threshold", "spans"),
+        *("results", "groups", "best", "candidate", "error", "line", "model", "revision", "dtype"),
+    }
+)
+"""Columns that the commands themselves write."""
 
 RESUME = "What was computed is written; the same command continues after it."
 
@@ -43,13 +50,25 @@ def numbers_of(source: Source) -> Iterator[int]:
     return iter(()) if source.path == STDIN else (line.number for line in source.lines())
 
 
-def copied_columns(row: JsonRow) -> JsonRow:
-    return {key: value for key, value in row.items() if key not in CONSUMED}
+def copied_columns(row: JsonRow, *, slim: bool = True) -> JsonRow:
+    """What a result repeats of its row. slim: without the texts.
+
+    A column that has the name of a result, such as a `model` that wrote the solution, becomes `input_model`. If the row
+    is itself a result, those of the earlier run are left out.
+    """
+    left_out = (RESULTS if is_result(row) else frozenset()) | (TEXTS if slim else frozenset())
+    kept = ((name, value) for name, value in row.items() if name not in left_out)
+    return {f"input_{name}" if name in RESULTS else name: value for name, value in kept}
 
 
-def error_row(line: Line, error: StepscoreError) -> JsonRow:
+def is_result(row: JsonRow) -> bool:
+    """Whether `stepscore score` or `stepscore rerank` wrote this row."""
+    return "line" in row and ("error" in row or "revision" in row)
+
+
+def error_row(line: Line, error: StepscoreError, *, slim: bool = True) -> JsonRow:
     """The result of a row that has none: its line, its ids and the error in the service's own shape."""
-    return {**copied_columns(line.columns()), "line": line.number, "error": body_of(error)}
+    return {**copied_columns(line.columns(), slim=slim), "line": line.number, "error": body_of(error)}
 
 
 def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:

@@ -1,4 +1,4 @@
-"""Rows in: JSONL or one JSON array, plain or gzip, row by row whatever its size, each with its number.
+"""Rows in: JSONL, one JSON array, CSV (these also as gzip) or Parquet, row by row, each with its number.
 
 A file that cannot be rows ends the command before anything is computed. A row that cannot be used is an error of its
 own and ends nothing.
@@ -14,7 +14,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from json.decoder import JSONDecodeError
@@ -23,12 +23,14 @@ from typing import Any, BinaryIO, cast
 
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.tables import PARQUET, SEPARATORS, as_json, csv_rows, parquet_rows, table_kind
 
 STDIN = "-"
 LONGEST_LINE = 64 << 20
 CHUNK = 1 << 20
 """Bytes or characters that are read at once."""
 JsonRow = dict[str, Any]
+Names = tuple[tuple[str, str], ...]
 
 _GZIP = b"\x1f\x8b"
 _OTHER_KINDS = {
@@ -39,20 +41,37 @@ _OTHER_KINDS = {
     b"\xfd7zXZ": "xz-compressed; decompress it with `unxz`",
     b"(\xb5/\xfd": "Zstandard-compressed; decompress it with `unzstd`",
     b"PK\x03\x04": "a zip archive; unpack it",
-    b"PAR1": "a Parquet file; convert it to JSONL",
+    b"PAR1": "a Parquet file; give it a name that ends with .parquet",
 }
 """By what a file begins with. A file that is gzip inside gzip begins so too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line that is not blank, or one element of an array. number: from 1, as an editor counts lines."""
+    """One line that is not blank, one element of an array, or one row of a table.
+
+    number: from 1, as an editor counts lines; rows of a table are counted without its header. names: see `Source`.
+    wrong: why a row of a table cannot be read.
+    """
 
     number: int
     content: bytes
+    names: Names = ()
+    wrong: str = ""
 
     def row(self) -> JsonRow:
         """The JSON object. Raises InvalidInput, which names the line and what is wrong with it."""
+        if self.wrong:
+            raise InvalidInput(f"line {self.number}: {self.wrong}", line=self.number)
+        row = self._parsed()
+        for ours, theirs in self.names:
+            if theirs not in row:
+                have = ", ".join(row) or "none"
+                message = f"{theirs!r}, which --columns gives for {ours!r}, is missing (columns: {have})"
+                raise InvalidInput(f"line {self.number}: {message}", line=self.number, field=theirs)
+        return self._renamed(row)
+
+    def _parsed(self) -> JsonRow:
         try:
             row = json.loads(self.content, parse_constant=_refuse, parse_float=_finite)
         except InvalidInput as error:
@@ -70,7 +89,15 @@ class Line:
             row = json.loads(self.content, parse_constant=_Token, parse_float=_number_or_token)
         except (ValueError, RecursionError):
             return {}
-        return row if isinstance(row, dict) else {}
+        return self._renamed(row) if isinstance(row, dict) else {}
+
+    def _renamed(self, row: JsonRow) -> JsonRow:
+        """The row under our names. A column that has one of our names and is not meant becomes `input_NAME`."""
+        if not self.names:
+            return row
+        ours_of = {theirs: ours for ours, theirs in self.names}
+        taken = set(ours_of.values())
+        return {ours_of.get(name) or (f"input_{name}" if name in taken else name): row[name] for name in row}
 
     def _with_column(self, error: InvalidInput) -> InvalidInput:
         named = [name for name, value in self.columns().items() if _holds_token(value)]
@@ -84,12 +111,14 @@ class Source:
     """Where rows come from. rows: how many it holds; digest: SHA-256 of the file. Both are None for standard input.
 
     sample: take so many rows, spread evenly over the file, which may be sorted; 0 takes all.
+    names: pairs of a column that a command reads and the one of the file that is meant by it.
     """
 
     path: str
     rows: int | None = None
     digest: str | None = None
     sample: int = 0
+    names: Names = ()
 
     @property
     def total(self) -> int | None:
@@ -99,38 +128,83 @@ class Source:
     def lines(self) -> Iterator[Line]:
         """Ends the command if the source is not rows at all."""
         places = enumerate(self._all())
-        return (line for place, line in places if self.rows is None or is_sampled(place, self.sample, self.rows))
+        chosen = (line for place, line in places if self.rows is None or is_sampled(place, self.sample, self.rows))
+        return (replace(line, names=self.names) for line in chosen) if self.names else chosen
 
     def _all(self) -> Iterator[Line]:
         try:
             if self.path == STDIN:
                 yield from _lines(sys.stdin.buffer)
-                return
-            with _open(self.path) as file:
-                yield from _lines(file)
+            elif table_kind(self.path) == PARQUET:
+                yield from _table_lines(parquet_rows(self.path))
+            else:
+                yield from self._text_lines()
         except InvalidInput as error:
             console.fail(f"{'standard input' if self.path == STDIN else self.path} {error.message}.")
 
+    def _text_lines(self) -> Iterator[Line]:
+        with _open(self.path) as file:
+            if separator := SEPARATORS.get(table_kind(self.path)):
+                yield from _table_lines(csv_rows(file, separator, dict(self.names)))
+            else:
+                yield from _lines(file)
 
-def open_source(path: str, *, sample: int = 0, empty: bool = True) -> Source:
+
+def names_of(columns: str) -> Names:
+    """The pairs of `--columns OURS=THEIRS,…`. Ends the command if it has another form or one name twice."""
+    pairs = [tuple(part.strip() for part in each.partition("=")[::2]) for each in filter(None, columns.split(","))]
+    for side in (0, 1):
+        names = [pair[side] for pair in pairs]
+        if not all(names) or len(set(names)) < len(names):
+            console.fail(f"--columns {columns} is not a list like problem=question,solution=response.")
+    return tuple((ours, theirs) for ours, theirs in pairs)
+
+
+def open_source(path: str, *, sample: int = 0, empty: bool = True, columns: str = "") -> Source:
     """Look at the input once: how many rows it has, and its digest.
 
-    Ends the command if it cannot be read or is not rows, or holds none and must not be `empty`.
+    columns: as in --columns. Ends the command if it cannot be read or is not rows, or holds none and must not be
+    `empty`.
     """
+    names = names_of(columns)
     if path == STDIN:
-        return Source(path)
+        return Source(path, names=names)
     try:
         with Path(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         rows = sum(1 for _ in Source(path).lines())
     except OSError as error:
         reason = error.strerror or error
-        console.fail(f"cannot read {path}: {reason}. Give a file of JSONL or one JSON array, or - for standard input.")
+        console.fail(
+            f"cannot read {path}: {reason}. Give JSONL, a JSON array, CSV or Parquet, or - for standard input."
+        )
     except (EOFError, zlib.error) as error:
         console.fail(f"cannot read {path}: it is damaged or breaks off ({error}).")
     if not rows:
         (console.info if empty else console.fail)(f"{path} holds no rows.")
-    return Source(path, rows, digest, sample)
+    return Source(path, rows, digest, sample, names)
+
+
+def line_numbered(path: str, number: int, columns: str = "") -> Line:
+    """Ends the command if the file cannot be read. Raises InvalidInput if no row has this number."""
+    source = open_source(path, empty=False, columns=columns)
+    last = 0
+    for line in source.lines():
+        last = line.number
+        if last == number:
+            return line
+    raise InvalidInput(f"no row has the line {number}; the last one is {last}", line=number)
+
+
+def looks_like_rows(path: str) -> bool:
+    """Whether a file is rows and not a plain text: by its name, or because it begins with a JSON object."""
+    if table_kind(path) or Path(path.removesuffix(".gz")).suffix.lower() in (".json", ".jsonl", ".ndjson"):
+        return True
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
+    except OSError:
+        return False
 
 
 def is_sampled(place: int, sample: int, rows: int) -> bool:
@@ -250,6 +324,25 @@ def _array_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
             yield Line(number, element.encode())
     except UnicodeDecodeError as error:
         raise InvalidInput(f"is not UTF-8 text: {error}") from error
+
+
+def _table_lines(rows: Iterable[JsonRow | InvalidInput]) -> Iterator[Line]:
+    """Raises InvalidInput if the whole is not a table of texts."""
+    try:
+        for number, row in enumerate(rows, start=1):
+            if isinstance(row, InvalidInput):
+                yield Line(number, b"{}", wrong=row.message)
+            else:
+                yield _table_line(number, row)
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"is not UTF-8 text: {error}") from error
+
+
+def _table_line(number: int, row: JsonRow) -> Line:
+    try:
+        return Line(number, as_json(row))
+    except InvalidInput as error:
+        return Line(number, b"{}", wrong=error.message)
 
 
 def _without_mark(first: bytes) -> bytes:

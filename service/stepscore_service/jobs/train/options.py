@@ -20,7 +20,9 @@ class TrainRunOptions:
         False
     )
     resume: Annotated[bool, Option("--resume", help="continue from the last checkpoint in DIR")] = False
-    format: Annotated[str, Option(help="auto, trl, prm800k, math_shepherd, rlhflow, processbench")] = "auto"
+    format: Annotated[
+        str, Option(help="auto, trl, steps, prm800k, math_shepherd, rlhflow, processbench, reranked, scored")
+    ] = "auto"
     neutral: Annotated[Literal["good", "bad"], Option(help="what PRM800K's rating 0 counts as")] = "good"
     skip_bad: Annotated[int, Option(min=0, help="how many unusable rows are passed over")] = 0
     eval_share: Annotated[float, Option(min=0.0, max=0.9, help="share of problems held out for evaluation")] = 0.05

@@ -112,7 +112,7 @@ def test_a_folder_of_shards_and_a_json_array_are_inputs(tmp_path: Path) -> None:
     [
         (TRL | {"labels": [True, True, False]}, "line 2, column labels: 3 labels for 2 steps"),
         (BENCH | {"label": 3}, "names no step"),
-        ({"prompt": "P?", "completions": ["a"]}, "line 2, column labels: labels missing"),
+        ({"prompt": "P?", "completions": ["a"]}, "line 2, column labels: 'labels' is missing"),
         ("{", "line 2"),
         ([1], "line 2 is a JSON list"),
     ],
@@ -121,6 +121,50 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, row: Any, said: str
     first = BENCH if isinstance(row, dict) and "steps" in row else TRL
     with pytest.raises(InvalidInput, match=r"rows\.jsonl") as caught:
         read(tmp_path, first, row)
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ({"completions": [None]}, "'label'"),
+        ({"completions": [3]}, "'label'"),
+        ({"completions": "text"}, "'label'"),
+        ({"completions": [{"rating": 1}]}, "lacks 'text'"),
+        ({"completions": [{"text": "a", "rating": 2}]}, "'label' (entry 0) is 2"),
+        (
+            {"completions": [{"text": "a"}], "chosen_completion": "text"},
+            "(entry 0) is a str, not a whole number",
+        ),
+        ({"completions": [{"text": "a"}], "chosen_completion": True}, "whole number"),
+        ({"completions": [{"text": "a"}], "chosen_completion": 1}, "names none of 1"),
+        ({"human_completion": {"rating": 1}}, "'label'"),
+        (None, "'label'"),
+        ("text", "'label'"),
+    ],
+)
+def test_a_step_of_prm800k_that_is_none_is_a_bad_row(tmp_path: Path, step: Any, said: str) -> None:
+    row = {"question": {"problem": "P?"}, "label": {"steps": [step]}}
+    with pytest.raises(InvalidInput) as caught:
+        read(tmp_path, PRM800K, row)
+    assert said in caught.value.message
+    assert "line 2" in caught.value.message
+    assert read(tmp_path, PRM800K, row, skip_bad=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rewards": [0.5]}, "1 rewards for 2 steps"),
+        ({"rewards": [0.5, 1.5]}, "only the rewards of a model"),
+        ({"rewards": ["0.5", 1]}, "not a list of numbers"),
+        ({"rewards": None, "error": {"code": "too_long"}}, r"could not be scored (too_long)"),
+    ],
+)
+def test_scores_that_cannot_be_labels_are_bad_rows(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    row = {"problem": "P?", "steps": ["a", "b"], "rewards": [0.25, 1.0]}
+    with pytest.raises(InvalidInput) as caught:
+        read(tmp_path, row, row | change)
     assert said in caught.value.message
 
 

@@ -50,11 +50,11 @@ def test_an_error_is_a_label_of_0_or_below_the_stated_one(
     ("change", "said"),
     [
         ({"labels": [True]}, "1 labels for 2 steps"),
-        ({"labels": [True, 2]}, "label 2 is neither"),
-        ({"labels": [True, float("nan")]}, "label nan"),
-        ({"labels": "yes"}, "no list of labels"),
-        ({"completions": "one"}, "list of texts"),
-        ({"prompt": 3}, '"prompt" must be text'),
+        ({"labels": [True, 2]}, r"'labels' \(entry 1\) is 2, not true, false, null or a number in \[0, 1\]"),
+        ({"labels": [True, float("nan")]}, r"entry 1\) is nan, not true"),
+        ({"labels": "yes"}, "'labels' is a str, not a list"),
+        ({"completions": "one"}, "'completions' is a str, not a list"),
+        ({"prompt": 3}, "'prompt' is a int, not text"),
         ({"outcome": "yes"}, "outcome"),
     ],
 )
@@ -64,7 +64,7 @@ def test_a_row_that_cannot_be_used_says_why(change: dict[str, Any], said: str) -
 
 
 def test_missing_columns_and_steps_are_named() -> None:
-    with pytest.raises(InvalidInput, match=r"labels missing \(columns: prompt, completions"):
+    with pytest.raises(InvalidInput, match=r"'labels' is missing \(columns: prompt, completions"):
         of_row({name: ROW[name] for name in ("prompt", "completions")})
     with pytest.raises(NoSteps):
         of_row(ROW | {"completions": [], "labels": []})

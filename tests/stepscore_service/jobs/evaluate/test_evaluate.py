@@ -321,7 +321,7 @@ def test_a_fitted_calibration_is_served(tmp_path: Path, fake: list[str]) -> None
         ([], "nothing to evaluate"),
         (["--processbench", "none.jsonl"], "cannot read none.jsonl"),
         (["--processbench", "{empty}"], "holds no rows"),
-        (["--processbench", "{steps}"], "'steps' is no list"),
+        (["--processbench", "{steps}"], "'problem' is missing"),
         (["--processbench", "{bad}"], "label 7 names no step of 1"),
         (["--steps", "{short}"], "1 labels for 2 steps"),
         (["--steps", "{torn}"], "breaks off"),

@@ -93,12 +93,21 @@ def test_each_family_has_the_benchmarks_rule() -> None:
     ("changed", "said"),
     [
         ({"classification": "novel"}, "is none of redundency"),
-        ({"error_steps": [0]}, "step numbers from 1"),
-        ({"error_steps": "1"}, "step numbers from 1"),
+        ({"error_steps": [0]}, "not a step number from 1"),
+        ({"error_steps": "1"}, "is a str, not a list"),
         ({"modified_process": []}, "is empty"),
-        ({"modified_question": None}, "is no text"),
+        ({"modified_question": None}, "is a NoneType, not text"),
     ],
 )
 def test_a_row_that_is_none_of_the_benchmark_is_refused(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         PrmBench(Rule(0.5)).ask({**row(1, "circular", 2, [1]), **changed})
+
+
+def test_errors_only_after_the_last_step_are_a_row_error() -> None:
+    row = {"modified_question": "q", "modified_process": ["a", "b"], "classification": "circular", "idx": "1"}
+    suite = PrmBench(Rule(0.5))
+    with pytest.raises(InvalidInput, match="names only steps after the last, 2"):
+        suite.ask(row | {"error_steps": [9]})
+    assert suite.ask(row | {"error_steps": [2, 9]})
+    assert suite.ask(row | {"error_steps": []})

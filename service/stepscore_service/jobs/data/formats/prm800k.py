@@ -9,20 +9,53 @@ TRL's conversion takes 0 for wrong, Qwen's takes it for sound (`Reading.zero_is_
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Literal
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, Reading, Row, column
+from stepscore_service.jobs.data.formats.base import Format, Reading, Row
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.data.rows import RowModel, Text, read_as
 
 Judged = tuple[str, float | None]
 
 
+class Completion(RowModel):
+    """One way to write a step, and what a person said of it."""
+
+    text: Text
+    rating: Literal[-1, 0, 1] | None = None
+
+
+class HumanCompletion(RowModel):
+    """The step as a person wrote it."""
+
+    text: Text
+
+
+class RatedStep(RowModel):
+    completions: list[Completion] | None = None
+    human_completion: HumanCompletion | Text | None = None
+    chosen_completion: int | None = None
+
+
+class RatedSteps(RowModel):
+    steps: list[RatedStep]
+
+
+class Question(RowModel):
+    problem: Text
+
+
+class Prm800kRow(RowModel):
+    question: Question
+    label: RatedSteps
+
+
 def solutions(row: Row, reading: Reading) -> Iterator[Labelled]:
-    problem = column(column(row, "question", dict), "problem", str)
-    trajectory: list[Judged] = []
-    for number, step in enumerate(column(column(row, "label", dict), "steps", list)):
+    found = read_as(Prm800kRow, row)
+    problem, trajectory = found.question.problem, list[Judged]()
+    for number, step in enumerate(found.label.steps):
         chosen, others = _chosen_and_others(step, number, reading)
         prefix = tuple(text for text, _ in trajectory)
         for text, label in others:
@@ -35,30 +68,20 @@ def solutions(row: Row, reading: Reading) -> Iterator[Labelled]:
         yield Labelled(Solution(problem, texts), labels)
 
 
-def _chosen_and_others(step: Any, number: int, reading: Reading) -> tuple[Judged | None, list[Judged]]:
-    completions = [_judged(each, number, reading) for each in step.get("completions") or ()]
-    place, human = step.get("chosen_completion"), step.get("human_completion")
+def _chosen_and_others(step: RatedStep, number: int, reading: Reading) -> tuple[Judged | None, list[Judged]]:
+    completions = [_judged(each, reading) for each in step.completions or ()]
+    place, human = step.chosen_completion, step.human_completion
     if place is not None and not 0 <= place < len(completions):
         raise InvalidInput(f"step {number}: chosen_completion {place} names none of {len(completions)}", field="label")
     others = [each for index, each in enumerate(completions) if index != place and each[1] is not None]
     if place is not None:
         return completions[place], others
-    return (_text(human, number), 1.0) if human else None, others
+    return (human if isinstance(human, str) else human.text, 1.0) if human else None, others
 
 
-def _judged(completion: Any, number: int, reading: Reading) -> Judged:
-    rating = completion.get("rating")
-    if rating not in (None, -1, 0, 1):
-        raise InvalidInput(f"step {number}: rating {rating!r} is none of -1, 0, 1, null", field="label")
+def _judged(completion: Completion, reading: Reading) -> Judged:
     good = {None: None, -1: 0.0, 0: float(reading.zero_is_good), 1: 1.0}
-    return _text(completion, number), good[rating]
-
-
-def _text(completion: Any, number: int) -> str:
-    text = completion if isinstance(completion, str) else completion.get("text")
-    if not isinstance(text, str):
-        raise InvalidInput(f"step {number}: a completion has no text", field="label")
-    return text
+    return completion.text, good[completion.rating]
 
 
 FORMAT = Format("prm800k", ("question", "label"), "https://github.com/openai/prm800k", solutions)

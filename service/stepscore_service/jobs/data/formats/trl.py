@@ -1,4 +1,7 @@
-"""TRL's stepwise rows, which `stepscore label` writes: `prompt`, `completions`, `labels`, and `outcome` if known."""
+"""TRL's stepwise rows, which `stepscore label` writes: `prompt`, `completions`, `labels`, and `outcome` if known.
+
+`problem`, `steps` and `labels` are the same under the names that `stepscore score` reads.
+"""
 
 from __future__ import annotations
 
@@ -18,3 +21,4 @@ FORMAT = Format(
     "https://huggingface.co/docs/trl/dataset_formats#stepwise-supervision",
     solutions,
 )
+STEPS = Format("steps", ("problem", "steps", "labels"), "docs/formats.md", solutions)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from stepscore.errors import InvalidInput, NoSteps, StepscoreError
+from stepscore.errors import NoSteps, StepscoreError
 from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore_service.errors import body_of
 from stepscore_service.jobs.rewards import Answer, Scored
@@ -64,27 +64,11 @@ def numbers_of(answer: Answer) -> list[float] | None:
     return list(answer.reading.rewards) if isinstance(answer, Scored) else None
 
 
-def text(row: Row, name: str) -> str:
-    value = row.get(name)
-    if not isinstance(value, str):
-        raise InvalidInput(f"{name!r} is no text (columns: {', '.join(row) or 'none'})", field=name)
-    return value
-
-
-def texts(row: Row, name: str) -> tuple[str, ...]:
-    value = row.get(name)
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise InvalidInput(f"{name!r} is no list of texts (columns: {', '.join(row) or 'none'})", field=name)
-    if not value:
+def texts(found: list[str], name: str) -> tuple[str, ...]:
+    """Raises NoSteps if there are none."""
+    if not found:
         raise NoSteps(f"{name!r} is empty", field=name)
-    return tuple(value)
-
-
-def whole_number(row: Row, name: str) -> int:
-    value = row.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidInput(f"{name!r} is no whole number (columns: {', '.join(row) or 'none'})", field=name)
-    return value
+    return tuple(found)
 
 
 def usable(rows: Iterable[Row]) -> Iterable[Row]:

@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
+from stepscore_service.jobs.data.rows import RowModel, Text, read_as
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
     RewardFacts,
@@ -19,7 +21,6 @@ from stepscore_service.jobs.evaluate.suites.base import (
     ids,
     numbers_of,
     rewards_of,
-    text,
     texts,
     usable,
 )
@@ -44,6 +45,22 @@ REDUNDANCY_THRESHOLD = 0.15
 
 def build(options: SuiteOptions) -> PrmBench:
     return PrmBench(None if options.threshold is None else Rule(options.threshold))
+
+
+class PrmBenchRow(RowModel):
+    """An item of the benchmark."""
+
+    classification: Text
+    modified_question: Text
+    modified_process: list[Text]
+    error_steps: list[Annotated[int, Field(ge=1)]] = Field(description="a step number from 1")
+
+
+class OriginalRow(RowModel):
+    """The sound solution that an item was made from."""
+
+    original_question: Text
+    original_process: list[Text]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +108,18 @@ class PrmBench:
 
     def ask(self, row: Row) -> list[Solution]:
         """The item; for a redundancy item also the sound solution that it was made from."""
-        name, steps = text(row, "classification"), texts(row, "modified_process")
-        if name not in CLASSES:
-            raise InvalidInput(f"classification {name!r} is none of {', '.join(CLASSES)}", field="classification")
-        wrong = row.get("error_steps")
-        if not isinstance(wrong, list) or not all(isinstance(each, int) and each >= 1 for each in wrong):
-            raise InvalidInput('"error_steps" is no list of step numbers from 1', field="error_steps")
-        item = Solution(text(row, "modified_question"), steps)
-        if name != "redundency":
+        found = read_as(PrmBenchRow, row)
+        steps, wrong = texts(found.modified_process, "modified_process"), found.error_steps
+        if found.classification not in CLASSES:
+            message = f"classification {found.classification!r} is none of {', '.join(CLASSES)}"
+            raise InvalidInput(message, field="classification")
+        if wrong and min(wrong) > len(steps):  # one beside others is left out, as the benchmark's own code does
+            raise InvalidInput(f'"error_steps" names only steps after the last, {len(steps)}', field="error_steps")
+        item = Solution(found.modified_question, steps)
+        if found.classification != "redundency":
             return [item]
-        return [item, Solution(text(row, "original_question"), texts(row, "original_process"))]
+        original = read_as(OriginalRow, row)
+        return [item, Solution(original.original_question, texts(original.original_process, "original_process"))]
 
     def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
         extras = answers[0].reading.extras if isinstance(answers[0], Scored) else {}

@@ -11,16 +11,15 @@ import numpy as np
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
+from stepscore_service.jobs.data.rows import RowModel, Text, read_as
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
     RewardFacts,
     Row,
     ids,
     rewards_of,
-    text,
     texts,
     usable,
-    whole_number,
 )
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.metrics.first_error import (
@@ -41,6 +40,14 @@ def build(options: SuiteOptions) -> ProcessBench:
     return ProcessBench(options.threshold, options.tune_on)
 
 
+class ProcessBenchRow(RowModel):
+    """label: the first wrong step, from 0; -1 if there is none."""
+
+    problem: Text
+    steps: list[Text]
+    label: int
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessBench:
     """threshold: a step under it is an error; None for the model's own.
@@ -54,10 +61,11 @@ class ProcessBench:
     shape: ClassVar[str] = 'an object like {"problem": "…", "steps": ["…", "…"], "label": 1} (-1: no error)'
 
     def ask(self, row: Row) -> list[Solution]:
-        steps, label = texts(row, "steps"), whole_number(row, "label")
-        if not NO_ERROR <= label < len(steps):
-            raise InvalidInput(f"label {label} names no step of {len(steps)} and is not -1", field="label")
-        return [Solution(text(row, "problem"), steps)]
+        found = read_as(ProcessBenchRow, row)
+        steps = texts(found.steps, "steps")
+        if not NO_ERROR <= found.label < len(steps):
+            raise InvalidInput(f"label {found.label} names no step of {len(steps)} and is not -1", field="label")
+        return [Solution(found.problem, steps)]
 
     def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
         return {**ids(row), "label": row["label"], **rewards_of(answers[0])}

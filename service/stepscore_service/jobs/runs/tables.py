@@ -1,0 +1,104 @@
+"""Rows of CSV and Parquet files, as JSON objects.
+
+A cell of CSV is text. In the columns of LISTS it is JSON, or a list as Python prints it, which pandas writes; an empty
+cell there is null.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from stepscore.errors import InvalidInput
+
+LISTS = frozenset(
+    {
+        *("steps", "completions", "candidates", "solutions", "labels", "label", "correct", "outcome", "rewards"),
+        *("error_steps", "modified_process", "original_process", "spans", "results", "groups", "orm"),
+    }
+)
+"""Columns whose cells are not text."""
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+PARQUET = ".parquet"
+ROWS_AT_ONCE = 256
+LONGEST_CELL = 64 << 20
+
+
+def table_kind(path: str) -> str:
+    """ ".csv", ".tsv" or ".parquet"; "" for every other file. `.gz` behind it counts as nothing."""
+    suffix = Path(path.removesuffix(".gz")).suffix.lower()
+    return suffix if suffix in SEPARATORS or suffix == PARQUET else ""
+
+
+def csv_rows(file: BinaryIO, separator: str, names: Mapping[str, str]) -> Iterator[dict[str, Any] | InvalidInput]:
+    """Each row, or its own error. names: what the file calls a column of ours.
+
+    Raises InvalidInput if it is not a table at all, UnicodeDecodeError.
+    """
+    csv.field_size_limit(LONGEST_CELL)
+    with io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+        reader = csv.reader(text, delimiter=separator)
+        try:
+            yield from _csv_rows(reader, names)
+        except csv.Error as error:
+            raise InvalidInput(f"is not CSV: {error} (line {reader.line_num})") from error
+
+
+def parquet_rows(path: str) -> Iterator[dict[str, Any]]:
+    """Raises InvalidInput if pyarrow is missing or the file is not Parquet."""
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InvalidInput("is Parquet, which needs pyarrow: pip install 'stepscore[tables]'") from error
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise InvalidInput(f"is not a Parquet file: {error}") from error
+
+
+def as_json(row: Mapping[str, Any]) -> bytes:
+    """Dates and decimals become texts. Raises InvalidInput for bytes, which are no text."""
+    return json.dumps(row, ensure_ascii=False, default=_as_text).encode("utf-8", "surrogatepass")
+
+
+def _csv_rows(reader: Iterator[list[str]], names: Mapping[str, str]) -> Iterator[dict[str, Any] | InvalidInput]:
+    header = next(reader, [])
+    if len(set(header)) < len(header):
+        raise InvalidInput(f"has two columns of one name ({', '.join(header)})")
+    lists = {names.get(name, name) for name in LISTS}
+    for cells in filter(None, reader):
+        yield _csv_row(header, cells, lists)
+
+
+def _csv_row(header: list[str], cells: list[str], lists: Container[str]) -> dict[str, Any] | InvalidInput:
+    if len(cells) > len(header):
+        return InvalidInput(f"{len(cells)} cells in a table of {len(header)} columns; is a cell without its quotes?")
+    row: dict[str, Any] = dict(zip(header, cells, strict=False))
+    return {name: _value(cell) if name in lists else cell for name, cell in row.items()}
+
+
+def _value(cell: str) -> Any:
+    """What a cell that should hold no text holds; the text itself if it is neither JSON nor a Python literal."""
+    if not cell.strip():
+        return None
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(cell)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return cell
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise InvalidInput("a column holds bytes, which are not text")
+    return str(value)

@@ -1,0 +1,148 @@
+"""The same rows from JSONL, an array, CSV, TSV, gzip and Parquet, under the file's own column names."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cli_case import invoke, read, write
+from stepscore.errors import InvalidInput
+from stepscore_service.jobs.runs.source import line_numbered, open_source
+
+ROWS: list[dict[str, Any]] = [
+    {"id": "a", "question": "2+3?", "response": "2+3 = 5, so\n\nthe answer is 5."},
+    {"id": "b", "question": 'He said "1;2", what?', "response": "[1, 2]\tübrig"},
+]
+STEPS: list[dict[str, Any]] = [{"question": "1?", "steps": ["a, b", 'c "d"\ne']}, {"question": "2?", "steps": ["f"]}]
+
+
+def as_csv(path: Path, rows: list[dict[str, Any]], separator: str = ",") -> Path:
+    cells = [{name: v if isinstance(v, str) else json.dumps(v) for name, v in row.items()} for row in rows]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(rows[0]), delimiter=separator)
+        table.writeheader()
+        table.writerows(cells)
+    return path
+
+
+def as_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+def as_array(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text(json.dumps(rows, indent=1))
+    return path
+
+
+def zipped(path: Path, rows: list[dict[str, Any]]) -> Path:
+    plain = as_csv(path.with_suffix(""), rows) if ".csv" in path.name else write(path.with_suffix(""), rows)
+    path.write_bytes(gzip.compress(plain.read_bytes()))
+    return path
+
+
+WRITERS: dict[str, Callable[[Path, list[dict[str, Any]]], Path]] = {
+    "rows.jsonl": write,
+    "rows.json": as_array,
+    "rows.csv": as_csv,
+    "rows.tsv": lambda path, rows: as_csv(path, rows, "\t"),
+    "rows.csv.gz": zipped,
+    "rows.jsonl.gz": zipped,
+    "rows.parquet": as_parquet,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("rows", [ROWS, STEPS])
+def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    source = open_source(str(WRITERS[name](tmp_path / name, rows)))
+    assert [line.row() for line in source.lines()] == rows
+    assert [line.number for line in source.lines()] == [1, 2] or name == "rows.jsonl"
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_score_takes_any_of_them_under_its_own_names(tmp_path: Path, folder: Path, name: str) -> None:
+    file, out = WRITERS[name](tmp_path / name, ROWS), tmp_path / "out.jsonl"
+    columns = ["--columns", "problem=question, solution=response"]
+    result = invoke("score", file, *columns, "--out", out, "--model", f"tiny={folder}", "--engine", "fake")
+    assert result.exit_code == 0, result.output
+    assert [(row["id"], row["problem"], row["solution"]) for row in read(out)] == [tuple(row.values()) for row in ROWS]
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(cells, st.lists(cells)), min_size=1))
+def test_csv_gives_back_what_was_written(tmp_path: Path, rows: list[tuple[str, list[str]]]) -> None:
+    written = [{"problem": problem, "steps": steps} for problem, steps in rows]
+    source = open_source(str(as_csv(tmp_path / "in.csv", written)))
+    assert [line.row() for line in source.lines()] == written
+
+
+def test_lists_as_pandas_writes_them_and_empty_cells(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("problem,steps,labels,note\np,\"['it''s', 'b']\".,,\n".replace("it''s", "its").replace('".', '"'))
+    (line,) = open_source(str(path)).lines()
+    assert line.row() == {"problem": "p", "steps": ["its", "b"], "labels": None, "note": ""}
+
+
+def test_a_row_with_too_many_cells_is_a_row_error(tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("problem,solution\np,a\np,a,b\np,a\n")
+    result = invoke("score", path, "--model", f"tiny={folder}", "--engine", "fake")
+    rows = read(tmp_path / "in.scored.jsonl")
+    assert (result.exit_code, ["error" in row for row in rows]) == (1, [False, True, False])
+    assert "3 cells in a table of 2 columns" in rows[1]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a,a\n1,2\n", "two columns of one name"),
+        (b"a,b\n\xff\xfe,2\n", "not UTF-8"),
+        (b"", "holds no rows"),
+        (b"a,b\n", "holds no rows"),
+    ],
+)
+def test_what_is_no_table_says_why(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(content)
+    assert said in invoke("score", path, "--engine", "fake").output
+
+
+def test_what_is_no_parquet_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    path.write_bytes(b"PAR1 but nothing else")
+    result = invoke("score", path, "--engine", "fake")
+    assert (result.exit_code, "is not a Parquet file" in result.output) == (2, True)
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path / "in.jsonl", ROWS)
+    said = invoke("score", file, "--columns", "problem=query", "--engine", "fake").output
+    assert "'query', which --columns gives for 'problem', is missing (columns: id, question, response)" in said
+
+
+@pytest.mark.parametrize("columns", ["problem", "problem=", "=a", "problem=a,problem=b", "problem=a,steps=a"])
+def test_columns_of_another_form_are_refused(tmp_path: Path, columns: str) -> None:
+    result = invoke("score", write(tmp_path / "in.jsonl", ROWS), "--columns", columns)
+    assert (result.exit_code, "is not a list like problem=question" in result.output) == (2, True)
+
+
+def test_a_column_that_has_our_name_and_is_not_meant_is_kept(tmp_path: Path) -> None:
+    file = write(tmp_path / "in.jsonl", [{"problem": "no", "question": "yes"}])
+    line = line_numbered(str(file), 1, "problem=question")
+    assert line.row() == {"input_problem": "no", "problem": "yes"}
+    with pytest.raises(InvalidInput, match="no row has the line 2; the last one is 1"):
+        line_numbered(str(file), 2)
