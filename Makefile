@@ -43,7 +43,7 @@ TRAINERS ?=
 UNUSUAL := slow or gpu or vllm or trl or weights or authors or trainers
 
 .PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-trainers test-weights \
-	bench-engine bench-service clean
+	bench-engine bench-service embedded clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -103,6 +103,11 @@ bench-engine: $(VENV)/.stamp ## the engine beside its peers, one table (ARGS="--
 
 bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
 	@$(BIN)/python -m benchmarks.service $(ARGS)
+
+DATA ?= ../shared/data
+OUT ?= runs/embedded
+embedded: $(VENV)/.stamp ## train the embedded checkpoint again (DATA=folder with gsm8k/ and steps/, OUT=folder)
+	@$(BIN)/python -m recipes.embedded.recipe --data "$(DATA)" --out "$(OUT)"
 
 clean: ## remove the environments and what tools cached here
 	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) $(TRAINERS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -39,7 +39,10 @@ def trained_adapter(folder: Path) -> Adapter:
     lora = manifest["run"]["plan"]["lora"]
     if not found:
         raise InvalidInput(f"{folder} was trained without --lora", path=str(folder))
-    return Adapter({f"{match['name']}.weight": tensor for match, tensor in found.items()}, lora["alpha"] / lora["rank"])
+    return Adapter(
+        {f"{match['name']}.weight": tensor for match, tensor in found.items()},
+        (lora["alpha"] or 2 * lora["rank"]) / lora["rank"],
+    )
 
 
 def stacked(adapters: Sequence[Adapter]) -> Adapter:

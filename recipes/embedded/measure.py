@@ -2,8 +2,11 @@
 
     python -m recipes.embedded.measure --data FOLDER --model embedded --out card.json
 
-FOLDER holds `gsm8k/{train,model_solutions}.jsonl` and `processbench/math.json`. Needs the `train` extra. Every part is
-written to the file when it is done. A part of size 0 is left out. `--base` reads the base without the adapter.
+FOLDER holds `gsm8k/{train,model_solutions}.jsonl`, `processbench/math.json` and `steps/`. Needs the `train` extra.
+Transfer comes first: choosing among model solutions, first errors of a source kept out of training, ProcessBench;
+then corrupted steps and calibration on the development split. Every part is written to the file when it is done. A
+part of size 0 is left out; subsets are random with a fixed seed. `--base` reads the base without the adapter.
+Intervals hold 95%.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ import json
 import random
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import typer
@@ -23,7 +27,9 @@ from rich.progress import track
 
 from recipes.embedded.corrupt import corruptions
 from recipes.embedded.gsm8k import strip_notes, styled
+from recipes.embedded.mixture import development
 from recipes.embedded.rows import Part, problems_of
+from stepscore.config import DType, EngineOptions
 from stepscore.embedded.download import fetch
 from stepscore.embedded.gguf_checkpoint import write_checkpoint
 from stepscore.embedded.prepare import GGUF, RECIPE, cache_folder
@@ -34,8 +40,9 @@ from stepscore.scoring import Scoring
 from stepscore.types import Reading, Solution
 from stepscore.verify.answers import final_answer
 from stepscore_service.jobs.evaluate.suites.best_of_n import groups_of
-from stepscore_service.jobs.evaluate.suites.choosing import BEST, CHANCE, MAJORITY, ORACLE, Chooser
-from stepscore_service.jobs.metrics.first_error import accuracies, best_threshold, windows
+from stepscore_service.jobs.evaluate.suites.choosing import BEST, CHANCE, MAJORITY, ORACLE, WEIGHTED, Chooser
+from stepscore_service.jobs.metrics.calibration import expected_error
+from stepscore_service.jobs.metrics.first_error import accuracies, best_threshold, f1_with_interval, windows
 from stepscore_service.jobs.metrics.interval import Estimate
 from stepscore_service.jobs.metrics.separation import auroc_with_interval
 
@@ -43,6 +50,7 @@ CHUNK = 64
 AGGREGATES = ("min", "mean", "prod", "geometric_mean", "soft_min")
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 Measured = dict[str, Any]
+T = TypeVar("T")
 
 
 def readings(scorer: Scoring, solutions: Sequence[Solution], what: str) -> Iterator[Reading | None]:
@@ -110,100 +118,169 @@ def candidates(file: Path) -> Iterator[tuple[str, list[str], list[bool]]]:
 
 
 def best_of_four(scorer: Scoring, file: Path, problems: int) -> Measured:
-    """Solution AUROC and best-of-4 accuracy for every aggregate, beside the mean candidate and majority vote.
+    """Solution AUROC, best-of-4 and weighted vote for every aggregate, beside the mean candidate and majority vote.
 
-    problems: a random sample of that size (seed 0). AUROC is over the solutions that the model can read.
+    problems: a random sample of that size. AUROC is over the solutions that the model can read.
     """
-    rows = list(candidates(file))
-    rows = random.Random(0).sample(rows, min(problems, len(rows)))
+    rows = _sample(list(candidates(file)), problems)
     solutions = [Solution(problem, steps_of(text)) for problem, texts, _ in rows for text in texts]
     found = readings(scorer, solutions, "best of four")
     chooser = Chooser(scorer.info.reward_range, (len(MODELS),))
     for _, texts, rights in rows:
-        some = islice(found, len(texts))
-        rewards = [None if reading is None else reading.rewards for reading in some]
+        rewards = [None if reading is None else reading.rewards for reading in islice(found, len(texts))]
         chooser.add({"correct": rights, "groups": groups_of(list(map(final_answer, texts))), "rewards": rewards})
     chosen = chooser.measured()
-    right = {name: _rounded(curve[-1]["value"]) for name, curve in chosen["curves"].items()}
-    aurocs = {name: _rounded(auroc["value"]) for name, auroc in chosen["solution_auroc"].items()}
+    right = {name: percent(curve[-1]) for name, curve in chosen["curves"].items()}
+    aurocs = {name: percent(auroc) for name, auroc in chosen["solution_auroc"].items()}
     return {
         "problems": chosen["problems"],
         "unreadable": chosen["unscorable"],
-        **{name: {"auroc": aurocs[name], "best_of_4": right[BEST + name]} for name in AGGREGATES},
+        **{
+            name: {"auroc": aurocs[name], "best_of_4": right[BEST + name], "weighted_vote": right[WEIGHTED + name]}
+            for name in AGGREGATES
+        },
         "mean_candidate": right[CHANCE],
         "majority_vote": right[MAJORITY],
         "any_right": right[ORACLE],
+        "single_models": {
+            model: round(100 * float(np.mean([rights[place] for _, _, rights in rows])), 1)
+            for place, model in enumerate(MODELS)
+        },
     }
+
+
+def percent(estimate: Mapping[str, float | None]) -> list[float | None]:
+    """Value and interval in percent."""
+    found = (estimate[name] for name in ("value", "low", "high"))
+    return [None if number is None else round(100 * number, 1) for number in found]
+
+
+def _sample(rows: list[T], size: int) -> list[T]:
+    return random.Random(0).sample(rows, min(size, len(rows)))
 
 
 def steps_of(text: str) -> tuple[str, ...]:
     return tuple(line for line in text.splitlines() if line.strip())
 
 
-def process_bench(scorer: Scoring, file: Path, problems: int) -> Measured:
-    """Official F1 on ProcessBench MATH: at threshold 0.5, and at one tuned on the first third, read on the rest.
+def first_errors(scorer: Scoring, solved: Sequence[tuple[Solution, int]], what: str) -> Measured:
+    """ProcessBench's F1: at threshold 0.5, and tuned on either half and measured on the other.
 
-    problems: a random sample of that size (seed 0). An unreadable solution counts as wrongly predicted.
+    solved: solutions with their first wrong step, -1 if there is none. An unreadable one counts as wrongly predicted.
     """
-    rows = json.loads(file.read_text(encoding="utf-8"))
-    rows = random.Random(0).sample(rows, min(problems, len(rows)))
-    solutions = [Solution(row["problem"], tuple(row["steps"])) for row in rows]
-    found = list(readings(scorer, solutions, "ProcessBench MATH"))
-    labels = [int(row["label"]) for row in rows]
-    third = len(rows) // 3
-    solved = [
-        (None if reading is None else reading.rewards, label) for reading, label in zip(found, labels, strict=True)
-    ]
-    best = best_threshold(windows(solved[:third]))
+    found = readings(scorer, [solution for solution, _ in solved], what)
+    rewards = [None if reading is None else reading.rewards for reading in found]
+    labelled = list(zip(rewards, (label for _, label in solved), strict=True))
+    halves = labelled[::2], labelled[1::2]
+    best = [best_threshold(windows(half)) for half in halves]
     return {
-        "problems": len(rows),
-        "unreadable": sum(reading is None for reading in found),
-        "f1_at_0.5": _f1(solved, 0.5),
-        "tuned_threshold": best,
-        "f1_tuned_on_first_third_read_on_rest": None if best is None else _f1(solved[third:], best),
+        "solutions": len(solved),
+        "wrong": sum(label >= 0 for _, label in solved),
+        "unreadable": sum(each is None for each in rewards),
+        "f1_at_0.5": percent(asdict(f1_with_interval(windows(labelled), 0.5))),
+        "f1_at_best_threshold": _f1(labelled, best_threshold(windows(labelled))),
+        "f1_tuned_on_other_half": [_f1(halves[1], best[0]), _f1(halves[0], best[1])],
+        "tuned_thresholds": best,
     }
 
 
-def _f1(solved: Sequence[tuple[Sequence[float] | None, int]], threshold: float) -> float | None:
-    """In percent; None where all solutions or none hold an error."""
-    f1 = accuracies(windows(solved), threshold).f1
+def _f1(solved: Sequence[tuple[Sequence[float] | None, int]], threshold: float | None) -> float | None:
+    """In percent; None if all solutions or none hold an error."""
+    f1 = None if threshold is None else accuracies(windows(solved), threshold).f1
     return None if f1 is None else round(100 * f1, 1)
 
 
-def measure(scorer: Scoring, data: Path, sizes: tuple[int, int, int]) -> Iterator[tuple[str, Measured]]:
-    """The parts of the card, each as it is done. sizes: problems of the step AUROC, ProcessBench, best-of-4."""
-    steps, bench, solutions = sizes
-    if steps:
-        yield "step_auroc", step_auroc(scorer, data / "gsm8k" / "train.jsonl", steps)
-    if bench:
-        yield "processbench_math", process_bench(scorer, data / "processbench" / "math.json", bench)
-    if solutions:
-        yield "gsm8k_solutions", best_of_four(scorer, data / "gsm8k" / "model_solutions.jsonl", solutions)
+def process_bench(file: Path, problems: int) -> list[tuple[Solution, int]]:
+    rows = _sample(json.loads(file.read_text(encoding="utf-8")), problems)
+    return [(Solution(row["problem"], tuple(row["steps"])), int(row["label"])) for row in rows]
 
 
-def open_base(folder: Path) -> Scoring:
+def held_out_source(file: Path, problems: int) -> list[tuple[Solution, int]]:
+    """PARC's solutions to grade-school problems (MetaMathQA, Orca-Math): a source of which nothing was trained on."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    chosen = _sample([row for row in rows if row["problem_source"] in ("metamathqa", "orca-math")], problems)
+    return [(Solution(row["problem"], tuple(row["steps"])), int(row["first_error"])) for row in chosen]
+
+
+def calibration(scorer: Scoring, data: Path) -> Measured:
+    """Of the labelled steps of the development split, on which the constants were fitted."""
+    rows = [row for group in development(data) for row in group]
+    solutions = [Solution(row["prompt"], tuple(row["completions"])) for row in rows]
+    rewards, labels = [], []
+    for row, reading in zip(rows, readings(scorer, solutions, "development split"), strict=True):
+        if reading is not None:
+            known = [place for place, label in enumerate(row["labels"]) if label is not None]
+            rewards += [reading.rewards[place] for place in known]
+            labels += [float(row["labels"][place]) for place in known]
+    error = expected_error(np.array(rewards), np.array(labels))
+    solved = [
+        (solution, row["labels"].index(False) if False in row["labels"] else -1)
+        for solution, row in zip(solutions, rows, strict=True)
+    ]
+    return {
+        "steps": len(labels),
+        "ece": round(error, 4),
+        "auroc": percent(asdict(auroc_with_interval(np.array(labels) > 0, np.array(rewards), np.arange(len(labels))))),
+        "first_errors": first_errors(scorer, solved, "development split, first errors"),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of each part is measured; 0 leaves it out. steps: held-out problems whose steps are corrupted."""
+
+    solutions: int
+    held_out: int
+    bench: int
+    steps: int
+    development: bool
+
+
+def measure(scorer: Scoring, data: Path, sizes: Sizes) -> Iterator[tuple[str, Measured]]:
+    """The parts of the card, each as it is done."""
+    if sizes.solutions:
+        yield "gsm8k_solutions", best_of_four(scorer, data / "gsm8k" / "model_solutions.jsonl", sizes.solutions)
+    if sizes.held_out:
+        held_out = held_out_source(data / "steps" / "parc.jsonl", sizes.held_out)
+        yield "held_out_source", first_errors(scorer, held_out, "a source kept out")
+    if sizes.bench:
+        bench = process_bench(data / "processbench" / "math.json", sizes.bench)
+        yield "processbench_math", first_errors(scorer, bench, "ProcessBench MATH")
+    if sizes.steps:
+        yield "step_auroc", step_auroc(scorer, data / "gsm8k" / "train.jsonl", sizes.steps)
+    if sizes.development:
+        yield "development", calibration(scorer, data)
+
+
+def open_base(folder: Path, options: EngineOptions) -> Scoring:
     """The base without the adapter, read with the constants that ship. folder: where it is prepared."""
     recipe = json.loads(RECIPE.read_text(encoding="utf-8"))
     write_checkpoint(fetch(CODER_05B, cache_folder() / GGUF), folder, {}, 1.0, recipe["config"])
-    return open_scorer(str(folder), family="number_logprob")
+    return open_scorer(str(folder), family="number_logprob", options=options)
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="folder with gsm8k/ and processbench/", exists=True)],
+    data: Annotated[Path, typer.Option(help="folder with gsm8k/, processbench/ and steps/", exists=True)],
     out: Annotated[Path, typer.Option(help="JSON file for the results")],
     model: Annotated[str, typer.Option(help="checkpoint to measure")] = "embedded",
     family: Annotated[str, typer.Option(help="read it as this family")] = "",
     base: Annotated[bool, typer.Option(help="measure the base without the adapter instead")] = False,
-    steps: Annotated[int, typer.Option(help="held-out problems for the step AUROC")] = 250,
+    dtype: Annotated[DType, typer.Option(help="number format of the forward")] = "auto",
     solutions: Annotated[int, typer.Option(help="problems of the best-of-4")] = 660,
+    held_out: Annotated[int, typer.Option(help="solutions of a source kept out of training")] = 300,
     bench: Annotated[int, typer.Option(help="ProcessBench MATH problems")] = 300,
+    steps: Annotated[int, typer.Option(help="held-out problems for the step AUROC")] = 80,
+    calibrated: Annotated[bool, typer.Option("--development/--no-development", help="calibration")] = True,
 ) -> None:
-    """Measure the embedded checkpoint."""
+    """Measure the embedded checkpoint, or any other."""
+    options = EngineOptions(dtype=dtype)
     with tempfile.TemporaryDirectory() as folder:
-        scorer = open_base(Path(folder)) if base else open_scorer(model, family=family or None)
+        scorer = (
+            open_base(Path(folder), options) if base else open_scorer(model, family=family or None, options=options)
+        )
         name = "base" if base else model
         measured: Measured = {"model": name, "revision": scorer.info.revision, "dtype": scorer.info.dtype}
-        for part, numbers in measure(scorer, data, (steps, bench, solutions)):
+        for part, numbers in measure(scorer, data, Sizes(solutions, held_out, bench, steps, calibrated)):
             measured[part] = numbers
             out.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     typer.echo(json.dumps(measured, indent=1))

@@ -1,0 +1,77 @@
+"""Make the embedded checkpoint again, in one command.
+
+    python -m recipes.embedded.recipe --data DATA --out runs/embedded
+
+Writes the rows, trains twice with `stepscore train`, exports the adapter and fits the constants. Finished parts are not
+done again, and a training run that was stopped continues. Needs the `train` and `embedded` extras; CARD.md says what it
+took.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recipes.embedded.mixture import mixture, write_rows
+from recipes.embedded.rows import Part, Row, problems_of, step_rows
+from stepscore.embedded.sources import CODER_05B
+
+WORKED = 1500
+"""The training problems whose worked solutions the language model learns: the first ones."""
+
+POLICY = "--lm-only --lora 16 --learning-rate 2e-4 --bf16 --batch 8 --eval-share 0.03 --eval-steps 40 --steps 160"
+READING = (
+    "--output number_logprob --share-prefixes --lora 16 --learning-rate 1.5e-4 --lm-weight 0.5 --positive-weight 2 "
+    "--bf16 --batch 4 --eval-share 0.04 --eval-steps 30 --steps 95"
+)
+
+
+def worked_problems(gsm8k: Path) -> list[str]:
+    return [worked.problem for worked in problems_of(gsm8k, Part.TRAIN)[:WORKED]]
+
+
+def worked_rows(gsm8k: Path) -> Iterator[Row]:
+    """Each problem with its worked solution, in a style of its own."""
+    rows = step_rows(problems_of(gsm8k, Part.TRAIN)[:WORKED], 1)
+    return (row for row in rows if row["kind"] == "clean")
+
+
+def train(rows: Path, base: str, out: Path, options: str) -> None:
+    """One run of `stepscore train`; what is finished stays, what was stopped continues."""
+    manifest = out / "training.json"
+    if manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8"))["state"] == "finished":
+        return
+    resume = ["--resume"] if (out / "checkpoints").is_dir() else []
+    command = ["train", str(rows), "--base", base, "--out", str(out), *shlex.split(options), "--save-steps", "30"]
+    run("stepscore_service.commands.cli", *command, *resume)
+
+
+def run(module: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", module, *arguments], check=True)
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="folder with gsm8k/ and steps/", exists=True)],
+    out: Annotated[Path, typer.Option(help="folder for rows and runs; the same one continues")],
+    shipped: Annotated[Path, typer.Option(help="folder of what ships")] = Path("models/stepscore/embedded"),
+) -> None:
+    """Make the embedded checkpoint again."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_rows(out / "worked.jsonl", [list(worked_rows(data / "gsm8k" / "train.jsonl"))])
+    write_rows(out / "mixture.jsonl", mixture(data))
+    train(out / "worked.jsonl", CODER_05B.name, out / "policy", POLICY)
+    train(out / "mixture.jsonl", str(out / "policy"), out / "number_logprob", READING)
+    runs = [argument for name in ("policy", "number_logprob") for argument in ("--trained", str(out / name))]
+    run("recipes.embedded.export", *runs, "--out", str(shipped))
+    run("recipes.embedded.fit", "--data", str(data), "--shipped", str(shipped))
+
+
+if __name__ == "__main__":
+    typer.run(main)

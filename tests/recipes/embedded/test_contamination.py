@@ -1,0 +1,86 @@
+"""No problem of a test set is trained on: the scan itself, and the recipe's problems if the data are at hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from recipes.embedded.contamination import contaminated, words
+from recipes.embedded.mixture import development, mixture
+from recipes.embedded.recipe import worked_problems
+
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
+EGGS = "Janet's ducks lay 16 eggs per day. She eats three for breakfast every morning. How many are left each day?"
+SAME_FORM = 0.75
+"""GSM8K writes some problems twice with other names and numbers, in its training and in its test part: up to 0.7."""
+
+
+def lines(file: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (DATA / file).read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_same_text_in_other_signs_is_found() -> None:
+    (hit,) = contaminated(["Who?", EGGS.upper().replace(".", " ;\n")], [EGGS])
+    assert hit.overlap == 1.0
+    assert words(hit.trained) == words(EGGS)
+
+
+def test_a_text_with_one_sentence_changed_is_found() -> None:
+    (hit,) = contaminated([EGGS.replace("How many are left each day?", "What remains?")], [EGGS])
+    assert 0.5 < hit.overlap < 1.0
+
+
+def test_a_text_inside_a_longer_one_is_found() -> None:
+    assert list(contaminated([f"{EGGS} She sells the rest for $2 each, and buys feed for $5 a bag."], [EGGS]))
+
+
+@pytest.mark.parametrize(
+    "other", ["Tom has 3 apples and buys 4 more. How many has he?", "", "Janet's ducks lay 16 eggs."]
+)
+def test_another_problem_is_not_found(other: str) -> None:
+    assert not list(contaminated([other], [EGGS]))
+
+
+def test_a_short_problem_is_found_as_a_whole() -> None:
+    assert list(contaminated(["What is 2 + 2?"], ["what is 2+2"]))
+    assert not list(contaminated(["What is 2 + 3?"], ["what is 2+2"]))
+
+
+def gsm8k() -> list[str]:
+    return [str(row["question"]) for row in lines("gsm8k/test.jsonl")]
+
+
+def processbench() -> list[str]:
+    files = (DATA / "processbench" / name for name in ("math.json", "olympiadbench.json"))
+    return [row["problem"] for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def prmbench() -> list[str]:
+    return [str(row["original_question"]) for row in lines("prmbench/subset400.jsonl")]
+
+
+def math_test() -> list[str]:
+    return [str(row["problem"]) for row in lines("outcomes/zeroeval_math_l5.jsonl")]
+
+
+def champ() -> list[str]:
+    found = importlib.util.find_spec("champ_dataset")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("champ-dataset is not installed")
+    file = Path(found.submodule_search_locations[0]) / "dataset_files" / "v0.json"
+    problems = json.loads(file.read_text(encoding="utf-8"))["problems"]
+    return [each["_text"] for each in problems.values()]
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the data in {DATA}")
+@pytest.mark.parametrize("tests", [gsm8k, processbench, prmbench, math_test, champ], ids=lambda tests: tests.__name__)
+def test_no_problem_of_a_test_set_is_trained_on(tests) -> None:
+    trained = worked_problems(DATA / "gsm8k" / "train.jsonl")
+    trained += [group[0]["prompt"] for group in [*mixture(DATA), *development(DATA)]]
+    problems = tests()
+    assert len(problems) > 100
+    found = list(contaminated(trained, problems, SAME_FORM))
+    assert not found, found
