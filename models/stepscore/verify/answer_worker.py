@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import resource
 import signal
 import sys
@@ -56,12 +57,21 @@ class _Late(BaseException):
     """Not an Exception: math-verify swallows those."""
 
 
+_DECIMAL = re.compile(r"(?<![\d.])(\d{0,30})\.(\d{1,30})(?![\d.])")
+
+
+def _as_fraction(match: re.Match[str]) -> str:
+    """A decimal written as a fraction: as a float, SymPy would compute with 15 digits of it."""
+    exact = Fraction(f"{match[1] or 0}.{match[2]}")
+    return rf"(\frac{{{exact.numerator}}}{{{exact.denominator}}})"
+
+
 class _Unreadable(Exception):
     pass
 
 
 def _key(text: str) -> str | None:
-    expressions = parse(f"${text}$", parsing_timeout=None)
+    expressions = parse(f"${_DECIMAL.sub(_as_fraction, text)}$", parsing_timeout=None)
     if not expressions or isinstance(expressions[0], str):
         return None
     with suppress(

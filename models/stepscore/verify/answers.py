@@ -72,12 +72,13 @@ def read_answer(text: str) -> FinalAnswer | None:
 def known_answer(truth: str) -> str:
     """The known answer that a data set gives: as it is, or the end of a worked solution (`#### x`, `\\boxed{x}`)."""
     lines = re.findall(r"^[^\S\n]*####[^\S\n]*(\S[^\n]*)$", truth, re.MULTILINE)
-    boxes = [] if lines else list(_boxes(truth))
     if lines:
         return str(lines[-1]).strip()
-    if boxes and boxes[-1].text:
-        return boxes[-1].text
-    return truth.strip()
+    try:
+        boxed = _boxed(truth)
+    except _CutOff:
+        boxed = None
+    return boxed.text if boxed and boxed.text else truth.strip()
 
 
 class _CutOff(Exception):

@@ -15,6 +15,7 @@ _NOTE = re.compile(r"<<[^<>]*>>")
 _ALONE = re.compile(
     r"\W*(?:(?:therefore|thus|so|hence),?\s*)?(?P<word>\(?[A-J]\)?|yes|no|true|false)\W*", re.IGNORECASE
 )
+_VALUE = re.compile(r"-?\d*\s?\\(?:[dtc]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|sqrt\s*\{[^{}]*\})|" + NUMBER.pattern)
 _SHORT = 60
 _MARK = re.compile(r"\(?[A-J]\)?")
 
@@ -42,6 +43,6 @@ def _in_line(line: str, *, last: bool) -> str | None:
         if re.search(r"\d|\\(?:frac|sqrt|pi|infty)", formula) or "=" in formula or not found:
             found.append((match.start(), formula))
     blank = MATHS.sub(lambda match: " " * len(match[0]), line)
-    found += [(match.start(), match[0].strip()) for match in NUMBER.finditer(blank)]
+    found += [(match.start(), match[0].strip()) for match in _VALUE.finditer(blank)]
     digits = [one for one in found if re.search(r"\d", one[1])]
     return max(digits or found, default=(0, ""))[1] or None

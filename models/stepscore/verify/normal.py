@@ -300,7 +300,7 @@ def _quantity(text: str) -> Value | None:
     )
     if price:
         sign = price[2] or price[price.lastindex or 0]
-        rest = re.sub(r"\s*(?:dollars?|usd|per \w+|each)$", "", price[4], flags=re.IGNORECASE)
+        rest = re.sub(r"\s*(?:dollars?|usd|(?:per|for) [a-z ]+|each)$", "", price[4], flags=re.IGNORECASE)
         number = _number(rest) or (_number("0") if rest.strip() == "0" else None)
         if number is not None:
             return _measured(-number if "-" in (price[1], price[3]) else number, SIGNS[sign])
@@ -339,7 +339,7 @@ def _noun(words: str) -> Unit | None:
     found = re.findall(r"[^\W\d_]+", words)
     if not found or re.search(r"[\d\\^_=+*/{}<>|()\[\]]", words):
         return None
-    if len(found[0]) < 2 or _NOT_UNITS & {word.casefold() for word in found[:2]}:
+    if len(found[0]) < 2 or found[0].casefold() in _NOT_UNITS or "than" in found:
         return None
     if found[0].isascii() and len(found[0]) < 3 and len(found) == 1:
         return None
@@ -386,7 +386,7 @@ def _clock(text: str) -> Value | None:
 def _words(text: str) -> Value | None:
     if re.fullmatch(r"\(?[A-J]\)?", text) or re.fullmatch(r"\([a-j]\)", text):
         return Value(text.strip("()").upper(), settled=True)
-    if re.search(r"(?<![\w])\d+\s+[a-z]{3,}", text) and not re.search(r"[\\=^_,;(){}]", text):
+    if re.search(r"(?<![\w])\d+\s+[a-z]{3,}", text) and not re.search(r"[\\=^_,;(){}]|\band\b", text):
         return Value(" ".join(text.casefold().split()), settled=True)
     if not _WORDS.fullmatch(text) or (_SEPARATOR.search(text) and re.search(r",|\band\b|\bor\b", text)):
         return None

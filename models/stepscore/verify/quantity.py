@@ -153,7 +153,7 @@ def _product(text: str) -> Unit | None:
         kinds[known[0]] = kinds.get(known[0], 0) + power
         worth *= known[1] ** power
     kind = "*".join(f"{name}^{power}" if power != 1 else name for name, power in sorted(kinds.items()) if power)
-    return Unit(f"{kind}:{worth}", kind, worth) if kind else None
+    return Unit(f"{kind or 'ratio'}:{worth}", kind or "ratio", worth)
 
 
 def singular(word: str) -> str:

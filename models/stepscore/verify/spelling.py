@@ -81,7 +81,7 @@ _STYLES = (
     (re.compile(r"<="), r"\\le "),
     (re.compile(r">="), r"\\ge "),
     (re.compile(r"!="), r"\\ne "),
-    (re.compile(r"\\%|\s?\bper ?cent\b"), "%"),
+    (re.compile(r"\\%|\s?\b(?:per ?cent(?:age)?|pct)\b"), "%"),
     (re.compile(r"\\\$"), "$"),
     (re.compile(r"\\(?:pounds|textsterling)(?![a-zA-Z])"), "£"),
     (re.compile(r"\\(?:euro|texteuro)(?![a-zA-Z])"), "€"),

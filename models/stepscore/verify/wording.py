@@ -38,6 +38,7 @@ _BOLD = re.compile(r"\*\*|__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|`")
 
 _END = re.compile(r"[.!?](?=\s|$|[\"”')\]*]+(?:\s|$))|[。！？\n]")
 _ABBREVIATED = re.compile(r"(?:\b[ap]\.m|\b[A-Za-z]\.[A-Za-z]|\b(?:Dr|Mr|Mrs|Ms|St|vs|approx|No|ft|in|sq))$")
+_TITLE = re.compile(r"\b(?:Dr|Mr|Mrs|Ms)$")
 _CONJUNCTIONS = (
     "because|since|which|where|whereas|given|assuming|due to|so that|provided|rounded|i\\.e\\.|that is|meaning"
     "|denn|weil|da|porque|ya que|parce que|car|perché|потому|так как|因为|因為|なぜなら"
@@ -52,6 +53,10 @@ _TAIL = re.compile(
     r"|[，；]\s*(?![\d\\$-]).*",
     re.DOTALL,
 )
+_DESCRIBED = re.compile(
+    r"(?:the|that) (?:\S+ ){2,40}?which (?:is|equals|comes to|gives) (?P<value>[-$\\\d(].*)", re.DOTALL
+)
+_REMARK = re.compile(r"\s*\((?:estimated?|round(?:ed|ing)|approx)[^()]*\)", re.IGNORECASE)
 _FILLER = re.compile(
     r"(?:approximately|approx\.?|about|roughly|around|nearly|exactly|simply|just|only|therefore|thus|then|also|indeed|"
     r"equal to|given by|either|both|clearly|actually|likely|probably|now|still|option|choice|letter|alternative|hence|"
@@ -62,7 +67,7 @@ _OPTION = re.compile(
     r"(?:\\(?:text|textbf|mathbf|mathrm|textrm|rm|bf|mbox)\s*\{)?\s*(?:"
     r"[(（\[]\s*(?:\\(?:text|textbf|mathbf|mathrm)\s*\{)?\s*(?P<round>[A-Ja-j])\s*\}?\s*[)）\]]"
     r"|(?P<bare>[A-J])(?=\s*[.):：、}\]]*\s*$|\s*[.):：、]\s|\s*[):：]\S|\}\s*[.):])\s*[.):：、]?"
-    r")\s*\}?\s*[.):：]?\s*(?:\\[ ,;:!]|\\q?quad|~|\s)*(?P<option>.*)",
+    r")\s*\}?\s*[.):：]?(?(round),?)\s*(?:\\[ ,;:!]|\\q?quad|~|\s)*(?P<option>.*)",
     re.DOTALL,
 )
 _LONG_OPTION = 300
@@ -71,6 +76,7 @@ _ARITHMETIC = re.compile(
     r"|\\(?:times|cdot|div|frac|dfrac|tfrac|sqrt|left|right|%|\$|[,;! ])|(?<=\d)\s?x\s?(?=\d)"
 )
 _EQUALS = re.compile(r"(?<![<>!:≤≥\\])=(?!=)|(?<=\s)(?:≈|\\approx)(?=[\s\d\\])")
+_APPROXIMATELY = re.compile(r"\s*(?:≈|\\approx(?![a-z]))\s*")
 _EXPRESSION = re.compile(r"[-−–+]?\s*[$€£¥₹\\]?[\d.(\[{\\√∞π½⅓¼¾±]")
 _UNIT_WORDS = 4
 _PROSE_WORDS = 3
@@ -81,10 +87,18 @@ def said_in(words: str) -> Said:
     words = _BOLD.sub("", words[:LONGEST]).strip()
     display = MATHS.match(words)
     sentence = words[: display.end()] + first_sentence(words[display.end() :]) if display else first_sentence(words)
-    sentence = _TAIL.sub("", sentence, count=1).strip()
+    sentence = _value_of_description(sentence)
+    sentence = _TAIL.sub("", sentence, count=1)
+    sentence = _REMARK.sub("", sentence).strip()
     while filler := _FILLER.match(sentence):
         sentence = sentence[filler.end() :]
     return take_option(_answer_of(sentence.strip(" \t\n,;:").rstrip("。.")))
+
+
+def _value_of_description(sentence: str) -> str:
+    """Of "the least common multiple of 6 and 9, which is 18" what the words come to."""
+    described = _DESCRIBED.match(sentence)
+    return described["value"] if described else sentence
 
 
 def first_sentence(words: str) -> str:
@@ -106,6 +120,8 @@ def first_sentence(words: str) -> str:
 
 
 def _abbreviated(words: str, end: re.Match[str]) -> bool:
+    if _TITLE.search(words[max(0, end.start() - 4) : end.start()]):
+        return True
     following = words[end.end() :].lstrip()[:1]
     return bool(_ABBREVIATED.search(words[max(0, end.start() - 8) : end.start()])) and not following.isupper()
 
@@ -116,7 +132,9 @@ def _answer_of(said: str) -> str:
     if maths and not _is_money(said, maths[0]):
         outside = MATHS.sub(" ", said)
         if len(outside.split()) > _UNIT_WORDS or (maths[0].start() > 0 and len(said[: maths[0].start()].split()) > 1):
-            return take_result(maths_text(maths[-1]))
+            after = NUMBER.search(said, maths[-1].end())
+            formula = maths_text(maths[-1])
+            return after[0].strip() if after and not re.search(r"\d", formula) else take_result(formula)
         said = MATHS.sub(maths_text, said)
     if _EXPRESSION.match(said):
         return take_result(_with_unit(said))
@@ -153,19 +171,35 @@ def _with_unit(said: str) -> str:
 
 def take_result(said: str) -> str:
     """What goes after the last equals sign of a calculation or chain; other equations are kept whole."""
-    said = said.strip()
+    said = _exact_part(said.strip())
     if "=" not in said and "≈" not in said and "\\approx" not in said:
         return said
-    parts = _EQUALS.split(said)
+    parts = _sides(said)
     if len(parts) < 2 or not parts[-1].strip() or "\\begin" in said:
         return said
     left, right = parts[:-1], parts[-1].strip()
-    listed = re.search(r"[,;]\s*\S+\s*=|\band\b|\bor\b", said)
+    listed = re.search(r"[,;]\s*(?:\\q?quad\s*)?\S+\s*=|\band\b|\bor\b", said)
     if not _ARITHMETIC.sub("", "".join(left)).strip() and any(part.strip() for part in left):
         return right
     if len(left) > 1 and not listed:
         return right
     return said
+
+
+def _exact_part(said: str) -> str:
+    """`1/3 ≈ 0.33` is 1/3; `P ≈ 0.33` is kept."""
+    exact = _APPROXIMATELY.split(said, maxsplit=1)
+    return exact[0].strip() if len(exact) > 1 and re.search(r"\d", exact[0]) else said
+
+
+def _sides(said: str) -> list[str]:
+    """The sides of the equals signs outside braces (`\\sum_{k=0}` has none)."""
+    parts, start = [], 0
+    for sign in _EQUALS.finditer(said):
+        if said.count("{", 0, sign.start()) == said.count("}", 0, sign.start()):
+            parts.append(said[start : sign.start()])
+            start = sign.end()
+    return [*parts, said[start:]]
 
 
 def take_option(said: str) -> Said:

@@ -61,6 +61,11 @@ STATED = [
     ("She makes 9 * 2 = $18\nA: 18\n", "18"),
     ("La respuesta es 14.", "14"),
     ("Die Antwort lautet 14.", "14"),
+    ("The answer is the least common multiple of 6 and 9, which is 18.", "18"),
+    ("Final Answer: The largest $n$ is 34.", "34"),
+    ("The answer is 4 (estimated).", "4"),
+    (r"The answer is $x = 5+5+1 = 1/3 \approx 0.33$.", "1/3"),
+    (r"The answer is \sum_{k=0}^{n} k.", r"\sum_{k=0}^{n} k"),
     ("La réponse est 14.", "14"),
     ("La risposta è 14.", "14"),
     ("A resposta é 14.", "14"),
@@ -157,6 +162,7 @@ def test_a_known_answer_is_taken_as_it_is(answer: str) -> None:
 
 def test_a_worked_solution_is_known_by_its_end() -> None:
     assert known_answer("She has 3 + 4 = <<3+4=7>>7.\n#### 7") == "7"
+    assert known_answer(r"$\boxed{1}$ and $\boxed{-2}$") == "1, -2"
     assert known_answer(r"It is $\boxed{\frac{1}{2}}$.") == r"\frac{1}{2}"
 
 
