@@ -15,7 +15,7 @@ from stepscore.errors import StepscoreError
 from stepscore.generate.protocol import Completion, GeneratorInfo, Request
 from stepscore.scoring import ModelInfo
 from stepscore.search.methods import search_method
-from stepscore.search.policy import SEPARATOR, PolicyOptions, SearchPolicy
+from stepscore.search.policy import SEPARATOR, SearchPolicy, StepSampling
 from stepscore.search.rating import NodeRater
 from stepscore.search.searcher import Searcher, SearchProblem, SearchResult
 from stepscore.types import PROBABILITY, Reading, Solution
@@ -102,12 +102,12 @@ class FormulaPrm:
         ]
 
 
-def searcher(policy, prm, method: str, policy_options: PolicyOptions | None = None, **options) -> Searcher:
+def searcher(policy, prm, method: str, policy_options: StepSampling | None = None, **options) -> Searcher:
     """A searcher over a policy and a PRM; keywords of Searcher are passed on, all others go to the method."""
     named = {"final_aggregate", "choice", "budget", "seed", "in_flight", "stop", "on_event"}
     own = {key: options.pop(key) for key in list(options) if key in named}
     chosen = search_method(method, options)
-    sampler = SearchPolicy(policy, PlainText(), policy_options or PolicyOptions())
+    sampler = SearchPolicy(policy, PlainText(), policy_options or StepSampling())
     return Searcher(sampler, NodeRater(prm, chosen.aggregate), chosen, **own)
 
 

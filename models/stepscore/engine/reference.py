@@ -19,7 +19,7 @@ from stepscore.engine.torch.engine import checkpoints_of
 from stepscore.engine.torch.loading import Placement
 from stepscore.engine.torch.readout import Readout, load_readout
 from stepscore.engine.torch.weights import Weights, backbone_prefix
-from stepscore.engine.validation import Limits
+from stepscore.engine.validation import SequenceLimits
 from stepscore.errors import CheckpointError
 from stepscore.family.heads import Head
 from stepscore.types import Encoded, Values
@@ -45,7 +45,7 @@ class ReferenceModel:
 class ReferenceEngine:
     """Mode `reference` of the engine protocol: nothing packed, nothing shared, every token computed."""
 
-    def __init__(self, models: Sequence[ReferenceModel], info: EngineInfo, limits: Limits) -> None:
+    def __init__(self, models: Sequence[ReferenceModel], info: EngineInfo, limits: SequenceLimits) -> None:
         self.info = info
         self.models = list(models)
         self._limits = limits
@@ -91,7 +91,7 @@ def open_reference_engine(facts: CheckpointFacts, head: Head, options: EngineOpt
     models = [_load(each, head, max_tokens, placement) for each in checkpoints]
     dtype = str(placement.dtype).removeprefix("torch.")
     info = EngineInfo("transformers", str(device), dtype, "reference", max_tokens, max_batch_tokens=max_tokens)
-    return ReferenceEngine(models, info, Limits(max_tokens, _vocabulary(models), head))
+    return ReferenceEngine(models, info, SequenceLimits(max_tokens, _vocabulary(models), head))
 
 
 def _vocabulary(models: Sequence[ReferenceModel]) -> int:

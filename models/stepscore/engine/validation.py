@@ -36,7 +36,7 @@ def check_length(tokens: int, limit: int, reader: str, **detail: object) -> None
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SequenceLimits:
     """max_tokens: longest sequence; vocabulary: ids lie below it; head: says whether reads need targets."""
 
     max_tokens: int

@@ -43,7 +43,7 @@ END_FLOOR = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class NumberCurve:
     """reward = sigmoid(slope * (lowest log-probability) + offset); one pair for steps with digits, one for others."""
 
     slope: float
@@ -52,7 +52,7 @@ class Calibration:
     wordy_offset: float
 
     @classmethod
-    def of(cls, config: Mapping[str, object]) -> Calibration:
+    def of(cls, config: Mapping[str, object]) -> NumberCurve:
         """Raises CheckpointError if config.json carries no constants."""
         found = config.get(CONFIG_KEY)
         if not isinstance(found, dict):
@@ -112,7 +112,7 @@ class Symbols:
         return self.digits + self.signs
 
 
-def read(calibration: Calibration, symbols: Symbols, values: Sequence[Values], encoded: EncodedSolution) -> Reading:
+def read(calibration: NumberCurve, symbols: Symbols, values: Sequence[Values], encoded: EncodedSolution) -> Reading:
     surprises = _events(joined(values).astype(np.float64), encoded.sequences[0], symbols)
     lowest = np.empty(encoded.steps, dtype=np.float64)
     logits = np.empty(encoded.steps, dtype=np.float64)
@@ -174,7 +174,7 @@ def build(context: LayoutContext) -> Parts:
     symbols = symbols_of(context.tokenizer)
     layout = PlainChat(context.tokenizer, frozenset(symbols.digits))
     head = TokenLogProbHead(reference=False, beside=symbols.beside)
-    return Parts(layout, head, partial(read, Calibration.of(context.config), symbols))
+    return Parts(layout, head, partial(read, NumberCurve.of(context.config), symbols))
 
 
 FAMILY = Family(

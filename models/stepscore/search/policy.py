@@ -19,7 +19,7 @@ Growth = NewNodes | GeneratorError
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyOptions:
+class StepSampling:
     """How the policy samples.
 
     separator: text that ends a step. step_tokens, solution_tokens: limits of one step and of one rest of a solution.
@@ -41,7 +41,7 @@ class PolicyOptions:
 class SearchPolicy:
     """Samples children of nodes. Not thread-safe: one caller at a time, as its generator."""
 
-    def __init__(self, generator: Generator, prompts: PromptWriter, options: PolicyOptions) -> None:
+    def __init__(self, generator: Generator, prompts: PromptWriter, options: StepSampling) -> None:
         self._generator = generator
         self._prompts = prompts
         self._options = options

@@ -53,7 +53,7 @@ POINTS = ((0.5, 2.0), (-2.0, -0.5))
 """Where formulas with variables are compared: a random number of each range for every name."""
 
 
-class _Late(BaseException):
+class _OutOfTime(BaseException):
     """Not an Exception: math-verify swallows those."""
 
 
@@ -181,7 +181,7 @@ def _answer(request: dict[str, str]) -> Any:
             return _key(request["key"]) if "key" in request else _verified(request["truth"], request["found"])
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    except _Late:
+    except _OutOfTime:
         return {"late": True}
     except (MemoryError, RecursionError):
         return {"late": True}
@@ -190,7 +190,7 @@ def _answer(request: dict[str, str]) -> Any:
 
 
 def _late(signum: int, frame: object) -> None:
-    raise _Late
+    raise _OutOfTime
 
 
 def main() -> None:

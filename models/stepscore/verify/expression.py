@@ -19,14 +19,14 @@ class Unreadable(Exception):
 
 def evaluate(tokens: Sequence[Token]) -> Fraction:
     """The value of an expression; a percentage is its number over 100. Raises Unreadable."""
-    reader = _Reader(tokens)
+    reader = _ExpressionReader(tokens)
     value = reader.sum(0)
     if reader.rest:
         raise Unreadable
     return value
 
 
-class _Reader:
+class _ExpressionReader:
     """Recursive descent; each method takes what it reads from the front of `rest`."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:

@@ -173,12 +173,12 @@ def _plan(
     sampling: tuple[str, float, int, int, int],
     budget: tuple[int, int, float],
 ) -> SearchPlan:
-    from stepscore.search.policy import PolicyOptions
+    from stepscore.search.policy import StepSampling
     from stepscore.search.searcher import SearchBudget
     from stepscore_service.jobs.search.plan import SearchPlan
 
     separator, temperature, step_tokens, solution_tokens, seed = sampling
-    options = PolicyOptions(
+    options = StepSampling(
         separator=separator.encode().decode("unicode_escape"),
         temperature=temperature,
         step_tokens=step_tokens,

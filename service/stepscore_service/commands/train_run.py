@@ -11,7 +11,7 @@ import typer
 from transformers.utils import logging as transformers_logging
 
 from stepscore.errors import StepscoreError
-from stepscore_service.jobs.data.formats.base import Reading
+from stepscore_service.jobs.data.formats.base import ParseOptions
 from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.plan import TrainPlan
 from stepscore_service.jobs.runs import console
@@ -31,7 +31,9 @@ def run(plan: TrainPlan, files: Sequence[Path], options: TrainRunOptions) -> Non
     try:
         plan.check()
         check_name(plan.output, options.out)
-        inputs = TrainInputs(open_inputs(files), options.format, Reading(options.neutral == "good"), options.skip_bad)
+        inputs = TrainInputs(
+            open_inputs(files), options.format, ParseOptions(options.neutral == "good"), options.skip_bad
+        )
         with console.ERR.status(f"Opening {plan.base}"):
             setup = build(plan)
         data = read(inputs.solutions(), setup.encoder, options.eval_share, _reader())

@@ -20,7 +20,7 @@ ChatTemplateName = Literal["auto", "chatml", "llama3", "mistral", "gemma", "deep
 
 
 @dataclass(frozen=True, slots=True)
-class ChatTemplate:
+class ChatFormat:
     """turn: what opens a turn, with the group `role`. ends: tokens that end a turn, begin a text or pad it."""
 
     turn: re.Pattern[str]
@@ -43,11 +43,11 @@ class Dialogue:
     response: str
 
 
-def _template(turn: str, *ends: str) -> ChatTemplate:
-    return ChatTemplate(re.compile(turn), ends)
+def _template(turn: str, *ends: str) -> ChatFormat:
+    return ChatFormat(re.compile(turn), ends)
 
 
-TEMPLATES: Mapping[str, ChatTemplate] = MappingProxyType(
+TEMPLATES: Mapping[str, ChatFormat] = MappingProxyType(
     {
         "chatml": _template(r"<\|im_start\|>(?P<role>\w+)\n", "<|im_end|>", "<|endoftext|>"),
         "llama3": _template(
@@ -87,14 +87,14 @@ _THOUGHT_ENDS = re.compile(r"</think(?:ing)?>|\[/THINK\]", re.IGNORECASE)
 _THOUGHT_BEGINS = re.compile(r"<think(?:ing)?>|\[THINK\]", re.IGNORECASE)
 
 
-def template_of(text: str, name: str = "auto") -> ChatTemplate | None:
+def template_of(text: str, name: str = "auto") -> ChatFormat | None:
     """The template in which the text is written; None for a text in none. name: one of TEMPLATES says which."""
     if name != "auto":
         return TEMPLATES[name]
     return next((template for template in TEMPLATES.values() if template.turn.search(text)), None)
 
 
-def turns_of(text: str, template: ChatTemplate) -> list[ChatMessage]:
+def turns_of(text: str, template: ChatFormat) -> list[ChatMessage]:
     """Every turn of a templated text, in order."""
     opened = list(template.turn.finditer(text))
     ends = [each.start() for each in opened[1:]] + [len(text)]
@@ -104,7 +104,7 @@ def turns_of(text: str, template: ChatTemplate) -> list[ChatMessage]:
     ]
 
 
-def strip_ends(text: str, template: ChatTemplate | None = None) -> str:
+def strip_ends(text: str, template: ChatFormat | None = None) -> str:
     """Without white space and without end and padding tokens at either end; by default those of every template."""
     ends = template.ends if template else [token for each in TEMPLATES.values() for token in each.ends]
     before = None

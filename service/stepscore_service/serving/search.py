@@ -16,7 +16,7 @@ from stepscore.generate.prompt import PromptWriter
 from stepscore.generate.protocol import Completion, Generator, GeneratorInfo, Request
 from stepscore.policy import open_policy, policy_at
 from stepscore.search.methods import SearchMethod
-from stepscore.search.policy import PolicyOptions, SearchPolicy
+from stepscore.search.policy import SearchPolicy, StepSampling
 from stepscore.search.rating import NodeRater
 from stepscore.search.searcher import SearchBudget, Searcher, SearchProblem, SearchResult
 from stepscore.search.tree import SearchNode
@@ -108,7 +108,7 @@ class PolicyServer:
             loop.call_soon_threadsafe(queue.put_nowait, item)
 
         searcher = Searcher(
-            SearchPolicy(self._generator, self._prompts, PolicyOptions(seed=plan.seed)),
+            SearchPolicy(self._generator, self._prompts, StepSampling(seed=plan.seed)),
             NodeRater(ServedRewards(served, context, loop), plan.method.aggregate),
             plan.method,
             final_aggregate=plan.aggregate,

@@ -236,7 +236,7 @@ def test_a_server_without_echo_is_an_error() -> None:
 
 @pytest.mark.parametrize("address", ["openai:", "ollama", "https://example.org/v1"])
 def test_an_address_that_means_nothing_is_refused(folder: Path, address: str) -> None:
-    with pytest.raises(CheckpointError, match="no generator"):
+    with pytest.raises(CheckpointError, match="not a generator"):
         open_generator(address, folder, model="m", device=CPU, dtype=torch.float32, max_tokens=64)
 
 

@@ -31,7 +31,7 @@ from stepscore.engine.torch.readout import Readout, load_readout
 from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
 from stepscore.engine.torch.varlen_attention import check_invariant
 from stepscore.engine.torch.weights import Weights
-from stepscore.engine.validation import Limits
+from stepscore.engine.validation import SequenceLimits
 from stepscore.engine.work import Work
 from stepscore.errors import CheckpointError, OutOfMemory
 from stepscore.family.heads import Head, TokenLogProbHead
@@ -59,7 +59,7 @@ class TorchEngine:
     `cost`, `counts` and `purge` may be called from other threads while a forward runs.
     """
 
-    def __init__(self, models: Sequence[Model], info: EngineInfo, limits: Limits, kv_cache_bytes: int) -> None:
+    def __init__(self, models: Sequence[Model], info: EngineInfo, limits: SequenceLimits, kv_cache_bytes: int) -> None:
         self.info = info
         self.models = list(models)
         self._limits = limits
@@ -200,7 +200,7 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
         chunked=options.mode == "fast" and options.kv_cache_bytes > 0,
     )
     vocabulary = min(model.decoder.architecture.vocabulary for model in models)
-    return TorchEngine(models, info, Limits(max_tokens, vocabulary, head), options.kv_cache_bytes)
+    return TorchEngine(models, info, SequenceLimits(max_tokens, vocabulary, head), options.kv_cache_bytes)
 
 
 def checkpoints_of(facts: CheckpointFacts, head: Head, options: EngineOptions) -> list[CheckpointFacts]:

@@ -15,7 +15,7 @@ import numpy as np
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.protocol import EngineInfo, TokenCounts
 from stepscore.engine.torch.planning import needed_ids
-from stepscore.engine.validation import Limits
+from stepscore.engine.validation import SequenceLimits
 from stepscore.errors import EngineError, UnsupportedByEngine
 from stepscore.family.heads import Head, LinearHead, TokenLogProbHead, VocabularyHead
 from stepscore.types import Encoded, Values
@@ -56,7 +56,7 @@ class Transport(Protocol):
 class VllmEngine:
     """The engine protocol over a transport. vLLM caches prefixes for generation only, so all asked is computed."""
 
-    def __init__(self, transport: Transport, info: EngineInfo, limits: Limits) -> None:
+    def __init__(self, transport: Transport, info: EngineInfo, limits: SequenceLimits) -> None:
         self.info = info
         self._transport = transport
         self._limits = limits
@@ -164,7 +164,7 @@ def open_vllm_engine(facts: CheckpointFacts, head: Head, options: EngineOptions,
         max_tokens=max_tokens,
         max_batch_tokens=options.max_batch_tokens or MAX_BATCH_TOKENS,
     )
-    return VllmEngine(transport, info, Limits(max_tokens, int(facts.config["vocab_size"]), head))
+    return VllmEngine(transport, info, SequenceLimits(max_tokens, int(facts.config["vocab_size"]), head))
 
 
 def check_supported(facts: CheckpointFacts, head: Head) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from stepscore_service.jobs.data.formats import prm800k
-from stepscore_service.jobs.data.formats.base import Reading
+from stepscore_service.jobs.data.formats.base import ParseOptions
 from stepscore_service.jobs.data.labelled import Labelled
 
 Row = Mapping[str, Any]
@@ -59,7 +59,7 @@ def of_prm800k(row: Row, neutral: Neutral) -> Iterator[Labelled]:
     given = _without_neutral(row) if neutral == "null" else row
     own = row.get(OWN) or {}
     extras = {**own.get("extras", {}), **({"labeler": row["labeler"]} if row.get("labeler") else {})}
-    for labelled in prm800k.solutions(given, Reading(zero_is_good=neutral == "good")):
+    for labelled in prm800k.solutions(given, ParseOptions(zero_is_good=neutral == "good")):
         yield replace(labelled, outcome=own.get("outcome"), extras=extras)
 
 

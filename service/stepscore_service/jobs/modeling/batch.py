@@ -23,7 +23,7 @@ from stepscore_service.jobs.modeling.prefix_tree import ExampleRow, PrefixTree, 
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TrainBatch:
     """input_ids, position_ids: (R, T). attention_mask: None where rows are packed (positions say it all), (R, T) where
     they are padded, (R, 1, T, T) true where a token sees another in trees.
 
@@ -47,7 +47,7 @@ class Batch:
     def predictions(self) -> int:
         return len(self.predicted)
 
-    def to(self, device: torch.device, **kwargs: Any) -> Batch:
+    def to(self, device: torch.device, **kwargs: Any) -> TrainBatch:
         """On another device."""
         moved: dict[str, Any] = {
             field.name: value.to(device, **kwargs)
@@ -68,11 +68,11 @@ class PackedRows:
     places: Sequence[Tensor]
 
 
-Collate = Callable[[Sequence[ExampleRow]], Batch]
+Collate = Callable[[Sequence[ExampleRow]], TrainBatch]
 
 
 def collator(objective: Objective, layout: RowLayout) -> Collate:
-    def collate(rows: Sequence[ExampleRow]) -> Batch:
+    def collate(rows: Sequence[ExampleRow]) -> TrainBatch:
         return _batch(list(chain.from_iterable(rows)), objective, LAYOUTS[layout](rows))
 
     return collate
@@ -119,11 +119,11 @@ LAYOUTS: dict[RowLayout, Callable[[Sequence[ExampleRow]], PackedRows]] = {
 }
 
 
-def _batch(examples: Sequence[Example], objective: Objective, packed: PackedRows) -> Batch:
+def _batch(examples: Sequence[Example], objective: Objective, packed: PackedRows) -> TrainBatch:
     placed = list(zip(examples, packed.places, strict=True))
     targets = _targets(examples)
     predicting, predicted = _predictions(placed, packed)
-    return Batch(
+    return TrainBatch(
         input_ids=packed.input_ids,
         position_ids=packed.position_ids,
         attention_mask=packed.attention_mask,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from stepscore.errors import CheckpointError, InvalidInput
-from stepscore.families.number_logprob import Calibration, symbols_of
+from stepscore.families.number_logprob import NumberCurve, symbols_of
 from stepscore.family.layout import Layout, LayoutContext
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore_service.jobs.modeling.bases import Base, open_base, with_marker
@@ -101,7 +101,7 @@ def _model(plan: TrainPlan, base: Base, output: Output) -> StepModel:
 
 def _reading(base: Base, output: Output) -> NumberReading:
     symbols = symbols_of(StepTokenizer(base.tokenizer, ()))
-    return NumberReading(symbols, Calibration.of(_config(base, output)))
+    return NumberReading(symbols, NumberCurve.of(_config(base, output)))
 
 
 def _dtype(plan: TrainPlan) -> torch.dtype:

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from stepscore_service.jobs.modeling.bases import Base
-from stepscore_service.jobs.modeling.batch import Batch
+from stepscore_service.jobs.modeling.batch import TrainBatch
 from stepscore_service.jobs.modeling.outputs import Output
 from stepscore_service.jobs.modeling.plan import Lora
 from stepscore_service.jobs.modeling.reading import NumberReading
@@ -40,7 +40,7 @@ class StepModel(nn.Module):
         self.reference = reference
         self.reading = reading
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: TrainBatch) -> tuple[Tensor, Tensor]:
         """The numbers (N, C) in fp32, and the summed loss of the predicted tokens (0 if none is predicted)."""
         hidden_ND = _hidden(self.lm, batch)
         numbers_SC = self._numbers(hidden_ND, batch)
@@ -49,7 +49,7 @@ class StepModel(nn.Module):
         losses_L = by_parts(self.lm, _token_losses, hidden_ND[batch.predicting], batch.predicted)
         return numbers_SC, losses_L.sum()
 
-    def _numbers(self, hidden_ND: Tensor, batch: Batch) -> Tensor:
+    def _numbers(self, hidden_ND: Tensor, batch: TrainBatch) -> Tensor:
         read_SD = hidden_ND[batch.reads]
         if self.head is not None:
             with torch.autocast(read_SD.device.type, enabled=False):
@@ -68,7 +68,7 @@ class StepModel(nn.Module):
         return torch.stack([by_parts(self.lm, _log_probs, read_SD, batch.read_targets), reference_S], dim=-1)
 
 
-def _hidden(lm: Any, batch: Batch) -> Tensor:
+def _hidden(lm: Any, batch: TrainBatch) -> Tensor:
     """(R * T, D). Rows hold several sequences where positions begin again; attention does not cross that border."""
     states: Tensor = lm.get_decoder()(
         input_ids=batch.input_ids,

@@ -11,13 +11,13 @@ from dataclasses import asdict
 import torch
 from torch import Tensor, nn
 
-from stepscore.families.number_logprob import CONFIG_KEY, END_FLOOR, Calibration, Symbols
+from stepscore.families.number_logprob import CONFIG_KEY, END_FLOOR, NumberCurve, Symbols
 
-START = Calibration(slope=0.774, offset=2.632, wordy_slope=0.387, wordy_offset=4.321)
+START = NumberCurve(slope=0.774, offset=2.632, wordy_slope=0.387, wordy_offset=4.321)
 """Fitted on a language model of worked solutions, with as many wrong steps as sound ones; trained with the rest."""
 
 
-def entry(constants: Calibration = START) -> dict[str, dict[str, float]]:
+def entry(constants: NumberCurve = START) -> dict[str, dict[str, float]]:
     """What config.json says of a reading."""
     return {CONFIG_KEY: asdict(constants)}
 
@@ -28,9 +28,9 @@ class NumberReading(nn.Module):
     digits: Tensor
     signs: Tensor
 
-    def __init__(self, symbols: Symbols, start: Calibration) -> None:
+    def __init__(self, symbols: Symbols, start: NumberCurve) -> None:
         super().__init__()
-        self.constants = nn.Parameter(torch.tensor([getattr(start, name) for name in Calibration.__slots__]))
+        self.constants = nn.Parameter(torch.tensor([getattr(start, name) for name in NumberCurve.__slots__]))
         self.register_buffer("digits", torch.tensor(symbols.digits), persistent=False)
         self.register_buffer("signs", torch.tensor(symbols.signs), persistent=False)
 
@@ -44,7 +44,7 @@ class NumberReading(nn.Module):
 
     def config(self) -> dict[str, dict[str, float]]:
         """The entry of config.json that the family reads."""
-        return entry(Calibration(*self.constants.tolist()))
+        return entry(NumberCurve(*self.constants.tolist()))
 
     def events(self, logits_SV: Tensor, before_S: Tensor, targets_S: Tensor) -> Tensor:
         """Log-probabilities (S,). before: tokens at the reads; targets: those after them."""

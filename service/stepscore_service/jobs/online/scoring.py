@@ -21,7 +21,7 @@ from stepscore.family.registry import Parts, family_named
 from stepscore.open import bind, checkpoint_facts
 from stepscore.types import EncodedSolution
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.modeling.batch import Batch, collator
+from stepscore_service.jobs.modeling.batch import TrainBatch, collator
 from stepscore_service.jobs.modeling.build import TrainSetup
 from stepscore_service.jobs.modeling.example import Example
 from stepscore_service.jobs.online import prime
@@ -58,7 +58,7 @@ def learnable(setup: TrainSetup, rollouts: Iterable[Labelled]) -> Iterator[Learn
     return ((rollout, example) for rollout in known for example in setup.encoder.examples([rollout]))
 
 
-def batch_of(setup: TrainSetup, group: Sequence[Learnable]) -> Batch:
+def batch_of(setup: TrainSetup, group: Sequence[Learnable]) -> TrainBatch:
     return collator(setup.objective, "padded")([(example,) for _, example in group])
 
 
@@ -77,7 +77,7 @@ def _scored(settings: UpdateSettings, setup: TrainSetup, parts: Parts, rollouts:
 
 
 @torch.no_grad()
-def _numbers(setup: TrainSetup, batch: Batch) -> list[Tensor]:
+def _numbers(setup: TrainSetup, batch: TrainBatch) -> list[Tensor]:
     """For each solution the log-probabilities (T, 2) of policy and reference."""
     return list(batch.targets.per_solution(setup.model(batch)[0]))
 

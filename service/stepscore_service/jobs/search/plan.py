@@ -9,7 +9,7 @@ from typing import Any
 from stepscore.errors import InvalidOption
 from stepscore.policy import Policy
 from stepscore.search.methods import SearchMethod, search_method
-from stepscore.search.policy import PolicyOptions
+from stepscore.search.policy import StepSampling
 from stepscore.search.searcher import SearchBudget
 
 NO_PRM = frozenset({"greedy", "majority"})
@@ -22,7 +22,7 @@ class SearchPlan:
 
     method: SearchMethod
     policy: Policy
-    sampling: PolicyOptions
+    sampling: StepSampling
     budget: SearchBudget = field(default_factory=SearchBudget)
     aggregate: str = ""
     choice: str = ""

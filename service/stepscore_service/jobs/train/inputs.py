@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from stepscore.errors import InvalidInput
-from stepscore_service.jobs.data.formats.base import Format, Reading
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions
 from stepscore_service.jobs.data.formats.registry import AUTO, format_named, format_of
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.runs.source import Line, Source, open_source
@@ -25,7 +25,7 @@ class TrainInputs:
 
     files: Sequence[Source]
     format: str = AUTO
-    reading: Reading = field(default_factory=Reading)
+    reading: ParseOptions = field(default_factory=ParseOptions)
     skip_bad: int = 0
     bad: list[str] = field(default_factory=list)
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
 
-from stepscore_service.jobs.modeling.batch import Batch, Collate
+from stepscore_service.jobs.modeling.batch import Collate, TrainBatch
 from stepscore_service.jobs.modeling.model import StepModel
 from stepscore_service.jobs.modeling.objective import Objective
 from stepscore_service.jobs.modeling.prefix_tree import ExampleRow
@@ -30,7 +30,7 @@ class Losses:
     objective: Objective
     lm_weight: float
 
-    def of(self, model: Any, batch: Batch, counts_2: Tensor) -> Tensor:
+    def of(self, model: Any, batch: TrainBatch, counts_2: Tensor) -> Tensor:
         """counts_2: items and predicted tokens of the whole optimiser step, over all processes."""
         numbers_SC, predicted = model(batch)
         items, predictions = counts_2.clamp(min=1)

@@ -15,7 +15,7 @@ import pytest
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.open import open_engine
 from stepscore.engine.protocol import EngineInfo
-from stepscore.engine.validation import Limits
+from stepscore.engine.validation import SequenceLimits
 from stepscore.engine.vllm.engine import VllmEngine, check_supported
 from stepscore.engine.vllm.process import llm_settings
 from stepscore.errors import CheckpointError, EngineError, UnsupportedByEngine
@@ -56,7 +56,7 @@ class Transport:
 
 
 def engine(transport: Transport, head: Head = CLASSES) -> VllmEngine:
-    return VllmEngine(transport, EngineInfo("vllm", "vllm", "float32", "fast", 100, 100), Limits(100, 50, head))
+    return VllmEngine(transport, EngineInfo("vllm", "vllm", "float32", "fast", 100, 100), SequenceLimits(100, 50, head))
 
 
 @pytest.mark.parametrize("tag", [None, MARKER])

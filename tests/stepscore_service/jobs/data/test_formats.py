@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stepscore.errors import InvalidInput
-from stepscore_service.jobs.data.formats.base import Reading
+from stepscore_service.jobs.data.formats.base import ParseOptions
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.train.inputs import TrainInputs, open_inputs
 
@@ -88,7 +88,7 @@ def test_processbench_judges_nothing_behind_the_first_error(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("zero_is_good", "neutral"), [(True, 1.0), (False, 0.0)])
 def test_prm800k_in_both_readings_of_zero(tmp_path: Path, zero_is_good: bool, neutral: float) -> None:
-    found = [shape(each) for each in read(tmp_path, PRM800K, reading=Reading(zero_is_good))]
+    found = [shape(each) for each in read(tmp_path, PRM800K, reading=ParseOptions(zero_is_good))]
     assert found == [
         ("GCF?", ("a", "bad"), (None, 0.0)),
         ("GCF?", ("a", "b", "x"), (None, None, 0.0)),

@@ -15,7 +15,7 @@ import checkpoints_causal as checkpoints
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.modeling.batch import Batch, collator
+from stepscore_service.jobs.modeling.batch import TrainBatch, collator
 from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.example import Example
 from stepscore_service.jobs.modeling.plan import Learning, Lora, RowLayout, TrainPlan
@@ -41,7 +41,7 @@ def trainee_of(folder: Path, kind: str, output: str, **given: float) -> TrainSet
     return build(TrainPlan(base=str(checkpoints.causal(folder, kind)), output=output, lora=Lora(), **given))  # type: ignore[arg-type]
 
 
-def batch_of(setup: TrainSetup, layout: RowLayout) -> Batch:
+def batch_of(setup: TrainSetup, layout: RowLayout) -> TrainBatch:
     examples = list(setup.encoder.examples(SOLUTIONS))
     rows = list(rows_of(examples, 1000)) if layout == "shared" else [(each,) for each in examples]
     assert len(rows) == (2 if layout == "shared" else len(SOLUTIONS))

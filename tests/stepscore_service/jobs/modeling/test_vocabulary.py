@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 import checkpoints_causal as checkpoints
 from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.modeling.batch import Batch, collator
+from stepscore_service.jobs.modeling.batch import TrainBatch, collator
 from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.model import VOCABULARY_ROWS, by_parts
 from stepscore_service.jobs.modeling.plan import TrainPlan
@@ -34,7 +34,7 @@ def test_parts_give_the_numbers_and_gradients_of_the_whole(tmp_path: Path, count
     torch.testing.assert_close(gradients[1], gradients[0])
 
 
-def largest_kept(setup: TrainSetup, batch: Batch) -> int:
+def largest_kept(setup: TrainSetup, batch: TrainBatch) -> int:
     """Elements of the largest tensor that a forward keeps for its gradient, weights aside."""
     weights = {each.untyped_storage().data_ptr() for each in setup.model.parameters()}
     sizes = [0]

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import checkpoints_causal as checkpoints
 from cli_case import invoke, write
 from stepscore.config import EngineOptions
-from stepscore.families.number_logprob import Calibration, symbols_of
+from stepscore.families.number_logprob import NumberCurve, symbols_of
 from stepscore.open import open_scorer
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Reading, Solution
@@ -173,7 +173,7 @@ def test_a_trained_reading_of_numbers_is_served_as_it_was_trained(tmp_path: Path
     setup = build(plan_of(out, "number_logprob"))
     setup.model.reading = NumberReading(
         symbols_of(StepTokenizer(setup.base.tokenizer, ())),
-        Calibration.of(json.loads((out / "config.json").read_text())),
+        NumberCurve.of(json.loads((out / "config.json").read_text())),
     )
     for wanted, answer in zip(torch.split(numbers(setup, "padded"), [2, 3, 1]), scorer.score(TEXTS), strict=True):
         assert isinstance(answer, Reading)

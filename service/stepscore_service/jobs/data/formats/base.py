@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParseOptions:
     """How what a format leaves open is read. zero_is_good: PRM800K's rating 0 ("neutral") counts as a sound step."""
 
     zero_is_good: bool = True
@@ -29,7 +29,7 @@ class Format:
     name: str
     columns: tuple[str, ...]
     source: str
-    solutions: Callable[[Row, Reading], Iterable[Labelled]]
+    solutions: Callable[[Row, ParseOptions], Iterable[Labelled]]
 
 
 def column(row: Row, name: str, kind: type[Any]) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, Reading, Row, column
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row, column
 from stepscore_service.jobs.data.labelled import Labelled
 
 MARKER = "ки"
@@ -21,7 +21,7 @@ _SIGNS = {"+": 1.0, "-": 0.0}
 _FIRST_STEP = re.compile(r"\bstep 1:", re.IGNORECASE)
 
 
-def solutions(row: Row, reading: Reading) -> Iterator[Labelled]:
+def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
     text = column(row, "input", str).replace(MARKER, _ONE)
     signs: str = column(row, "label", str)
     start = _solution_start(text)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, Reading, Row, column, texts
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row, column, texts
 from stepscore_service.jobs.data.labelled import Labelled
 
 
-def solutions(row: Row, reading: Reading) -> Iterator[Labelled]:
+def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
     steps, first = texts(row, "steps"), column(row, "label", int)
     if not -1 <= first < len(steps):
         raise InvalidInput(f"label {first} names no step; there are {len(steps)} (0 to {len(steps) - 1}, or -1)")

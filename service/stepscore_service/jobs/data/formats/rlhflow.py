@@ -13,14 +13,14 @@ from typing import Any
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, Reading, Row, column
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row, column
 from stepscore_service.jobs.data.labelled import Labelled
 
 _VERDICTS = {"+": 1.0, "-": 0.0}
 _BOUNDARIES = tuple(map(re.compile, (r"(?i)\s(?=step 1:)", r"(?<=[?])\s+(?!.*[?])", r"(?<=[.$\]])\s+(?=[A-Z])")))
 
 
-def solutions(row: Row, reading: Reading) -> Iterator[Labelled]:
+def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
     turns: list[Any] = column(row, "conversations", list)
     if not turns or len(turns) % 2:
         raise InvalidInput(f"{len(turns)} messages; each step needs one of the user and one of the assistant")

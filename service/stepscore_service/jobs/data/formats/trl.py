@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stepscore_service.jobs.data.formats.base import Format, Reading, Row
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row
 from stepscore_service.jobs.data.labelled import Labelled, of_row
 
 
-def solutions(row: Row, reading: Reading) -> Iterator[Labelled]:
+def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
     yield of_row(row)
 
 
