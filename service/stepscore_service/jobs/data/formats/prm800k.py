@@ -3,7 +3,7 @@
 The trajectory is the chosen completion of each step, or the one that a person wrote, which is sound. It goes on to
 the first step without either, whose completions are alternatives, as are those that were not chosen elsewhere. An
 alternative is a solution of its own, in which only its last step is judged: the others are in the trajectory already.
-TRL's conversion takes 0 for wrong, Qwen's takes it for sound (`Reading.zero_is_good`).
+TRL's conversion takes 0 for wrong, Qwen's takes it for sound (`ParseOptions.zero_is_good`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Literal
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, Reading, Row
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.data.rows import RowModel, Text, read_as
 
 Judged = tuple[str, float | None]
 
 
-class Completion(RowModel):
+class Prm800kCompletion(RowModel):
     """One way to write a step, and what a person said of it."""
 
     text: Text
@@ -34,7 +34,7 @@ class HumanCompletion(RowModel):
 
 
 class RatedStep(RowModel):
-    completions: list[Completion] | None = None
+    completions: list[Prm800kCompletion] | None = None
     human_completion: HumanCompletion | Text | None = None
     chosen_completion: int | None = None
 
@@ -52,7 +52,7 @@ class Prm800kRow(RowModel):
     label: RatedSteps
 
 
-def solutions(row: Row, reading: Reading) -> Iterator[Labelled]:
+def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
     found = read_as(Prm800kRow, row)
     problem, trajectory = found.question.problem, list[Judged]()
     for number, step in enumerate(found.label.steps):
@@ -68,7 +68,7 @@ def solutions(row: Row, reading: Reading) -> Iterator[Labelled]:
         yield Labelled(Solution(problem, texts), labels)
 
 
-def _chosen_and_others(step: RatedStep, number: int, reading: Reading) -> tuple[Judged | None, list[Judged]]:
+def _chosen_and_others(step: RatedStep, number: int, reading: ParseOptions) -> tuple[Judged | None, list[Judged]]:
     completions = [_judged(each, reading) for each in step.completions or ()]
     place, human = step.chosen_completion, step.human_completion
     if place is not None and not 0 <= place < len(completions):
@@ -79,7 +79,7 @@ def _chosen_and_others(step: RatedStep, number: int, reading: Reading) -> tuple[
     return (human if isinstance(human, str) else human.text, 1.0) if human else None, others
 
 
-def _judged(completion: Completion, reading: Reading) -> Judged:
+def _judged(completion: Prm800kCompletion, reading: ParseOptions) -> Judged:
     good = {None: None, -1: 0.0, 0: float(reading.zero_is_good), 1: 1.0}
     return completion.text, good[completion.rating]
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, Reading, Row
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row
 from stepscore_service.jobs.data.items import split_row
 from stepscore_service.jobs.data.labelled import Labelled
 
 NAME = "scored"
 
 
-def solutions(row: Row, reading: Reading) -> Iterator[Labelled]:
+def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
     if row.get("rewards") is None:
         raise InvalidInput(f"'rewards' is missing{_why(row)}", field="rewards")
     outcome = row.get("outcome")
