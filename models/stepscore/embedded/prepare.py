@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from safetensors.torch import load_file
 
 from stepscore.embedded.download import fetch, say
 from stepscore.embedded.sources import CODER_05B, SOURCES, GgufSource
@@ -69,6 +68,8 @@ def _prepared(source: GgufSource, name: str, adapter: Path | None, recipe: dict[
 
 def _prepare(source: GgufSource, adapter: Path | None, recipe: dict[str, Any], folder: Path) -> None:
     try:
+        from safetensors.torch import load_file
+
         from stepscore.embedded.gguf_checkpoint import write_checkpoint
     except ModuleNotFoundError as error:
         raise CheckpointError(f"{source.name} needs {error.name}: pip install 'stepscore[embedded]'") from error

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from stepscore_service.commands.flags import MODEL_FLAGS, Columns, with_settings
 from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import split_candidates
-from stepscore_service.jobs.rerank import RerankTally, rerank_rows
+from stepscore_service.jobs.rerank import RankSums, RerankTally, rerank_rows
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
-from stepscore_service.jobs.runs.model import describe, manifest_of
-from stepscore_service.jobs.runs.run import journal_for, report, run
-from stepscore_service.jobs.runs.source import JsonRow, Line, check_first, open_source
+from stepscore_service.jobs.runs.model import asked_of, describe, manifest_of
+from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
+from stepscore_service.jobs.runs.source import check_first, open_source
 from stepscore_service.settings import Settings
 
 SHAPE = 'an object like {"problem": "…", "candidates": ["…", "…"]}'
@@ -50,25 +52,56 @@ def rerank(
     """
     source = open_source(file, columns=columns)
     check_first(source, lambda row: split_candidates(row, split), SHAPE)
-    tally = RerankTally()
+    chosen = {"split": split, "slim": slim, "aggregate": aggregate, "vote": "weighted"}
+    asked = partial(asked_of, "rerank", settings, source, **chosen)
+    if path := finished(source, out, "reranked", asked):
+        _end(path)
+        return
     with opened(settings) as scorer:
         options = options_for(scorer.info, aggregate)
-        chosen: dict[str, str | float] = {"split": split, "aggregate": options.aggregate, "vote": "weighted"}
-        manifest = manifest_of("rerank", scorer.info, settings, source, slim=slim, **chosen)
-
-        def rank(lines: Sequence[Line]) -> list[JsonRow]:
-            rows = rerank_rows(scorer, lines, split, options, slim=slim)
-            tally.add(rows)
-            return rows
-
-        with closing(journal_for(source, out, "reranked", manifest)) as journal:
-            if isinstance(journal, FileJournal):
-                tally.add(read_rows(journal.path))
+        manifest = manifest_of("rerank", scorer.info, settings, source, **{**chosen, "aggregate": options.aggregate})
+        with closing(journal_for(source, out, "reranked", manifest, asked())) as journal:
             console.info(f"Reranking with {describe(scorer.info)}")
+            rank = partial(rerank_rows, scorer, split=split, options=options, slim=slim)
             errors = run(source, journal, rank, batch_rows)
+    if isinstance(journal, FileJournal):
+        _end(journal.path)
+    else:
+        report_results(errors, None)
+
+
+def _end(path: Path) -> None:
+    """What the results say, for people; ends the command with ROWS_FAILED if a row has an error."""
+    sums, tally = RankSums(), RerankTally()
+    for row in read_rows(path):
+        sums.add(row)
+        tally.add([row])
+    if sums.ranked:
+        console.ERR.print(overview(sums))
     if tally.rows:
         console.ERR.print(summary(tally))
-    report(errors, journal)
+        if tally.best < tally.mean:
+            console.info(
+                "Worse than chance: the candidate with the highest score is right less often than the mean candidate. "
+                "Another --aggregate, or another model, may choose better."
+            )
+    report_results(sums.errors, path)
+
+
+def overview(sums: RankSums) -> Table:
+    """The numbers, then the problems whose best candidate has the lowest score."""
+    failed = f", {sums.errors} with an error" if sums.errors else ""
+    title = (
+        f"{sums.rows} rows{failed}, {sums.candidates} candidates, {sums.steps} steps; mean score "
+        f"{sums.scores / sums.candidates:.4f}, of the best {sums.best_scores / sums.ranked:.4f}"
+    )
+    table = Table(title=title, title_justify="left", title_style="")
+    table.add_column("line", justify="right")
+    table.add_column("best score", justify="right")
+    table.add_column("weakest problems", no_wrap=True, overflow="ellipsis", ratio=1)
+    for score, line, text in sums.weakest:
+        table.add_row(str(line), f"{score:.4f}", Text(" ".join(text.split())))
+    return table
 
 
 def summary(tally: RerankTally) -> Table:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from stepscore_service.commands.flags import MODEL_FLAGS, Columns, with_settings
 from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import split_row
 from stepscore_service.jobs.runs import console
-from stepscore_service.jobs.runs.model import describe, manifest_of
-from stepscore_service.jobs.runs.run import journal_for, report, run
+from stepscore_service.jobs.runs.journal import FileJournal, read_rows
+from stepscore_service.jobs.runs.model import asked_of, describe, manifest_of
+from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
 from stepscore_service.jobs.runs.source import check_first, open_source
-from stepscore_service.jobs.score import score_rows
+from stepscore_service.jobs.score import ScoreTally, score_rows
 from stepscore_service.settings import Settings
 
 SHAPE = 'an object like {"problem": "…", "steps": ["…", "…"]} or {"problem": "…", "solution": "…"}'
@@ -42,22 +47,67 @@ def score(
     *,
     settings: Settings,
 ) -> None:
-    """Score every solution of a JSONL file.
+    """Score every solution of a file.
 
     Results go to a file beside it, one line for each line, with all columns of the input, so that `show`, `report`,
-    `evaluate` and `train` read them. After an interruption, run
-    the same command again and it continues. Exit status: 0 all scored, 1 some rows have an "error", 2 nothing could be
-    done.
+    `evaluate` and `train` read them. After an interruption, run the same command again and it continues. Exit status:
+    0 all scored, 1 some rows have an "error", 2 nothing could be done.
     """
     source = open_source(file, columns=columns)
     check_first(source, lambda row: split_row(row, split), SHAPE)
+    chosen = {"split": split, "slim": slim, "aggregate": aggregate, "threshold": threshold}
+    asked = partial(asked_of, "score", settings, source, **chosen)
+    if path := finished(source, out, "scored", asked):
+        _end(path)
+        return
     with opened(settings) as scorer:
         options = options_for(scorer.info, aggregate, threshold)
-        chosen: dict[str, str | float] = {"aggregate": options.aggregate, "threshold": options.threshold}
-        manifest = manifest_of("score", scorer.info, settings, source, split=split, slim=slim, **chosen)
-        with closing(journal_for(source, out, "scored", manifest)) as journal:
+        settled = {"aggregate": options.aggregate, "threshold": options.threshold}
+        manifest = manifest_of("score", scorer.info, settings, source, **{**chosen, **settled})
+        with closing(journal_for(source, out, "scored", manifest, asked())) as journal:
             console.info(f"Scoring with {describe(scorer.info)}")
-            errors = run(
-                source, journal, lambda lines: score_rows(scorer, lines, split, options, slim=slim), batch_rows
-            )
-    report(errors, journal)
+            score_chunk = partial(score_rows, scorer, split=split, options=options, slim=slim)
+            errors = run(source, journal, score_chunk, batch_rows)
+    if isinstance(journal, FileJournal):
+        _end(journal.path)
+    else:
+        report_results(errors, None)
+
+
+def _end(path: Path) -> None:
+    """What the results say, for people; ends the command with ROWS_FAILED if a row has an error."""
+    tally = ScoreTally()
+    for row in read_rows(path):
+        tally.add(row)
+    if tally.scored:
+        console.ERR.print(summary(tally))
+        _warn_of_chance(tally)
+    report_results(tally.errors, path)
+
+
+def summary(tally: ScoreTally) -> Table:
+    """The numbers, then the rows with the lowest scores and the step of each that is to blame."""
+    failed = f", {tally.errors} with an error" if tally.errors else ""
+    share = tally.with_first_error / tally.scored
+    title = (
+        f"{tally.rows} rows{failed}, {tally.steps} steps; mean score {tally.total / tally.scored:.4f}; "
+        f"{share:.1%} have a first error"
+    )
+    table = Table(title=title, title_justify="left", title_style="", caption_justify="left")
+    for column in ("line", "score", "step"):
+        table.add_column(column, justify="right")
+    table.add_column("weakest step of the weakest rows", no_wrap=True, overflow="ellipsis", ratio=1)
+    for weak in tally.weakest:
+        name = f"{weak.id}: " if weak.id else ""
+        table.add_row(str(weak.line), f"{weak.score:.4f}", str(weak.step), Text(name + " ".join(weak.text.split())))
+    return table
+
+
+def _warn_of_chance(tally: ScoreTally) -> None:
+    separation = tally.outcome_auroc()
+    if separation is not None and separation < 0.5:
+        console.info(
+            f"Worse than chance: of a right and a wrong solution, the right one has the higher score in "
+            f"{separation:.1%} of the pairs ({len(tally.judged)} rows say which are right). Another --aggregate, or "
+            "another model, may choose better."
+        )

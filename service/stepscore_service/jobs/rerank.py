@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from heapq import nsmallest
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from stepscore.scoring import ModelInfo, Scoring
 
 COLUMNS = ("results", "groups", "aggregate", "model", "revision", "dtype")
+
+WEAKEST = 5
 
 
 def rerank_rows(
@@ -73,6 +76,40 @@ def _row(
         "best": answer.results[0].index,
         **answer.model_dump(include=set(COLUMNS), exclude_unset=True),
     }
+
+
+@dataclass
+class RankSums:
+    """Sums over all rows. scores, best_scores: of all candidates, and of the best one of each row.
+
+    weakest: the score of the best candidate, the line and the problem, of the rows in which that score is lowest.
+    """
+
+    rows: int = 0
+    errors: int = 0
+    candidates: int = 0
+    steps: int = 0
+    scores: float = 0.0
+    best_scores: float = 0.0
+    weakest: list[tuple[float, int, str]] = field(default_factory=list)
+
+    def add(self, row: JsonRow) -> None:
+        self.rows += 1
+        if "error" in row:
+            self.errors += 1
+            return
+        results = row["results"]
+        self.candidates += len(results)
+        self.steps += sum(len(result["rewards"]) for result in results)
+        self.scores += sum(result["score"] for result in results)
+        self.best_scores += results[0]["score"]
+        weak = (results[0]["score"], row["line"], str(row.get("problem", row.get("id", ""))))
+        self.weakest = nsmallest(WEAKEST, [*self.weakest, weak])
+
+    @property
+    def ranked(self) -> int:
+        """Rows without an error."""
+        return self.rows - self.errors
 
 
 @dataclass

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from stepscore.errors import StepscoreError, map_ok
 from stepscore_service.batching.encoding import SolutionRequest, split_steps
 from stepscore_service.jobs.data.items import request_of
+from stepscore_service.jobs.metrics.separation import auroc
 from stepscore_service.jobs.runs.run import copied_columns, error_row
 from stepscore_service.jobs.runs.source import JsonRow, Line
 from stepscore_service.serving.scoring import ScoreOptions, ScoreResult, score_offline
@@ -19,6 +24,9 @@ COLUMNS = (
     *("rewards", "score", "aggregate", "aggregates", "weakest_step", "first_error", "threshold", "spans"),
     *("model", "revision", "dtype"),
 )
+WEAKEST = 5
+OUTCOMES = ("is_correct", "outcome", "correct", "final_answer_correct")
+"""Columns that say whether a solution's final answer is right, by how common they are."""
 
 
 def score_rows(
@@ -52,3 +60,58 @@ def _steps(row: JsonRow, request: SolutionRequest) -> JsonRow:
     if row.get("steps") is not None or row.get("completions") is not None:
         return {}
     return {"steps": list(split_steps(request).solution.steps)}
+
+
+@dataclass
+class ScoreTally:
+    """Sums over result rows. weakest: the rows with the lowest scores, each with its line, id and weakest step.
+
+    judged: the score of each row whose outcome is known, and whether it is right.
+    """
+
+    rows: int = 0
+    errors: int = 0
+    steps: int = 0
+    total: float = 0.0
+    with_first_error: int = 0
+    weakest: list[WeakRow] = field(default_factory=list)
+    judged: list[tuple[bool, float]] = field(default_factory=list)
+
+    def add(self, row: JsonRow) -> None:
+        self.rows += 1
+        if "error" in row:
+            self.errors += 1
+            return
+        self.steps += len(row["rewards"])
+        self.total += row["score"]
+        self.with_first_error += row["first_error"] is not None
+        self.weakest = nsmallest(WEAKEST, [*self.weakest, weak_row(row)], key=lambda each: each.score)
+        outcome = next((row[name] for name in OUTCOMES if isinstance(row.get(name), bool)), None)
+        if outcome is not None:
+            self.judged.append((outcome, row["score"]))
+
+    @property
+    def scored(self) -> int:
+        return self.rows - self.errors
+
+    def outcome_auroc(self) -> float | None:
+        """The chance that a right solution has the higher score than a wrong one; None without both kinds."""
+        good, scores = zip(*self.judged, strict=True) if self.judged else ((), ())
+        return auroc(np.array(good, dtype=np.bool_), np.array(scores, dtype=np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class WeakRow:
+    """text: of its weakest step; "" if the results are slim."""
+
+    line: int
+    id: str
+    score: float
+    step: int
+    text: str
+
+
+def weak_row(row: JsonRow) -> WeakRow:
+    steps = row.get("steps") or row.get("completions") or ()
+    text = steps[row["weakest_step"]] if steps else ""
+    return WeakRow(row["line"], str(row.get("id", "")), row["score"], row["weakest_step"], text)

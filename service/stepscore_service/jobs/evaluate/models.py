@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.evaluate.facts import hardware_of
 from stepscore_service.jobs.rewards import Rewards
 from stepscore_service.jobs.runs.manifest import read_manifest, write_manifest
-from stepscore_service.settings import Settings, named
+from stepscore_service.jobs.runs.model import identity_of, revision_of
+from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
     from stepscore.scoring import ModelInfo
@@ -94,27 +94,11 @@ class EvaluationModels:
         """What would be opened, as JSON; None if only opening says it: a service may have other weights by now."""
         if self._url is not None:
             return None
-        settings = self._settings
         try:
-            facts = {
-                "model": [*named(settings.models[0]), _revision(settings, settings.models[0])],
-                "outcome": [self._orm, _revision(settings, self._orm)] if self._orm else None,
-                "family": settings.family,
-                "family_options": settings.family_options,
-                "engine": settings.engine,
-                "calibration": repr(settings.calibration_of_rewards()),
-                "options": asdict(settings.engine_options()),
-            }
+            outcome = [self._orm, revision_of(self._settings, self._orm)] if self._orm else None
+            return {**identity_of(self._settings), "outcome": outcome}
         except StepscoreError:
             return None
-        return json.loads(json.dumps(facts, default=str))
-
-
-def _revision(settings: Settings, model: str) -> str:
-    """Of the checkpoint's files, without opening them as a model. Raises StepscoreError."""
-    from stepscore.open import checkpoint_facts
-
-    return checkpoint_facts(named(model)[1], settings.cache, weights=not settings.generator).revision
 
 
 def _settings_of_outcome(settings: Settings, orm: str) -> Settings:

@@ -6,7 +6,6 @@ Shape suffix: N numbers that are compared.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
 
 from stepscore_service.jobs.metrics.interval import Booleans, Doubles, Estimate, Integers, bootstrap
 
@@ -49,6 +48,8 @@ def correlations(one_N: Doubles, other_N: Doubles) -> dict[str, float | None]:
     """Pearson's and Spearman's coefficient; None for fewer than three numbers or numbers without differences."""
     if len(one_N) < 3 or np.ptp(one_N) == 0 or np.ptp(other_N) == 0:
         return {"pearson": None, "spearman": None}
+    from scipy.stats import pearsonr, spearmanr  # not among the packages that `stepscore score` needs
+
     return {
         "pearson": float(pearsonr(one_N, other_N).statistic),
         "spearman": float(spearmanr(one_N, other_N).statistic),

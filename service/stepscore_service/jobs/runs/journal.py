@@ -54,13 +54,19 @@ class FileJournal:
     """Results to a file that one run at a time may write."""
 
     def __init__(
-        self, path: Path, manifest: Manifest, recorded: Mapping[str, Any], numbers: Iterable[int] = ()
+        self,
+        path: Path,
+        manifest: Manifest,
+        recorded: Mapping[str, Any],
+        numbers: Iterable[int] = (),
+        asked: str = "",
     ) -> None:
         """recorded: the rows and their digest, as the last run wrote them down. numbers: of the input's lines.
 
+        asked: a digest of what the command was asked for, which `is_finished` compares.
         Ends the command if another run is writing the file, or if it was edited.
         """
-        self.path, self._manifest = path, manifest
+        self.path, self._manifest, self._asked = path, manifest, asked
         self._file = path.open("a+b")
         try:
             lock_file(self._file)
@@ -95,7 +101,7 @@ class FileJournal:
         self._file.close()
 
     def _record(self) -> None:
-        written = {"rows": self._rows, "sha256": self._digest.hexdigest()}
+        written = {"rows": self._rows, "sha256": self._digest.hexdigest(), "asked": self._asked}
         write_manifest(manifest_path(self.path), {**self._manifest, WRITTEN: written})
         self._recorded_at = time.monotonic()
 
@@ -147,7 +153,19 @@ def manifest_path(out: Path) -> Path:
     return out.with_name(out.name + ".run.json")
 
 
-def open_journal(out: Path, manifest: Manifest, numbers: Iterable[int] = ()) -> FileJournal:
+def is_finished(out: Path, asked: str, rows: int | None) -> bool:
+    """Whether an earlier run was asked for the very same and wrote all the rows, which nobody has edited since."""
+    try:
+        recorded = read_manifest(manifest_path(out)).get(WRITTEN, {})
+        if not asked or (recorded.get("asked"), recorded.get("rows")) != (asked, rows):
+            return False
+        with out.open("rb") as file:
+            return bool(hashlib.file_digest(file, "sha256").hexdigest() == recorded.get("sha256"))
+    except (OSError, InvalidInput):
+        return False
+
+
+def open_journal(out: Path, manifest: Manifest, numbers: Iterable[int] = (), asked: str = "") -> FileJournal:
     """Open `out` to continue or to begin. numbers: of the input's lines, which the rows that are done must have.
 
     Ends the command if its rows come from something else, or were edited.
@@ -162,7 +180,7 @@ def open_journal(out: Path, manifest: Manifest, numbers: Iterable[int] = ()) -> 
         )
     try:
         recorded = _recorded(out, read_manifest(beside), manifest) if started else {}
-        return FileJournal(out, manifest, recorded, numbers)
+        return FileJournal(out, manifest, recorded, numbers, asked)
     except InvalidInput as error:
         console.fail(error.message)
     except OSError as error:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
+from stepscore.errors import StepscoreError
 from stepscore_service.jobs.runs.manifest import Manifest
 from stepscore_service.jobs.runs.source import Source
-from stepscore_service.settings import Settings
+from stepscore_service.settings import Settings, named
 
 if TYPE_CHECKING:
     from stepscore.scoring import ModelInfo
 
 
+EMBEDDED = "embedded"
 IDENTIFYING = ("revision", "family", "engine", "dtype", "mode", "max_tokens")
 """The facts of a model on which its rewards depend."""
 
@@ -20,7 +25,7 @@ def describe(info: ModelInfo) -> str:
     return f"{info.id} ({info.family}, {info.device} {info.dtype}, {info.mode})"
 
 
-def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Source, **chosen: str | float) -> Manifest:
+def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Source, **chosen: Any) -> Manifest:
     """What rows depend on, so that a run only continues its own: the input, the model, how it reads and aggregates."""
     facts = info.as_dict()
     return {
@@ -36,3 +41,39 @@ def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Sourc
         **({"columns": ",".join(map("=".join, source.names))} if source.names else {}),
         **chosen,
     }
+
+
+def identity_of(settings: Settings) -> dict[str, Any]:
+    """What would be opened with these settings, as JSON values, from the checkpoint's files alone.
+
+    Raises StepscoreError if they cannot be read.
+    """
+    facts = {
+        "model": [*named(settings.models[0]), revision_of(settings, settings.models[0])],
+        "family": settings.family,
+        "family_options": settings.family_options,
+        "engine": settings.engine,
+        "calibration": repr(settings.calibration_of_rewards()),
+        "options": asdict(settings.engine_options()),
+    }
+    return dict(json.loads(json.dumps(facts, default=str)))
+
+
+def revision_of(settings: Settings, model: str) -> str:
+    """The revision of a checkpoint, without opening it as a model. Raises StepscoreError."""
+    from stepscore.checkpoint import locate, read_facts  # without torch, which takes seconds to import
+    from stepscore.embedded.prepare import prepare
+
+    name, weights = named(model)[1], not settings.generator
+    folder = prepare(settings.cache) if name == EMBEDDED else locate(name, weights=weights)
+    return read_facts(folder, weights=weights).revision
+
+
+def asked_of(command: str, settings: Settings, source: Source, **chosen: Any) -> str:
+    """A digest of all that a command was asked to do, known before a model is open; "" if that cannot be known."""
+    try:
+        identity = identity_of(settings)
+    except StepscoreError:
+        return ""
+    asked = [command, identity, source.digest, source.total, source.names, chosen]
+    return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()

@@ -12,7 +12,14 @@ import typer
 from stepscore.errors import StepscoreError
 from stepscore_service.errors import body_of
 from stepscore_service.jobs.runs import console
-from stepscore_service.jobs.runs.journal import FileJournal, Journal, StdoutJournal, open_journal
+from stepscore_service.jobs.runs.journal import (
+    FileJournal,
+    Journal,
+    StdoutJournal,
+    is_finished,
+    manifest_path,
+    open_journal,
+)
 from stepscore_service.jobs.runs.manifest import Manifest
 from stepscore_service.jobs.runs.progress import ProgressDisplay
 from stepscore_service.jobs.runs.signals import StopSignals
@@ -34,12 +41,28 @@ T = TypeVar("T")
 ScoreChunk = Callable[[Sequence[Line]], Sequence[JsonRow]]
 
 
-def journal_for(source: Source, out: str | None, suffix: str, manifest: Manifest) -> Journal:
-    """Standard output for `-`; else the file `out`, by default beside the input."""
+def results_path(source: Source, out: str | None, suffix: str) -> Path | None:
+    """The file `out`, by default beside the input; None for `-`, standard output."""
     if out == STDIN or (out is None and source.path == STDIN):
+        return None
+    return Path(out) if out else Path(source.path.removesuffix(".gz")).with_suffix(f".{suffix}.jsonl")
+
+
+def finished(source: Source, out: str | None, suffix: str, asked: Callable[[], str]) -> Path | None:
+    """The results, if an earlier run of the same command wrote all of them; says so. asked: see `is_finished`."""
+    path = results_path(source, out, suffix)
+    if path is None or not manifest_path(path).exists() or not is_finished(path, asked(), source.total):
+        return None
+    console.info(f"{path}: all {source.total} rows are done.")
+    return path
+
+
+def journal_for(source: Source, out: str | None, suffix: str, manifest: Manifest, asked: str = "") -> Journal:
+    """Standard output for `-`; else the file `out`, by default beside the input."""
+    path = results_path(source, out, suffix)
+    if path is None:
         return StdoutJournal()
-    path = Path(out) if out else Path(source.path).with_suffix(f".{suffix}.jsonl")
-    journal = open_journal(path, manifest, numbers_of(source))
+    journal = open_journal(path, manifest, numbers_of(source), asked)
     if journal.done:
         console.info(f"{path}: {journal.done} rows are done; continuing after them.")
     return journal
@@ -97,9 +120,14 @@ def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
 
 def report(errors: int, journal: Journal) -> None:
     """Report how it went; ends the command with ROWS_FAILED if a row has an error."""
-    where = f' See the rows with "error" in {journal.path}.' if isinstance(journal, FileJournal) else ""
-    if isinstance(journal, FileJournal):
-        console.info(f"Results: {journal.path}")
+    report_results(errors, journal.path if isinstance(journal, FileJournal) else None)
+
+
+def report_results(errors: int, path: Path | None) -> None:
+    """path: of the results; None for standard output. Ends the command with ROWS_FAILED if a row has an error."""
+    where = "" if path is None else f' See the rows with "error" in {path}.'
+    if path is not None:
+        console.info(f"Results: {path}")
     if errors:
         console.fail(f"{errors} of the rows of this run could not be scored.{where}", console.ROWS_FAILED)
 
