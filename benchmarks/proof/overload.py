@@ -5,6 +5,9 @@
 Requests come at random (Poisson) whether or not earlier ones are answered, each with `X-Request-Timeout-Ms`. The
 capacity is what a few clients get that wait for each answer. Goodput: answers within the deadline, per second. Every
 request must get an answer: 200, or an explicit error.
+
+`--model paced` serves a tiny model whose forwards sleep for 0.2 ms a token: the queue and the admission are what is
+measured, on a machine that others use too.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ import argparse
 import asyncio
 import itertools
 import math
+import os
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,9 +26,11 @@ from dataclasses import dataclass
 
 import httpx
 
-from benchmarks.proof.server import Service, header, served
+from benchmarks.proof.server import SERVE, Service, header, served
 from benchmarks.service_requests import Request, workload
 
+PLAIN = (sys.executable, "-c", SERVE)
+PACED = (sys.executable, "-m", "benchmarks.proof.flaky_service")
 FACTORS = (0.5, 0.9, 1.5, 3.0)
 CLIENTS = 16
 """Closed-loop clients that measure the capacity."""
@@ -48,9 +55,13 @@ def main() -> None:
     options = parser.parse_args()
     print(header("Open-loop load", "benchmarks.proof.overload"))
     requests = iter(itertools.cycle(workload(options.candidates, seed=0)))
-    with served(options.model) as model, Service(models=model, dtype="float32", kv_cache_bytes="0") as service:
+    paced = options.model == "paced"
+    os.environ |= {"PROOF_OOM_SHARE": "0", "PROOF_SECONDS_PER_TOKEN": "0.0002" if paced else "0"}
+    settings = {"dtype": "float32"} if paced else {"dtype": "float32", "kv_cache_bytes": "0"}
+    command = PACED if paced else PLAIN
+    with served("tiny" if paced else options.model) as model, Service(command, models=model, **settings) as service:
         capacity = asyncio.run(closed_loop(service.url, requests, options.seconds / 2))
-        print(f"- model {options.model}, float32, no prefix cache; {CLIENTS} clients get {capacity:.2f} requests/s")
+        print(f"- model {options.model}, {settings}; {CLIENTS} clients get {capacity:.2f} requests/s")
         print(f"- {options.seconds:g} s of arrivals at each rate; deadline {options.deadline:g} s\n")
         print("| load | requests | 200 in time | goodput /s | p50 s | p99 s of 200 | 503 | 504 | unanswered |")
         print("|" + "---|" * 9)

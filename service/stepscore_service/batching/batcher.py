@@ -200,8 +200,9 @@ class Batcher:
     def _load_for(self, request: QueuedRequest) -> QueueLoad:
         with self._lock:
             waiting = list(self._queue)
-            running = self._running_tokens
-        return load_for(request, waiting, running, self._throughput.tokens_per_second)
+            running, elapsed = self._running_tokens, self._clock() - self._forward_began
+        rate = self._throughput.tokens_per_second
+        return load_for(request, waiting, max(0, running - int(rate * elapsed)), rate, self._limits.budget)
 
     async def _encode(self, request: QueuedRequest, cache_salt: str, solutions: Sequence[SolutionRequest]) -> None:
         started = self._clock()

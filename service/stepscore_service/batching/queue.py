@@ -147,12 +147,13 @@ def take_batch(queue: Sequence[QueuedRequest], limits: BatchLimits, now: float, 
 
 
 def load_for(
-    request: QueuedRequest, queue: Sequence[QueuedRequest], running: int, tokens_per_second: float
+    request: QueuedRequest, queue: Sequence[QueuedRequest], running: int, tokens_per_second: float, budget: int = 0
 ) -> QueueLoad:
-    """What the request meets in the queue, if `running` tokens are in the forward that is being computed.
+    """What the request meets in the queue, if `running` tokens of the current forward are still to be computed.
 
     Ahead of it is shorter work of its lane, and as much again for starved requests, which get half of each forward;
-    of other tenants no more than their even shares.
+    of other tenants no more than their even shares. What waits and fits into one forward (budget) is computed together
+    with the request, and ends with it.
     """
     all_of, own = _Ahead(), _Ahead()
     tenants = {request.tenant}
@@ -166,7 +167,7 @@ def load_for(
         waiting=all_of.waiting,
         waiting_of_tenant=own.waiting,
         tenants=len(tenants),
-        ahead=running + min(all_of.tokens, even_shares),
+        ahead=running + max(min(all_of.tokens, even_shares), min(all_of.lane, budget)),
         tokens_per_second=tokens_per_second,
     )
 

@@ -94,3 +94,10 @@ def test_a_tenant_meets_no_more_of_another_than_even_shares() -> None:
     flood = [request(10, tenant="flood") for _ in range(50)]
     load = load_for(request(20, tenant="quiet"), flood, running=0, tokens_per_second=0)
     assert (load.waiting, load.waiting_of_tenant, load.tenants, load.ahead) == (500, 0, 2, 20)
+
+
+def test_a_request_ends_with_the_forward_that_it_shares() -> None:
+    longer = [request(60), request(500)]
+    assert load_for(request(20), longer, running=0, tokens_per_second=0).ahead == 0
+    assert load_for(request(20), longer, running=0, tokens_per_second=0, budget=BUDGET).ahead == BUDGET
+    assert load_for(request(20), longer[:1], running=0, tokens_per_second=0, budget=BUDGET).ahead == 60
