@@ -28,7 +28,7 @@ from benchmarks.engine.table import heading, table
 from benchmarks.engine.ways import Ways
 from benchmarks.engine.workloads import RandomSource, Sizes, Workload, with_targets, workloads
 from stepscore.config import Device, DType
-from stepscore.engine.placement import choose_dtype
+from stepscore.placement import choose_dtype
 
 ON_CPU, ON_CUDA = (EMBEDDED, "135M", "0.5B"), ("7B",)
 NOT_MEASURED = "\n7B shape on a GPU: not measured (PyTorch finds no CUDA device here).\n"

@@ -16,7 +16,7 @@ import transformers
 from benchmarks.engine.in_vllm import WAY as VLLM
 from benchmarks.engine.rows import Row
 from benchmarks.engine.ways import LOOP, PADDED, SORTED, THEIRS
-from stepscore.engine.placement import cpu_has_bfloat16
+from stepscore.placement import cpu_has_bfloat16
 
 PEERS = {LOOP: "the loop", PADDED: "padded 16", SORTED: "sorted", THEIRS: "search-and-learn", VLLM: "vLLM"}
 FOLDERS = {"--data": "DATA", "--search-and-learn": "SEARCH_AND_LEARN", "--vllm-python": "PYTHON", "--out": "FILE"}

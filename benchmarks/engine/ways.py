@@ -17,9 +17,9 @@ from benchmarks.engine.subjects import Subject
 from benchmarks.engine.workloads import Workload
 from stepscore.config import Device, DType, EngineOptions
 from stepscore.engine.open import open_engine
-from stepscore.engine.placement import choose_forward
 from stepscore.engine.protocol import Engine
 from stepscore.engine.reference import ReferenceModel, open_reference_engine
+from stepscore.placement import choose_forward
 from stepscore.types import Encoded, Values
 
 LOOP, PADDED, SORTED, THEIRS = "card's loop", "padded 16", "sorted, token budget", "search-and-learn"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from stepscore.calibration import calibrated
 from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.engine.placement import choose_device, choose_dtype
 from stepscore.engine.protocol import EngineInfo, TokenCounts
 from stepscore.engine.work import Work
 from stepscore.errors import StepscoreError, UnsupportedByEngine
@@ -15,6 +14,7 @@ from stepscore.family.judging import Judge
 from stepscore.family.registry import Family, Parts
 from stepscore.generate.open import open_generator
 from stepscore.generate.protocol import Generator, GeneratorInfo
+from stepscore.placement import check_quantize
 from stepscore.scoring import ModelInfo, check_sequences, check_steps, checked, info_of, score_each
 from stepscore.types import EncodedSolution, Reading, Solution
 
@@ -88,27 +88,25 @@ def open_judge(
 ) -> JudgeScorer:
     """The scorer of a judge family. generator: one that runs already; default the one that the options name.
 
-    Raises CheckpointError where the generator cannot be opened.
+    Raises CheckpointError if the generator cannot be opened.
     """
-    if options.quantize != "none":
-        message = f"family {family.name} is a judge: it generates text, and quantize={options.quantize} is for forwards"
-        raise UnsupportedByEngine(message, family=family.name, quantize=options.quantize)
+    check_quantize(options.quantize, "judge", options.mode, options.device)
     if not isinstance(parts.layout, Judge):
-        raise UnsupportedByEngine(f"the layout of family {family.name} is no judge", family=family.name)
+        raise UnsupportedByEngine(f"the layout of family {family.name} is not a judge", family=family.name)
     running = generator or _open(facts, options)
     info = info_of(name, family, facts, _place(running.info, options))
     return JudgeScorer(info, parts.layout, running)
 
 
 def _open(facts: CheckpointFacts, options: EngineOptions) -> Generator:
-    device = choose_device(options.device)
     return open_generator(
         options.generator,
         facts.path,
         model=facts.name,
-        device=device,
-        dtype=choose_dtype(options.dtype, device),
-        max_tokens=options.max_tokens or facts.max_tokens,
+        device=options.device,
+        dtype=options.dtype,
+        max_tokens=options.max_tokens,
+        longest=facts.max_tokens,
         tensor_parallel_size=options.tensor_parallel_size,
     )
 

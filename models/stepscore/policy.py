@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepscore.config import CheckpointFacts, Device, DType
-from stepscore.engine.placement import choose_device, choose_dtype
 from stepscore.errors import CheckpointError, InvalidOption
 from stepscore.generate.open import open_generator
 from stepscore.generate.prompt import CHAT, HOLE, PLAIN, ChatPrompt, PlainPrompt, PromptWriter
@@ -72,14 +71,14 @@ def open_policy(policy: Policy) -> tuple[Generator, PromptWriter]:
     if policy.in_process and not policy.model:
         raise CheckpointError(f"the generator {policy.generator} needs --model, the policy's folder or Hub id")
     facts = checkpoint_facts(policy.model, weights=policy.in_process) if policy.model else None
-    device = choose_device(policy.device)
     generator = open_generator(
         "" if policy.generator == TRANSFORMERS else policy.generator,
         facts.path if facts else Path(),
         model=facts.name if facts else "",
-        device=device,
-        dtype=choose_dtype(policy.dtype, device),
-        max_tokens=policy.max_tokens or (facts.max_tokens if facts else CONTEXT_TOKENS),
+        device=policy.device,
+        dtype=policy.dtype,
+        max_tokens=policy.max_tokens,
+        longest=facts.max_tokens if facts else CONTEXT_TOKENS,
         tensor_parallel_size=policy.gpus,
     )
     return generator, prompts_of(policy.prompt, facts)

@@ -1,1 +1,1 @@
-"""Engines: they run the forward passes behind one protocol."""
+"""Engines: they run the forward passes, all with one protocol."""

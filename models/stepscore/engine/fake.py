@@ -20,7 +20,7 @@ LOW, HIGH = -4.0, 4.0
 
 
 class FakeEngine:
-    """Numbers in [-4, 4] made from a digest of `ids[:read + 1]` and, where the sequence has one, the target.
+    """Numbers in [-4, 4] made from a digest of `ids[:read + 1]` and, if the sequence has one, the target.
 
     outputs: C.
     before_forward: called with the batch before every forward; may sleep, record or raise.

@@ -10,6 +10,7 @@ from stepscore.engine.protocol import Engine
 from stepscore.engine.validation import outputs_of
 from stepscore.errors import CheckpointError, UnsupportedByEngine
 from stepscore.family.heads import Head, VerdictHead
+from stepscore.placement import check_quantize, check_tensor_parallel
 
 EngineName = Literal["torch", "vllm", "fake"]
 
@@ -23,9 +24,7 @@ def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engi
         raise UnsupportedByEngine(f"{facts.name} is a judge: it generates, and no forward engine does", engine=engine)
     name, _, address = engine.partition(":")
     check_tensor_parallel(options.tensor_parallel_size, engine)
-    if options.quantize != "none" and (name != "torch" or options.mode == "reference"):
-        message = f"quantize={options.quantize} is for engine torch in mode fast; vLLM takes it from the checkpoint"
-        raise UnsupportedByEngine(message, engine=engine, quantize=options.quantize)
+    check_quantize(options.quantize, name, options.mode, options.device)
     match name:
         case "fake":
             return FakeEngine(outputs_of(head), max_tokens=options.max_tokens or facts.max_tokens)
@@ -38,20 +37,8 @@ def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engi
     raise CheckpointError(f"no engine is called {engine}; there are {', '.join(get_args(EngineName))}", engine=engine)
 
 
-def check_tensor_parallel(size: int, engine: str) -> None:
-    """Raise UnsupportedByEngine where more than one GPU is asked of anything but vLLM in this process."""
-    if size == 1 or engine == "vllm":
-        return
-    advice = "take engine vllm"
-    if engine.startswith("vllm:"):
-        advice = f"start that server with --tensor-parallel-size {size}"
-    raise UnsupportedByEngine(
-        f"engine {engine} does not spread a model over {size} GPUs; {advice}", engine=engine, tensor_parallel_size=size
-    )
-
-
 def _open_torch(facts: CheckpointFacts, head: Head, options: EngineOptions) -> Engine:
-    from stepscore.engine.reference import open_reference_engine  # torch and transformers only where needed
+    from stepscore.engine.reference import open_reference_engine  # torch and transformers only when needed
     from stepscore.engine.torch.engine import open_torch_engine
 
     if options.mode == "reference":

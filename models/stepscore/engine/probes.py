@@ -31,7 +31,7 @@ PROBES = (
         ("From 9:40 to 13:40 are 4 hours.", "13:05 is 35 minutes earlier.", "So it travels 3 hours and 25 minutes."),
     ),
     Solution(
-        "Ann has twice as many books as Ben. Together they have 36. How many has Ann?",
+        "Ann has twice as many books as Ben. Together they have 36. How many does Ann have?",
         ("Let Ben have b books, so that Ann has 2b.", "Then 3b = 36 and b = 12.", "Ann has 12 books."),
     ),
 )
@@ -40,10 +40,10 @@ Score = Callable[[Sequence[Solution]], Sequence[Reading | StepscoreError]]
 
 
 def measured(score: Score, change: Callable[[], None], bound: float) -> float:
-    """Make a change, and say by how much the rewards of the probes moved at most.
+    """Make a change, and report by how much the rewards of the probes moved at most.
 
-    Rewards that reach beyond [-1, 1] are compared with their largest. Raises QuantizationError where it is more than
-    `bound`, or where a probe cannot be scored.
+    Rewards that reach beyond [-1, 1] are compared with their largest. Raises QuantizationError if it is more than
+    `bound`, or if a probe cannot be scored.
     """
     before = _rewards(score(PROBES))
     change()

@@ -12,16 +12,15 @@ from transformers import LlamaModel, MistralModel, Qwen2Model, Qwen3Model
 
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.failures import engine_error
-from stepscore.engine.placement import choose_device, choose_dtype
 from stepscore.engine.protocol import EngineInfo, TokenCounts
 from stepscore.engine.torch.architecture import read_architecture, read_config
 from stepscore.engine.torch.engine import checkpoints_of
-from stepscore.engine.torch.loading import Placement
 from stepscore.engine.torch.readout import Readout, load_readout
 from stepscore.engine.torch.weights import Weights, backbone_prefix
 from stepscore.engine.validation import SequenceLimits
 from stepscore.errors import CheckpointError
 from stepscore.family.heads import Head
+from stepscore.placement import Placement, place
 from stepscore.types import Encoded, Values
 
 MODELS: dict[str, Any] = {"llama": LlamaModel, "mistral": MistralModel, "qwen2": Qwen2Model, "qwen3": Qwen3Model}
@@ -84,13 +83,18 @@ def open_reference_engine(facts: CheckpointFacts, head: Head, options: EngineOpt
     """Load a checkpoint into transformers' own classes. Raises as `open_torch_engine` does."""
     if options.threads:
         torch.set_num_threads(options.threads)
-    device = choose_device(options.device)
-    placement = Placement(device, choose_dtype(options.dtype, device), tile=0)
-    max_tokens = options.max_tokens or facts.max_tokens
+    placement = place(options.device, options.dtype, options.max_tokens, facts.max_tokens)
+    max_tokens = placement.max_tokens
     checkpoints = checkpoints_of(facts, head, options)
-    models = [_load(each, head, max_tokens, placement) for each in checkpoints]
-    dtype = str(placement.dtype).removeprefix("torch.")
-    info = EngineInfo("transformers", str(device), dtype, "reference", max_tokens, max_batch_tokens=max_tokens)
+    models = [_load(each, head, placement) for each in checkpoints]
+    info = EngineInfo(
+        "transformers",
+        str(placement.device),
+        placement.dtype_name,
+        "reference",
+        max_tokens,
+        max_batch_tokens=max_tokens,
+    )
     return ReferenceEngine(models, info, SequenceLimits(max_tokens, _vocabulary(models), head))
 
 
@@ -98,8 +102,8 @@ def _vocabulary(models: Sequence[ReferenceModel]) -> int:
     return min(int(model.backbone.config.vocab_size) for model in models)
 
 
-def _load(facts: CheckpointFacts, head: Head, max_tokens: int, placement: Placement) -> ReferenceModel:
-    architecture = read_architecture(facts, max_tokens)
+def _load(facts: CheckpointFacts, head: Head, placement: Placement) -> ReferenceModel:
+    architecture = read_architecture(facts, placement.max_tokens)
     weights = Weights(facts.path)
     try:
         with torch.device("meta"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import torch
-
+from stepscore.config import Device, DType
 from stepscore.errors import CheckpointError
 from stepscore.generate.protocol import Generator
+from stepscore.placement import Placement, check_tensor_parallel, place
 
 API_KEY = "OPENAI_API_KEY"
 
@@ -18,40 +18,46 @@ def open_generator(
     path: Path,
     *,
     model: str,
-    device: torch.device,
-    dtype: torch.dtype,
-    max_tokens: int,
+    device: Device = "auto",
+    dtype: DType = "auto",
+    max_tokens: int = 0,
+    longest: int,
     tensor_parallel_size: int = 1,
 ) -> Generator:
     """The generator at an address.
 
     address: "" runs the checkpoint in `path` with transformers, "vllm" with vLLM, and "openai:URL" or
-    "openai:URL#NAME" asks the server at URL (…/v1) for the model NAME, by default `model`; the key, where the server
+    "openai:URL#NAME" asks the server at URL (…/v1) for the model NAME, by default `model`; the key, if the server
     wants one, comes from the environment variable OPENAI_API_KEY.
+    device, dtype: of what runs in this process. max_tokens: longest prompt and completion together; 0 takes `longest`.
     tensor_parallel_size: GPUs that vLLM spreads the checkpoint over; nothing else takes more than 1.
-    Raises CheckpointError for any other address and for a checkpoint that cannot be opened.
+    Raises CheckpointError for any other address and for a checkpoint that cannot be opened, UnsupportedByEngine if the
+    generator does not use so many GPUs.
     """
-    if tensor_parallel_size > 1 and address != "vllm":
-        raise CheckpointError(f"only the generator vllm spreads a model over {tensor_parallel_size} GPUs")
+    check_tensor_parallel(tensor_parallel_size, address or "transformers")
     kind, _, url = address.partition(":")
     if not address:
-        from stepscore.generate.transformers import open_transformers  # each backend only where it is used
+        from stepscore.generate.transformers import open_transformers  # each backend only if it is used
 
-        return open_transformers(path, device, dtype, max_tokens)
+        placement = place(device, dtype, max_tokens, longest)
+        return open_transformers(path, placement.device, placement.dtype, placement.max_tokens)
     if kind == "openai" and url:
         from stepscore.generate.openai import OpenAIGenerator
 
         server, _, name = url.partition("#")
-        return OpenAIGenerator(server, name or model, max_tokens=max_tokens, api_key=os.environ.get(API_KEY, ""))
+        return OpenAIGenerator(
+            server, name or model, max_tokens=max_tokens or longest, api_key=os.environ.get(API_KEY, "")
+        )
     if address == "vllm":
-        return _open_vllm(path, dtype, max_tokens, tensor_parallel_size)
+        return _open_vllm(path, place(device, dtype, max_tokens, longest), tensor_parallel_size)
     raise CheckpointError(f'{address!r} is not a generator; there are "", openai:URL and vllm', generator=address)
 
 
-def _open_vllm(path: Path, dtype: torch.dtype, max_tokens: int, gpus: int) -> Generator:
+def _open_vllm(path: Path, placement: Placement, gpus: int) -> Generator:
     try:
         from stepscore.generate.vllm import VllmGenerator
     except ImportError as error:
         raise CheckpointError("vLLM is not installed; install stepscore[vllm]", generator="vllm") from error
-    number = str(dtype).removeprefix("torch.")
-    return VllmGenerator(str(path), dtype=number, max_model_len=max_tokens, tensor_parallel_size=gpus)
+    return VllmGenerator(
+        str(path), dtype=placement.dtype_name, max_model_len=placement.max_tokens, tensor_parallel_size=gpus
+    )

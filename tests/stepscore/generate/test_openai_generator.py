@@ -237,7 +237,15 @@ def test_a_server_without_echo_is_an_error() -> None:
 @pytest.mark.parametrize("address", ["openai:", "ollama", "https://example.org/v1"])
 def test_an_address_that_means_nothing_is_refused(folder: Path, address: str) -> None:
     with pytest.raises(CheckpointError, match="not a generator"):
-        open_generator(address, folder, model="m", device=CPU, dtype=torch.float32, max_tokens=64)
+        open_generator(address, folder, model="m", device="cpu", dtype="float32", longest=64)
+
+
+def test_device_and_dtype_do_not_matter_to_a_server(folder: Path) -> None:
+    """In this test asking for the CPU's bfloat16 units is an error, and so is a GPU on a machine without one."""
+    generator = open_generator("openai:http://127.0.0.1:1/v1", folder, model="m", device="cuda", longest=64)
+    assert generator.info.max_tokens == 64
+    generator.close()
+    open_generator("openai:http://127.0.0.1:1/v1", folder, model="m", dtype="auto", longest=64).close()
 
 
 @pytest.mark.vllm
@@ -248,7 +256,7 @@ def test_vllm_equals_transformers(tmp_path: Path) -> None:
         tmp_path / "wide", "qwen2", hidden_size=128, head_dim=32, max_position_embeddings=512
     )
     local = open_transformers(wide, CPU, torch.float32, max_tokens=256)
-    generator = open_generator("vllm", wide, model="m", device=CPU, dtype=torch.float32, max_tokens=256)
+    generator = open_generator("vllm", wide, model="m", device="cpu", dtype="float32", longest=256)
     greedy = Request(PROMPT, Sampling(max_tokens=12, temperature=0.0))
     assert generator.generate([greedy])[0][0].text == local.generate([greedy])[0][0].text
     choices = [(40,), (41, 42)]

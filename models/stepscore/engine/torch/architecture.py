@@ -52,7 +52,7 @@ class Architecture:
 
 
 def read_config(facts: CheckpointFacts) -> Any:
-    """transformers' own config object. Raises UnsupportedByEngine, or CheckpointError where a value is wrong."""
+    """transformers' own config object. Raises UnsupportedByEngine, or CheckpointError if a value is wrong."""
     kind = facts.config.get("model_type")
     if kind not in CONFIGS:
         raise UnsupportedByEngine(
@@ -69,7 +69,7 @@ def read_architecture(facts: CheckpointFacts, max_tokens: int) -> Architecture:
     config = read_config(facts)
     kind: str = facts.config["model_type"]
     if config.hidden_act not in ACTIVATIONS:
-        raise UnsupportedByEngine(f"the torch engine knows no activation {config.hidden_act}", engine="torch")
+        raise UnsupportedByEngine(f"the torch engine does not have the activation {config.hidden_act}", engine="torch")
     bias = bool(getattr(config, "attention_bias", False))
     frequencies, scale = _rope(config, max_tokens)
     return Architecture(

@@ -11,11 +11,11 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
-from stepscore.engine.placement import cpu_has_bfloat16
 from stepscore.engine.torch.blocked_attention import BlockedAttention
 from stepscore.engine.torch.gathering import KeysValues, Piece
 from stepscore.engine.torch.packing import Segment
 from stepscore.engine.torch.varlen_attention import VarlenAttention, has_flash
+from stepscore.placement import cpu_has_bfloat16
 
 
 class Attention(Protocol):
@@ -29,7 +29,7 @@ class Attention(Protocol):
 
 
 def attention_for(segments: Sequence[Segment], device: torch.device, dtype: torch.dtype) -> Attention:
-    """Varlen flash attention where the device has it (CUDA, 16-bit), else SDPA.
+    """Varlen flash attention if the device has it (CUDA, 16-bit), else SDPA.
 
     For bfloat16 on processors that multiply it, blocked products. Elsewhere they were measured ten times slower: SDPA
     turns its blocks into fp32, and a matrix product of bfloat16 is emulated.
@@ -87,7 +87,7 @@ class _Masked(Piece):
 
 
 def _causal_mask(depth: int, length: int, window: int | None, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """(length - depth, length): 0 where the row at position depth + r sees the column's position, else -inf."""
+    """(length - depth, length): 0 if the row at position depth + r sees the column's position, else -inf."""
     rows = torch.arange(depth, length, device=device).unsqueeze(1)
     columns = torch.arange(length, device=device).unsqueeze(0)
     hidden = columns > rows

@@ -1,8 +1,8 @@
 """Attention for bfloat16 on CPU: batched products over blocks, the query heads of one key head folded into rows.
 
 PyTorch's fused CPU kernel reads a key head once for each of its query heads, and masks what lies above the diagonal
-after it has computed it. Here the query heads of a key head stand one under the other, so that one product serves all
-of them, and a block of rows meets no key that lies behind it.
+after it has computed it. Here the query heads of a key head are stacked, so that one product serves all of them, and
+a block of rows skips the keys after it.
 
 Shapes: T rows of the forward, H query heads, G key heads, F = H / G, E head width, L tokens of context, B tokens of a
 block.
@@ -52,7 +52,7 @@ def _block_size(heads: int, length: int) -> int:
 
 
 def _seen(depth: int, count: int, window: int | None) -> slice:
-    """The positions that any of `count` rows sees, the first of which stands at `depth`."""
+    """The positions that any of `count` rows sees, the first of which is at `depth`."""
     return slice(0 if window is None else max(0, depth - window + 1), depth + count)
 
 
@@ -73,7 +73,7 @@ def _attend(
 
 
 def _hidden(count: int, seen: slice, window: int | None, device: torch.device) -> torch.Tensor | None:
-    """(B, L): which positions a row does not see; None where every row sees all of them."""
+    """(B, L): which positions a row does not see; None if every row sees all of them."""
     if count == 1:
         return None
     rows = torch.arange(seen.stop - count, seen.stop, device=device).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Filling one forward: which sequences of which works it computes, whole or up to where its tokens end."""
+"""Filling one forward: which sequences of which works it computes, whole or up to its token budget."""
 
 from __future__ import annotations
 

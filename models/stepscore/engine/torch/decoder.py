@@ -28,7 +28,7 @@ ROTATIONS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The weights of one layer. query_norm and key_norm are (E,) where the architecture has them."""
+    """The weights of one layer. query_norm and key_norm are (E,) if the architecture has them."""
 
     input_norm: torch.Tensor
     query_key_value: Projection
@@ -138,7 +138,7 @@ class Decoder:
     def _layer(
         self, layer: Layer, number: int, hidden_TD: torch.Tensor, current: Pass, read_rows: torch.Tensor | None
     ) -> torch.Tensor:
-        """The next layer's input; only the read rows of it where `read_rows` is given."""
+        """The next layer's input; only the read rows of it if `read_rows` is given."""
         attended_TD = self._attend(layer, number, hidden_TD, current)
         if read_rows is not None:
             attended_TD, hidden_TD = (rows.index_select(0, read_rows) for rows in (attended_TD, hidden_TD))

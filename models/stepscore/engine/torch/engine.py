@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,17 +15,16 @@ from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions, Quantize
 from stepscore.engine.failures import engine_error
 from stepscore.engine.memory import check_memory
-from stepscore.engine.placement import choose_device, choose_dtype, choose_forward
 from stepscore.engine.protocol import EngineInfo, TokenCounts
 from stepscore.engine.torch.architecture import read_architecture
 from stepscore.engine.torch.chunks import Chunks
 from stepscore.engine.torch.decoder import Decoder
 from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.torch.linear import tile_for
-from stepscore.engine.torch.loading import Placement, load_decoder
+from stepscore.engine.torch.loading import load_decoder
 from stepscore.engine.torch.packing import Packed
 from stepscore.engine.torch.planning import Plan, UnsharedPlan, needed_ids
-from stepscore.engine.torch.quantize import check_quantize, quantize
+from stepscore.engine.torch.quantize import quantize
 from stepscore.engine.torch.radix import RadixTree
 from stepscore.engine.torch.readout import Readout, load_readout
 from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
@@ -35,12 +34,13 @@ from stepscore.engine.validation import SequenceLimits
 from stepscore.engine.work import Work
 from stepscore.errors import CheckpointError, OutOfMemory
 from stepscore.family.heads import Head, TokenLogProbHead
+from stepscore.placement import Placement, choose_forward, place
 from stepscore.types import Encoded, EncodedSolution, Values
 
 
 @dataclass(slots=True)
 class Model:
-    """A decoder with its head, and its part of the KV cache (none where prefixes are not kept)."""
+    """A decoder with its head, and its part of the KV cache (None if prefixes are not kept)."""
 
     decoder: Decoder
     readout: Readout
@@ -129,7 +129,7 @@ class TorchEngine:
 
     @contextmanager
     def _chunks(self, budget: float = math.inf) -> Iterator[Chunks]:
-        """Filled inside; run, and handed out, at the end. What a failed forward began is undone."""
+        """Filled inside the context, run at its end. A forward that fails leaves no trace."""
         plan: Plan = UnsharedPlan() if self._tree is None else TreePlan(self._tree)
         finished = False
         try:
@@ -176,24 +176,22 @@ class TorchEngine:
 def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions) -> TorchEngine:
     """Load a checkpoint (and the reference model, for a head that reads one) onto a device.
 
-    Raises CheckpointError where files, keys or shapes are wrong, UnsupportedByEngine for other architectures.
+    Raises CheckpointError if files, keys or shapes are wrong, UnsupportedByEngine for other architectures.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    device = choose_device(options.device)
-    max_tokens = options.max_tokens or facts.max_tokens
-    tile = tile_for(device) if options.mode == "invariant" else 0
-    placement = Placement(device, choose_dtype(options.dtype, device), tile)
-    check_quantize(options.quantize, device, options.mode)
+    placement = place(options.device, options.dtype, options.max_tokens, facts.max_tokens)
+    device, max_tokens = placement.device, placement.max_tokens
     if options.mode == "invariant":
         check_invariant(device, placement.dtype)
+        placement = replace(placement, tile=tile_for(device))
     checkpoints = checkpoints_of(facts, head, options)
     check_memory(checkpoints, options.kv_cache_bytes, placement.dtype, device)
-    models = [_load(each, head, max_tokens, placement) for each in checkpoints]
+    models = [_load(each, head, placement) for each in checkpoints]
     info = EngineInfo(
         name="torch",
         device=str(device),
-        dtype=str(placement.dtype).removeprefix("torch."),
+        dtype=placement.dtype_name,
         mode=options.mode,
         max_tokens=max_tokens,
         max_batch_tokens=options.max_batch_tokens or choose_forward(device),
@@ -212,8 +210,8 @@ def checkpoints_of(facts: CheckpointFacts, head: Head, options: EngineOptions) -
     return [facts, read_facts(options.reference_model)]
 
 
-def _load(facts: CheckpointFacts, head: Head, max_tokens: int, placement: Placement) -> Model:
-    architecture = read_architecture(facts, max_tokens)
+def _load(facts: CheckpointFacts, head: Head, placement: Placement) -> Model:
+    architecture = read_architecture(facts, placement.max_tokens)
     weights = Weights(facts.path)
     try:
         return Model(

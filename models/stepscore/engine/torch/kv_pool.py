@@ -26,7 +26,7 @@ class SlotPool:
         return self.capacity - self._count
 
     def allocate(self, count: int) -> Indices | None:
-        """`count` slots, or None where there are not so many."""
+        """`count` slots, or None if there are fewer."""
         if count > self._count:
             return None
         self._count -= count

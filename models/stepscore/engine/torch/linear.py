@@ -1,4 +1,4 @@
-"""Linear layers whose rows do not depend on how many other rows there are, where that is asked for."""
+"""Linear layers whose rows do not depend on how many other rows there are, if that is required."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Linear:
     """x W^T + b. weight: (out, in); bias: (out,) or None.
 
     tile: 0, or the number of rows of every matrix product. BLAS libraries choose their kernel, and with it the order
-    of the sums, by the number of rows; with one fixed shape a row's result is the same whatever stands beside it.
+    of the sums, by the number of rows; with one fixed shape a row's result is the same whatever else is in the batch.
     """
 
     weight: torch.Tensor

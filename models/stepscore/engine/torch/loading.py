@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
@@ -13,18 +12,10 @@ from stepscore.engine.torch.decoder import Decoder, Layer
 from stepscore.engine.torch.linear import Linear
 from stepscore.engine.torch.weights import Weights, backbone_prefix
 from stepscore.errors import CheckpointError
+from stepscore.placement import Placement
 
 HARMLESS = re.compile(r"rotary_emb\.inv_freq$|(^|\.)lm_head\.")
 """Rotary tables that older checkpoints carry beside the config, and a causal head left on a class model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where weights go, in which dtype, and the row tile of their products (0 for none)."""
-
-    device: torch.device
-    dtype: torch.dtype
-    tile: int
 
 
 def load_decoder(weights: Weights, architecture: Architecture, placement: Placement) -> Decoder:
@@ -41,7 +32,7 @@ def load_decoder(weights: Weights, architecture: Architecture, placement: Placem
 
 
 def refuse_leftovers(weights: Weights, prefix: str) -> None:
-    """Raise CheckpointError where the files hold something under the prefix that the model would not use."""
+    """Raises CheckpointError if the files hold something under the prefix that the model would not use."""
     leftovers = [key for key in weights.unread(prefix) if not HARMLESS.search(key)]
     if leftovers:
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""The one primitive's input: new tokens in a flat row, cut into segments that know where their past lies."""
+"""The one primitive's input: new tokens in a flat row, split into segments that know where their past is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_TARGET = -1
 class Segment:
     """Rows [start, stop) of a forward: tokens that follow each other, the first at position `depth`.
 
-    slots: where the cached part of their past lies in the KV pool, root first.
+    slots: where the cached part of their past is in the KV pool, root first.
     past: ranges of rows of the same forward that hold the rest of their past, after the cached part.
     len(slots) and the ranges together cover exactly the positions before `depth`.
     """
@@ -43,7 +43,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """One forward. T rows, P pairs of a row to read and the target to read there (NO_TARGET where there is none).
+    """One forward. T rows, P pairs of a row to read and the target to read there (NO_TARGET if there is none).
 
     keep_rows, keep_slots: rows whose keys and values are written to the KV pool, and where.
     """

@@ -15,30 +15,14 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from stepscore.config import Mode, Quantize
+from stepscore.config import Quantize
 from stepscore.engine.torch.decoder import Decoder, Layer
 from stepscore.engine.torch.linear import Linear, Projection
-from stepscore.errors import UnsupportedByEngine
 
 FP8 = torch.float8_e4m3fn
 LARGEST = {"int8": 127.0, "fp8": 448.0}
 PARTS = ("query_key_value", "attention_out", "gate_up", "down")
 Product = Callable[..., torch.Tensor]
-
-
-def check_quantize(kind: Quantize, device: torch.device, mode: Mode) -> None:
-    """Raise UnsupportedByEngine where 8-bit weights would gain nothing or break a promise."""
-    if kind == "none":
-        return
-    reason = ""
-    if device.type != "cuda":
-        reason = "on CPU 8-bit weights were measured to gain nothing, and they cost accuracy"
-    elif mode != "fast":
-        reason = f"mode {mode} promises the checkpoint's own numbers"
-    elif kind == "fp8" and torch.cuda.get_device_capability(device) < (8, 9):
-        reason = "this GPU has no fp8 products; take int8"
-    if reason:
-        raise UnsupportedByEngine(f"quantize={kind} is refused: {reason}", engine="torch", quantize=kind)
 
 
 def quantize(decoder: Decoder, kind: Quantize) -> None:

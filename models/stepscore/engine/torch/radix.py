@@ -1,8 +1,8 @@
-"""A radix tree over token sequences: what was computed, where its keys and values lie, what was read there.
+"""A radix tree over token sequences: what was computed, where its keys and values are, and what was read there.
 
 A node owns a run of tokens. Its state is one of three: kept (slots, no row: usable by any forward), pending (a row of
-the running forward, and slots if it will be kept) or passing (a row but no slots: gone when the forward ends). What
-hangs under a passing node is passing too.
+the running forward, and slots if it will be kept) or passing (a row but no slots: gone when the forward ends). The
+descendants of a passing node are passing too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Read = tuple[int, int]
 
 NO_ROW = -1
 VALUES_PER_TOKEN = 4
-"""Numbers kept per token of a node: siblings read different targets at the token where they part."""
+"""Numbers kept per token of a node: siblings read different targets at the token at which they diverge."""
 
 
 class Node:
@@ -55,7 +55,7 @@ class Node:
         return nodes[::-1]
 
     def remember(self, read: Read, values: Values) -> None:
-        """Store numbers at a position of this node, at the cost of the oldest where there are too many."""
+        """Store numbers at a position of this node, and drop the oldest if there are too many."""
         self.values[read] = values
         if len(self.values) > VALUES_PER_TOKEN * len(self.ids):
             del self.values[next(iter(self.values))]
@@ -98,7 +98,7 @@ class RadixTree:
         return nodes, matched
 
     def split_at(self, salt: str, ids: Ids) -> Node:
-        """The node at whose end the longest known prefix of the sequence ends (a root where nothing is known)."""
+        """The node at whose end the longest known prefix of the sequence ends (a root if nothing is known)."""
         nodes, matched = self.match_prefix(salt, ids)
         if not nodes:
             return self._roots.setdefault(salt, Node((), 0, None, NO_SLOTS, NO_ROW))
@@ -108,7 +108,7 @@ class RadixTree:
     def insert(self, parent: Node, ids: Ids, row: int) -> Node:
         """A new node of tokens that the running forward computes; kept if the pool has room for it.
 
-        The parent must be locked, or the room might be made at its cost.
+        The parent must be locked, or it might be evicted to make that room.
         """
         passing = parent.slots is None
         node = Node(ids, parent.end, parent, None if passing else self._take(len(ids)), row)
@@ -127,7 +127,7 @@ class RadixTree:
         self._offer(node)
 
     def evict(self, node: Node) -> None:
-        """Take a node and all below it out of the tree, and give their slots back."""
+        """Remove a node and its descendants from the tree, and free their slots."""
         assert node.parent is not None
         if node.parent.children.get(node.ids[0]) is node:
             del node.parent.children[node.ids[0]]
@@ -138,7 +138,7 @@ class RadixTree:
             each.slots, each.parent, each.tick = None, None, -1
 
     def clear(self) -> None:
-        """Forget everything, between forwards. A lock on what is gone protects nothing, and may be released."""
+        """Forget everything, between forwards. A lock on a removed node protects nothing and may be released."""
         for root in self._roots.values():
             for child in list(root.children.values()):
                 self.evict(child)
@@ -152,7 +152,7 @@ class RadixTree:
                 yield from _below(child)
 
     def _split(self, node: Node, size: int) -> Node:
-        """Cut a node in two and return the new upper half; the given object stays the lower one."""
+        """Split a node in two and return the new upper half; the given object becomes the lower one."""
         assert node.parent is not None
         whole = node.slots
         upper = Node(node.ids[:size], node.depth, node.parent, None if whole is None else whole[:size], node.row)
@@ -166,7 +166,7 @@ class RadixTree:
         return upper
 
     def _take(self, size: int) -> Indices | None:
-        """Slots for new tokens, made free at the cost of the leaves that were not used for longest."""
+        """Slots for new tokens; the least recently used leaves are evicted to make room."""
         while self._pool.available < size and (victim := self._oldest()) is not None:
             before = self._pool.used
             self.evict(victim)
@@ -174,7 +174,7 @@ class RadixTree:
         return self._pool.allocate(size)
 
     def _offer(self, node: Node) -> None:
-        """Note that a node may be evicted, if it may. Old notes of the same node become void by its newer tick."""
+        """Record that a node may be evicted, if it may. A newer tick makes older records of the same node void."""
         if node.locks or node.children or node.slots is None or node.parent is None or node.row != NO_ROW:
             return
         heapq.heappush(self._used, (node.tick, next(self._serial), node))
@@ -223,7 +223,7 @@ def _below(node: Node) -> Iterator[Node]:
 
 
 def _shared(run: Ids, ids: Ids, start: int) -> int:
-    """How many tokens of the run stand in the sequence from `start` on."""
+    """How many tokens of the run are in the sequence from `start` on."""
     if ids[start : start + len(run)] == run:
         return len(run)
     low, high = 0, min(len(run), len(ids) - start)

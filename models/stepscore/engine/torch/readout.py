@@ -15,10 +15,11 @@ from torch.nn import functional
 
 from stepscore.engine.torch.architecture import Architecture
 from stepscore.engine.torch.linear import Linear
-from stepscore.engine.torch.loading import Placement, refuse_leftovers
+from stepscore.engine.torch.loading import refuse_leftovers
 from stepscore.engine.torch.weights import Weights, backbone_prefix
 from stepscore.errors import CheckpointError, UnsupportedByEngine
 from stepscore.family.heads import EnsembleHead, GatedHead, Head, LinearHead, TokenLogProbHead, VocabularyHead
+from stepscore.placement import Placement
 
 LOG_PROB_ROWS = 128
 """Rows of the vocabulary product at a time: 128 x 152k fp32 numbers are 78 MB."""
@@ -31,7 +32,7 @@ class Readout(Protocol):
 
 
 def load_readout(head: Head, weights: Weights, architecture: Architecture, placement: Placement) -> Readout:
-    """The head's tensors from the checkpoint. Raises CheckpointError where one is missing or has another shape."""
+    """The head's tensors from the checkpoint. Raises CheckpointError if one is missing or has another shape."""
     match head:
         case LinearHead():
             return _linear(head, weights, architecture, placement)
@@ -177,7 +178,7 @@ def _check_token_ids(token_ids: Sequence[int], architecture: Architecture) -> li
 
 
 def _vocabulary_rows(weights: Weights, architecture: Architecture) -> torch.Tensor:
-    """(V, D): the language-model head, which is the embedding where the config ties them."""
+    """(V, D): the language-model head, which is the embedding if the config ties them."""
     prefix = backbone_prefix(weights)
     size = (architecture.vocabulary, architecture.width)
     if architecture.tied:

@@ -76,7 +76,7 @@ class TreePlan:
         self._release(keep=False)
 
     def _grow(self, parent: Node, ids: Ids) -> Node:
-        """Hang the unknown rest of a sequence under its known part; the lock moves down with it."""
+        """Add the unknown rest of a sequence below its known part; the lock moves down with it."""
         slots, past = _context(parent.path(), parent.end)
         rest = ids[parent.end :]
         row = self._collected.add_segment(rest, parent.end, slots, past)
@@ -169,7 +169,7 @@ def _progress(tree: RadixTree, encoded: Encoded) -> tuple[int, list[int]]:
 
 
 def _by_node(path: list[Node], reads: list[Read]) -> Iterator[tuple[Node, list[Read]]]:
-    """The nodes of a path with the reads that lie in each; reads ascend, and none lies behind the path."""
+    """The nodes of a path with the reads that lie in each; reads ascend, and none is after the path."""
     first = 0
     for node in path:
         if first == len(reads):

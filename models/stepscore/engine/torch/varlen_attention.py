@@ -19,7 +19,7 @@ from stepscore.errors import UnsupportedByEngine
 
 Kernel = Callable[..., torch.Tensor]
 EXTRAS = {"enable_gqa": True, "num_splits": 1}
-"""What the kernel is told where it can be: key heads are shared, and keys are never split."""
+"""Passed to kernels that accept them: key heads are shared, and keys are never split."""
 
 
 class VarlenAttention:
@@ -27,7 +27,7 @@ class VarlenAttention:
 
     kernel: what `torch.nn.attention.varlen.varlen_attn` does; that one by default.
 
-    Its parameters have grown: PyTorch 2.11 knows neither `enable_gqa` (its kernel shares key heads unasked) nor
+    Its parameters have grown: PyTorch 2.11 has neither `enable_gqa` (its kernel always shares key heads) nor
     `num_splits` (see `check_invariant`).
     """
 
@@ -75,19 +75,19 @@ def has_flash(device: torch.device) -> bool:
 
 
 def check_invariant(device: torch.device, dtype: torch.dtype, kernel: Kernel | None = None) -> None:
-    """Raise UnsupportedByEngine where the kernel cannot be told not to split keys by the batch's longest sequence."""
+    """Raises UnsupportedByEngine if the kernel might split keys by the batch's longest sequence."""
     if device.type != "cuda" or dtype == torch.float32:
         return
     if "num_splits" not in signature(kernel or _flash_kernel()).parameters:
         raise UnsupportedByEngine(
-            f"flash attention of PyTorch {torch.__version__} knows no num_splits, so that mode invariant would not be; "
-            "install a newer PyTorch, or take mode fast",
+            f"flash attention of PyTorch {torch.__version__} has no num_splits, so mode invariant is impossible; "
+            "install a newer PyTorch, or choose mode fast",
             engine="torch",
         )
 
 
 def _flash_kernel() -> Kernel:
-    from torch.nn.attention import varlen  # only where it is used: it needs a GPU
+    from torch.nn.attention import varlen  # only when it is used: it needs a GPU
 
     return cast("Kernel", varlen.varlen_attn)
 

@@ -33,9 +33,9 @@ class Weights:
         return self._sources.keys()
 
     def get(self, key: str, shape: tuple[int, ...]) -> torch.Tensor:
-        """The tensor in the file's own dtype, mapped where the format allows it.
+        """The tensor in the file's own dtype, mapped if the format allows it.
 
-        Raises CheckpointError where the key is missing or the shape is another (detail: key, shape, expected).
+        Raises CheckpointError if the key is missing or the shape is another (detail: key, shape, expected).
         """
         if key not in self._sources:
             raise CheckpointError(f"{self.path} lacks the tensor {key}", path=str(self.path), key=key)
@@ -75,7 +75,7 @@ class Weights:
 
 
 def backbone_prefix(weights: Weights) -> str:
-    """What stands before the decoder's own names (mostly "model."), found by its embedding. Raises CheckpointError."""
+    """The prefix of the decoder's own names (mostly "model."), found by its embedding. Raises CheckpointError."""
     ending = "embed_tokens.weight"
     found = sorted((key for key in weights.keys if key.endswith(ending)), key=len)
     if not found:

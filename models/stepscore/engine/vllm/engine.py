@@ -28,7 +28,7 @@ MAX_BATCH_TOKENS = 8192
 
 
 class Transport(Protocol):
-    """How vLLM is reached. Raises EngineError where it cannot be."""
+    """How vLLM is reached. Raises EngineError if it cannot be."""
 
     @property
     def max_tokens(self) -> int:
@@ -141,7 +141,7 @@ def _none(outputs: int) -> Values:
 
 
 def _prompts(encoded: Encoded) -> list[Ids]:
-    """For each read a sequence in which its target stands right after it."""
+    """For each read a sequence in which its target follows it."""
     aims = list(zip(encoded.reads, encoded.targets, strict=True))
     follows = [read for read, target in aims if encoded.ids[read + 1 : read + 2] == (target,)]
     own = encoded.ids[: follows[-1] + 2] if follows else ()
@@ -151,7 +151,7 @@ def _prompts(encoded: Encoded) -> list[Ids]:
 def open_vllm_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, server: str = "") -> VllmEngine:
     """vLLM over a checkpoint: in this process, or at the address of a server that serves it.
 
-    Raises UnsupportedByEngine for a head or architecture that vLLM does not read, EngineError where it does not start.
+    Raises UnsupportedByEngine for a head or architecture that vLLM does not read, EngineError if it does not start.
     """
     check_supported(facts, head)
     transport = _open(facts, head, options, server)

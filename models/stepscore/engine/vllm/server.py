@@ -23,7 +23,7 @@ class VllmServer:
 
     Class heads: `--runner pooling` with a pooler of type ALL, or STEP with the family's marker. Vocabulary pairs and
     log-probabilities of own tokens: the generating runner, which is vLLM's default. JSON carries numbers exactly.
-    Raises EngineError where it does not answer, or answers with an error.
+    Raises EngineError if it does not answer, or answers with an error.
     """
 
     def __init__(self, address: str) -> None:

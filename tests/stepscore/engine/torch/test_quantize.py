@@ -16,8 +16,9 @@ from stepscore.engine.open import open_engine
 from stepscore.engine.probes import PROBES, measured
 from stepscore.engine.torch.linear import Linear
 from stepscore.engine.torch.planning import needed_ids
-from stepscore.engine.torch.quantize import Fp8Linear, Int8Linear, check_quantize
+from stepscore.engine.torch.quantize import Fp8Linear, Int8Linear
 from stepscore.errors import QuantizationError, StepscoreError, UnscorableError, UnsupportedByEngine
+from stepscore.placement import check_quantize
 from stepscore.types import Reading, Solution
 
 
@@ -52,8 +53,8 @@ def test_products_stay_near_those_of_the_whole_weights(
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
 def test_refusals_say_why(device: str, mode: Any, reason: str, kind: Quantize) -> None:
     with pytest.raises(UnsupportedByEngine, match=reason):
-        check_quantize(kind, torch.device(device), mode)
-    check_quantize("none", torch.device(device), mode)
+        check_quantize(kind, "torch", mode, torch.device(device))
+    check_quantize("none", "torch", mode, torch.device(device))
 
 
 @pytest.mark.parametrize("engine", ["torch", "fake", "vllm", "vllm:http://localhost:1"])

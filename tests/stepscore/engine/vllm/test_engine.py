@@ -206,7 +206,7 @@ def test_a_server_that_leaves_a_number_out_is_an_error(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "advice"), [("torch", "take engine vllm"), ("vllm:http://127.0.0.1:9", "--tensor-parallel-size 4")]
+    ("name", "advice"), [("torch", "choose vllm"), ("vllm:http://127.0.0.1:9", "--tensor-parallel-size 4")]
 )
 def test_only_vllm_in_process_is_told_of_several_gpus(name: str, advice: str) -> None:
     with pytest.raises(UnsupportedByEngine, match=advice):

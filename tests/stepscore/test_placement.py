@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from stepscore.config import AUTO_DTYPE, CPU_BFLOAT16, EngineOptions
-from stepscore.engine.placement import choose_device, choose_dtype, cpu_has_bfloat16
-from stepscore.errors import CheckpointError
+from stepscore.errors import CheckpointError, UnsupportedByEngine
+from stepscore.placement import check_tensor_parallel, choose_device, choose_dtype, cpu_has_bfloat16, place
 from stepscore_service.settings import Settings
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
@@ -60,6 +60,28 @@ def test_cuda_without_a_gpu_is_an_error() -> None:
     assert choose_device("auto") == CPU
     with pytest.raises(CheckpointError, match="cuda"):
         choose_device("cuda")
+
+
+def test_a_model_is_placed_by_its_options_and_its_checkpoint() -> None:
+    placed = place("cpu", "bfloat16", 0, longest=4096)
+    assert (placed.device, placed.dtype_name, placed.max_tokens) == (CPU, "bfloat16", 4096)
+    assert place("cpu", "float32", 64, longest=4096).max_tokens == 64
+
+
+@pytest.mark.parametrize(
+    ("runs", "advice"),
+    [
+        ("torch", "choose vllm"),
+        ("transformers", "choose vllm"),
+        ("openai:http://h/v1", "own setting"),
+        ("vllm:http://h", "start"),
+    ],
+)
+def test_only_vllm_in_this_process_spreads_a_model(runs: str, advice: str) -> None:
+    check_tensor_parallel(1, runs)
+    check_tensor_parallel(4, "vllm")
+    with pytest.raises(UnsupportedByEngine, match=advice):
+        check_tensor_parallel(4, runs)
 
 
 def test_readme_help_docs_and_docstring_say_the_same_about_auto() -> None:
