@@ -10,6 +10,7 @@ from stepscore_service.commands.families import families
 from stepscore_service.commands.key import key
 from stepscore_service.commands.label import label
 from stepscore_service.commands.push import push
+from stepscore_service.commands.report import report
 from stepscore_service.commands.rerank import rerank
 from stepscore_service.commands.score import score
 from stepscore_service.commands.serve import serve
@@ -27,7 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, score, rerank, show, label, train, evaluate, verify_check, update, push, key, families, version):
+OFFLINE = (score, rerank, show, report, label, train, evaluate, verify_check)
+for command in (serve, *OFFLINE, update, push, key, families, version):
     app.command()(command)
 app.add_typer(annotate.app, name="annotate")
 app.add_typer(search.app, name="search")

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from stepscore_service.commands.flags import MODEL_FLAGS, Columns, with_settings
 from stepscore_service.commands.model import opened, options_for
@@ -96,11 +95,11 @@ def overview(sums: RankSums) -> Table:
         f"{sums.scores / sums.candidates:.4f}, of the best {sums.best_scores / sums.ranked:.4f}"
     )
     table = Table(title=title, title_justify="left", title_style="")
-    table.add_column("line", justify="right")
-    table.add_column("best score", justify="right")
-    table.add_column("weakest problems", no_wrap=True, overflow="ellipsis", ratio=1)
+    for column in ("line", "best score"):
+        table.add_column(column, justify="right", min_width=len(column))
+    table.add_column("weakest problems")
     for score, line, text in sums.weakest:
-        table.add_row(str(line), f"{score:.4f}", Text(" ".join(text.split())))
+        table.add_row(str(line), f"{score:.4f}", console.one_line(text, 26))
     return table
 
 

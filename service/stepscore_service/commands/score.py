@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from stepscore_service.commands.flags import MODEL_FLAGS, Columns, with_settings
 from stepscore_service.commands.model import opened, options_for
@@ -95,11 +94,11 @@ def summary(tally: ScoreTally) -> Table:
     )
     table = Table(title=title, title_justify="left", title_style="", caption_justify="left")
     for column in ("line", "score", "step"):
-        table.add_column(column, justify="right")
-    table.add_column("weakest step of the weakest rows", no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column(column, justify="right", min_width=6)
+    table.add_column("weakest step of the weakest rows")
     for weak in tally.weakest:
         name = f"{weak.id}: " if weak.id else ""
-        table.add_row(str(weak.line), f"{weak.score:.4f}", str(weak.step), Text(name + " ".join(weak.text.split())))
+        table.add_row(str(weak.line), f"{weak.score:.4f}", str(weak.step), console.one_line(name + weak.text, 32))
     return table
 
 

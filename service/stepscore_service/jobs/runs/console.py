@@ -7,6 +7,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from stepscore.errors import StepscoreError
 
@@ -31,3 +32,10 @@ def fail_with(error: StepscoreError, code: int = UNUSABLE) -> NoReturn:
 
 def info(message: str) -> None:
     ERR.print(escape(message), soft_wrap=True)
+
+
+def one_line(text: str, beside: int) -> Text:
+    """The beginning of a text, which fits into one line of a table. beside: characters that its other columns take."""
+    found = Text(" ".join(text.split()))
+    found.truncate(max(ERR.width - beside, 10), overflow="ellipsis")
+    return found
