@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -175,7 +176,7 @@ def test_a_plain_prompt_leaves_other_braces_alone() -> None:
 
 @pytest.fixture
 def chatting() -> PreTrainedTokenizerFast:
-    tokenizer = tokenizers_for_tests.llama3()
+    tokenizer = copy.deepcopy(tokenizers_for_tests.llama3())
     tokenizer.chat_template = "{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<answer>"
     return tokenizer
 

@@ -148,7 +148,7 @@ def test_many_folders_or_files_end_as_too_much_in_time(program: str) -> None:
     started = time.monotonic()
     ended = sandbox.run(PYTHON, {"main.py": f"import os, time\n{program}\ntime.sleep(60)"})
     assert ended.end == "disk"
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 90
 
 
 HIDDEN = """
