@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import overload
 
 from stepscore.calibration import calibrated
 from stepscore.config import Quantize
@@ -13,7 +14,7 @@ from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, 
 from stepscore.engine.work import Work
 from stepscore.errors import StepscoreError, UnsupportedByEngine
 from stepscore.family.registry import Parts
-from stepscore.scoring import ModelInfo, check_sequences, check_steps, checked, score_each
+from stepscore.scoring import ModelInfo, check_sequences, check_steps, checked, score_one_or_many
 from stepscore.types import EncodedSolution, Reading, Solution, Values
 
 
@@ -56,9 +57,15 @@ class Scorer:
         if self.info.chunked and isinstance(self._engine, ChunkedEngine):
             self._engine.release(work)
 
-    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
-        """Encode and forward; a solution that cannot be scored keeps its place as an error."""
-        return score_each(self, solutions)
+    @overload
+    def score(self, solutions: Solution) -> Reading: ...
+
+    @overload
+    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]: ...
+
+    def score(self, solutions: Solution | Sequence[Solution]) -> Reading | list[Reading | StepscoreError]:
+        """One solution or many; see `Scoring.score`."""
+        return score_one_or_many(self, solutions)
 
     def quantize(self, kind: Quantize, bound: float) -> None:
         """Turn weights into 8 bits. Raises QuantizationError if that moves a probe's reward beyond `bound`."""

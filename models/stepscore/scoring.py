@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol, Self
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Protocol, Self, overload
 
 from stepscore.calibration import Calibration
 from stepscore.config import CheckpointFacts
@@ -110,8 +110,18 @@ class Scoring(Protocol):
         """Cancel a work. May be called while a forward runs."""
         ...
 
-    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
-        """Encode and forward; a solution that cannot be scored keeps its place as an error."""
+    @overload
+    def score(self, solutions: Solution) -> Reading: ...
+
+    @overload
+    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]: ...
+
+    def score(self, solutions: Solution | Sequence[Solution]) -> Reading | list[Reading | StepscoreError]:
+        """Encode and forward: one solution or many.
+
+        Of many, a solution that cannot be scored keeps its place as an error; of one, the error is raised.
+        Raises TypeError for anything else.
+        """
         ...
 
     def counts(self) -> TokenCounts: ...
@@ -128,9 +138,41 @@ def encode_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[Encoded
     return [_try_encode(scoring, solution) for solution in solutions]
 
 
+def score_one_or_many(
+    scoring: Scoring, solutions: Solution | Sequence[Solution]
+) -> Reading | list[Reading | StepscoreError]:
+    """What `Scoring.score` does."""
+    if isinstance(solutions, Solution):
+        (reading,) = score_each(scoring, [solutions])
+        if isinstance(reading, StepscoreError):
+            raise reading
+        return reading
+    return score_each(scoring, solutions)
+
+
 def score_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
-    """Encode and forward; a solution that cannot be scored keeps its place as an error."""
-    return map_ok(encode_each(scoring, solutions), scoring.forward)
+    """Encode and forward; a solution that cannot be scored keeps its place as an error.
+
+    Raises TypeError for what is not a sequence of solutions.
+    """
+    check_solutions(solutions)
+    readings = map_ok(encode_each(scoring, solutions), scoring.forward)
+    return [
+        replace(reading, steps=solution.steps) if isinstance(reading, Reading) else reading
+        for solution, reading in zip(solutions, readings, strict=True)
+    ]
+
+
+def check_solutions(solutions: Sequence[Solution]) -> None:
+    """Raises TypeError for what is not a sequence of solutions whose steps are texts."""
+    wanted = 'score takes a Solution or a list of them, each Solution("problem", ("step", "step"))'
+    if isinstance(solutions, str) or not isinstance(solutions, Sequence):
+        raise TypeError(f"{wanted}; this is a {type(solutions).__name__}")
+    for place, each in enumerate(solutions):
+        if not isinstance(each, Solution):
+            raise TypeError(f"{wanted}; entry {place} is a {type(each).__name__}")
+        if isinstance(each.steps, str):
+            raise TypeError(f"the steps of a Solution are a tuple of texts; those of entry {place} are one text")
 
 
 def check_steps(solution: Solution, info: ModelInfo) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stepscore.colours import colour, goodness, kind_of
 
 Values = NDArray[np.float32]
 """Raw numbers of one sequence: shape (S, C), S read positions, C numbers per position (the head says which)."""
@@ -80,9 +83,24 @@ class Reading:
     logits: the raw numbers behind each reward (C per step), before softmax or sigmoid.
     extras: further named numbers per step that the family publishes (spread of an ensemble, redundancy, ...).
     rationales: the text of a generative judge, one per step; empty for every other family.
+    steps: the texts that the rewards belong to, for display; () if only token ids are known.
     """
 
     rewards: tuple[float, ...]
     logits: tuple[tuple[float, ...], ...] = ()
     extras: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
     rationales: tuple[str, ...] = ()
+    steps: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    def _repr_html_(self) -> str:
+        """The steps coloured by reward, for Jupyter."""
+        kind, texts = kind_of(self.rewards), self.steps or ("",) * len(self.rewards)
+        rows = "".join(_row_html(*each, kind) for each in zip(self.rewards, texts, strict=True))
+        return f'<table style="text-align: left">{rows}</table>'
+
+
+def _row_html(reward: float, text: str, kind: str) -> str:
+    shade = ",".join(map(str, colour(goodness(reward, kind))))
+    style = f"border-left: 4px solid rgb({shade}); background: rgba({shade},.14); text-align: left"
+    cell = f'<td style="{style}; white-space: pre-wrap">{escape(text)}</td>'
+    return f'<tr><td style="{style}"><b>{reward:.4f}</b></td>{cell}</tr>'

@@ -64,8 +64,8 @@ class Settings(BaseSettings):
 
     models: Texts = Field(
         ("embedded",),
-        description="what to serve: 'embedded', a folder or a Hub id, each optionally as name=model; the first is the "
-        "default of requests that name none",
+        description="what to serve: 'embedded', a folder or a Hub id, each optionally as name=model, in the variable "
+        "separated by commas; the first is the default of requests that name none",
     )
     formats: Annotated[tuple[Format, ...], NoDecode] = Field(
         FORMATS, description="whose clients are answered besides our own (docs/rl.md); by default all"

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-import stepscore
 from stepscore.errors import SandboxUnavailable
 from stepscore.sandbox.folder import FolderLimits, is_full, temporary_folder
 from stepscore.sandbox.launch import REFUSED, LaunchOrder
@@ -22,7 +21,7 @@ from stepscore.sandbox.launch import REFUSED, LaunchOrder
 End = Literal["exited", "cpu", "wall", "disk", "killed"]
 SHOWN_BYTES = 1 << 16
 POLL_SECONDS = 0.02
-LIBRARY = Path(stepscore.__file__).parents[1]
+LIBRARY = Path(__file__).parents[2]
 LAUNCH = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stepscore.sandbox.launch import main; main()"
 """Without the site's packages, whose start files take longer than all else here."""
 

@@ -7,6 +7,7 @@ import typer
 from stepscore_service.commands import annotate, search
 from stepscore_service.commands.evaluate import evaluate
 from stepscore_service.commands.families import families
+from stepscore_service.commands.flags import PlainHelp
 from stepscore_service.commands.key import key
 from stepscore_service.commands.label import label
 from stepscore_service.commands.push import push
@@ -29,7 +30,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 OFFLINE = (score, rerank, show, report, label, train, evaluate, verify_check)
-for command in (serve, *OFFLINE, update, push, key, families, version):
+app.command(cls=PlainHelp)(serve)
+for command in (*OFFLINE, update, push, key, families, version):
     app.command()(command)
 app.add_typer(annotate.app, name="annotate")
 app.add_typer(search.app, name="search")

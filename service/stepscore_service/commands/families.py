@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
+from rich.text import Text
 
 from stepscore.errors import StepscoreError
 from stepscore_service.jobs.runs import console
@@ -24,13 +24,17 @@ def families(
 
 
 def _list() -> None:
+    """A paragraph for each: names of checkpoints are never broken, so that they can be copied."""
     from stepscore.family.registry import families as every
 
-    table = Table("family", "reads", "rewards", "score", Column("checkpoints", overflow="fold"), show_lines=True)
     for family in every():
-        rewards = f"{family.reward_range.kind} {family.reward_range.low:g}…{family.reward_range.high:g}"
-        table.add_row(family.name, family.title, rewards, family.aggregate, "\n".join(family.checkpoints))
-    console.OUT.print(table)
+        range_ = family.reward_range
+        rewards = f"rewards: {range_.kind}, {range_.low:g} to {range_.high:g}; score: {family.aggregate}"
+        console.OUT.print(Text(family.name, style="bold").append(f"  {family.title}", style="not bold"))
+        console.OUT.print(Text(rewards, style="dim"), soft_wrap=True)
+        for checkpoint in family.checkpoints:
+            console.OUT.print(f"  {checkpoint}", soft_wrap=True, markup=False)
+        console.OUT.print()
 
 
 def _explain(model: str) -> None:

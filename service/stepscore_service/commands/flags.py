@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from typer.core import TyperCommand
 
 from stepscore.config import EngineOptions
 from stepscore_service.jobs.runs import console
@@ -34,6 +35,15 @@ MODEL_FLAGS = frozenset(
 """The settings that say which model reads and how: the offline commands take these, `serve` takes all."""
 
 Command = Callable[..., None]
+
+
+class PlainHelp(TyperCommand):
+    """Help without boxes, whose two columns have room for the names of variables in 80 characters."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{**options, "rich_markup_mode": None})
+
+
 Columns = Annotated[
     str,
     typer.Option(

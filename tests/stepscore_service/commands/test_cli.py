@@ -102,6 +102,16 @@ def test_show_without_a_solution_says_how_to_give_one(tmp_path: Path, fake: list
     assert "stepscore show --problem" in invoke("show", "--problem", "p").output
 
 
+@pytest.mark.parametrize("command", [["serve", "--help"], ["families"]])
+def test_nothing_is_cut_at_80_columns(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = invoke(*command).output
+    assert "…" not in said
+    names = [f"STEPSCORE_{name.upper()}" for name in Settings.model_fields]
+    wanted = names if "serve" in command else [model for family in families() for model in family.checkpoints]
+    assert [name for name in wanted if name not in said] == []
+
+
 def test_families_lists_every_family(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     said = invoke("families").output
