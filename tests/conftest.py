@@ -12,11 +12,15 @@ import os
 import pytest
 import torch
 
-import embedded_case
-from service_case import live
 from stepscore.config import CPU_BFLOAT16
 
 torch.set_num_threads(1)
+
+OF_PLUGINS = {
+    "asyncio": ("asyncio_mode", "asyncio_default_fixture_loop_scope"),
+    "timeout": ("timeout",),
+}
+"""Options in pyproject.toml of plugins that a GPU machine may lack; the tests of the GPU need neither."""
 
 FORCED = os.environ.get(CPU_BFLOAT16)
 UNSTATED = "unknown in tests that are not marked cpu_probe"
@@ -32,12 +36,19 @@ def pytest_runtest_setup(item):
         os.environ[CPU_BFLOAT16] = chosen
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser, pluginmanager):
     parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing")
+    for plugin, options in OF_PLUGINS.items():
+        if not pluginmanager.hasplugin(plugin):
+            for option in options:
+                parser.addini(option, f"of {plugin}, which is not installed")
 
 
 @pytest.fixture(scope="session")
 def embedded_url():
     """The base URL of a service with the checkpoint that ships, one for the whole run."""
+    import embedded_case  # a machine that only runs the tests of the GPU has no web framework
+    from service_case import live
+
     with live({"embedded": embedded_case.scorer()}) as url:
         yield url

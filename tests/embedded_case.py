@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from stepscore.config import EngineOptions
-from stepscore.embedded.prepare import GGUF, cache_folder, prepare
+from stepscore.config import EngineOptions, cache_folder
+from stepscore.embedded.prepare import GGUF, prepare
 from stepscore.embedded.sources import CODER_05B
 from stepscore.open import open_scorer
 from stepscore.scoring import Scoring

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,18 @@ Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16"]
 Mode = Literal["fast", "invariant", "reference"]
 Quantize = Literal["none", "int8", "fp8"]
+Compile = Literal["auto", "on", "off"]
+
+AUTO_KV_CACHE = -1
 
 AUTO_DTYPE = "auto is bfloat16 on CUDA and on CPUs with bfloat16 units, float32 on other CPUs"
 CPU_BFLOAT16 = "STEPSCORE_CPU_BFLOAT16"
 """A switch for tests: this environment variable, 0 or 1, replaces the look at the CPU's flags."""
+
+
+def cache_folder() -> Path:
+    """What is prepared once is kept here: $XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stepscore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,9 @@ class EngineOptions:
     mode: `fast` shares prefixes inside and across calls; `invariant` packs but shares nothing, so a score is bitwise
         independent of its company; `reference` runs plain transformers, one sequence at a time.
     max_batch_tokens: the size of a forward; 0 lets the engine choose for its device.
-    kv_cache_bytes: budget of the prefix cache across calls; 0 turns it off.
+    kv_cache_bytes: budget of the prefix cache across calls; 0 turns it off. -1 lets the engine choose: 1 GiB on CPU, on
+        CUDA half of what is free after loading.
+    compile: whether the layers' elementwise functions are fused (torch.compile); auto does it on CUDA. Mode fast only.
     max_tokens: longest sequence accepted; 0 takes the checkpoint's own limit.
     threads: CPU threads of the forward; 0 takes torch's default.
     reference_model: folder of the reference model, for implicit PRMs.
@@ -68,7 +79,8 @@ class EngineOptions:
     dtype: DType = "auto"
     mode: Mode = "fast"
     max_batch_tokens: int = 0
-    kv_cache_bytes: int = 1 << 30
+    kv_cache_bytes: int = AUTO_KV_CACHE
+    compile: Compile = "auto"
     max_tokens: int = 0
     threads: int = 0
     reference_model: Path | None = None

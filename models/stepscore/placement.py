@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from stepscore.config import CPU_BFLOAT16, Device, DType, Mode, Quantize
+from stepscore.config import CPU_BFLOAT16, Compile, Device, DType, Mode, Quantize
 from stepscore.errors import CheckpointError, UnsupportedByEngine
 
 CPU_FORWARD, CUDA_FORWARD = 1024, 4096
@@ -106,23 +106,27 @@ def check_tensor_parallel(size: int, runs: str) -> None:
     )
 
 
-def check_quantize(kind: Quantize, runs: str, mode: Mode, device: Device | torch.device) -> None:
+def check_quantize(
+    kind: Quantize, runs: str, mode: Mode, device: Device | torch.device, compile: Compile = "auto"
+) -> None:
     """Raises UnsupportedByEngine if 8-bit weights would gain nothing or break a promise.
 
     runs: the engine as it is written in the options, or "judge".
     """
-    reason = "" if kind == "none" else _refusal(kind, runs, mode, device)
+    reason = "" if kind == "none" else _refusal(kind, runs, mode, device, compile)
     if reason:
         raise UnsupportedByEngine(f"quantize={kind} is refused: {reason}", engine=runs, quantize=kind)
 
 
-def _refusal(kind: Quantize, runs: str, mode: Mode, device: Device | torch.device) -> str:
+def _refusal(kind: Quantize, runs: str, mode: Mode, device: Device | torch.device, compile: Compile) -> str:
     if runs == "judge":
         return "a judge generates text, and 8-bit weights are for forwards"
     if runs != "torch":
         return "only the torch engine quantizes; vLLM takes it from the checkpoint"
     if mode != "fast":
         return f"mode {mode} promises the checkpoint's own numbers"
+    if kind == "fp8" and compile == "off":
+        return "unfused, fp8 is slower than bfloat16; leave compile on"
     place = device if isinstance(device, torch.device) else choose_device(device)
     if place.type != "cuda":
         return "on CPU 8-bit weights were measured to gain nothing, and they cost accuracy"

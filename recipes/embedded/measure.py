@@ -29,10 +29,10 @@ from recipes.embedded.corrupt import corruptions
 from recipes.embedded.gsm8k import strip_notes, styled
 from recipes.embedded.mixture import development
 from recipes.embedded.rows import Part, problems_of
-from stepscore.config import DType, EngineOptions
+from stepscore.config import DType, EngineOptions, cache_folder
 from stepscore.embedded.download import fetch
 from stepscore.embedded.gguf_checkpoint import write_checkpoint
-from stepscore.embedded.prepare import GGUF, RECIPE, cache_folder
+from stepscore.embedded.prepare import GGUF, RECIPE
 from stepscore.embedded.sources import CODER_05B
 from stepscore.errors import StepscoreError
 from stepscore.open import open_scorer

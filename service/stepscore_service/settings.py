@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stepscore.calibration import Calibration, read_calibration
-from stepscore.config import AUTO_DTYPE, CPU_BFLOAT16, Device, DType, EngineOptions, Mode, Quantize
+from stepscore.config import AUTO_DTYPE, CPU_BFLOAT16, Compile, Device, DType, EngineOptions, Mode, Quantize
 from stepscore_service.schemas.chat import ChatTemplateName
 
 PREFIX = "STEPSCORE_"
@@ -112,7 +112,13 @@ class Settings(BaseSettings):
         description="GPUs over which vLLM in this process spreads a model (a 72B needs 2 or more)",
     )
     kv_cache_bytes: int = Field(
-        ENGINE.kv_cache_bytes, ge=0, description="prefix cache kept across requests, in bytes; 0 turns it off"
+        ENGINE.kv_cache_bytes,
+        ge=-1,
+        description="prefix cache kept across requests, in bytes; 0 turns it off, -1 is 1 GiB on CPU and half of "
+        "the free memory on CUDA",
+    )
+    compile: Compile = Field(
+        ENGINE.compile, description="fuse the layers' elementwise functions; auto does it on CUDA, after a slower start"
     )
     quantize: Quantize = Field(ENGINE.quantize, description="8-bit weights on CUDA: int8 saves memory, fp8 saves time")
     max_quantize_error: float = Field(

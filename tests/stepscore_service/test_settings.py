@@ -73,6 +73,7 @@ OTHER_THAN_DEFAULT = EngineOptions(
     mode="invariant",
     max_batch_tokens=2048,
     kv_cache_bytes=0,
+    compile="off",
     max_tokens=512,
     threads=3,
     reference_model=Path("reference"),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from stepscore.config import cache_folder
 from stepscore.embedded.download import fetch, say
 from stepscore.embedded.sources import CODER_05B, SOURCES, GgufSource
 from stepscore.errors import CheckpointError
@@ -35,10 +35,6 @@ GGUF = "gguf"
 """The folder in the cache that holds the downloaded files."""
 
 BARE: dict[str, Any] = {"scale": 1.0, "config": {}}
-
-
-def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stepscore"
 
 
 def prepare(cache: Path | None = None) -> Path:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 
-from stepscore.config import CheckpointFacts
+from stepscore.config import AUTO_KV_CACHE, CheckpointFacts
 from stepscore.errors import NotEnoughMemory
 
 GIB = 1 << 30
+CPU_CACHE = GIB
+CUDA_CACHE_SHARE = 0.5
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -22,6 +24,8 @@ def check_memory(
     """Raises NotEnoughMemory, with both numbers, if weights and KV cache exceed what the device has left."""
     weights = sum(math.prod(shape) for facts in checkpoints for shape in facts.shapes.values()) * dtype.itemsize
     at_hand = memory_at_hand(device)
+    if kv_cache_bytes == AUTO_KV_CACHE:
+        kv_cache_bytes = 0 if device.type == "cuda" else CPU_CACHE  # on CUDA it takes what is left
     needed = weights + kv_cache_bytes
     if at_hand is not None and needed > at_hand:
         number_format = str(dtype).removeprefix("torch.")
@@ -32,6 +36,20 @@ def check_memory(
             needed=needed,
             at_hand=at_hand,
         )
+
+
+def cache_bytes(wanted: int, device: torch.device, activations: int, free: int | None = None) -> int:
+    """The budget of the KV cache after the weights were loaded. wanted: `EngineOptions.kv_cache_bytes`.
+
+    activations: bytes that a forward needs beside it. free: what is left; default what the device reports. Half of it
+    stays free on CUDA, so that another model, or new weights of this one, can be loaded beside it.
+    """
+    if wanted != AUTO_KV_CACHE:
+        return wanted
+    if device.type != "cuda":
+        return CPU_CACHE
+    free = memory_at_hand(device) if free is None else free
+    return max(0, int(CUDA_CACHE_SHARE * ((free or 0) - activations)))
 
 
 def memory_at_hand(device: torch.device) -> int | None:

@@ -24,7 +24,7 @@ def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engi
         raise UnsupportedByEngine(f"{facts.name} is a judge: it generates, and no forward engine does", engine=engine)
     name, _, address = engine.partition(":")
     check_tensor_parallel(options.tensor_parallel_size, engine)
-    check_quantize(options.quantize, name, options.mode, options.device)
+    check_quantize(options.quantize, name, options.mode, options.device, options.compile)
     match name:
         case "fake":
             return FakeEngine(outputs_of(head), max_tokens=options.max_tokens or facts.max_tokens)

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from stepscore.types import EncodedSolution, Values
 
+SMALLEST_FORWARD = 64
+"""Tokens: what does not fit into memory with so few at a time is an error."""
 SMALLEST_SHARE = 8
 """A part of a solution that is smaller than this share of a forward waits for the next one, where it will be larger."""
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 import structlog
 
 from stepscore.engine.failures import forget_frames
-from stepscore.engine.work import Work
+from stepscore.engine.work import SMALLEST_FORWARD, Work
 from stepscore.errors import EngineDead, EngineError, OutOfMemory, StepscoreError
 from stepscore.scoring import Scoring
 from stepscore.types import Reading
@@ -16,8 +16,6 @@ from stepscore.types import Reading
 ForwardResult = Reading | StepscoreError | None
 """A solution's reading or error; None if it needs further forwards."""
 
-SMALLEST_FORWARD = 64
-"""Tokens: a solution that does not fit into memory with so few at a time is an error."""
 Failed = Callable[[EngineError], None]
 
 KEPT_SHARE = 0.9

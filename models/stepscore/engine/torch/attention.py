@@ -1,18 +1,19 @@
 """Causal attention of flat segments over their own past, some of it in the KV pool.
 
-Shapes: T rows of the forward, H query heads, G key heads, E head width, L tokens of context.
+Shapes: T rows of the forward, H query heads, G key heads, E head width, S slots of the pool, L tokens of context.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch.nn import functional
 
 from stepscore.engine.torch.blocked_attention import BlockedAttention
-from stepscore.engine.torch.gathering import KeysValues, Piece
+from stepscore.engine.torch.gathering import Piece, keep, slots_of
+from stepscore.engine.torch.inputs import ForwardInputs
+from stepscore.engine.torch.kv_pool import KVPool
 from stepscore.engine.torch.packing import Segment
 from stepscore.engine.torch.varlen_attention import VarlenAttention, has_flash
 from stepscore.placement import cpu_has_bfloat16
@@ -22,37 +23,59 @@ class Attention(Protocol):
     """Built once for a forward, called once for every layer."""
 
     def __call__(
-        self, query_THE: torch.Tensor, fresh: KeysValues, past: KeysValues | None, window: int | None
+        self,
+        query_THE: torch.Tensor,
+        key_TGE: torch.Tensor,
+        value_TGE: torch.Tensor,
+        pool_S2GE: torch.Tensor,
+        window: int | None,
     ) -> torch.Tensor:
-        """(T, H, E). fresh: keys and values (T, G, E) of this forward; past: the layer's pool (slots, G, E)."""
+        """(T, H, E). Writes keys and values of the rows that outlive the forward to the layer's pool."""
         ...
 
 
-def attention_for(segments: Sequence[Segment], device: torch.device, dtype: torch.dtype) -> Attention:
+def attention_for(inputs: ForwardInputs, pool: KVPool, dtype: torch.dtype) -> Attention:
     """Varlen flash attention if the device has it (CUDA, 16-bit), else SDPA.
 
     For bfloat16 on processors that multiply it, blocked products. Elsewhere they were measured ten times slower: SDPA
     turns its blocks into fp32, and a matrix product of bfloat16 is emulated.
     """
-    if device.type == "cuda" and dtype in (torch.bfloat16, torch.float16) and has_flash(device):
-        return VarlenAttention(segments, device)
+    device = inputs.ids.device
+    if has_flash(device, dtype):
+        return varlen_attention(inputs, pool)
     if device.type == "cpu" and dtype == torch.bfloat16 and cpu_has_bfloat16():
-        return BlockedAttention(segments, device)
-    return SegmentAttention(segments, device, dtype)
+        return BlockedAttention(inputs)
+    return SegmentAttention(inputs, dtype)
+
+
+def varlen_attention(inputs: ForwardInputs, pool: KVPool, dtype: torch.dtype | None = None) -> Attention:
+    """Varlen flash attention, with scratch slots for the rows of this forward."""
+    pool.reserve(len(inputs.write))
+    return VarlenAttention(inputs)
 
 
 class SegmentAttention:
     """One scaled_dot_product_attention call for each segment: no padding, no mask over strangers."""
 
-    def __init__(self, segments: Sequence[Segment], device: torch.device, dtype: torch.dtype) -> None:
-        self._pieces = [_Masked(segment, device, dtype) for segment in segments]
+    def __init__(self, inputs: ForwardInputs, dtype: torch.dtype) -> None:
+        self._inputs = inputs
+        self._pieces = [
+            _Masked(segment, slots, inputs.ids.device, dtype)
+            for segment, slots in zip(inputs.segments, slots_of(inputs), strict=True)
+        ]
 
     def __call__(
-        self, query_THE: torch.Tensor, fresh: KeysValues, past: KeysValues | None, window: int | None
+        self,
+        query_THE: torch.Tensor,
+        key_TGE: torch.Tensor,
+        value_TGE: torch.Tensor,
+        pool_S2GE: torch.Tensor,
+        window: int | None,
     ) -> torch.Tensor:
+        keep(self._inputs, key_TGE, value_TGE, pool_S2GE)
         out_THE = torch.zeros_like(query_THE)
         for piece in self._pieces:
-            key_LGE, value_LGE = piece.context(fresh, past)
+            key_LGE, value_LGE = piece.context(key_TGE, value_TGE, pool_S2GE)
             mask, causal = piece.mask(window)
             attended_1HTE = functional.scaled_dot_product_attention(
                 _heads_first(query_THE[piece.rows]),
@@ -69,8 +92,8 @@ class SegmentAttention:
 class _Masked(Piece):
     """A segment with the masks that every layer uses again."""
 
-    def __init__(self, segment: Segment, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__(segment, device)
+    def __init__(self, segment: Segment, slots: torch.Tensor, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__(segment, slots)
         self._device, self._dtype = device, dtype
         self._masks: dict[int | None, torch.Tensor] = {}
 

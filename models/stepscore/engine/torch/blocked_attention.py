@@ -4,18 +4,16 @@ PyTorch's fused CPU kernel reads a key head once for each of its query heads, an
 after it has computed it. Here the query heads of a key head are stacked, so that one product serves all of them, and
 a block of rows skips the keys after it.
 
-Shapes: T rows of the forward, H query heads, G key heads, F = H / G, E head width, L tokens of context, B tokens of a
-block.
+Shapes: T rows of the forward, H query heads, G key heads, F = H / G, E head width, S slots of the pool,
+L tokens of context, B tokens of a block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
-from stepscore.engine.torch.gathering import KeysValues, Piece
-from stepscore.engine.torch.packing import Segment
+from stepscore.engine.torch.gathering import Piece, keep, slots_of
+from stepscore.engine.torch.inputs import ForwardInputs
 
 SCORES = 1 << 20
 """Numbers of one block of attention weights: 4 MB in fp32, which the cache of a core or two still holds."""
@@ -28,16 +26,23 @@ class BlockedAttention:
     block: tokens of a block; 0 chooses them by the length of the context.
     """
 
-    def __init__(self, segments: Sequence[Segment], device: torch.device, block: int = 0) -> None:
-        self._pieces = [Piece(segment, device) for segment in segments]
+    def __init__(self, inputs: ForwardInputs, block: int = 0) -> None:
+        self._inputs = inputs
+        self._pieces = [Piece(segment, slots) for segment, slots in zip(inputs.segments, slots_of(inputs), strict=True)]
         self._block = block
 
     def __call__(
-        self, query_THE: torch.Tensor, fresh: KeysValues, past: KeysValues | None, window: int | None
+        self,
+        query_THE: torch.Tensor,
+        key_TGE: torch.Tensor,
+        value_TGE: torch.Tensor,
+        pool_S2GE: torch.Tensor,
+        window: int | None,
     ) -> torch.Tensor:
+        keep(self._inputs, key_TGE, value_TGE, pool_S2GE)
         out_THE = torch.zeros_like(query_THE)
         for piece in self._pieces:
-            key_LGE, value_LGE = piece.context(fresh, past)
+            key_LGE, value_LGE = piece.context(key_TGE, value_TGE, pool_S2GE)
             keys_GEL, values_GLE = key_LGE.permute(1, 2, 0), value_LGE.transpose(0, 1)
             block = self._block or _block_size(query_THE.shape[1], len(key_LGE))
             for start in range(piece.rows.start, piece.rows.stop, block):

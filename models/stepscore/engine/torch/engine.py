@@ -12,13 +12,15 @@ import numpy as np
 import torch
 
 from stepscore.checkpoint import read_facts
-from stepscore.config import CheckpointFacts, EngineOptions, Quantize
-from stepscore.engine.failures import engine_error
-from stepscore.engine.memory import check_memory
+from stepscore.config import CheckpointFacts, EngineOptions, Quantize, cache_folder
+from stepscore.engine.failures import engine_error, forget_frames
+from stepscore.engine.memory import cache_bytes, check_memory
 from stepscore.engine.protocol import EngineInfo, TokenCounts
-from stepscore.engine.torch.architecture import read_architecture
+from stepscore.engine.torch.architecture import Architecture, read_architecture
 from stepscore.engine.torch.chunks import Chunks
+from stepscore.engine.torch.compiling import compiles, keep_compiled
 from stepscore.engine.torch.decoder import Decoder
+from stepscore.engine.torch.inputs import ForwardInputs
 from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.torch.linear import tile_for
 from stepscore.engine.torch.loading import load_decoder
@@ -31,7 +33,7 @@ from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
 from stepscore.engine.torch.varlen_attention import check_invariant
 from stepscore.engine.torch.weights import Weights
 from stepscore.engine.validation import SequenceLimits
-from stepscore.engine.work import Work
+from stepscore.engine.work import SMALLEST_FORWARD, Work
 from stepscore.errors import CheckpointError, OutOfMemory
 from stepscore.family.heads import Head, TokenLogProbHead
 from stepscore.placement import Placement, choose_forward, place
@@ -40,17 +42,15 @@ from stepscore.types import Encoded, EncodedSolution, Values
 
 @dataclass(slots=True)
 class Model:
-    """A decoder with its head, and its part of the KV cache (None if prefixes are not kept)."""
+    """A decoder with its head, and its part of the KV cache (without slots if prefixes are not kept)."""
 
     decoder: Decoder
     readout: Readout
-    pool: KVPool | None = None
+    pool: KVPool
 
-    def run(self, packed: Packed) -> torch.Tensor:
+    def run(self, inputs: ForwardInputs) -> torch.Tensor:
         """(P, C) fp32."""
-        hidden_PD = self.decoder.forward(packed, self.pool)
-        targets_P = torch.from_numpy(packed.pair_targets).to(self.decoder.device)
-        return self.readout(hidden_PD, targets_P)
+        return self.readout(self.decoder.forward(inputs, self.pool), inputs.targets)
 
 
 class TorchEngine:
@@ -59,7 +59,7 @@ class TorchEngine:
     `cost`, `counts` and `purge` may be called from other threads while a forward runs.
     """
 
-    def __init__(self, models: Sequence[Model], info: EngineInfo, limits: SequenceLimits, kv_cache_bytes: int) -> None:
+    def __init__(self, models: Sequence[Model], info: EngineInfo, limits: SequenceLimits) -> None:
         self.info = info
         self.models = list(models)
         self._limits = limits
@@ -67,7 +67,7 @@ class TorchEngine:
         self._ran_out = False
         self._running = threading.Lock()
         self._lock = threading.Lock()
-        self._tree = RadixTree(self._reserve(kv_cache_bytes)) if info.mode == "fast" else None
+        self._tree = RadixTree(SlotPool(models[0].pool.slots)) if info.mode == "fast" else None
 
     def counts(self) -> TokenCounts:
         if self._tree is None:
@@ -83,12 +83,13 @@ class TorchEngine:
 
     def forward(self, batch: Sequence[Encoded]) -> list[Values]:
         self._limits.check(batch)
-        each = [Work(EncodedSolution((one,), len(one.reads)), self.info.max_batch_tokens) for one in batch]
+        each = [Work(EncodedSolution((one,), len(one.reads))) for one in batch]
         waiting = sorted(each, key=lambda work: work.encoded.sequences[0].ids, reverse=True)
+        budget = self.info.max_batch_tokens
         try:
             with self._running:
                 while waiting:
-                    self._one_forward(waiting)
+                    budget = self._next_forward(waiting, budget)
         finally:
             for work in waiting:
                 self.release(work)
@@ -121,9 +122,24 @@ class TorchEngine:
         self.purge()
         self.models.clear()
 
-    def _one_forward(self, waiting: list[Work]) -> None:
+    def _next_forward(self, waiting: list[Work], budget: int) -> int:
+        """Run one forward; the budget of the next, which is half if this one did not fit into memory."""
+        whole = list(waiting)
+        try:
+            self._one_forward(waiting, budget)
+            return budget
+        except OutOfMemory as error:
+            if budget <= SMALLEST_FORWARD:
+                raise
+            forget_frames(error)
+        waiting[:] = whole
+        return budget // 2
+
+    def _one_forward(self, waiting: list[Work], budget: int) -> None:
         """Take works off the end of `waiting` until a forward is full, and run it."""
-        with self._chunks(self.info.max_batch_tokens) as chunks:
+        for work in waiting:
+            work.token_budget = budget
+        with self._chunks(budget) as chunks:
             while waiting and chunks.take(waiting[-1]):
                 waiting.pop()
 
@@ -154,7 +170,9 @@ class TorchEngine:
         if self._ran_out and torch.cuda.is_available():
             torch.cuda.empty_cache()
         try:
-            numbers = torch.cat([model.run(packed) for model in self.models], dim=1)
+            first = self.models[0]
+            inputs = first.decoder.load(packed, first.pool.slots)
+            numbers = torch.cat([model.run(inputs) for model in self.models], dim=1)
         except RuntimeError as error:
             failure = engine_error(error, len(packed.ids))
             self._ran_out = isinstance(failure, OutOfMemory)
@@ -162,15 +180,6 @@ class TorchEngine:
         self._ran_out = False
         values: Values = numbers.cpu().numpy()
         return values
-
-    def _reserve(self, kv_cache_bytes: int) -> SlotPool:
-        """As many slots as the budget holds, over all models; the same slot number serves each of them."""
-        decoders = [model.decoder for model in self.models]
-        each = sum(bytes_per_token(decoder.architecture, decoder.dtype) for decoder in decoders)
-        slots = SlotPool(kv_cache_bytes // each)
-        for model, decoder in zip(self.models, decoders, strict=True):
-            model.pool = KVPool(decoder.architecture, slots.capacity, decoder.device, decoder.dtype)
-        return slots
 
 
 def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions) -> TorchEngine:
@@ -187,18 +196,46 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
         placement = replace(placement, tile=tile_for(device))
     checkpoints = checkpoints_of(facts, head, options)
     check_memory(checkpoints, options.kv_cache_bytes, placement.dtype, device)
+    max_batch_tokens = options.max_batch_tokens or choose_forward(device)
     models = [_load(each, head, placement) for each in checkpoints]
+    if compiles(options.compile, options.mode, device):
+        keep_compiled(cache_folder() / "compiled")
+        for model in models:
+            model.decoder.compile()
+    cache = cache_bytes(options.kv_cache_bytes, device, activation_bytes(models, max_batch_tokens))
+    if options.mode == "fast":
+        add_cache(models, cache)
     info = EngineInfo(
         name="torch",
         device=str(device),
         dtype=placement.dtype_name,
         mode=options.mode,
         max_tokens=max_tokens,
-        max_batch_tokens=options.max_batch_tokens or choose_forward(device),
-        chunked=options.mode == "fast" and options.kv_cache_bytes > 0,
+        max_batch_tokens=max_batch_tokens,
+        chunked=options.mode == "fast" and cache > 0,
     )
     vocabulary = min(model.decoder.architecture.vocabulary for model in models)
-    return TorchEngine(models, info, SequenceLimits(max_tokens, vocabulary, head), options.kv_cache_bytes)
+    return TorchEngine(models, info, SequenceLimits(max_tokens, vocabulary, head))
+
+
+def add_cache(models: Sequence[Model], kv_cache_bytes: int) -> None:
+    """As many slots as the budget holds, over all models; the same slot number serves each of them."""
+    decoders = [model.decoder for model in models]
+    each = sum(bytes_per_token(decoder.architecture, decoder.dtype) for decoder in decoders)
+    for model, decoder in zip(models, decoders, strict=True):
+        model.pool = KVPool(decoder.architecture, kv_cache_bytes // each, decoder.device, decoder.dtype)
+
+
+def activation_bytes(models: Sequence[Model], rows: int) -> int:
+    """What a forward of so many rows takes beside weights and cache, roughly: a layer's tensors, and scratch slots."""
+    return sum(_activations(model.decoder.architecture, model.decoder.dtype) * rows for model in models)
+
+
+def _activations(architecture: Architecture, dtype: torch.dtype) -> int:
+    """Bytes of one row."""
+    heads = architecture.head_width * (architecture.heads + 4 * architecture.key_heads)
+    layer = (4 * architecture.inner + 6 * architecture.width + 3 * heads) * dtype.itemsize
+    return layer + bytes_per_token(architecture, dtype)
 
 
 def checkpoints_of(facts: CheckpointFacts, head: Head, options: EngineOptions) -> list[CheckpointFacts]:
@@ -214,8 +251,8 @@ def _load(facts: CheckpointFacts, head: Head, placement: Placement) -> Model:
     architecture = read_architecture(facts, placement.max_tokens)
     weights = Weights(facts.path)
     try:
-        return Model(
-            load_decoder(weights, architecture, placement), load_readout(head, weights, architecture, placement)
-        )
+        decoder = load_decoder(weights, architecture, placement)
+        readout = load_readout(head, weights, architecture, placement)
+        return Model(decoder, readout, KVPool(architecture, 0, decoder.device, decoder.dtype))
     finally:
         weights.close()

@@ -38,15 +38,34 @@ class SlotPool:
 
 
 class KVPool:
-    """The tensors behind the slots, for one model: per layer keys and values (slots, G, E)."""
+    """Keys and values by slot, for one model: a tensor (slots + scratch, 2, G, E) for each layer.
+
+    Scratch slots come after the cache's own. They hold rows that are not kept, for the time of one forward.
+    """
 
     def __init__(self, architecture: Architecture, slots: int, device: torch.device, dtype: torch.dtype) -> None:
-        shape = (architecture.layers, slots, architecture.key_heads, architecture.head_width)
-        self._keys = torch.empty(shape, device=device, dtype=dtype)
-        self._values = torch.empty(shape, device=device, dtype=dtype)
+        self.slots = slots
+        self._shape = (2, architecture.key_heads, architecture.head_width)
+        self._layers = [
+            torch.empty((slots, *self._shape), device=device, dtype=dtype) for _ in range(architecture.layers)
+        ]
 
-    def layer(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._keys[number], self._values[number]
+    @property
+    def scratch(self) -> int:
+        return len(self._layers[0]) - self.slots
+
+    def layer(self, number: int) -> torch.Tensor:
+        """Keys, then values, of every slot: (slots + scratch, 2, G, E)."""
+        return self._layers[number]
+
+    def reserve(self, rows: int) -> None:
+        """Make room for so many scratch rows. More than ever before costs a copy of the pool, layer by layer."""
+        if rows <= self.scratch:
+            return
+        for number, old in enumerate(self._layers):
+            new = old.new_empty((self.slots + rows, *self._shape))
+            new[: self.slots] = old[: self.slots]
+            self._layers[number] = new
 
 
 def bytes_per_token(architecture: Architecture, dtype: torch.dtype) -> int:

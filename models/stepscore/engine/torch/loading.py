@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 
 from stepscore.engine.torch.architecture import Architecture
-from stepscore.engine.torch.decoder import Decoder, Layer
+from stepscore.engine.torch.decoder import Decoder
+from stepscore.engine.torch.layer import Layer
 from stepscore.engine.torch.linear import Linear
 from stepscore.engine.torch.weights import Weights, backbone_prefix
 from stepscore.errors import CheckpointError

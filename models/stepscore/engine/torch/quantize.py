@@ -1,8 +1,9 @@
 """Decoder weights in 8 bits, one scale for each row of a weight, on CUDA.
 
 `int8` halves the memory of 16-bit weights and turns them back before every product: it saves room, not time. `fp8`
-(e4m3) multiplies in 8 bits, with a scale for each row of the input as well; it needs Hopper or Ada. Embeddings, norms
-and heads stay as they are.
+(e4m3) multiplies in 8 bits, with a scale for each row of the input as well; it needs Hopper or Ada, and compiled
+layers: unfused, scaling the input moves more bytes than the product saves. Embeddings, norms and heads stay as they
+are.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import torch
 from torch.nn import functional
 
 from stepscore.config import Quantize
-from stepscore.engine.torch.decoder import Decoder, Layer
+from stepscore.engine.torch.decoder import Decoder
+from stepscore.engine.torch.layer import Layer
 from stepscore.engine.torch.linear import Linear, Projection
 
 FP8 = torch.float8_e4m3fn
@@ -26,8 +28,12 @@ Product = Callable[..., torch.Tensor]
 
 
 def quantize(decoder: Decoder, kind: Quantize) -> None:
-    """Replace the decoder's large weights; what they were is gone."""
-    decoder.layers = tuple(_quantized(layer, kind) for layer in decoder.layers)
+    """Replace the decoder's large weights, layer by layer, so that old and new ones are never both held."""
+    layers = list(decoder.layers)
+    decoder.layers = ()
+    for number in range(len(layers)):
+        layers[number] = _quantized(layers[number], kind)
+    decoder.layers = tuple(layers)
 
 
 def _quantized(layer: Layer, kind: Quantize) -> Layer:
@@ -38,7 +44,7 @@ def _quantized(layer: Layer, kind: Quantize) -> Layer:
 
 @dataclass(frozen=True, slots=True)
 class Int8Linear:
-    """x W^T + b. weight: (out, in) int8; scale: (out,) in the model's dtype."""
+    """x W^T + b. weight: (out, in) int8; scale: (out,) fp32."""
 
     weight: torch.Tensor
     scale: torch.Tensor
@@ -48,7 +54,7 @@ class Int8Linear:
     @classmethod
     def of(cls, linear: Linear) -> Int8Linear:
         weight, scale = _scaled(linear.weight, "int8")
-        return cls(weight.round().to(torch.int8), scale.to(linear.weight.dtype), linear.bias)
+        return cls(weight.round().to(torch.int8), scale, linear.bias)
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         out = functional.linear(rows, self.weight.to(rows.dtype)).mul_(self.scale)

@@ -21,8 +21,9 @@ from stepscore.errors import CheckpointError, UnsupportedByEngine
 from stepscore.family.heads import EnsembleHead, GatedHead, Head, LinearHead, TokenLogProbHead, VocabularyHead
 from stepscore.placement import Placement
 
-LOG_PROB_ROWS = 128
-"""Rows of the vocabulary product at a time: 128 x 152k fp32 numbers are 78 MB."""
+LOG_PROB_ROWS = {"cpu": 128, "cuda": 1024}
+"""Rows of the vocabulary product at a time: 128 x 152k fp32 numbers are 78 MB. On CUDA so few would be bound by reading
+the vocabulary's matrix anew for each part."""
 
 
 class Readout(Protocol):
@@ -47,7 +48,8 @@ def load_readout(head: Head, weights: Weights, architecture: Architecture, place
             beside = torch.tensor(
                 _check_token_ids(head.beside, architecture), dtype=torch.long, device=placement.device
             )
-            return TokenLogProbs(Linear(rows, None, placement.tile and LOG_PROB_ROWS), beside)
+            step = LOG_PROB_ROWS.get(placement.device.type, LOG_PROB_ROWS["cpu"])
+            return TokenLogProbs(Linear(rows, None, placement.tile and step), beside, step)
     raise UnsupportedByEngine(f"no forward engine runs a {type(head).__name__}", engine="torch")
 
 
@@ -89,16 +91,17 @@ class EnsembleStack:
 class TokenLogProbs:
     """log-softmax over the vocabulary, at the target and then at `beside`.
 
-    The product runs in the model's dtype, the softmax in fp32.
+    The product runs in the model's dtype, the softmax in fp32. rows: of one product.
     """
 
     vocabulary: Linear
     beside: torch.Tensor
+    rows: int
 
     def __call__(self, hidden_PD: torch.Tensor, targets_P: torch.Tensor) -> torch.Tensor:
         read_PC = hidden_PD.new_empty((len(hidden_PD), 1 + len(self.beside)), dtype=torch.float32)
-        for start in range(0, len(hidden_PD), LOG_PROB_ROWS):
-            part = slice(start, start + LOG_PROB_ROWS)
+        for start in range(0, len(hidden_PD), self.rows):
+            part = slice(start, start + self.rows)
             logits_PV = self.vocabulary(hidden_PD[part]).float()
             chosen_P1 = logits_PV.gather(1, targets_P[part].unsqueeze(1))
             chosen_PC = torch.cat([chosen_P1, logits_PV[:, self.beside]], dim=1)

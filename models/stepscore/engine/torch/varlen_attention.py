@@ -1,20 +1,18 @@
 """Causal attention of all segments in one flash-attention call, on CUDA in 16-bit numbers.
 
-Shapes: T rows of the forward, H query heads, G key heads, E head width.
+Shapes: T rows of the forward, H query heads, G key heads, E head width, S slots of the pool, L tokens of all contexts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from inspect import signature
 from typing import cast
 
-import numpy as np
 import torch
 from torch.nn import functional
 
-from stepscore.engine.torch.gathering import KeysValues
-from stepscore.engine.torch.packing import Indices, Segment
+from stepscore.engine.torch.inputs import ForwardInputs
 from stepscore.errors import UnsupportedByEngine
 
 Kernel = Callable[..., torch.Tensor]
@@ -23,62 +21,60 @@ EXTRAS = {"enable_gqa": True, "num_splits": 1}
 
 
 class VarlenAttention:
-    """One flash-attention call for the whole forward, over keys and values gathered by two index copies.
+    """One flash-attention call for the whole forward.
 
-    kernel: what `torch.nn.attention.varlen.varlen_attn` does; that one by default.
+    All rows are written to the pool, scratch slots included, and the context of all segments is gathered from it at
+    once. kernel: what `torch.nn.attention.varlen.varlen_attn` does; that one by default.
 
     Its parameters have grown: PyTorch 2.11 has neither `enable_gqa` (its kernel always shares key heads) nor
     `num_splits` (see `check_invariant`).
     """
 
-    def __init__(self, segments: Sequence[Segment], device: torch.device, kernel: Kernel | None = None) -> None:
-        self._kernel = kernel or _flash_kernel()
+    def __init__(self, inputs: ForwardInputs, kernel: Kernel | None = None) -> None:
+        self._inputs = inputs
+        self._kernel = kernel or flash_kernel()
         self._extras = {name: value for name, value in EXTRAS.items() if name in signature(self._kernel).parameters}
-        lengths = [segment.depth + segment.stop - segment.start for segment in segments]
-        counts = [segment.stop - segment.start for segment in segments]
-        self._query_ends = _offsets(counts, device)
-        self._key_ends = _offsets(lengths, device)
-        self._longest = max(counts), max(lengths)
-        self._context = sum(lengths)
-        self._rows = sum(counts)
-        sources = _sources(segments, lengths)
-        self._slots, self._slot_places, self._fresh, self._fresh_places = (
-            torch.from_numpy(source).to(device) for source in sources
-        )
+        self._rows = len(inputs.packed.ids)
 
     def __call__(
-        self, query_THE: torch.Tensor, fresh: KeysValues, past: KeysValues | None, window: int | None
+        self,
+        query_THE: torch.Tensor,
+        key_TGE: torch.Tensor,
+        value_TGE: torch.Tensor,
+        pool_S2GE: torch.Tensor,
+        window: int | None,
     ) -> torch.Tensor:
+        inputs = self._inputs
+        pool_S2GE[:, 0].index_copy_(0, inputs.write, key_TGE)
+        pool_S2GE[:, 1].index_copy_(0, inputs.write, value_TGE)
+        context_L2GE = pool_S2GE.index_select(0, inputs.context)
         attended = self._kernel(
             query_THE[: self._rows],
-            self._gather(fresh[0], past and past[0]),
-            self._gather(fresh[1], past and past[1]),
-            self._query_ends,
-            self._key_ends,
-            *self._longest,
+            context_L2GE[:, 0],
+            context_L2GE[:, 1],
+            inputs.query_ends,
+            inputs.key_ends,
+            inputs.longest_query,
+            inputs.longest_key,
             window_size=(-1 if window is None else window - 1, 0),
             **self._extras,
         )
-        return functional.pad(attended, (0, 0, 0, 0, 0, query_THE.shape[0] - self._rows))
-
-    def _gather(self, fresh_TGE: torch.Tensor, past: torch.Tensor | None) -> torch.Tensor:
-        gathered = fresh_TGE.new_empty((self._context, *fresh_TGE.shape[1:]))
-        gathered.index_copy_(0, self._fresh_places, fresh_TGE.index_select(0, self._fresh))
-        if past is not None and len(self._slots):
-            gathered.index_copy_(0, self._slot_places, past.index_select(0, self._slots))
-        return gathered
+        missing = len(query_THE) - self._rows
+        return functional.pad(attended, (0, 0, 0, 0, 0, missing)) if missing else attended
 
 
-def has_flash(device: torch.device) -> bool:
-    """Flash attention runs on GPUs from Ampere on."""
-    return torch.cuda.get_device_capability(device) >= (8, 0)
+def has_flash(device: torch.device, dtype: torch.dtype) -> bool:
+    """Flash attention runs in 16-bit numbers on GPUs from Ampere on; `meta` stands for such a GPU."""
+    if dtype not in (torch.bfloat16, torch.float16):
+        return False
+    return device.type == "meta" or (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0))
 
 
 def check_invariant(device: torch.device, dtype: torch.dtype, kernel: Kernel | None = None) -> None:
     """Raises UnsupportedByEngine if the kernel might split keys by the batch's longest sequence."""
     if device.type != "cuda" or dtype == torch.float32:
         return
-    if "num_splits" not in signature(kernel or _flash_kernel()).parameters:
+    if "num_splits" not in signature(kernel or flash_kernel()).parameters:
         raise UnsupportedByEngine(
             f"flash attention of PyTorch {torch.__version__} has no num_splits, so mode invariant is impossible; "
             "install a newer PyTorch, or choose mode fast",
@@ -86,22 +82,7 @@ def check_invariant(device: torch.device, dtype: torch.dtype, kernel: Kernel | N
         )
 
 
-def _flash_kernel() -> Kernel:
+def flash_kernel() -> Kernel:
     from torch.nn.attention import varlen  # only when it is used: it needs a GPU
 
     return cast("Kernel", varlen.varlen_attn)
-
-
-def _offsets(lengths: Sequence[int], device: torch.device) -> torch.Tensor:
-    return torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32, device=device)
-
-
-def _sources(segments: Sequence[Segment], lengths: Sequence[int]) -> tuple[Indices, Indices, Indices, Indices]:
-    """Slots and their places in the gathered context, then fresh rows and theirs."""
-    slots = np.concatenate([segment.slots for segment in segments])
-    fresh = np.concatenate([np.arange(*bounds) for segment in segments for bounds in segment.context])
-    cached = np.concatenate(
-        [np.arange(length) < len(segment.slots) for segment, length in zip(segments, lengths, strict=True)]
-    )
-    places = np.arange(len(cached))
-    return slots, places[cached], fresh, places[~cached]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.errors import CheckpointError, EngineError
@@ -97,7 +98,7 @@ def llm_settings(facts: CheckpointFacts, head: Head, options: EngineOptions, max
         "dtype": options.dtype,
         "max_model_len": max_tokens,
         "tensor_parallel_size": options.tensor_parallel_size,
-        "enforce_eager": True,
+        "enforce_eager": not torch.cuda.is_available(),
     }
     if isinstance(head, LinearHead):
         settings |= {"runner": "pooling", "pooler_config": {"tok_pooling_type": "ALL"}}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
 from stepscore.engine.torch.attention import Attention, SegmentAttention
 from stepscore.engine.torch.blocked_attention import BlockedAttention
-from stepscore.engine.torch.gathering import KeysValues
-from stepscore.engine.torch.packing import Segment
+from stepscore.engine.torch.inputs import ForwardInputs, load_inputs
+from stepscore.engine.torch.packing import Segment, pack
 from stepscore.engine.torch.varlen_attention import VarlenAttention, check_invariant
 from stepscore.errors import UnsupportedByEngine
 
@@ -57,35 +59,44 @@ def varlen_of_torch_2_13(*args, window_size, enable_gqa, num_splits):
     return varlen_of_torch_2_11(*args, window_size=window_size)
 
 
+def inputs_of(segments: Sequence[Segment], rows: int, slots: int = 0) -> ForwardInputs:
+    """Of a forward that keeps nothing. slots: of the pool, before its scratch."""
+    packed = pack([0] * segments[-1].stop, segments, [])
+    return load_inputs(packed, CPU, rows=rows, reads=0, scratch=slots)
+
+
+INPUTS = inputs_of(SEGMENTS, ROWS, SLOTS)
+
+
 @pytest.fixture
-def tensors() -> tuple[torch.Tensor, KeysValues, KeysValues]:
+def tensors() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Query, key and value of the forward's rows; a pool with scratch for them."""
     torch.manual_seed(0)
-    fresh = torch.randn(ROWS, KEY_HEADS, WIDTH), torch.randn(ROWS, KEY_HEADS, WIDTH)
-    past = torch.randn(SLOTS, KEY_HEADS, WIDTH), torch.randn(SLOTS, KEY_HEADS, WIDTH)
-    return torch.randn(ROWS, HEADS, WIDTH), fresh, past
+    key, value = torch.randn(ROWS, KEY_HEADS, WIDTH), torch.randn(ROWS, KEY_HEADS, WIDTH)
+    return torch.randn(ROWS, HEADS, WIDTH), key, value, torch.randn(SLOTS + ROWS, 2, KEY_HEADS, WIDTH)
 
 
 @pytest.mark.parametrize("window", [None, 1, 3, 100])
 @pytest.mark.parametrize(
     "attention",
     [
-        SegmentAttention(SEGMENTS, CPU, torch.float32),
-        BlockedAttention(SEGMENTS, CPU),
-        BlockedAttention(SEGMENTS, CPU, block=2),
-        VarlenAttention(SEGMENTS, CPU, varlen_of_torch_2_11),
-        VarlenAttention(SEGMENTS, CPU, varlen_of_torch_2_13),
+        SegmentAttention(INPUTS, torch.float32),
+        BlockedAttention(INPUTS),
+        BlockedAttention(INPUTS, block=2),
+        VarlenAttention(INPUTS, varlen_of_torch_2_11),
+        VarlenAttention(INPUTS, varlen_of_torch_2_13),
     ],
     ids=["segment", "blocked", "small blocks", "varlen of 2.11", "varlen of 2.13"],
 )
-def test_equals_the_definition(
-    tensors: tuple[torch.Tensor, KeysValues, KeysValues], attention: Attention, window: int | None
-) -> None:
-    query, fresh, past = tensors
-    found = attention(query, fresh, past, window)
+def test_equals_the_definition(tensors: tuple[torch.Tensor, ...], attention: Attention, window: int | None) -> None:
+    query, key, value, pool = tensors
+    past = pool.clone()
+    found = attention(query, key, value, pool, window)
+    assert torch.equal(pool[:SLOTS], past[:SLOTS]), "no row of this forward is kept"
     for segment in SEGMENTS:
         slots = torch.from_numpy(segment.slots)
         rows = torch.tensor([row for start, stop in segment.context for row in range(start, stop)])
-        keys, values = (torch.cat((kept[slots], new[rows])) for kept, new in zip(past, fresh, strict=True))
+        keys, values = (torch.cat((past[slots, part], new[rows])) for part, new in enumerate((key, value)))
         wanted = definition(query[segment.start : segment.stop], keys, values, window)
         torch.testing.assert_close(found[segment.start : segment.stop], wanted, rtol=1e-5, atol=1e-5)
     assert not found[17:].any()
@@ -97,10 +108,11 @@ def test_blocks_in_bfloat16_stay_as_near_to_fp32_as_sdpa(window: int | None) -> 
     segments = (Segment(0, 150, 0), Segment(150, 300, 60, past=((0, 60),)))
     query = torch.randn(300, HEADS, 64)
     fresh = torch.randn(300, KEY_HEADS, 64), torch.randn(300, KEY_HEADS, 64)
-    exact = SegmentAttention(segments, CPU, torch.float32)(query, fresh, None, window)
-    small = query.bfloat16(), (fresh[0].bfloat16(), fresh[1].bfloat16())
-    blocked = BlockedAttention(segments, CPU)(*small, None, window).float()
-    fused = SegmentAttention(segments, CPU, torch.bfloat16)(*small, None, window).float()
+    inputs, nothing = inputs_of(segments, 300), torch.empty(0, 2, KEY_HEADS, 64)
+    exact = SegmentAttention(inputs, torch.float32)(query, *fresh, nothing, window)
+    small = [each.bfloat16() for each in (query, *fresh, nothing)]
+    blocked = BlockedAttention(inputs)(*small, window).float()
+    fused = SegmentAttention(inputs, torch.bfloat16)(*small, window).float()
     assert (blocked - exact).abs().mean() < 1.5 * (fused - exact).abs().mean()
     assert (blocked - fused).abs().max() < 0.04
 

@@ -1,0 +1,96 @@
+"""One decoder layer, as two functions of tensors: what comes before attention, and what comes after it.
+
+Between them lies the attention, which knows segments and the KV pool. The two functions know neither, so that each
+compiles to one graph for all layers of the same kind and for every number of rows.
+
+Shapes: T rows of the forward, D width, H query heads, G key heads, E head width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from stepscore.engine.torch.linear import Projection
+
+SERIAL_NUMBERS = 32_767
+"""Up to here PyTorch computes elementwise functions on one thread. Above, it cuts the numbers into as many parts as
+threads, and what lies at a cut goes through another exp than the rest: a last bit that depends on the row's company."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The weights of one layer. query_norm and key_norm are (E,) if the architecture has them."""
+
+    input_norm: torch.Tensor
+    query_key_value: Projection
+    query_norm: torch.Tensor | None
+    key_norm: torch.Tensor | None
+    attention_out: Projection
+    mlp_norm: torch.Tensor
+    gate_up: Projection
+    down: Projection
+    window: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSizes:
+    """heads, key_heads, head_width: H, G, E. serial_rows: rows of the gate at a time; 0 for all."""
+
+    heads: int
+    key_heads: int
+    head_width: int
+    epsilon: float
+    serial_rows: int
+
+
+def project(
+    layer: Layer, sizes: LayerSizes, hidden_TD: torch.Tensor, cosine_T1E: torch.Tensor, sine_T1E: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Query (T, H, E), key and value (T, G, E); query and key are rotated."""
+    heads, key_heads = sizes.heads, sizes.key_heads
+    mixed = layer.query_key_value(rms_norm(hidden_TD, layer.input_norm, sizes.epsilon))
+    mixed_TXE = mixed.view(-1, heads + 2 * key_heads, sizes.head_width)
+    turning, value_TGE = torch.split(mixed_TXE, [heads + key_heads, key_heads], dim=1)
+    if layer.query_norm is not None and layer.key_norm is not None:
+        query_THE, key_TGE = torch.split(turning, [heads, key_heads], dim=1)
+        normed = rms_norm(query_THE, layer.query_norm, sizes.epsilon), rms_norm(key_TGE, layer.key_norm, sizes.epsilon)
+        turning = torch.cat(normed, dim=1)
+    query_THE, key_TGE = torch.split(rotate(turning, cosine_T1E, sine_T1E), [heads, key_heads], dim=1)
+    return query_THE, key_TGE, value_TGE
+
+
+def finish(layer: Layer, sizes: LayerSizes, attended_TD: torch.Tensor, hidden_TD: torch.Tensor) -> torch.Tensor:
+    """The next layer's input (T, D). attended_TD: (T, H x E)."""
+    hidden_TD = layer.attention_out(attended_TD).add_(hidden_TD)
+    gate_up = layer.gate_up(rms_norm(hidden_TD, layer.mlp_norm, sizes.epsilon))
+    return layer.down(_gated(gate_up, sizes.serial_rows)).add_(hidden_TD)
+
+
+def rms_norm(rows: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """RMS norm over the last dimension, computed in fp32 as the published models do."""
+    rows_fp32 = rows.float()
+    scale = torch.rsqrt(rows_fp32.pow(2).mean(-1, keepdim=True) + epsilon)
+    return (rows_fp32 * scale).to(rows.dtype) * weight
+
+
+def rotate(rows_TXE: torch.Tensor, cosine_T1E: torch.Tensor, sine_T1E: torch.Tensor) -> torch.Tensor:
+    half = rows_TXE.shape[-1] // 2
+    first, second = rows_TXE[..., :half], rows_TXE[..., half:]
+    turned = rows_TXE * cosine_T1E
+    turned[..., :half].addcmul_(second, sine_T1E[..., :half], value=-1)
+    turned[..., half:].addcmul_(first, sine_T1E[..., half:])
+    return turned
+
+
+def _gated(gate_up: torch.Tensor, serial_rows: int) -> torch.Tensor:
+    gate, up = gate_up.chunk(2, dim=-1)
+    if not serial_rows:
+        return functional.silu(gate).mul_(up)
+    out = torch.empty_like(gate, memory_format=torch.contiguous_format)
+    for start in range(0, len(out), serial_rows):
+        part = slice(start, start + serial_rows)
+        torch.mul(functional.silu(gate[part]), up[part], out=out[part])
+    return out

@@ -1,0 +1,52 @@
+"""Compiled layers: two graphs, one before attention and one after it, for every forward, with the same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import engine_case as case
+from stepscore.engine.torch.compiling import compiles, graphs
+from stepscore.errors import UnsupportedByEngine
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+PARTS = 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+@pytest.mark.filterwarnings("ignore")  # those of torch's compiler about itself
+def test_one_graph_each_for_many_shapes_and_equal_numbers(tmp_path: Path, kind: str) -> None:
+    facts = case.write(tmp_path, kind)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    engine, plain = case.engine(facts, compile="on", max_batch_tokens=90), case.engine(facts)
+    for size in (12, 1, 3, 7, 2):
+        for seed in (1, 2):
+            sequences = case.batch(seed, size=size)
+            case.assert_close(engine.forward(sequences), plain.forward(sequences))
+            case.assert_close(engine.forward(sequences[::-1]), plain.forward(sequences[::-1]))
+    engine.forward([case.Encoded((5,), (0,))])
+    assert graphs() == (PARTS, 0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "mode", "device", "found"),
+    [
+        ("auto", "fast", CUDA, True),
+        ("auto", "fast", CPU, False),
+        ("auto", "invariant", CUDA, False),
+        ("on", "fast", CPU, True),
+        ("off", "fast", CUDA, False),
+    ],
+)
+def test_auto_compiles_on_cuda_in_mode_fast(wanted: Any, mode: Any, device: torch.device, found: bool) -> None:
+    assert compiles(wanted, mode, device) == found
+
+
+def test_mode_invariant_refuses_compiled_layers(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedByEngine, match="compile"):
+        case.engine(case.write(tmp_path), mode="invariant", compile="on")
