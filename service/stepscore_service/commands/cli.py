@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stepscore_service.commands import annotate, search
+from stepscore_service.commands import annotate, data, search
 from stepscore_service.commands.evaluate import evaluate
 from stepscore_service.commands.families import families
 from stepscore_service.commands.flags import PlainHelp
@@ -35,6 +35,7 @@ for command in (*OFFLINE, update, push, key, families, version):
     app.command()(command)
 app.add_typer(annotate.app, name="annotate")
 app.add_typer(search.app, name="search")
+app.add_typer(data.app, name="data")
 
 if __name__ == "__main__":
     app()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import checkpoints_causal
 from cli_case import PROBLEM, STEPS, invoke, read, write
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.label.task import task_of
@@ -156,6 +157,18 @@ def test_train_reads_labels_and_rewards(written: dict[str, Path], name: str, opt
     assert sum(len(each.labels) for each in found) == steps
     if "labelled" not in name and name != "imported":
         assert all(label is None or 0 <= label <= 1 for each in found for label in each.labels)
+
+
+def test_a_smaller_model_learns_the_rewards_of_another(tmp_path: Path, written: dict[str, Path]) -> None:
+    base = checkpoints_causal.causal(tmp_path / "base", "qwen2")
+    flags = ["--base", base, "--steps", "2", "--batch", "2", "--eval-share", "0", "--learning-rate", "1e-2"]
+    for name in ("scored solutions", "reranked"):
+        out = tmp_path / f"learnt from {name}"
+        said = run("train", written[name], *flags, "--objective", "soft", "--out", out)
+        assert "Serve it" in said
+        assert (out / "model.safetensors").exists()
+    hard = invoke("train", written["scored solutions"], *flags, "--out", tmp_path / "hard")
+    assert (hard.exit_code, "--objective soft learns them" in hard.output) == (2, True)
 
 
 def test_rewards_of_a_scored_file_are_the_labels(written: dict[str, Path]) -> None:

@@ -82,7 +82,8 @@ def _lengths(whole: GroupNumbers) -> str:
     series = {name: _by_length(whole, name) for name in SHOWN_AGGREGATES if name in whole.aggregates}
     steps = [x for points in series.values() for x, _ in points]
     label = f"steps ({LONGEST}: so many or more)"
-    return lines(series, Axes((min(steps), max(steps)), _span(series), label, "mean aggregate"))
+    beside = min(steps) == max(steps)
+    return lines(series, Axes((min(steps) - beside, max(steps) + beside), _span(series), label, "mean aggregate"))
 
 
 def _by_length(whole: GroupNumbers, name: str) -> Points:

@@ -19,6 +19,7 @@ from stepscore.errors import InvalidInput
 LISTS = frozenset(
     {
         *("steps", "completions", "candidates", "solutions", "labels", "label", "correct", "outcome", "rewards"),
+        *("is_correct", "final_answer_correct"),
         *("error_steps", "modified_process", "original_process", "spans", "results", "groups", "orm"),
     }
 )

@@ -52,6 +52,16 @@ def check_labels(examples: Sequence[Example], error_below: float = 0.0) -> None:
     _check_kinds(labels[~np.isnan(labels)], "steps", error_below)
 
 
+def check_soft_labels(examples: Sequence[Example]) -> None:
+    """The same for labels that are learnt as they are, such as another model's rewards: they must differ."""
+    labels = np.concatenate([example.labels for example in examples])
+    judged = labels[~np.isnan(labels)]
+    if not len(judged):
+        raise InvalidInput("no usable labels: none of the steps has one")
+    if np.ptp(judged) == 0:
+        raise InvalidInput(f"all {len(judged)} labels are {judged[0]:g}; a model learns only from labels that differ")
+
+
 def check_outcomes(examples: Sequence[Example]) -> None:
     """The same for outcomes, which an implicit PRM learns from."""
     outcomes = np.array([example.outcome for example in examples])
@@ -64,7 +74,9 @@ def _check_kinds(judged: np.ndarray, what: str, error_below: float) -> None:
     good = (judged > 0.0) & (judged >= error_below)
     if good.all() or not good.any():
         kind = "right" if good.all() else "wrong"
-        raise InvalidInput(f"all {len(judged)} judged {what} are {kind}; a model learns only from both kinds")
+        soft = ". Labels between 0 and 1 are right here: --objective soft learns them, --error-below draws a line"
+        hint = soft if ((judged > 0.0) & (judged < 1.0)).any() else ""
+        raise InvalidInput(f"all {len(judged)} judged {what} are {kind}; a model learns only from both kinds{hint}")
 
 
 def _fraction(problem: str) -> float:

@@ -27,7 +27,7 @@ from stepscore_service.jobs.modeling.plan import Learning, TrainPlan
 from stepscore_service.jobs.modeling.prefix_tree import ExampleRow, rows_of
 from stepscore_service.jobs.modeling.saving import save
 from stepscore_service.jobs.runs.manifest import read_manifest, write_manifest
-from stepscore_service.jobs.train.data import TrainData, check_labels, check_outcomes
+from stepscore_service.jobs.train.data import TrainData, check_labels, check_outcomes, check_soft_labels
 from stepscore_service.jobs.train.sharded import gather_full_weights
 from stepscore_service.jobs.train.trainer import Losses, StepTrainer
 from stepscore_service.jobs.train.watching import Stopping, TrainProgress
@@ -111,6 +111,8 @@ def check(plan: TrainPlan, data: TrainData) -> None:
     """Raises InvalidInput where the data teach this objective nothing."""
     if plan.objective == "implicit":
         check_outcomes(data.train)
+    elif plan.objective in ("soft", "mse"):
+        check_soft_labels(data.train)
     elif plan.objective != "lm":
         check_labels(data.train, plan.error_below)
 
