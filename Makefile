@@ -43,7 +43,7 @@ TRAINERS ?=
 UNUSUAL := slow or gpu or vllm or trl or weights or authors or trainers
 
 .PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-trainers test-weights \
-	bench-engine bench-service embedded clean
+	bench-engine bench-gpu bench-service embedded clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -100,6 +100,9 @@ test-trainers: $(VENV)/.stamp $(TRAINERS_VENV)/.stamp ## trainers' own clients a
 
 bench-engine: $(VENV)/.stamp ## the engine beside its peers, one table (ARGS="--quick" tries it; docs/engine.md)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
+
+bench-gpu: $(VENV)/.stamp ## the first minutes on a GPU: ceilings, the engine's forwards, graphs, fp8 (ARGS="--tiny" tries it on a CPU)
+	@$(BIN)/python -m benchmarks.gpu_first $(ARGS)
 
 bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
 	@$(BIN)/python -m benchmarks.service $(ARGS)

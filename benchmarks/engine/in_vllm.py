@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.engine.measure import Measured, clock_of, run, warming
+from benchmarks.engine.measure import REPEATS, Measured, clock_of, run, warming
 from benchmarks.engine.subjects import CLASSES, OWN, Subject
 from benchmarks.engine.ways import EngineRunner
 from benchmarks.engine.workloads import Workload
@@ -105,8 +105,10 @@ def main(arguments: Sequence[str]) -> None:
     engine = open_engine(facts, OWN if wanted["targets"] else CLASSES, options, engine="vllm")
     warm = warming(int(facts.config["vocab_size"]) - 1, wanted["targets"])
     done: dict[str, Any] = {}
+    device = wanted["device"]
     for written in wanted["workloads"]:
-        measured = run(_read(written), EngineRunner(engine), written["every"], clock_of(wanted["device"]), warm)
+        runner = EngineRunner(engine)
+        measured = run(_read(written), runner, written["every"], clock_of(device), warm, REPEATS[device])
         print(f"{written['name']}: {WAY}, {measured.seconds:.1f} s", file=sys.stderr, flush=True)
         done[written["name"]] = _answered(measured)
     answer.write_text(json.dumps({"version": vllm.__version__, "workloads": done}), encoding="utf-8")

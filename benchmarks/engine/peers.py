@@ -35,6 +35,9 @@ class TransformersPeer:
             found.update(zip(batch, self._forward([call[index] for index in batch]), strict=True))
         return [found[index] for index in range(len(call))]
 
+    def purge(self) -> None:
+        """Nothing is kept."""
+
     def _forward(self, batch: Sequence[Encoded]) -> list[Values]:
         ids = right_padded(batch).to(self._device)
         self.computed += ids.numel()

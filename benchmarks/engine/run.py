@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.engine.in_vllm import WAY as VLLM
 from benchmarks.engine.measure import (
+    REPEATS,
     Found,
     Measured,
     clock_of,
@@ -22,6 +23,7 @@ from benchmarks.engine.rows import Row
 from benchmarks.engine.ways import ENGINE, KEEPS, LOOP, Ways
 from benchmarks.engine.workloads import Workload
 from stepscore.engine.torch.architecture import read_architecture
+from stepscore.errors import UnsupportedByEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,11 @@ class Bench:
     def rows(self, workload: Workload) -> Iterator[Row]:
         exact = self._exact(workload)
         for name, opened in self.ways.of(workload).items():
-            measured = self._run(workload, name, opened)
+            try:
+                measured = self._run(workload, name, opened)
+            except UnsupportedByEngine as refusal:
+                say(f"{workload.name}: {name} is left out: {refusal}")
+                continue
             exact = exact or measured.found
             yield self._row(workload, name, measured, exact)
         if workload.name in self.in_vllm:
@@ -58,7 +64,7 @@ class Bench:
     def _measured(self, workload: Workload, runner: Any, each: int) -> Measured:
         subject = self.ways.subject
         warm = warming(subject.marker, subject.reads_targets)
-        return run(workload, runner, each, clock_of(self.ways.device), warm)
+        return run(workload, runner, each, clock_of(self.ways.device), warm, REPEATS[self.ways.device])
 
     def _row(self, workload: Workload, way: str, measured: Measured, exact: Found) -> Row:
         shape = read_architecture(self.ways.subject.facts, 4096)

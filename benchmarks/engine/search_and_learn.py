@@ -48,6 +48,9 @@ class SearchAndLearnPeer:
         rewards = self._scores.score(["a question"] * len(answers), answers)
         return [_both_classes(of_one) for of_question in rewards for of_one in of_question]
 
+    def purge(self) -> None:
+        """Nothing is kept."""
+
 
 def refusal(checkout: Path | None) -> str:
     """Why its class cannot be run; empty where it can."""

@@ -50,6 +50,9 @@ class EngineRunner:
     def __call__(self, call: Sequence[Encoded]) -> list[Values]:
         return self._engine.forward(call)
 
+    def purge(self) -> None:
+        self._engine.purge()
+
 
 @dataclass(frozen=True, slots=True)
 class Ways:

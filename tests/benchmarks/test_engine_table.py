@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 import checkpoints
 import tokenizers_for_tests as tokenizers
 from stepscore.checkpoint import read_facts
+from stepscore.errors import UnsupportedByEngine
 from stepscore.types import Encoded, Values
 
 ROOT = Path(__file__).parents[2]
@@ -98,11 +100,42 @@ def test_what_is_kept_is_not_computed_again(classes: Subject) -> None:
 class Counting:
     """A way that gives the number of tokens, and counts them."""
 
-    computed = 0
+    computed = purges = 0
 
     def __call__(self, call: Sequence[Encoded]) -> list[Values]:
         self.computed += sum(len(one.ids) for one in call)
         return [np.full((len(one.reads), 2), len(one.ids), np.float32) for one in call]
+
+    def purge(self) -> None:
+        self.purges += 1
+
+
+def test_on_a_gpu_the_median_of_warm_runs_counts() -> None:
+    """A cold run, then three: 1, 9 and 2 seconds; nothing is kept from one to the next."""
+    work, runner = Workload("it", [[read_at([1] * 8, 9)]]), Counting()
+    ticks = iter([0.0, 50.0, 0.0, 1.0, 0.0, 9.0, 0.0, 2.0])
+    found = run(work, runner, 1, lambda: next(ticks), warming(9, reads_targets=False), repeats=3)
+    assert (found.seconds, found.computed, runner.purges) == (2.0, 10, 3)
+
+
+def test_a_way_that_is_refused_leaves_the_other_rows(classes: Subject, capsys: pytest.CaptureFixture[str]) -> None:
+    """PyTorch 2.11 has no flash attention for mode invariant."""
+    ways = Refusing(classes, "cpu", "float32", None, kv_cache_bytes=1 << 20)
+    (singles, *_) = workloads(RandomSource(64), 63, Sizes(count=4, rounds=2, nodes=5))
+    rows = list(Bench(ways, peak=1e9, sample=0, in_vllm={}).rows(singles))
+    assert {row.way for row in rows} >= {LOOP, KEEPS}
+    assert not any("invariant" in row.way for row in rows)
+    assert "engine, invariant is left out: no num_splits" in capsys.readouterr().err
+
+
+class Refusing(Ways):
+    """Ways of a machine on which mode invariant is refused."""
+
+    def _engine(self, name: str) -> Callable[[], Any]:
+        def refused() -> Any:
+            raise UnsupportedByEngine("no num_splits")
+
+        return refused if "invariant" in name else super()._engine(name)
 
 
 def test_a_sampled_workload_is_scaled_by_tokens() -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import engine_case as case
-from stepscore.engine.memory import check_memory, container_memory, machine_memory, memory_at_hand
+from stepscore.config import AUTO_KV_CACHE
+from stepscore.engine.memory import GIB, cache_bytes, check_memory, container_memory, machine_memory, memory_at_hand
 from stepscore.errors import NotEnoughMemory
 
 
@@ -47,6 +48,15 @@ def test_what_is_not_known_refuses_nothing(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:       2000 kB\nMemAvailable:   1000 kB\n")
     assert machine_memory(tmp_path / "meminfo") == 1000 << 10
     assert memory_at_hand(torch.device("cpu")) is None or memory_at_hand(torch.device("cpu")) > 0  # type: ignore[operator]
+
+
+def test_the_cache_takes_half_of_what_a_gpu_has_left() -> None:
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert cache_bytes(AUTO_KV_CACHE, cuda, 2 * GIB, free=64 * GIB) == 31 * GIB
+    assert cache_bytes(AUTO_KV_CACHE, cuda, 2 * GIB, free=GIB) == 0
+    assert cache_bytes(AUTO_KV_CACHE, cpu, 2 * GIB) == GIB
+    assert cache_bytes(123, cuda, 2 * GIB, free=64 * GIB) == 123
+    assert cache_bytes(0, cuda, 2 * GIB, free=64 * GIB) == 0
 
 
 def test_the_cache_reports_what_it_keeps_and_what_it_gave_up(tmp_path: Path) -> None:

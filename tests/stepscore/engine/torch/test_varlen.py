@@ -13,7 +13,7 @@ import torch
 from torch.nn.attention.varlen import varlen_attn
 
 import engine_case as case
-import flash_case
+from benchmarks import flash_on_cpu
 from stepscore.engine.torch.attention import varlen_attention
 from stepscore.engine.torch.engine import TorchEngine
 from stepscore.engine.torch.inputs import ForwardInputs, load_inputs
@@ -78,7 +78,7 @@ def check_one(inputs: ForwardInputs, heads: tuple[int, int, int], window: int | 
         own = torch.tensor([row for start, stop in segment.context for row in range(start, stop)], dtype=torch.long)
         slots = torch.from_numpy(segment.slots)
         context = [torch.cat((past[slots, part], rows[own])) for part, rows in enumerate((key, value))]
-        wanted = flash_case.definition(query[segment.start : segment.stop], *context, window)
+        wanted = flash_on_cpu.definition(query[segment.start : segment.stop], *context, window)
         allowed = 1e-5 if dtype == torch.float32 else 2e-2
         torch.testing.assert_close(found[segment.start : segment.stop].double(), wanted, rtol=0.0, atol=allowed)
     assert not found[len(inputs.packed.ids) :].any()
@@ -141,18 +141,18 @@ def test_the_whole_engine_in_bfloat16_stays_near_fp32(tmp_path: Path, window: in
     exact = case.engine(facts).forward(sequences)
     engine = varlen_engine(facts, max_batch_tokens=90)
     widest = max(float(abs(one).max()) for one in exact)
-    flash_case.CALLS.clear()
+    flash_on_cpu.CALLS.clear()
     for rough in (engine.forward(sequences), engine.forward(sequences[::-1])[::-1]):
         assert all(abs(one - other).max() < 0.1 * widest for one, other in zip(exact, rough, strict=True))
-    assert {call["window"] for call in flash_case.CALLS} == {-1 if window is None else window - 1}
+    assert {call["window"] for call in flash_on_cpu.CALLS} == {-1 if window is None else window - 1}
 
 
 def test_mode_invariant_over_the_kernel_is_bitwise(tmp_path: Path) -> None:
     facts = case.write(tmp_path, head_dim=32)
     sequences = case.batch(seed=3, size=10, longest=150)
     engine = varlen_engine(facts, mode="invariant")
-    flash_case.CALLS.clear()
+    flash_on_cpu.CALLS.clear()
     together = engine.forward(sequences)
     for one, values in zip(sequences, together, strict=True):
         assert np.array_equal(engine.forward([one])[0], values)
-    assert {call["num_splits"] for call in flash_case.CALLS} == {1}
+    assert {call["num_splits"] for call in flash_on_cpu.CALLS} == {1}

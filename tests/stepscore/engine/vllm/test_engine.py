@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.open import open_engine
@@ -222,6 +223,7 @@ def test_what_vllm_is_opened_with(head: Head, runner: str) -> None:
     settings = llm_settings(FACTS, head, options, max_tokens=64)
     assert (settings["tensor_parallel_size"], settings["max_num_batched_tokens"]) == (8, 2048)
     assert (settings["runner"], settings["dtype"], settings["max_model_len"]) == (runner, "bfloat16", 64)
+    assert settings["enforce_eager"] == (not torch.cuda.is_available()), "compilation and graphs on a GPU"
 
 
 def test_vllm_is_told_to_give_as_many_logprobs_as_a_head_asks_for() -> None:

@@ -1,14 +1,17 @@
-"""Flash attention on a CPU: the operator under torch's varlen_attn, with the checks that its CUDA kernel makes.
+"""Flash attention on a CPU: the operator under torch's varlen_attn, slow, with the checks that its CUDA kernel makes.
 
-Importing this module registers it for CPU tensors in this process; PyTorch has none of its own.
+Importing this module registers it for CPU tensors in this process; PyTorch has none of its own. For tests, and to try
+`gpu_first` without a GPU.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 CALLS: list[dict[str, object]] = []
-"""What each call was asked for."""
+"""What each call was given."""
 
 
 def definition(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None) -> torch.Tensor:
@@ -23,7 +26,15 @@ def definition(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, wind
     return torch.einsum("hij,jhe->ihe", scores.masked_fill(hidden, float("-inf")).softmax(-1), values)
 
 
-def check(query, key, value, query_ends, key_ends, longest_query, longest_key) -> None:
+def check(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    query_ends: torch.Tensor,
+    key_ends: torch.Tensor,
+    longest_query: int,
+    longest_key: int,
+) -> None:
     """As mha_varlen_fwd of flash_api.cpp refuses; and that lengths and maxima agree, which it trusts."""
     assert query.dtype == key.dtype == value.dtype
     assert query_ends.dtype == key_ends.dtype == torch.int32
@@ -45,13 +56,26 @@ def check(query, key, value, query_ends, key_ends, longest_query, longest_key) -
 
 
 def flash(
-    query, key, value, query_ends, key_ends, longest_query, longest_key, dropout, is_causal, return_debug_mask, *,
-    scale=None, window_size_left=None, window_size_right=None, seqused_k=None, alibi_slopes=None, block_table=None,
-    num_splits=None,
-):  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    query_ends: torch.Tensor,
+    key_ends: torch.Tensor,
+    longest_query: int,
+    longest_key: int,
+    dropout: float,
+    is_causal: bool,
+    return_debug_mask: bool,
+    *,
+    window_size_left: int,
+    window_size_right: int,
+    num_splits: int | None = None,
+    **unused: object,
+) -> tuple[torch.Tensor, ...]:
     """(output, logsumexp, and three that nobody reads)."""
     check(query, key, value, query_ends, key_ends, longest_query, longest_key)
-    assert (dropout, scale, seqused_k, block_table, window_size_right) == (0.0, None, None, None, 0)
+    assert not any(value is not None for value in unused.values()), unused
+    assert (dropout, window_size_right) == (0.0, 0)
     assert is_causal == (window_size_left == -1)
     CALLS.append({"segments": len(query_ends) - 1, "window": window_size_left, "num_splits": num_splits})
     window = None if window_size_left < 0 else window_size_left + 1
@@ -64,5 +88,6 @@ def flash(
     return out, logsumexp, query.new_empty(2, dtype=torch.uint64), query.new_empty(()), query.new_empty(0)
 
 
-_LIBRARY = torch.library.Library("aten", "IMPL")
+new_library: Any = torch.library.Library
+_LIBRARY = new_library("aten", "IMPL")  # it lasts as long as this object
 _LIBRARY.impl("_flash_attention_forward", flash, "CPU")
