@@ -15,6 +15,8 @@ from benchmarks.gpu_first import PHASES, TINY, Bench, ceilings, main, run_phase,
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # those of torch's compiler about itself
 def test_every_phase_runs(tmp_path: Path) -> None:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     assert main(["--tiny", "--out", str(tmp_path / "found.jsonl")]) == 0
     rows = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
     assert not [row for row in rows if "failed" in row or "stopped" in row]
