@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepscore.errors import InvalidOption
+from stepscore.search.bounds import Count, CountOrZero, Switch
 from stepscore.search.commands import SearchTask, grow_in_order, look_ahead, rate
 from stepscore.search.tree import SearchNode
 
@@ -26,15 +27,15 @@ class BeamOptions:
     keep_first: return the first n completed solutions, as the source does by default, instead of the best n.
     """
 
-    n: int = 16
-    width: int = 4
-    rounds: int = 40
-    lookahead: int = 0
-    filter_duplicates: bool = False
-    keep_first: bool = False
+    n: Count = 16
+    width: Count = 4
+    rounds: Count = 40
+    lookahead: CountOrZero = 0
+    filter_duplicates: Switch = False
+    keep_first: Switch = False
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.n % self.width:
+        if self.n % self.width:
             raise InvalidOption(f"beam search needs n divisible by width; n is {self.n}, width {self.width}")
 
 

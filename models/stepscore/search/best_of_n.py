@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mpmath import betainc
 
+from stepscore.search.bounds import Count, Share, Switch
 from stepscore.search.commands import SearchTask, grow, rate
 from stepscore.search.tree import SearchNode
 
@@ -22,8 +23,8 @@ Weights = Callable[[Sequence[SearchNode]], list[float]]
 class BestOfNOptions:
     """n: samples. scored: whether the PRM rates them (a majority vote needs no score)."""
 
-    n: int = 16
-    scored: bool = True
+    n: Count = 16
+    scored: Switch = True
 
 
 def greedy(root: SearchNode) -> SearchTask[list[SearchNode]]:
@@ -44,9 +45,9 @@ class AdaptiveOptions:
     second with at least this posterior probability.
     """
 
-    n: int = 64
-    block: int = 4
-    confidence: float = 0.95
+    n: Count = 64
+    block: Count = 4
+    confidence: Share = 0.95
 
 
 def adaptive(root: SearchNode, options: AdaptiveOptions, weights: Weights) -> SearchTask[list[SearchNode]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from stepscore.aggregate import aggregate
 from stepscore.search.tree import SearchNode
@@ -13,6 +13,8 @@ from stepscore.verify.answers import final_answer, read_answer
 from stepscore.verify.vote import Group, vote
 
 ChoiceRule = Literal["first", "score", "weighted", "majority"]
+CHOICE_RULES: tuple[str, ...] = get_args(ChoiceRule)
+BY_SCORE = frozenset({"score", "weighted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,14 @@ def candidates_of(nodes: Sequence[SearchNode], name: str, range_: RewardRange) -
 
 
 def choose(candidates: Sequence[SearchCandidate], rule: str, name: str, range_: RewardRange) -> SearchChoice:
-    """The winner by that rule, among the finished solutions; if there is none, among all."""
+    """The winner by that rule, among the finished solutions; if there is none, among all.
+
+    A solution without a score can win only by a rule that needs none.
+    """
     finished = [index for index, each in enumerate(candidates) if each.node.status == "finished"]
     usable = finished or list(range(len(candidates)))
+    if rule in BY_SCORE:
+        usable = [index for index in usable if candidates[index].score is not None]
     if not usable:
         return SearchChoice(None)
     if rule == "first":
@@ -67,6 +74,7 @@ def _candidate(node: SearchNode, name: str, range_: RewardRange) -> SearchCandid
 
 
 def _score(candidate: SearchCandidate) -> float:
+    """0 for a solution that was not rated, which only rules that use no score let in."""
     return 0.0 if candidate.score is None else candidate.score
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stepscore.errors import InvalidOption
+from stepscore.search.bounds import Count, CountOrZero
 from stepscore.search.commands import SearchTask, grow, look_ahead
 from stepscore.search.tree import SearchNode
 
@@ -20,13 +21,13 @@ BOX = "boxed{"
 class DvtsOptions:
     """n: candidates. width: children of an expansion (M), in n / width trees. rounds: the last runs to the end."""
 
-    n: int = 16
-    width: int = 4
-    rounds: int = 40
-    lookahead: int = 0
+    n: Count = 16
+    width: Count = 4
+    rounds: Count = 40
+    lookahead: CountOrZero = 0
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.n % self.width:
+        if self.n % self.width:
             raise InvalidOption(f"DVTS needs n divisible by width; n is {self.n}, width {self.width}")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from stepscore.search.bounds import Count, NotNegative, Share
 from stepscore.search.commands import SearchTask, grow, rate
 from stepscore.search.tree import SearchNode, complete_nodes
 
@@ -32,12 +33,12 @@ class MctsOptions:
     rollout_weight: share of a new leaf's value that comes from the PRM's score of a rollout to the end, 0 to 1.
     """
 
-    simulations: int = 32
-    width: int = 4
-    depth: int = 40
+    simulations: Count = 32
+    width: Count = 4
+    depth: Count = 40
     rule: SelectionRule = "puct"
-    exploration: float = 1.0
-    rollout_weight: float = 0.0
+    exploration: NotNegative = 1.0
+    rollout_weight: Share = 0.0
 
 
 def mcts(root: SearchNode, options: MctsOptions) -> SearchTask[list[SearchNode]]:
@@ -53,8 +54,8 @@ def mcts(root: SearchNode, options: MctsOptions) -> SearchTask[list[SearchNode]]
             if children:
                 leaf = best_child(leaf, options)
                 path.append(leaf)
-        value = yield from _value(leaf, options)
-        back_up(path, value)
+        if leaf.score is not None:
+            back_up(path, (yield from _value(leaf, leaf.score, options)))
     if not complete_nodes(root):
         yield from _finish(root)
     return complete_nodes(root)
@@ -118,7 +119,7 @@ def _expand(node: SearchNode, options: MctsOptions) -> SearchTask[list[SearchNod
     rated = yield from rate(children)
     if not rated and node.parent is not None:
         node.fail("no child of it can be scored")
-        node.score = 0.0
+        node.score = None
     return rated
 
 
@@ -126,18 +127,19 @@ def _finish(root: SearchNode) -> SearchTask[None]:
     node = root
     while children := usable_children(node):
         node = max(children, key=lambda child: (child.visits, child.score or 0.0))
-    if node.status == "open":
+    if node is not root and node.status == "open":
         [rest_of_it] = yield from grow([(node, 1)], to_end=True)
         yield from rate(rest_of_it)
 
 
-def _value(leaf: SearchNode, options: MctsOptions) -> SearchTask[float]:
-    """The PRM's score of the prefix, mixed with that of a rollout to the end."""
-    value, share = leaf.score or 0.0, options.rollout_weight
+def _value(leaf: SearchNode, value: float, options: MctsOptions) -> SearchTask[float]:
+    """value: the PRM's score of the leaf's prefix; it is mixed with that of a rollout to the end."""
+    share = options.rollout_weight
     if not share or leaf.status != "open":
         return value
     [rollout] = yield from grow([(leaf, 1)], to_end=True)
     rated = yield from rate(rollout)
     for node in rollout:
         node.reason = node.reason or "rollout"
-    return (1 - share) * value + share * (rated[0].score or 0.0) if rated else value
+    ends = [node.score for node in rated if node.score is not None]
+    return (1 - share) * value + share * ends[0] if ends else value

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from stepscore.errors import InvalidOption
 from stepscore.search.beam import BeamOptions, beam_search
@@ -42,6 +44,11 @@ class SearchMethod:
     start: Callable[[SearchNode, Any, MethodContext], Candidates]
     choice: str
     aggregate: str = ""
+
+    @property
+    def scored(self) -> bool:
+        """Whether its candidates have scores."""
+        return self.name != "greedy" and getattr(self.options, "scored", True)
 
     def run(self, root: SearchNode, context: MethodContext) -> Candidates:
         return self.start(root, self.options, context)
@@ -84,4 +91,15 @@ def search_method(name: str, options: Mapping[str, Any] | None = None) -> Search
         if key not in known:
             message = f"{name} has no option {key!r}; it has {', '.join(known) or 'none'}"
             raise InvalidOption(message, option=key, known=known)
-    return replace(method, options=replace(method.options, **given))
+    return replace(method, options=_checked(method, given))
+
+
+def _checked(method: SearchMethod, given: Mapping[str, Any]) -> Any:
+    kind = type(method.options)
+    try:
+        return TypeAdapter(kind).validate_python({**asdict(method.options), **given})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = str(problem["loc"][0]) if problem["loc"] else ""
+        message = f"option {option} of {method.name} is {problem['input']!r}: {problem['msg']}"
+        raise InvalidOption(message, option=option) from error

@@ -12,6 +12,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stepscore.search.bounds import Count, Positive
 from stepscore.search.commands import SearchTask, grow_in_order, rate
 from stepscore.search.tree import SearchNode
 
@@ -22,9 +23,9 @@ CLIP = 1e-7
 class ParticleOptions:
     """n: particles. rounds: the last runs to the end. temperature: divides the log-weights before the softmax."""
 
-    n: int = 16
-    rounds: int = 40
-    temperature: float = 1.0
+    n: Count = 16
+    rounds: Count = 40
+    temperature: Positive = 1.0
 
 
 def particle_filter(root: SearchNode, options: ParticleOptions, random_: random.Random) -> SearchTask[list[SearchNode]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stepscore.search.beam import best_first
+from stepscore.search.bounds import Count, Positive
 from stepscore.search.commands import SearchTask, grow, rate
 from stepscore.search.tree import SearchNode
 
@@ -19,9 +20,9 @@ from stepscore.search.tree import SearchNode
 class RebaseOptions:
     """width: solutions in progress or finished. temperature: of the softmax. rounds: the last runs to the end."""
 
-    width: int = 16
-    temperature: float = 0.2
-    rounds: int = 25
+    width: Count = 16
+    temperature: Positive = 0.2
+    rounds: Count = 25
 
 
 def rebase(root: SearchNode, options: RebaseOptions) -> SearchTask[list[SearchNode]]:

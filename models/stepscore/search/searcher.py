@@ -14,9 +14,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stepscore.errors import StepscoreError
+from stepscore.aggregate import aggregate
+from stepscore.errors import InvalidOption, StepscoreError
 from stepscore.rollout.sampler import derived_seed
-from stepscore.search.choice import SearchCandidate, SearchChoice, answer_weights, candidates_of, choose
+from stepscore.search.choice import (
+    BY_SCORE,
+    CHOICE_RULES,
+    SearchCandidate,
+    SearchChoice,
+    answer_weights,
+    candidates_of,
+    choose,
+)
 from stepscore.search.commands import GrowNodes, NewNodes, RateNodes, SearchTask
 from stepscore.search.methods import MethodContext, SearchMethod
 from stepscore.search.policy import Growth, SearchPolicy
@@ -110,6 +119,19 @@ class Searcher:
     in_flight: int = 8
     stop: threading.Event = field(default_factory=threading.Event)
     on_event: Callable[[SearchProblem, list[SearchNode]], None] = lambda problem, nodes: None
+
+    def __post_init__(self) -> None:
+        """Raises InvalidOption for a choice that does not exist or needs scores that the method does not ask for,
+        UnknownAggregate and UndefinedAggregate.
+        """
+        rule = self.choice or self.method.choice
+        if rule not in CHOICE_RULES:
+            raise InvalidOption(f"no choice is called {rule!r}; there are {', '.join(CHOICE_RULES)}", option="choice")
+        if rule in BY_SCORE and not self.method.scored:
+            raise InvalidOption(
+                f"{self.method.name} asks for no scores, so that it cannot choose by {rule}", option="choice"
+            )
+        aggregate([0.5], self.final_aggregate or self.rater.info.aggregate, self.rater.info.reward_range)
 
     def run(self, problems: Iterable[SearchProblem]) -> Iterator[SearchResult]:
         """A result for every problem that was begun, in the order in which they end."""

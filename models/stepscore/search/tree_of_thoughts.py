@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stepscore.search.beam import best_first
+from stepscore.search.bounds import Count, Finite
 from stepscore.search.commands import SearchTask, grow, rate
 from stepscore.search.tree import SearchNode
 
@@ -19,12 +20,12 @@ class ThoughtOptions:
     is a dead end. solutions: stop after so many finished ones. expansions: the most nodes that are expanded.
     """
 
-    candidates: int = 3
-    keep: int = 2
-    threshold: float = 0.0
-    solutions: int = 1
-    depth: int = 40
-    expansions: int = 64
+    candidates: Count = 3
+    keep: Count = 2
+    threshold: Finite = 0.0
+    solutions: Count = 1
+    depth: Count = 40
+    expansions: Count = 64
 
 
 def tree_of_thoughts(root: SearchNode, options: ThoughtOptions) -> SearchTask[list[SearchNode]]:

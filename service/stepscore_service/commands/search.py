@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
 
 from stepscore.errors import StepscoreError
-from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.flags import MODEL_FLAGS, with_options, with_settings
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.data.rows import text_field
 from stepscore_service.jobs.runs import console
@@ -20,7 +20,6 @@ from stepscore_service.jobs.runs.source import JsonRow, Source, check_first, ope
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
-    from stepscore.policy import Policy
     from stepscore.scoring import ModelInfo
     from stepscore.search.methods import SearchMethod
     from stepscore_service.jobs.search.compare import MethodResult
@@ -46,106 +45,89 @@ app = typer.Typer(
     help="Solve problems with a policy guided by step rewards: `search FILE` runs one method, `search compare` many.",
 )
 
-PolicyAddress = Annotated[
-    str,
-    typer.Option("--policy", help="who writes solutions: a folder, a Hub id, vllm:MODEL, or URL[#NAME] of a server"),
-]
-Prompt = Annotated[str, typer.Option(help="how the policy is asked, with {problem}; its chat template by default")]
-Url = Annotated[str | None, typer.Option(help="a running service that scores: URL or URL#MODEL; else --model")]
-Separator = Annotated[str, typer.Option(help="text that ends a step; \\n is a line break")]
-Temperature = Annotated[float, typer.Option("--policy-temperature", min=0.0, help="of the policy's samples")]
-StepTokens = Annotated[int, typer.Option(min=1, help="longest step")]
-SolutionTokens = Annotated[int, typer.Option(min=1, help="longest rest of a solution that is sampled in one go")]
-MaxTokens = Annotated[int, typer.Option("--budget-tokens", min=0, help="policy tokens of one problem; 0 sets no limit")]
-MaxRounds = Annotated[int, typer.Option("--budget-rounds", min=0, help="calls of the policy for one problem")]
-MaxSeconds = Annotated[float, typer.Option("--budget-seconds", min=0.0, help="seconds of one problem")]
-Seed = Annotated[int, typer.Option(help="the same seed gives the same search")]
-InFlight = Annotated[int, typer.Option(min=1, help="problems that are searched at once")]
-Limit = Annotated[int, typer.Option(min=0, help="only the first problems of the file; 0 takes all")]
+
+@dataclass(frozen=True, slots=True)
+class SearchFlags:
+    """What both commands take."""
+
+    PANEL: ClassVar[str] = "Search"
+
+    policy: Annotated[
+        str,
+        typer.Option(help="who writes solutions: a folder, a Hub id, vllm:MODEL, or URL[#NAME] of a server"),
+    ] = DEFAULT_POLICY
+    prompt: Annotated[str, typer.Option(help="how the policy is asked, with {problem}; default its chat template")] = ""
+    url: Annotated[
+        str, typer.Option(help="a running service that scores, as URL or URL#MODEL; by default --model scores")
+    ] = ""
+    separator: Annotated[str, typer.Option(help="text that ends a step; \\n is a line break")] = "\\n\\n"
+    policy_temperature: Annotated[float, typer.Option(min=0.0, help="of the policy's samples")] = 0.8
+    step_tokens: Annotated[int, typer.Option(min=1, help="longest step")] = 256
+    solution_tokens: Annotated[int, typer.Option(min=1, help="longest rest of a solution sampled in one go")] = 1024
+    budget_tokens: Annotated[int, typer.Option(min=0, help="policy tokens of one problem; 0 sets no limit")] = 0
+    budget_rounds: Annotated[int, typer.Option(min=0, help="calls of the policy for one problem; 0 sets no limit")] = 0
+    budget_seconds: Annotated[float, typer.Option(min=0.0, help="seconds of one problem; 0 sets no limit")] = 0.0
+    choice: Annotated[
+        str, typer.Option(help="how the winner is chosen: score, weighted, majority or first; default the method's")
+    ] = ""
+    aggregate: Annotated[str, typer.Option(help="of step rewards, for the choice; default the model's")] = ""
+    seed: Annotated[int, typer.Option(help="the same seed gives the same search")] = 0
+    in_flight: Annotated[int, typer.Option(min=1, help="problems that are searched at once")] = 8
 
 
 @app.command("run")
 @with_settings(only=MODEL_FLAGS)
+@with_options
 def run(
     file: Annotated[str, typer.Argument(help="JSONL of problems, each optionally with its answer", metavar="FILE")],
+    flags: SearchFlags,
     method: Annotated[
         str, typer.Option(help="greedy, majority, best_of_n, weighted, adaptive, beam, dvts, rebase, …")
     ] = "beam",
-    n: Annotated[int | None, typer.Option(min=1, help="candidates (the width of rebase, simulations of mcts)")] = None,
+    n: Annotated[
+        int | None, typer.Option(min=1, help="candidates (the width of rebase, the simulations of mcts)")
+    ] = None,
     width: Annotated[int | None, typer.Option(min=1, help="children of an expansion, for methods that have it")] = None,
     out: Annotated[Path | None, typer.Option(help="where results go; default FILE.search.jsonl")] = None,
-    choice: Annotated[
-        str, typer.Option(help="how the winner is chosen: score, weighted, majority; default the method's")
-    ] = "",
-    aggregate: Annotated[str, typer.Option(help="of step rewards, for the choice; default the model's")] = "",
-    policy: PolicyAddress = DEFAULT_POLICY,
-    prompt: Prompt = "",
-    url: Url = None,
-    separator: Separator = "\\n\\n",
-    policy_temperature: Temperature = 0.8,
-    step_tokens: StepTokens = 256,
-    solution_tokens: SolutionTokens = 1024,
-    budget_tokens: MaxTokens = 0,
-    budget_rounds: MaxRounds = 0,
-    budget_seconds: MaxSeconds = 0.0,
-    seed: Seed = 0,
-    in_flight: InFlight = 8,
     *,
     settings: Settings,
 ) -> None:
     """Solve the problems of a file. A page beside the results shows the search trees.
 
-    An option of a method may stand behind its name: `--method beam:n=8,width=4,lookahead=1`. Ctrl-C keeps what is
-    finished, and the same command continues.
+    A method's options may follow its name: `--method beam:n=8,width=4,lookahead=1`. Ctrl-C keeps what is finished, and
+    the same command continues.
     """
-    from stepscore.policy import policy_at
     from stepscore_service.jobs.search.plan import parse_method
 
     source = _opened_source(file)
-    at = policy_at(policy, prompt, settings.device, settings.dtype)
-    target = out or Path(file).with_suffix(".search.jsonl")
-    given = {"n": n, "width": width or (n if method == "rebase" else None), "simulations": n}
     with _refusing():
-        chosen = parse_method(method, {key: value for key, value in given.items() if value is not None})
-        sampling = (separator, policy_temperature, step_tokens, solution_tokens, seed)
-        plan = _plan(chosen, at, sampling, (budget_tokens, budget_rounds, budget_seconds))
-        plan = replace(plan, aggregate=aggregate, choice=choice, in_flight=in_flight)
-    _run_plans([(plan, target)], source, settings, url)
+        plan = _plan(parse_method(method, n=n, width=width), flags, settings)
+    _run_plans([(plan, out or Path(file).with_suffix(".search.jsonl"))], source, settings, flags.url)
 
 
 @app.command("compare")
 @with_settings(only=MODEL_FLAGS)
+@with_options
 def compare(
     file: Annotated[str, typer.Argument(help="JSONL of problems with their answers", metavar="FILE")],
+    flags: SearchFlags,
     out: Annotated[Path, typer.Option(help="folder of results, table and plot")],
     method: Annotated[
         list[str] | None, typer.Option(help="a method, such as beam:n=8,width=4 (given again for more)")
     ] = None,
-    policy: PolicyAddress = DEFAULT_POLICY,
-    prompt: Prompt = "",
-    url: Url = None,
-    separator: Separator = "\\n\\n",
-    policy_temperature: Temperature = 0.8,
-    step_tokens: StepTokens = 256,
-    solution_tokens: SolutionTokens = 1024,
-    seed: Seed = 0,
-    in_flight: InFlight = 8,
     *,
     settings: Settings,
 ) -> None:
     """Run several methods on the same problems: a table and the plot of accuracy against tokens."""
-    from stepscore.policy import policy_at
     from stepscore_service.jobs.search.plan import method_label, parse_method
 
     source = _opened_source(file)
-    at = policy_at(policy, prompt, settings.device, settings.dtype)
-    sampling = (separator, policy_temperature, step_tokens, solution_tokens, seed)
     with _refusing():
-        methods = [parse_method(text) for text in method or (*COMPARED, *COMPARED_TREES)]
-        plans = [replace(_plan(each, at, sampling, (0, 0, 0.0)), in_flight=in_flight) for each in methods]
+        methods = {method_label(each): each for each in map(parse_method, method or (*COMPARED, *COMPARED_TREES))}
+        plans = [_plan(each, flags, settings) for each in methods.values()]
     out.mkdir(parents=True, exist_ok=True)
-    files = [out / f"{method_label(each).replace(':', '-').replace(',', '-')}.jsonl" for each in methods]
-    _run_plans(list(zip(plans, files, strict=True)), source, settings, url, comparison=out)
+    files = [out / f"{label.replace(':', '-').replace(',', '-')}.jsonl" for label in methods]
+    _run_plans(list(zip(plans, files, strict=True)), source, settings, flags.url, comparison=out)
 
 
 def _opened_source(file: str) -> Source:
@@ -167,33 +149,31 @@ def _refusing() -> Iterator[None]:
         console.fail_with(error)
 
 
-def _plan(
-    method: SearchMethod,
-    policy: Policy,
-    sampling: tuple[str, float, int, int, int],
-    budget: tuple[int, int, float],
-) -> SearchPlan:
+def _plan(method: SearchMethod, flags: SearchFlags, settings: Settings) -> SearchPlan:
+    """Raises InvalidOption."""
+    from stepscore.policy import policy_at
     from stepscore.search.policy import StepSampling
     from stepscore.search.searcher import SearchBudget
     from stepscore_service.jobs.search.plan import SearchPlan
 
-    separator, temperature, step_tokens, solution_tokens, seed = sampling
-    options = StepSampling(
-        separator=separator.encode().decode("unicode_escape"),
-        temperature=temperature,
-        step_tokens=step_tokens,
-        solution_tokens=solution_tokens,
-        seed=seed,
-    )
+    policy = policy_at(flags.policy, flags.prompt, settings.device, settings.dtype)
     policy.check()
-    return SearchPlan(method, policy, options, SearchBudget(*budget))
+    sampling = StepSampling(
+        separator=flags.separator.replace("\\n", "\n"),
+        temperature=flags.policy_temperature,
+        step_tokens=flags.step_tokens,
+        solution_tokens=flags.solution_tokens,
+        seed=flags.seed,
+    )
+    budget = SearchBudget(flags.budget_tokens, flags.budget_rounds, flags.budget_seconds)
+    return SearchPlan(method, policy, sampling, budget, flags.aggregate, flags.choice, flags.in_flight)
 
 
 def _run_plans(
     plans: Sequence[tuple[SearchPlan, Path]],
     source: Source,
     settings: Settings,
-    url: str | None,
+    url: str,
     comparison: Path | None = None,
 ) -> None:
     """Open the policy and the PRM once, run every plan, and write the pages."""
@@ -204,7 +184,7 @@ def _run_plans(
     from stepscore_service.jobs.search.shared_samples import SampleMemory
 
     failed = 0
-    with rewards_from(settings, url) as rewards, _refusing():
+    with rewards_from(settings, url or None) as rewards, _refusing():
         with console.ERR.status(f"Opening the policy {plans[0][0].policy.model or plans[0][0].policy.generator}"):
             generator, prompts = open_policy(plans[0][0].policy)
         opened = (SampleMemory(generator) if comparison else generator, prompts)

@@ -114,6 +114,15 @@ def create_app(
     app.state.settings = settings
     app.state.answers = AnswerStore(settings.idempotency_seconds, settings.idempotency_bytes)
     app.state.metrics = measured
+    _add_middleware(app, settings, measured, traces)
+    error_handlers.install(app)
+    app.state.submissions = Submissions[ViewResults](settings.max_items)
+    _add_routes(app, [each for each in routes if getattr(each, "FORMAT", None) in (None, *settings.formats)])
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, measured: Metrics, traces: Traces | None) -> None:
+    """The last one sees a request first."""
     app.add_middleware(Authentication, keys=KeyRing(settings), metrics=measured, admin_port=settings.admin_port)
     if settings.cors_origins:
         app.add_middleware(
@@ -122,10 +131,6 @@ def create_app(
     app.add_middleware(Refusals, metrics=measured, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(AccessLog, metrics=measured, traces=traces)
     app.add_middleware(Credentials)
-    error_handlers.install(app)
-    app.state.submissions = Submissions[ViewResults](settings.max_items)
-    _add_routes(app, [each for each in routes if getattr(each, "FORMAT", None) in (None, *settings.formats)])
-    return app
 
 
 def _add_routes(app: FastAPI, routes: Sequence[ModuleType]) -> None:

@@ -43,7 +43,7 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started = time.monotonic()
         request_id = _request_id(scope)
         facts = scope.setdefault("state", {}).setdefault(FACTS, RequestFacts())
         status = 500
@@ -54,16 +54,17 @@ class AccessLog:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
-                headers["Server-Timing"] = server_timing(facts, time.perf_counter() - started)
+                headers["Server-Timing"] = server_timing(facts, time.monotonic() - started)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), self._metrics.running.track_inprogress():
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
-                self._record(scope, status, time.perf_counter() - started)
+                self._record(scope, status, started, time.monotonic())
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, started: float, ended: float) -> None:
+        seconds = ended - started
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.requests.labels(route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
@@ -73,7 +74,7 @@ class AccessLog:
         if self._traces is not None and not route.startswith(_QUIET):
             attributes = {f"stepscore.{name}": value for name, value in known.items()}
             attributes["http.response.status_code"] = status
-            self._traces.record(scope, scope["state"][FACTS], attributes, seconds)
+            self._traces.record(scope, scope["state"][FACTS], attributes, (started, ended))
         write(
             "request",
             method=scope["method"],

@@ -30,18 +30,23 @@ class Traces:
         self._provider = _provider(endpoint)
         self._tracer: Tracer = self._provider.get_tracer("stepscore", version())
 
-    def record(self, scope: Scope, facts: RequestFacts, attributes: Mapping[str, Any], seconds: float) -> None:
-        """A request that has just been answered. A `traceparent` header makes it part of the caller's trace."""
+    def record(
+        self, scope: Scope, facts: RequestFacts, attributes: Mapping[str, Any], answered: tuple[float, float]
+    ) -> None:
+        """A request that has been answered. A `traceparent` header makes it part of the caller's trace.
+
+        answered: its start and end on the monotonic clock, as those of its parts.
+        """
         from opentelemetry.propagate import extract
         from opentelemetry.trace import SpanKind, set_span_in_context
 
         route = getattr(scope.get("route"), "path", "unmatched")
-        ended = time.time_ns()
-        shift = ended - time.monotonic_ns()
+        shift = time.time_ns() - time.monotonic_ns()
+        started, ended = (int(each * NANOSECONDS) + shift for each in answered)
         context = extract(dict(Headers(scope=scope)))
         known = {"http.request.method": scope["method"], "http.route": route, **attributes}
         span = self._tracer.start_span(
-            f"{scope['method']} {route}", context, SpanKind.SERVER, known, start_time=ended - int(seconds * NANOSECONDS)
+            f"{scope['method']} {route}", context, SpanKind.SERVER, known, start_time=started
         )
         inside = set_span_in_context(span)
         for name in ("tokenise", "queue", "forward"):

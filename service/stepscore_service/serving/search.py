@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stepscore.errors import StepscoreError
@@ -23,16 +24,20 @@ from stepscore.search.tree import SearchNode
 from stepscore.types import Reading, Solution
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
+from stepscore_service.errors import Overloaded
 from stepscore_service.serving.model_pool import ServedModel
 from stepscore_service.serving.scoring import resolve_options, score
 from stepscore_service.settings import Settings
+
+SEARCHES = 4
+"""Searches at a time: the policy answers one call after another, so more would only wait."""
+RETRY_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ServedSearch:
     """method, and how the winner is chosen; "" leaves that to the method and the model."""
 
-    problem: str
     method: SearchMethod
     aggregate: str
     choice: str
@@ -83,11 +88,13 @@ class SharedGenerator:
 
 
 class PolicyServer:
-    """The policy of a service."""
+    """The policy of a service, and the threads on which its searches run."""
 
     def __init__(self, generator: Generator, prompts: PromptWriter) -> None:
         self._generator = SharedGenerator(generator)
         self._prompts = prompts
+        self._threads = ThreadPoolExecutor(SEARCHES, thread_name_prefix="served-search")
+        self._running = 0
 
     @classmethod
     def open(cls, settings: Settings) -> PolicyServer | None:
@@ -98,27 +105,35 @@ class PolicyServer:
         policy.check()
         return cls(*open_policy(policy))
 
-    async def search(
-        self, plan: ServedSearch, served: ServedModel, context: RequestContext
-    ) -> AsyncGenerator[list[SearchNode] | SearchResult, None]:
-        """New or newly rated nodes as they come, then the result. Leaving the loop stops the search within a step."""
-        loop, queue, stop = asyncio.get_running_loop(), asyncio.Queue[Any](), threading.Event()
+    def searcher(self, plan: ServedSearch, served: ServedModel, context: RequestContext) -> Searcher:
+        """For one problem, on the running event loop.
 
-        def put(item: object) -> None:
-            loop.call_soon_threadsafe(queue.put_nowait, item)
-
-        searcher = Searcher(
+        Raises InvalidOption, UnknownAggregate and UndefinedAggregate for what does not go together, and Overloaded if
+        too many searches run.
+        """
+        if self._running >= SEARCHES:
+            raise Overloaded(f"{SEARCHES} searches run already; try again later", retry_after_seconds=RETRY_SECONDS)
+        rewards = ServedRewards(served, context, asyncio.get_running_loop())
+        return Searcher(
             SearchPolicy(self._generator, self._prompts, StepSampling(seed=plan.seed)),
-            NodeRater(ServedRewards(served, context, loop), plan.method.aggregate),
+            NodeRater(rewards, plan.method.aggregate),
             plan.method,
             final_aggregate=plan.aggregate,
             choice=plan.choice,
             budget=plan.budget,
             seed=plan.seed,
-            stop=stop,
-            on_event=lambda problem, nodes: put(list(nodes)),
         )
-        task = loop.run_in_executor(None, _run, searcher, plan.problem, put)
+
+    async def run(self, searcher: Searcher, problem: str) -> AsyncGenerator[list[SearchNode] | SearchResult, None]:
+        """New or newly rated nodes as they come, then the result. Leaving the loop stops the search within a step."""
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue[Any]()
+
+        def put(item: object) -> None:
+            loop.call_soon_threadsafe(queue.put_nowait, item)
+
+        observed = replace(searcher, on_event=lambda _, nodes: put(list(nodes)))
+        self._running += 1
+        task = loop.run_in_executor(self._threads, _run, observed, problem, put)
         try:
             while True:
                 item = await queue.get()
@@ -128,10 +143,12 @@ class PolicyServer:
                 if isinstance(item, SearchResult):
                     return
         finally:
-            stop.set()
+            searcher.stop.set()
+            self._running -= 1
             await asyncio.shield(task)
 
     def close(self) -> None:
+        self._threads.shutdown()
         self._generator.close()
 
 

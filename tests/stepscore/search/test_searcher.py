@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from search_case import DicePolicy, FormulaPrm, oracle, problems, searcher
-from stepscore.errors import EngineError, GeneratorError, InvalidOption, TooLong
+from stepscore.errors import EngineError, GeneratorError, InvalidOption, TooLong, UnknownAggregate
 from stepscore.generate.protocol import Completion, Request
 from stepscore.search.searcher import SearchBudget, SearchProblem
 from stepscore.search.trace import trace_of
@@ -181,3 +182,57 @@ def test_unknown_methods_and_options_are_refused():
         searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "mcts", n=4)
     with pytest.raises(InvalidOption, match="divisible"):
         searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "beam", n=6, width=4)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("best_of_n", {"n": 0}),
+        ("best_of_n", {"n": "eight"}),
+        ("best_of_n", {"n": 2.5}),
+        ("best_of_n", {"n": True}),
+        ("beam", {"width": 0}),
+        ("beam", {"n": 4, "width": -2}),
+        ("beam", {"lookahead": -1}),
+        ("dvts", {"rounds": 0}),
+        ("rebase", {"temperature": 0}),
+        ("rebase", {"temperature": math.nan}),
+        ("particles", {"temperature": -1.0}),
+        ("thoughts", {"keep": 0}),
+        ("mcts", {"rule": "alpha"}),
+        ("mcts", {"rollout_weight": 1.5}),
+        ("adaptive", {"block": 0}),
+        ("adaptive", {"confidence": 2}),
+    ],
+)
+def test_options_outside_their_bounds_are_refused(method: str, options: dict):
+    with pytest.raises(InvalidOption, match=next(iter(options)) if len(options) == 1 else "width"):
+        searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), method, **options)
+
+
+@pytest.mark.parametrize(("method", "choice"), [("best_of_n", "banana"), ("greedy", "score"), ("majority", "weighted")])
+def test_a_choice_that_does_not_exist_or_lacks_its_scores_is_refused(method: str, choice: str):
+    with pytest.raises(InvalidOption, match=choice):
+        searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), method, choice=choice)
+
+
+def test_an_unknown_aggregate_is_refused_before_the_search_begins():
+    with pytest.raises(UnknownAggregate):
+        searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "best_of_n", final_aggregate="median")
+
+
+def test_a_dead_end_is_given_no_value():
+    """Every child of a node that the PRM cannot score fails, and no number is made up for it."""
+
+    class FirstStepsOnly(FormulaPrm):
+        def score(self, solutions):
+            return [
+                TooLong("too long", tokens=9, limit=8, excess=1) if len(each.steps) > 1 else reading
+                for each, reading in zip(solutions, super().score(solutions), strict=True)
+            ]
+
+    (result,) = searcher(DicePolicy(1.0, 3), FirstStepsOnly(oracle), "mcts", simulations=12, width=2).run(problems(1))
+    failed = [node for node in result.root.walk() if node.status == "failed"]
+    assert failed
+    assert all(node.score is None for node in failed)
+    assert result.choice.chosen is None

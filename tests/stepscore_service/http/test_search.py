@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from search_case import DicePolicy, PlainText
 from service_case import connect, fake_scorer, live
 from stepscore.errors import GeneratorError
 from stepscore.generate.protocol import Completion, Request
-from stepscore_service.serving.search import PolicyServer
+from stepscore_service.serving.search import SEARCHES, PolicyServer
 
 
 class SlowPolicy(DicePolicy):
@@ -109,6 +110,11 @@ def test_a_policy_that_fails_is_an_error_event(client: httpx.Client, policy: Slo
         ({"method": "bestofn"}, "invalid_option"),
         ({"method": "beam", "options": {"n": 6, "width": 4}}, "invalid_option"),
         ({"method": "beam", "options": {"breadth": 4}}, "invalid_option"),
+        ({"method": "best_of_n", "options": {"n": "eight"}}, "invalid_option"),
+        ({"method": "rebase", "options": {"temperature": 0}}, "invalid_option"),
+        ({"method": "majority", "choice": "score"}, "invalid_option"),
+        ({"aggregate": "median"}, "unknown_aggregate"),
+        ({"choice": "banana"}, "invalid_request"),
         ({"model": "other"}, "unknown_model"),
         ({"problem": ""}, "invalid_request"),
     ],
@@ -124,3 +130,29 @@ def test_a_service_without_a_policy_says_how_to_get_one(http: httpx.Client):
     assert answer.status_code == 404
     assert answer.json()["code"] == "no_policy"
     assert "--policy" in answer.json()["message"]
+
+
+def test_a_search_wider_than_a_rerank_is_refused(client: httpx.Client):
+    body = {"problem": "What is 3 + 4?", "method": "best_of_n", "options": {"n": 10**9}}
+    answer = client.post("/search", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_items")
+
+
+def test_more_searches_than_run_at_a_time_are_refused_and_scoring_goes_on(client: httpx.Client):
+    body = {"problem": "What is 3 + 4?", "method": "mcts", "options": {"simulations": 100_000}}
+    with ExitStack() as stack:
+        streams = []  # kept, because a generator that is forgotten closes its answer
+        for _ in range(SEARCHES):
+            streams.append(stack.enter_context(client.stream("POST", "/search", json=body)).iter_text())
+            next(streams[-1])
+        refused = client.post("/search", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert int(refused.headers["retry-after"]) > 0
+        scored = client.post(
+            "/rerank", json={"problem": "p", "candidates": ["1 + 1 = 2", "1 + 1 = 3"], "vote": "majority"}
+        )
+        assert scored.status_code == 200
+    deadline = time.monotonic() + 20
+    while (after := client.post("/search", json=body | {"method": "greedy", "options": {}})).status_code == 503:
+        assert time.monotonic() < deadline
+    assert after.status_code == 200

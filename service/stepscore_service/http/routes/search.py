@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -12,9 +12,9 @@ from fastapi.responses import StreamingResponse
 
 from stepscore.errors import StepscoreError
 from stepscore.search.methods import search_method
-from stepscore.search.searcher import SearchBudget, SearchResult
+from stepscore.search.searcher import SearchBudget, Searcher, SearchResult
 from stepscore.search.tree import SearchNode
-from stepscore_service.errors import NoPolicy, body_of
+from stepscore_service.errors import NoPolicy, TooManyItems, body_of
 from stepscore_service.http.dependencies import TheContext, ThePool
 from stepscore_service.http.json_body import JsonRoute
 from stepscore_service.http.responses import ERRORS
@@ -24,6 +24,9 @@ from stepscore_service.serving.search import PolicyServer, ServedSearch
 
 router = APIRouter(route_class=JsonRoute, tags=["search"])
 PREFIXES = ("", "/v1")
+
+SIZES = ("n", "width", "candidates", "block")
+"""Options that say how many texts are in hand at once."""
 
 
 @router.post("/search", responses=ERRORS, summary="Solve a problem, guided by step rewards")
@@ -36,19 +39,29 @@ async def search(
         raise NoPolicy("this service has no policy; start it with --policy, for example --policy qwen2.5-coder-0.5b")
     method = search_method(body.method, body.options)
     budget = SearchBudget(tokens=body.budget_tokens, seconds=body.budget_seconds)
-    plan = ServedSearch(body.problem, method, body.aggregate, body.choice, budget, body.seed)
-    with pool.use(body.model) as served:
-        events = _events(policy, plan, served, context)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    _check_size(body.options, request.app.state.settings.max_candidates)
+    served = pool.pick(body.model)
+    searcher = policy.searcher(ServedSearch(method, body.aggregate, body.choice, budget, body.seed), served, context)
+    return StreamingResponse(
+        _events(policy, searcher, body.problem, served),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store"},
+    )
 
 
-async def _events(
-    policy: PolicyServer, plan: ServedSearch, served: ServedModel, context: TheContext
-) -> AsyncIterator[str]:
+def _check_size(options: Mapping[str, object], limit: int) -> None:
+    """Raises TooManyItems for a search that is wider than a rerank may be."""
+    for name in SIZES:
+        size = options.get(name)
+        if isinstance(size, int) and size > limit:
+            raise TooManyItems(f"{name} is {size}, and {limit} candidates are the most", items=size, limit=limit)
+
+
+async def _events(policy: PolicyServer, searcher: Searcher, problem: str, served: ServedModel) -> AsyncIterator[str]:
     ids: dict[SearchNode, int] = {}
     with served.in_use():
         try:
-            async with aclosing(policy.search(plan, served, context)) as items:
+            async with aclosing(policy.run(searcher, problem)) as items:
                 async for item in items:
                     yield _result(item, served, ids) if isinstance(item, SearchResult) else _nodes(item, ids)
         except StepscoreError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,8 +11,8 @@ from stepscore.search.methods import SearchMethod, search_method
 from stepscore.search.policy import StepSampling
 from stepscore.search.searcher import SearchBudget
 
-NO_PRM = frozenset({"greedy", "majority"})
-"""Methods that ask for no score."""
+SIZES = {"rebase": "width", "mcts": "simulations"}
+"""What `--n` means for methods that have no option n."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +44,18 @@ class SearchPlan:
         }
 
 
-def parse_method(text: str, defaults: Mapping[str, int] | None = None) -> SearchMethod:
+def parse_method(text: str, *, n: int | None = None, width: int | None = None) -> SearchMethod:
     """A method as a person writes it: `beam` or `beam:n=8,width=4`.
 
-    defaults: options that are used if the method has them and the text does not give them. Raises InvalidOption.
+    n, width: options given beside the text; n is the width of rebase and the simulations of mcts. Raises InvalidOption,
+    also for an option that the method does not have.
     """
     name, _, given = text.partition(":")
-    known = asdict(search_method(name).options)
-    options: dict[str, int | float | bool | str] = {
-        key: value for key, value in (defaults or {}).items() if key in known
-    }
+    options: dict[str, int | float | bool | str] = {}
+    if n is not None:
+        options[SIZES.get(name, "n")] = n
+    if width is not None:
+        options["width"] = width
     for part in filter(None, given.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
@@ -68,10 +69,6 @@ def method_label(method: SearchMethod) -> str:
     before, now = asdict(search_method(method.name).options), asdict(method.options)
     changed = [f"{key}={value}" for key, value in now.items() if before[key] != value]
     return method.name + (f":{','.join(changed)}" if changed else "")
-
-
-def needs_prm(methods: Sequence[SearchMethod]) -> bool:
-    return any(method.name not in NO_PRM for method in methods)
 
 
 def _value(text: str) -> int | float | bool | str:
