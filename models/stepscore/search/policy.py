@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stepscore.errors import GeneratorError
+from stepscore.errors import GeneratorError, InvalidOption
 from stepscore.generate.prompt import PromptWriter
 from stepscore.generate.protocol import Completion, Generator, Request, Sampling
 from stepscore.rollout.sampler import derived_seed
@@ -36,6 +37,15 @@ class StepSampling:
     max_repeats: int = 1
     seed: int = 0
     is_complete: Callable[[str], bool] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InvalidOption for an empty separator, and for temperatures and shares outside their bounds."""
+        if not self.separator:
+            raise InvalidOption("the separator between steps is empty", option="separator")
+        if not (0 <= self.temperature < math.inf):
+            raise InvalidOption(f"the temperature is {self.temperature}, not a number from 0", option="temperature")
+        if not (0 < self.top_p <= 1):
+            raise InvalidOption(f"top_p is {self.top_p}, not above 0 and at most 1", option="top_p")
 
 
 class SearchPolicy:

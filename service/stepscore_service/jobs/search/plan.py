@@ -60,6 +60,8 @@ def parse_method(text: str, *, n: int | None = None, width: int | None = None) -
         key, equals, value = part.partition("=")
         if not equals:
             raise InvalidOption(f"{part!r} is not an option; write {name}:n=8 or {name}:n=8,width=4", option=part)
+        if key.strip() in options:
+            raise InvalidOption(f"{key.strip()} of {name} is given twice", option=key.strip())
         options[key.strip()] = _value(value.strip())
     return search_method(name, options)
 
