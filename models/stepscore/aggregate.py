@@ -19,11 +19,15 @@ SOFT_MIN_TEMPERATURE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """One way to turn n >= 1 step rewards into a score. needs_probability: undefined outside [0, 1]."""
+    """One way to turn n >= 1 step rewards into a score.
+
+    needs_probability: undefined outside [0, 1]. keeps_range: the score of rewards in [0, 1] lies there too.
+    """
 
     compute: Callable[[Sequence[float]], float]
     formula: str
     needs_probability: bool = False
+    keeps_range: bool = True
 
 
 def mean(rewards: Sequence[float]) -> float:
@@ -57,7 +61,7 @@ AGGREGATES: Mapping[str, Aggregate] = MappingProxyType(
         "geometric_mean": Aggregate(geometric_mean, "(prod_i r_i)^(1/n)", needs_probability=True),
         "weighted_mean": Aggregate(weighted_mean, "sum_i w_i r_i / sum_i w_i, w_i = 1/i"),
         "soft_min": Aggregate(soft_min, "sum_i softmax(-r/0.1)_i r_i"),
-        "sum": Aggregate(math.fsum, "sum_i r_i"),
+        "sum": Aggregate(math.fsum, "sum_i r_i", keeps_range=False),
     }
 )
 

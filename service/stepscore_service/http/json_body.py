@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import from_json
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
 
 from stepscore_service.errors import (
@@ -113,16 +115,37 @@ def _names(field: str, info: FieldInfo) -> set[str]:
     return {field, *(choice for choice in choices if isinstance(choice, str))}
 
 
+def options_of(dependant: Dependant) -> tuple[str, ...]:
+    """The options in the URL that a route and its dependencies declare."""
+    own = tuple(field.alias for field in dependant.query_params)
+    return own + tuple(name for each in dependant.dependencies for name in options_of(each))
+
+
+def check_options(given: QueryParams, known: Sequence[str]) -> None:
+    """Raises RequestValidationError for an option that is not known or that comes twice."""
+    names = [name for name, _ in given.multi_items()]
+    choices = f"the options in the URL are {', '.join(known)}" if known else "this route has no options in the URL"
+    wrong = {name: f"there is no such option; {choices}" for name in names if name not in known}
+    wrong |= {name: "the option is given more than once" for name in known if names.count(name) > 1}
+    if wrong:
+        raise RequestValidationError([{"loc": ("query", name), "msg": problem} for name, problem in wrong.items()])
+
+
 class JsonRoute(APIRoute):
-    """A route whose body is read by JsonRequest. Lists that its schema marks with LimitedBy are counted first."""
+    """A route whose body is read by JsonRequest. Lists that its schema marks with LimitedBy are counted first.
+
+    The options in its URL are those that it declares, each at most once.
+    """
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
         model = self.body_field.field_info.annotation
+        options = options_of(self.dependant)
 
         async def load_and_handle(request: Request) -> Response:
+            check_options(request.query_params, options)
             settings: Settings = request.app.state.settings
             loaded = JsonRequest(request.scope, request.receive)
             await loaded.load(settings.max_body_bytes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
 
+from stepscore.aggregate import AGGREGATES
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
@@ -49,8 +50,10 @@ class ViewOptions:
 
 def _options(
     request: Request,
-    model: Annotated[str | None, Query(description="which model; the first one served by default")] = None,
-    aggregate: Annotated[str | None, Query(description="how step rewards become the number")] = None,
+    model: Annotated[
+        str | None, Query(min_length=1, description="which model; the first one served by default")
+    ] = None,
+    aggregate: Annotated[str | None, Query(min_length=1, description="how step rewards become the number")] = None,
     on_error: Annotated[
         Literal["raise", "lowest"],
         Query(description="an item that cannot be scored fails the request, or gets the family's lowest reward"),
@@ -84,7 +87,7 @@ class View:
         with self.pool.use(self.options.model or model) as served:
             options = resolve_options(served.info, self.options.aggregate)
             results = await _score_parsed(served, [self._solution(each) for each in items], self.context, options)
-            return ViewResults(served.info, results, self.options)
+            return ViewResults(served.info, results, self.options, options.aggregate)
 
     def problem(self, prompt: str | Sequence[Any]) -> str:
         """Of a prompt that is a text, templated or not, or the messages of a chat. Raises InvalidChat."""
@@ -106,11 +109,14 @@ class View:
         except StepscoreError as error:
             return error
 
+    def scored_text(self, item: Dialogue) -> str:
+        """The response, or what follows its thinking if the URL says so."""
+        return without_thinking(item.response) if self.options.thinking == "drop" else item.response
+
     def _solution(self, item: Parsed) -> SolutionRequest | StepscoreError:
         if not isinstance(item, Dialogue):
             return item
-        drop = self.options.thinking == "drop"
-        return SolutionRequest(item.problem, without_thinking(item.response) if drop else on_own_lines(item.response))
+        return SolutionRequest(item.problem, on_own_lines(self.scored_text(item)))
 
 
 def _view(request: Request, pool: ThePool, context: TheContext, options: TheOptions) -> View:
@@ -137,6 +143,12 @@ class ViewResults:
     info: ModelInfo
     results: Sequence[ScoreResult]
     options: ViewOptions
+    aggregate: str
+
+    @property
+    def in_unit_interval(self) -> bool:
+        """Whether the numbers lie in [0, 1], whatever the texts are."""
+        return self.info.reward_range.kind == "probability" and AGGREGATES[self.aggregate].keeps_range
 
     def numbers(self) -> list[float]:
         """One number for each item.

@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 
 from stepscore_service.client import ServiceError, StepscoreClient
 from stepscore_service.client.errors import error_of_item
-from stepscore_service.schemas.chat import messages_of, problem_of, problem_of_messages, strip_ends
+from stepscore_service.schemas.chat import messages_of, problem_of, problem_of_messages, response_of
 from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 
 OnError = Literal["raise", "lowest", "skip"]
@@ -78,7 +78,7 @@ def item(prompt: Any, completion: Any) -> dict[str, str]:
 
 def _written(completion: Any) -> str:
     if isinstance(completion, str):
-        return strip_ends(completion)
+        return response_of(completion)
     return "\n\n".join(each.content for each in messages_of(completion) if each.role == "assistant")
 
 

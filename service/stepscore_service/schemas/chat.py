@@ -2,6 +2,7 @@
 
 A response is cut out by its place, never by searching it: what a policy writes into it, markers included, stays text.
 If a trainer sends prompt and response as one text, the last turn of a user decides where the response begins.
+A turn of the assistant's in which nothing is written yet, at the end, is an invitation to write and not a response.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ ROLES = {
 STEP_MARKER = "<extra_0>"
 """What clients of vLLM's /pooling write after each step of a Qwen2.5-Math-PRM."""
 _THINKING = re.compile(r"[ \t]*(</?think(?:ing)?>|\[/?THINK\])[ \t]*", re.IGNORECASE)
+_AFTER_ROLE = "\n\n"
+"""The most white space with which a template opens a turn; a text that was stripped has lost it."""
 _THOUGHT_ENDS = re.compile(r"</think(?:ing)?>|\[/THINK\]", re.IGNORECASE)
 _THOUGHT_BEGINS = re.compile(r"<think(?:ing)?>|\[THINK\]", re.IGNORECASE)
 
@@ -115,6 +118,29 @@ def strip_ends(text: str, template: ChatFormat | None = None) -> str:
     return text
 
 
+def response_of(text: str, template: ChatFormat | None = None) -> str:
+    """What was written of a response: without end and padding tokens and the assistant's empty turns after it.
+
+    template: how it is written; by default in any of them.
+    """
+    templates = (template,) if template else tuple(TEMPLATES.values())
+    before = None
+    while text != before:
+        before, text = text, strip_ends(text, template)
+        for each in templates:
+            text = _without_invitation(text, each)
+    return text
+
+
+def _without_invitation(text: str, template: ChatFormat) -> str:
+    """The text without its last turn, if that is the assistant's and holds nothing but tags of thinking."""
+    opened = list(template.turn.finditer(text + _AFTER_ROLE))
+    if not opened or ROLES.get(opened[-1]["role"], opened[-1]["role"]) != "assistant":
+        return text
+    begin, end = opened[-1].span()
+    return text if strip_ends(_THINKING.sub("", text[end:]), template) else text[:begin]
+
+
 def problem_of(prompt: str, name: str = "auto") -> str:
     """What the policy was asked: the turns of a templated prompt without system turns, or the whole of a plain one.
 
@@ -137,7 +163,7 @@ def dialogue_of(text: str, name: str = "auto") -> Dialogue:
             known=known,
         )
     first = list(template.turn.finditer(text))[asked[-1] + 1]
-    return Dialogue(_asked(turns[: asked[-1] + 1]), strip_ends(text[first.end() :], template))
+    return Dialogue(_asked(turns[: asked[-1] + 1]), response_of(text[first.end() :], template))
 
 
 def response_after(prompt: str, text: str, name: str = "auto") -> Dialogue:
@@ -145,7 +171,7 @@ def response_after(prompt: str, text: str, name: str = "auto") -> Dialogue:
     for begin in (prompt, strip_ends(prompt)):
         for whole in (text, strip_ends(text)):
             if whole.startswith(begin):
-                return Dialogue(problem_of(prompt, name), strip_ends(whole[len(begin) :], template_of(prompt, name)))
+                return Dialogue(problem_of(prompt, name), response_of(whole[len(begin) :], template_of(prompt, name)))
     raise InvalidChat("the text does not begin with its prompt, so that the response cannot be found in it")
 
 
@@ -173,9 +199,9 @@ def on_own_lines(text: str) -> str:
 
 
 def steps_at_markers(text: str) -> tuple[str, ...]:
-    """The steps that a client has marked; none if it has not."""
-    *steps, rest = text.split(STEP_MARKER)
-    return tuple(step.strip() for step in (*steps, rest) if step.strip()) if steps else ()
+    """One step for each marker, empty ones included, and one more if text follows the last; none without a marker."""
+    *steps, rest = (step.strip() for step in text.split(STEP_MARKER))
+    return (*steps, rest) if steps and rest else tuple(steps)
 
 
 def _asked(turns: Sequence[ChatMessage]) -> str:

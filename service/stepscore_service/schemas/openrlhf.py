@@ -24,8 +24,8 @@ class OpenRlhfRequest(Wire):
 
 
 class OpenRlhfAnswer(BaseModel):
-    """Parallel lists, one entry for each query. scores: for filtering; only from rewards in [0, 1]."""
+    """Parallel lists, one entry for each query. scores: for filtering; absent if rewards may lie outside [0, 1]."""
 
     rewards: list[FiniteFloat]
-    scores: list[FiniteFloat] = Field(default_factory=list)
+    scores: list[Annotated[FiniteFloat, Field(ge=0, le=1)]] = Field(default_factory=list)
     extra_logs: dict[str, list[FiniteFloat]]

@@ -188,16 +188,17 @@ def test_an_access_line_has_model_tokens_tenant_and_code_but_no_text(
     monkeypatch.setattr("sys.stderr", written)
     configure_logs("json", "info")
     with connect(url) as http:
-        answer = http.post("/score?note=private", json=ONE, headers=bearer(keys["ann"]))
+        answer = http.post("/score", json=ONE, headers=bearer(keys["ann"]))
+        http.post("/score?note=private", json=ONE, headers=bearer(keys["ann"]))
         http.post("/score", json={"problem": "p", "steps": []}, headers=bearer(keys["ann"]))
-    good, bad = [json.loads(line) for line in written.getvalue().splitlines() if '"request"' in line]
+    good, noted, bad = [json.loads(line) for line in written.getvalue().splitlines() if '"request"' in line]
     assert (good["model"], good["tokens"], good["tenant"], good["status"]) == (
         "fake",
         answer.json()["token_count"],
         "ann",
         200,
     )
-    assert bad["code"] == "no_steps"
+    assert (noted["code"], bad["code"]) == ("invalid_request", "no_steps")
     assert keys["ann"] not in written.getvalue()
     assert "private" not in written.getvalue()
     assert PROBLEM not in written.getvalue()

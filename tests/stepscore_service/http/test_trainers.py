@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
+from stepscore.aggregate import AGGREGATES
 from stepscore_service.http.app import ROUTES
 from stepscore_service.settings import FORMATS, Settings
 
@@ -259,3 +260,99 @@ def test_each_format_is_a_view_with_a_tag_of_its_own_and_can_be_left_out(folder:
     assert "OpenRLHF" not in tags
     with pytest.raises(ValueError, match="formats"):
         Settings(formats="openrhlf")  # type: ignore[arg-type]
+
+
+INVITATION = "<|im_start|>assistant\n"
+TEMPLATED = sorted(VIEWS.keys() - {"slime-messages", "nemo_gym", "tei", "kserve"})
+
+
+@pytest.mark.parametrize("view", TEMPLATED)
+def test_an_invitation_to_write_at_the_end_changes_no_reward(http: httpx.Client, view: str) -> None:
+    text = "\n".join(STEPS)
+    plain, invited = (VIEWS[view][2](post(http, view, each).json()) for each in (text, text + END + INVITATION))
+    assert invited == pytest.approx(plain, abs=1e-6)
+    assert post(http, view, END + INVITATION).json()["code"] == "no_steps"
+
+
+def test_an_invitation_is_no_step_of_pooling_openrlhf_and_slime(http: httpx.Client) -> None:
+    text = PROMPT + STEPS[0] + END + INVITATION
+    assert len(http.post("/pooling", json={"input": text}).json()["data"][0]["data"]) == 1
+    for prompts in ({}, {"prompts": [PROMPT]}):
+        logs = http.post("/get_reward", json={"query": [text], **prompts}).json()["extra_logs"]
+        assert logs["steps"] == [1]
+    sample = {"prompt": PROMPT, "response": STEPS[0] + END + INVITATION}
+    assert len(http.post("/rm?format=dict", json=sample).json()["steps"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("3 + 4 = 7<extra_0><extra_0>So 7.<extra_0>", 1),
+        ("<extra_0>3 + 4 = 7<extra_0>", 0),
+        ("3 + 4 = 7<extra_0> \n <extra_0>", 1),
+        ("<extra_0>", 0),
+    ],
+)
+def test_pooling_refuses_a_tag_without_a_step(http: httpx.Client, text: str, step: int) -> None:
+    chat = [*ASKED, {"role": "assistant", "content": text}]
+    for body in ({"input": PROMPT + text + END}, {"messages": chat}):
+        answer = http.post("/pooling", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "empty_step")
+        assert answer.json()["detail"] == {"item": 0, "step": step}
+
+
+def test_pooling_drops_thinking_before_it_looks_for_tags(http: httpx.Client) -> None:
+    body = {"input": f"{PROMPT}<think>{STEPS[0]}<extra_0></think>{STEPS[1]}<extra_0>{END}"}
+    (item,) = http.post("/pooling?thinking=drop", json=body).json()["data"]
+    rewards = http.post("/score", json={"problem": PROBLEM, "steps": STEPS[1:]}).json()["rewards"]
+    assert [row[1] for row in item["data"]] == pytest.approx(rewards, abs=1e-6)
+
+
+@pytest.mark.parametrize("view", ["openrlhf", "slime", "verl-vllm"])
+def test_a_typed_tag_is_text_for_views_of_one_number(http: httpx.Client, view: str) -> None:
+    text = "3 + 4 = 7<extra_0><extra_0>So 7.<extra_0>"
+    assert VIEWS[view][2](post(http, view, text).json()) == pytest.approx(expected(http, text), abs=1e-6)
+
+
+def test_an_option_in_the_url_that_a_route_does_not_know_is_refused_on_every_route_with_a_body(
+    http: httpx.Client,
+) -> None:
+    paths = http.get("/openapi.json").json()["paths"]
+    routes = [(verb, path) for path, verbs in paths.items() for verb, each in verbs.items() if "requestBody" in each]
+    assert {"/score", "/rerank", "/search", "/get_reward", "/rm", "/pooling"} <= {path for _, path in routes}
+    for verb, path in routes:
+        answer = http.request(verb, path.replace("{name}", "tiny") + "?agregate=min", json={})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), path
+        assert answer.json()["message"].startswith("query.agregate: there is no such option; "), path
+
+
+def test_a_refused_option_is_named_beside_those_that_are_known(http: httpx.Client) -> None:
+    known = "model, aggregate, on_error, thinking"
+    for view, query in (
+        ("openrlhf", "?agregate=min"),
+        ("openrlhf", "?Aggregate=min"),
+        ("verl-vllm", "?on-error=lowest"),
+    ):
+        assert known in post(http, view, STEPS[0], query).json()["message"]
+    assert "format" in post(http, "slime", STEPS[0], "?formt=dict").json()["message"]
+    for query in ("?aggregat=sum", "?aggregate=sum"):
+        answer = http.post("/score" + query, json={"problem": PROBLEM, "steps": STEPS})
+        assert (answer.status_code, "no options" in answer.json()["message"]) == (422, True)
+
+
+@pytest.mark.parametrize("query", ["?aggregate=min&aggregate=last", "?aggregate=", "?model=", "?aggregate", "?=min"])
+def test_an_option_that_is_empty_or_comes_twice_is_refused(http: httpx.Client, query: str) -> None:
+    answer = post(http, "openrlhf", STEPS[0], query)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/metrics", "/", "/v1/models", "/tei/health", "/v2"])
+def test_routes_that_score_nothing_take_any_option(http: httpx.Client, path: str) -> None:
+    assert http.get(f"{path}?probe=1").status_code == 200
+
+
+@pytest.mark.parametrize("aggregate", sorted(AGGREGATES))
+def test_openrlhf_filters_only_by_scores_that_must_lie_between_0_and_1(http: httpx.Client, aggregate: str) -> None:
+    answer = post(http, "openrlhf", "\n".join(STEPS), f"?aggregate={aggregate}").json()
+    assert answer.get("scores") == (None if aggregate == "sum" else answer["rewards"])
+    assert post(http, "openrlhf", STEPS[0], "?aggregate=sum").json().get("scores") is None

@@ -16,6 +16,7 @@ from stepscore_service.schemas.chat import (
     problem_of,
     problem_of_messages,
     response_after,
+    response_of,
     steps_at_markers,
     strip_ends,
     without_thinking,
@@ -76,6 +77,38 @@ def test_a_response_that_was_cut_or_is_empty_stays_so(name: str) -> None:
     prompt, _ = written(name)
     assert response_after(prompt, prompt + "3 + 4 =") == Dialogue(PROBLEM, "3 + 4 =")
     assert response_after(prompt, prompt + ENDS[name]).response == ""
+
+
+INVITATIONS = {
+    "chatml": ["<|im_start|>assistant\n", "<|im_start|>assistant", "<|im_start|>assistant\n<think>\n\n</think>\n\n"],
+    "llama3": [
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        "<|start_header_id|>assistant<|end_header_id|>",
+        2 * "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    ],
+    "mistral": ["[/INST]", " [/INST] "],
+    "gemma": ["<start_of_turn>model\n", "<start_of_turn>model\n<end_of_turn>\n"],
+    "deepseek": ["<｜Assistant｜>", "<｜Assistant｜><think>\n"],
+    "phi": ["<|assistant|>\n", "<|assistant|>"],
+}
+
+
+@pytest.mark.parametrize(("name", "invitation"), [(name, each) for name in INVITATIONS for each in INVITATIONS[name]])
+def test_an_invitation_to_write_after_the_response_is_no_part_of_it(name: str, invitation: str) -> None:
+    prompt, text = written(name)
+    for whole in (text + invitation, text + invitation + 2 * PADS.get(name, "")):
+        assert dialogue_of(whole) == dialogue_of(text)
+        assert response_after(prompt, whole) == Dialogue(PROBLEM, RESPONSE)
+        assert response_of(whole[len(prompt) :]) == RESPONSE
+    assert response_of(ENDS[name] + invitation) == ""
+
+
+def test_a_second_turn_that_says_something_is_scored() -> None:
+    prompt, text = written("chatml")
+    more = "<|im_start|>assistant\nSo 7."
+    assert response_after(prompt, text + more).response.endswith(more)
+    user = "<|im_start|>user\n"
+    assert response_after(prompt, text + user).response.endswith(user.strip())
 
 
 def test_markers_that_a_policy_writes_move_no_border() -> None:
@@ -157,3 +190,17 @@ def test_tags_of_thinking_come_on_lines_of_their_own() -> None:
 def test_steps_that_a_client_marked_are_taken_as_they_are() -> None:
     assert steps_at_markers("a\nb<extra_0>c<extra_0>") == ("a\nb", "c")
     assert steps_at_markers("a\nb") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("a<extra_0><extra_0>b<extra_0>", ("a", "", "b")),
+        ("<extra_0>a<extra_0>", ("", "a")),
+        ("<extra_0>", ("",)),
+        ("a<extra_0> \n<extra_0>\n", ("a", "")),
+        ("a<extra_0>b", ("a", "b")),
+    ],
+)
+def test_a_marker_without_a_step_is_an_empty_step(text: str, steps: tuple[str, ...]) -> None:
+    assert steps_at_markers(text) == steps

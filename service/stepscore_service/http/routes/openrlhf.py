@@ -20,7 +20,7 @@ async def get_reward(body: OpenRlhfRequest, view: TheView) -> Response:
     """A reward for each query, and what the trainer logs: of the step rewards, the first error, how many steps."""
     found = await view.score(_items(body, view))
     rewards = found.numbers()
-    scores = {"scores": rewards} if found.info.reward_range.kind == "probability" else {}
+    scores = {"scores": rewards} if found.in_unit_interval else {}
     return Json(OpenRlhfAnswer(rewards=rewards, **scores, extra_logs=_logs(found, rewards)))
 
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from stepscore_service.http.json_body import Json, JsonRoute
 from stepscore_service.http.responses import ERRORS
 from stepscore_service.http.trainers import TheView, View
-from stepscore_service.schemas.chat import Dialogue, strip_ends
+from stepscore_service.schemas.chat import Dialogue, response_of
 from stepscore_service.schemas.score import ScoreAnswer
 from stepscore_service.schemas.slime import SlimeAnswer, SlimeRequest
 
@@ -35,4 +35,4 @@ async def rm(
 
 
 def _dialogue(body: SlimeRequest, view: View) -> Dialogue:
-    return Dialogue(view.problem(body.prompt), strip_ends(body.response))
+    return Dialogue(view.problem(body.prompt), response_of(body.response))

@@ -7,7 +7,6 @@ import uuid
 
 from fastapi import APIRouter
 
-from stepscore.errors import StepscoreError
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.errors import InvalidChat
 from stepscore_service.http.json_body import JsonRoute
@@ -47,8 +46,8 @@ async def embeddings(body: EngineRequest, view: TheView) -> EmbeddingsAnswer:
 
 @router.post("/pooling", responses=ERRORS, summary="vLLM: the rewards of each step")
 async def pooling(body: EngineRequest, view: TheView) -> PoolingAnswer:
-    """Steps that end with <extra_0> are taken as they are; other texts are split."""
-    items = [_marked(each) for each in _items(body, view)]
+    """In a text with <extra_0> a step ends at each of them, and an empty step is an error; other texts are split."""
+    items = [_marked(each, view) for each in _items(body, view)]
     found = await view.score(items, body.model)
     pairs = found.info.reward_range.kind == "probability"
     data = [
@@ -67,9 +66,11 @@ def _items(body: EngineRequest, view: View) -> list[Parsed]:
     return [Dialogue(problem_of_messages(messages[:-1]), messages[-1].content)]
 
 
-def _marked(item: Parsed) -> Parsed:
-    steps = steps_at_markers(item.response) if isinstance(item, Dialogue) else ()
-    return SolutionRequest(item.problem, steps) if steps and not isinstance(item, StepscoreError) else item
+def _marked(item: Parsed, view: View) -> Parsed:
+    if not isinstance(item, Dialogue):
+        return item
+    steps = steps_at_markers(view.scored_text(item))
+    return SolutionRequest(item.problem, steps) if steps else item
 
 
 def _usage(found: ViewResults) -> Usage:

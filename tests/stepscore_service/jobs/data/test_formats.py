@@ -76,6 +76,41 @@ def test_math_shepherd_without_numbered_steps_begins_behind_the_question(tmp_pat
     assert shape(found) == ("How many?", ("Three.", "Four."), (1.0, 0.0))
 
 
+FOLLOW = "Follow Step 1: add. What is 3+4?"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{FOLLOW} Step 1: 7 ки", (FOLLOW, ("Step 1: 7",), (1.0,))),
+        (
+            f"{FOLLOW}\nStep 1: 7 ки\nStep 2: by Step 1: 7 ки",
+            (FOLLOW, ("Step 1: 7", "Step 2: by Step 1: 7"), (1.0, 1.0)),
+        ),
+        ("3+4? Step 1: 7 ки\nStep 2: so 7", ("3+4?", ("Step 1: 7", "Step 2: so 7"), (1.0, None))),
+        ("3+4? Step 1: 7 ки Step 2: The answer is 7", ("3+4?", ("Step 1: 7", "Step 2: The answer is 7"), (1.0, None))),
+    ],
+)
+def test_math_shepherd_loses_no_text(tmp_path: Path, text: str, expected: object) -> None:
+    (found,) = read(tmp_path, {"input": text, "label": text.replace("ки", "+")})
+    assert (shape(found), found.outcome) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Step 1: add. Step 1: 7 ки",
+        "3+4? Step 1: as in Step 1: 7 ки",
+        "Use Step 1: or Step 1: here ки",
+        "Follow Step 1: add ки. What is 3+4? Step 1: 7 ки",
+        "Step 1: add ки\nStep 1: 7 ки",
+    ],
+)
+def test_math_shepherd_refuses_a_row_whose_problem_may_end_at_several_places(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidInput, match="the problem may end"):
+        read(tmp_path, {"input": text, "label": text.replace("ки", "+")})
+
+
 def test_conversations_of_rlhflow(tmp_path: Path) -> None:
     (found,) = read(tmp_path, RLHFLOW)
     assert shape(found) == ("Convert $(0,3)$ to polar.", ("To convert, we use r.", "So r is 4."), (1.0, 0.0))
