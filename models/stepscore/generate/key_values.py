@@ -22,11 +22,23 @@ LayerKeys = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadPrompt:
-    """A prompt after its forward. logits: (V,) fp32 behind its last token. layers: its keys and values, N = 1."""
+    """A prompt after its forward. layers: its keys and values, N = 1.
+
+    logits: (V,) fp32 after its last token; None for a beginning that was cut or sampled.
+    """
 
     ids: tuple[int, ...]
-    logits: torch.Tensor
     layers: tuple[LayerKeys, ...]
+    logits: torch.Tensor | None = None
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.nbytes for layer in self.layers for part in layer)
+
+    def until(self, tokens: int) -> ReadPrompt:
+        """Its first tokens; shares their keys."""
+        layers = tuple((keys[:, :, :tokens], values[:, :, :tokens]) for keys, values in self.layers)
+        return ReadPrompt(self.ids[:tokens], layers)
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers does not annotate its bases
@@ -61,10 +73,11 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers
         self.keys, self.values = states
 
 
-def layers_of(cache: DynamicCache) -> tuple[LayerKeys, ...]:
-    """What a cache holds now; growing it later leaves these tensors as they are."""
+def row_of(cache: DynamicCache, row: int, real_T: torch.Tensor) -> tuple[LayerKeys, ...]:
+    """A copy of one completion's keys and values. real_T: bool, False at padding."""
+    places = real_T.nonzero()[:, 0]
     layers: list[Any] = list(cache.layers)
-    return tuple((layer.keys, layer.values) for layer in layers)
+    return tuple((layer.keys[row : row + 1, :, places], layer.values[row : row + 1, :, places]) for layer in layers)
 
 
 def side_by_side(prompts: Sequence[ReadPrompt], copies: Sequence[int]) -> tuple[DynamicCache, torch.Tensor]:
@@ -82,9 +95,13 @@ def side_by_side(prompts: Sequence[ReadPrompt], copies: Sequence[int]) -> tuple[
             for part in (0, 1)
         )
         cache.layers.append(RoomyLayer(keys, values))
-    real = [longest - len(prompt.ids) for prompt, n in zip(prompts, copies, strict=True) for _ in range(n)]
-    places_T = torch.arange(longest)
-    return cache, (places_T[None] >= torch.tensor(real)[:, None]).long()
+    real = [len(prompt.ids) for prompt, n in zip(prompts, copies, strict=True) for _ in range(n)]
+    return cache, in_front(longest, real)
+
+
+def in_front(longest: int, real: Sequence[int]) -> torch.Tensor:
+    """(N, T) of 0 at the padding that stands before each row's real tokens, and 1 at these."""
+    return (torch.arange(longest)[None] >= longest - torch.tensor(real)[:, None]).long()
 
 
 def _padded(states: torch.Tensor, length: int, copies: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,8 @@ import torch
 from stepscore.generate.protocol import Sampling
 
 _STRIDE = 1_000_003
+_BLOCK = 256
+"""Tokens whose shares are summed first."""
 
 
 class Sampler:
@@ -40,7 +43,7 @@ def pick_all(logits_NV: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
         if sampling.temperature == 0.0:
             picked = part_NV.argmax(-1).tolist()
         else:
-            picked = _drawn(part_NV, sampling, [samplers[row].draw() for row in rows])
+            picked = draw_from(part_NV, sampling, [samplers[row].draw() for row in rows])
         for row, token in zip(rows, picked, strict=True):
             chosen[row] = token
     return chosen
@@ -59,14 +62,32 @@ def allowed(logits_V: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return logits_V
 
 
-def _drawn(logits_NV: torch.Tensor, sampling: Sampling, draws: Sequence[float]) -> list[int]:
-    """The token in whose share of [0, 1) each draw falls; float64, because a vocabulary has 150,000 shares."""
-    shares_NV = allowed(logits_NV / sampling.temperature, sampling).softmax(-1, dtype=torch.float64)
-    ends_NV = shares_NV.cumsum(-1)
-    places_N1 = torch.tensor(draws, dtype=torch.float64, device=ends_NV.device)[:, None] * ends_NV[:, -1:]
-    found = torch.searchsorted(ends_NV, places_N1, right=True)[:, 0]
-    picked: list[int] = found.clamp(max=ends_NV.shape[-1] - 1).tolist()
+def draw_from(logits_NV: torch.Tensor, sampling: Sampling, draws: Sequence[float]) -> list[int]:
+    """The token in whose share of [0, 1) each draw falls.
+
+    The block of the vocabulary is found first, then the token in it: sums over 150,000 shares need float64, which
+    the shares themselves do not.
+    """
+    shares_NV = allowed(logits_NV / sampling.temperature, sampling).softmax(-1)
+    width = math.gcd(shares_NV.shape[-1], _BLOCK)
+    blocks_NBW = shares_NV.view(len(draws), -1, width)
+    places_N = torch.tensor(draws, dtype=torch.float64, device=shares_NV.device)
+    block_N, rest_N = _share_of(blocks_NBW.sum(-1, dtype=torch.float64), places_N)
+    inside_NW = blocks_NBW[torch.arange(len(draws), device=block_N.device), block_N].double()
+    token_N, _ = _share_of(inside_NW, rest_N)
+    picked: list[int] = (block_N * width + token_N).tolist()
     return picked
+
+
+def _share_of(shares_NV: torch.Tensor, places_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) the share in which each place of [0, 1) falls, never an empty one, and the place inside it."""
+    ends_NV = shares_NV.cumsum(-1)
+    places_N1 = places_N[:, None] * ends_NV[:, -1:]
+    last_N1 = shares_NV.shape[-1] - 1 - (shares_NV.flip(-1) > 0).int().argmax(-1, keepdim=True)
+    found_N1 = torch.searchsorted(ends_NV, places_N1, right=True).minimum(last_N1)
+    share_N1 = shares_NV.gather(-1, found_N1)
+    inside_N1 = (places_N1 - ends_NV.gather(-1, found_N1) + share_N1) / share_N1
+    return found_N1[:, 0], inside_N1[:, 0].clamp(0, 1)
 
 
 def _alike(samplings: Sequence[Sampling]) -> list[list[int]]:

@@ -1,13 +1,13 @@
 """Sampling in process with transformers.
 
-What prompts begin with together is read once, and all completions of a call are then sampled side by side; one that
-has ended leaves the batch. Shape suffixes: N completions still running, T tokens, V vocabulary.
+What prompts begin with together is read once, in this call or an earlier one, and all completions of a call are then
+sampled side by side; one that has ended leaves the batch. Shape suffixes: N completions still running, T tokens, V
+vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,19 @@ import torch
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedTokenizerFast
 
 from stepscore.errors import CheckpointError, GeneratorError
+from stepscore.generate.attention import share_grouped_keys
 from stepscore.generate.context import CONTEXT
-from stepscore.generate.key_values import ReadPrompt, layers_of, side_by_side
+from stepscore.generate.key_values import ReadPrompt, in_front, row_of, side_by_side
+from stepscore.generate.prefixes import Ids, PrefixCache, waves
 from stepscore.generate.protocol import Completion, GeneratorInfo, Prompt, Request
 from stepscore.generate.writing import Writing, extend_all
 from stepscore.text.tokenizer import StepTokenizer
 
-ROWS = 64
+ROWS = 128
 """Completions that are sampled side by side; a request for more is still sampled in one go."""
 
-Ids = tuple[int, ...]
+PREFIX_BYTES = 2**30
+"""Of the keys and values of prompts that are kept for later calls."""
 
 
 class TransformersGenerator:
@@ -35,6 +38,7 @@ class TransformersGenerator:
         self._tokenizer = tokenizer
         self._ends = _end_tokens(model, tokenizer)
         self._tokens = 0
+        self._prefixes = PrefixCache(PREFIX_BYTES)
         dtype = str(model.dtype).removeprefix("torch.")
         self._info = GeneratorInfo("transformers", str(model.device), dtype, max_tokens)
 
@@ -52,6 +56,8 @@ class TransformersGenerator:
             return [answer for part in _parts(requests) for answer in self._together(part)]
         except RuntimeError as error:
             raise GeneratorError(f"sampling failed: {error}", reason=str(error)) from error
+        finally:
+            self._prefixes.trim()
 
     @torch.inference_mode()
     def continuations(self, prompt: Ids, choices: Sequence[Ids]) -> list[tuple[float, ...]]:
@@ -79,31 +85,45 @@ class TransformersGenerator:
     def _together(self, requests: Sequence[Request]) -> Iterator[tuple[Completion, ...]]:
         ids = [self._ids(request.prompt) for request in requests]
         rooms = [self._room(len(each), 1) for each in ids]
-        read = self._read(ids)
-        prompts = [read[each] for each in ids]
+        prompts = self._read(ids)
         writings = [
             [
-                Writing(self._tokenizer, prompt.ids[-1], min(request.sampling.max_tokens, room), request.sampling, n)
+                Writing(self._tokenizer, each, min(request.sampling.max_tokens, room), request.sampling, n)
                 for n in range(request.sampling.n)
             ]
-            for request, prompt, room in zip(requests, prompts, rooms, strict=True)
+            for request, each, room in zip(requests, ids, rooms, strict=True)
         ]
         self._write(prompts, writings)
         return (tuple(writing.completion() for writing in of_prompt) for of_prompt in writings)
 
-    def _read(self, prompts: Sequence[Ids]) -> dict[Ids, ReadPrompt]:
-        """Forward each distinct prompt behind what it shares with the one before it in order."""
-        read: dict[Ids, ReadPrompt] = {}
-        before: Ids = ()
-        cache = DynamicCache()
-        for ids in sorted(set(prompts)):
-            shared = min(_common(before, ids), len(ids) - 1)
-            if shared < len(before):
-                cache.crop(shared - len(before))
-            logits_V = self._forward([ids[shared:]], keep=1, cache=cache)[0, -1]
-            read[ids] = ReadPrompt(ids, logits_V, layers_of(cache))
-            before = ids
-        return read
+    def _read(self, prompts: Sequence[Ids]) -> list[ReadPrompt]:
+        """Each prompt after its forward."""
+        for wave in waves(prompts):
+            new = [ids for ids in wave if self._prefixes.get(ids) is None]
+            new.sort(key=len)
+            for start in range(0, len(new), ROWS):
+                self._read_side_by_side(new[start : start + ROWS])
+        return [read for ids in prompts if (read := self._prefixes.get(ids))]
+
+    def _read_side_by_side(self, prompts: Sequence[Ids]) -> None:
+        """Forward what is not known of each prompt, and keep it. Rows are padded between their known and new tokens."""
+        known = [self._prefixes.longest(ids) for ids in prompts]
+        begun = [0 if each is None else len(each.ids) for each in known]
+        new = [ids[start:] for ids, start in zip(prompts, begun, strict=True)]
+        longest = max(map(len, new))
+        cache, mask_NT = self._caches(known)
+        mask_NT = torch.cat([mask_NT, in_front(longest, list(map(len, new)))], dim=1)
+        rows = [(0,) * (longest - len(each)) + each for each in new]
+        logits_NV = self._forward(rows, 1, cache, mask_NT)[:, -1]
+        for row, ids in enumerate(prompts):
+            self._prefixes.add(ReadPrompt(ids, row_of(cache, row, mask_NT[row].bool()), logits_NV[row].clone()))
+
+    def _caches(self, known: Sequence[ReadPrompt | None]) -> tuple[DynamicCache, torch.Tensor]:
+        """What is known of each prompt side by side, and its mask (N, T)."""
+        some = next((each for each in known if each is not None), None)
+        if some is None:
+            return DynamicCache(), torch.zeros(len(known), 0, dtype=torch.long)
+        return side_by_side([some.until(0) if each is None else each for each in known], [1] * len(known))
 
     def _write(self, prompts: Sequence[ReadPrompt], writings: Sequence[Sequence[Writing]]) -> None:
         """Sample until every completion has ended."""
@@ -111,9 +131,10 @@ class TransformersGenerator:
         cache, mask_NT = side_by_side(prompts, copies)
         running = [writing for of_prompt in writings for writing in of_prompt]
         pairs = zip(prompts, copies, strict=True)
-        logits_NV = torch.cat([prompt.logits.expand(n, -1) for prompt, n in pairs])
+        logits_NV = torch.cat([prompt.logits.expand(n, -1) for prompt, n in pairs if prompt.logits is not None])
         while True:
             extend_all(running, logits_NV, self._ends)
+            self._keep_steps(running, cache, mask_NT)
             going = [row for row, writing in enumerate(running) if not writing.ended]
             if not going:
                 return
@@ -122,6 +143,13 @@ class TransformersGenerator:
                 running, mask_NT = [running[row] for row in going], mask_NT[going]
             mask_NT = torch.nn.functional.pad(mask_NT, (0, 1), value=1)
             logits_NV = self._forward([(writing.ids[-1],) for writing in running], 1, cache, mask_NT)[:, -1]
+
+    def _keep_steps(self, running: Sequence[Writing], cache: DynamicCache, mask_NT: torch.Tensor) -> None:
+        """Keep what a stop text has ended: a caller that stops at steps continues them."""
+        for row, writing in enumerate(running):
+            if writing.ended and writing.may_continue:
+                ids = (writing.prompt + tuple(writing.ids))[: int(mask_NT[row].sum())]
+                self._prefixes.add(ReadPrompt(ids, row_of(cache, row, mask_NT[row].bool())))
 
     def _forward(
         self,
@@ -132,9 +160,9 @@ class TransformersGenerator:
     ) -> torch.Tensor:
         """(rows, keep, V) fp32 logits of the last `keep` tokens. mask_NT: all tokens so far, 0 at padding."""
         ids = torch.tensor(rows, device=self._model.device)
-        self._tokens += ids.numel()
+        self._tokens += ids.numel() if mask_NT is None else int(mask_NT[:, -ids.shape[1] :].sum())
         padded = mask_NT is not None and not bool(mask_NT.all())
-        places = {"position_ids": mask_NT.sum(-1, keepdim=True).to(ids.device) - 1} if mask_NT is not None else {}
+        places = {} if mask_NT is None else {"position_ids": _positions(mask_NT, ids.shape[1]).to(ids.device)}
         if mask_NT is not None and padded:
             places["attention_mask"] = mask_NT.to(ids.device)
         answer = self._model(
@@ -168,9 +196,9 @@ def _parts(requests: Sequence[Request]) -> Iterator[list[Request]]:
         yield part
 
 
-def _common(one: Ids, other: Ids) -> int:
-    """How many ids two prompts share at their start."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+def _positions(mask_NT: torch.Tensor, new: int) -> torch.Tensor:
+    """The places of the last `new` tokens of each row among its real ones."""
+    return (mask_NT.cumsum(-1)[:, -new:] - 1).clamp(min=0)
 
 
 def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
@@ -191,4 +219,6 @@ def open_transformers(path: Path, device: torch.device, dtype: torch.dtype, max_
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(f"{path} lacks the tensors {', '.join(missing[:5])}", path=str(path), missing=missing)
-    return TransformersGenerator(model.eval().to(device), StepTokenizer.open(str(path)).inner, max_tokens)
+    model = model.eval().to(device)
+    share_grouped_keys(model)
+    return TransformersGenerator(model, StepTokenizer.open(str(path)).inner, max_tokens)

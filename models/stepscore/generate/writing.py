@@ -16,30 +16,36 @@ _SLACK = 4
 
 
 class Writing:
-    """One completion. anchor: the prompt's last token. room: tokens that it may have. number: among its prompt's."""
+    """One completion. prompt: at least one id. room: tokens that it may have. number: among its prompt's."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, anchor: int, room: int, sampling: Sampling, number: int
+        self, tokenizer: PreTrainedTokenizerFast, prompt: tuple[int, ...], room: int, sampling: Sampling, number: int
     ) -> None:
+        self.prompt = prompt
         self.ids: list[int] = []
         self.ended = False
         self.sampler = Sampler(sampling, number)
         self._tokenizer = tokenizer
-        self._anchor = anchor
+        self._anchor = prompt[-1]
         self._room = room
         self._sampling = sampling
         self._window = max((len(stop.encode()) for stop in sampling.stop), default=0) + _SLACK
         self._tokens: list[SampledToken] = []
         self._finished = False
 
-    def extend(self, token: int, logprobs_V: torch.Tensor, ends: frozenset[int]) -> None:
-        """Take the next token and the model's own log-probabilities at its place."""
+    @property
+    def may_continue(self) -> bool:
+        """Whether a stop text ended it, and not the end of the sequence."""
+        return self._finished and bool(self._sampling.stop) and self._stops()
+
+    def extend(self, token: int, logits_V: torch.Tensor, total: float, ends: frozenset[int]) -> None:
+        """Take the next token. logits_V: the model's own at its place. total: the logarithm of their sum of exps."""
         if token in ends:
             self.ended = self._finished = True
             return
         self.ids.append(token)
-        top = self._top(logprobs_V) if self._sampling.top_logprobs else {}
-        self._tokens.append(SampledToken(self._decode([token]), float(logprobs_V[token]), top))
+        top = self._top(logits_V, total) if self._sampling.top_logprobs else {}
+        self._tokens.append(SampledToken(self._decode([token]), float(logits_V[token]) - total, top))
         self._finished = bool(self._sampling.stop) and self._stops()
         self.ended = self._finished or len(self.ids) >= self._room
 
@@ -62,15 +68,16 @@ class Writing:
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _top(self, logprobs_V: torch.Tensor) -> dict[str, float]:
-        likeliest = logprobs_V.topk(min(self._sampling.top_logprobs, logprobs_V.numel()))
+    def _top(self, logits_V: torch.Tensor, total: float) -> dict[str, float]:
+        likeliest = logits_V.topk(min(self._sampling.top_logprobs, logits_V.numel()))
         pairs = list(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True))
         # Pieces of characters decode to the same text: the likeliest of them, put in last, is the one that stays.
-        return {self._decode([likely]): logprob for likely, logprob in reversed(pairs)}
+        return {self._decode([likely]): logit - total for likely, logit in reversed(pairs)}
 
 
 def extend_all(writings: Sequence[Writing], logits_NV: torch.Tensor, ends: frozenset[int]) -> None:
     """The next token of every completion. N: completions, V: vocabulary."""
     tokens = pick_all(logits_NV, [writing.sampler for writing in writings])
-    for writing, token, logprobs_V in zip(writings, tokens, logits_NV.log_softmax(-1), strict=True):
-        writing.extend(token, logprobs_V, ends)
+    totals = logits_NV.logsumexp(-1).tolist()
+    for writing, token, logits_V, total in zip(writings, tokens, logits_NV, totals, strict=True):
+        writing.extend(token, logits_V, total, ends)

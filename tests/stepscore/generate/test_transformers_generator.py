@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 import checkpoints_causal
 from stepscore.errors import CheckpointError, GeneratorError
 from stepscore.generate.protocol import Request, Sampling
-from stepscore.generate.sampling import Sampler, allowed
+from stepscore.generate.sampling import Sampler, allowed, draw_from
 from stepscore.generate.stopping import cut
 from stepscore.generate.transformers import TransformersGenerator, open_transformers
 
@@ -107,17 +108,44 @@ def test_the_context_ends_a_completion_and_refuses_a_prompt(generator: Transform
     assert caught.value.detail["reason"] == "context"
 
 
-def test_tokens_are_counted(generator: TransformersGenerator, folder: Path) -> None:
-    before = generator.tokens
+def test_tokens_are_counted(folder: Path) -> None:
+    generator = open_transformers(folder, CPU, torch.float32, max_tokens=128)
     generator.generate([Request(PROMPT, dataclasses.replace(GREEDY, max_tokens=3))])
-    assert generator.tokens - before == len(ids_of(folder)) + 2
+    assert generator.tokens == len(ids_of(folder)) + 2
 
 
-def test_what_prompts_share_is_read_once(generator: TransformersGenerator) -> None:
+def test_what_prompts_share_is_read_once(folder: Path) -> None:
+    generator = open_transformers(folder, CPU, torch.float32, max_tokens=128)
     prompts = [tuple(range(40, 40 + length)) for length in (30, 10, 20, 30)]
-    before = generator.tokens
     generator.generate([Request(prompt, Sampling(n=3, max_tokens=1, seed=1)) for prompt in prompts])
-    assert generator.tokens - before == 30
+    assert generator.tokens == 30
+    generator.generate(
+        [Request((*prompts[0], 7, 8), Sampling(max_tokens=1)), Request(prompts[1], Sampling(max_tokens=1))]
+    )
+    assert generator.tokens == 32
+
+
+def test_a_step_that_was_sampled_is_not_read_again(folder: Path) -> None:
+    """Its last token is: what comes after it is not known yet."""
+    generator = open_transformers(folder, CPU, torch.float32, max_tokens=128)
+    prompt = ids_of(folder)
+    (whole,) = generator.generate([Request(prompt, GREEDY)])[0]
+    stop = whole.text[8:11]
+    (step,) = generator.generate([Request(prompt, dataclasses.replace(GREEDY, stop=(stop,), keep_stop=True))])[0]
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    written = greedy_ids(model, prompt, len(step.tokens))
+    before = generator.tokens
+    (rest,) = generator.generate([Request(prompt + written, dataclasses.replace(GREEDY, max_tokens=6))])[0]
+    assert generator.tokens - before == 1 + 5
+    assert greedy_ids(model, prompt + written, 6) == greedy_ids(model, prompt, len(written) + 6)[len(written) :]
+    assert rest.text in whole.text
+
+
+def greedy_ids(model: Any, prompt: tuple[int, ...], tokens: int) -> tuple[int, ...]:
+    config = GenerationConfig(max_new_tokens=tokens, do_sample=False, eos_token_id=None, pad_token_id=0)
+    ids = torch.tensor([prompt])
+    output = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
+    return tuple(output[0, len(prompt) :].tolist())
 
 
 def test_prompts_of_all_lengths_are_sampled_side_by_side(generator: TransformersGenerator) -> None:
@@ -163,6 +191,19 @@ def test_sampling_follows_the_probabilities() -> None:
     drawn = [sampler.pick(logits) for _ in range(2000)]
     assert drawn.count(0) / 2000 == pytest.approx(math.e / (math.e + 1), abs=0.03)
     assert drawn.count(2) == 0
+
+
+@given(st.lists(st.floats(-30, 5), min_size=1, max_size=6), st.floats(0, 1, exclude_max=True))
+def test_a_draw_falls_into_its_share_of_a_large_vocabulary(logits: list[float], draw: float) -> None:
+    """Tokens far apart, as the blocks of 256 see them, with no others between."""
+    logits_V = torch.full((1024,), -torch.inf)
+    places = [170 * n for n in range(len(logits))]
+    logits_V[places] = torch.tensor(logits)
+    (token,) = draw_from(logits_V[None], Sampling(), [draw])
+    ends = torch.tensor(logits, dtype=torch.float64).softmax(-1).cumsum(-1).tolist()
+    assert token in places
+    index = places.index(token)
+    assert (ends[index - 1] if index else 0.0) - 1e-5 <= draw <= ends[index] + 1e-5
 
 
 @given(text=st.text("abc", max_size=12), stops=st.lists(st.text("abc", min_size=1, max_size=3), max_size=3))
