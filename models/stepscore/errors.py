@@ -117,6 +117,24 @@ class UnknownModel(InvalidInput):
     code = "unknown_model"
 
 
+class InvalidShape(InvalidInput):
+    """A way to shape or blend rewards that does not exist, or lacks what it needs. detail: known."""
+
+    code = "invalid_shape"
+
+
+class TokensMismatch(InvalidInput):
+    """Token ids or offsets that are not those of the text. detail: token, character or step."""
+
+    code = "tokens_mismatch"
+
+
+class NoOutcome(InvalidInput):
+    """The final answer could not be found or judged, so that there is no outcome reward. detail: reason, found."""
+
+    code = "no_outcome"
+
+
 class UnscorableError(StepscoreError):
     """The model's numbers are not finite, so there is no reward. detail: step."""
 

@@ -22,3 +22,12 @@ def step_rewards(path: Path, problem: str, steps: list[str], separator: str = "\
         logits = model(input_ids.long()).logits[0]
     probabilities = logits[score_ids].softmax(dim=-1)
     return (probabilities[:, 1] - probabilities[:, 0]).tolist()
+
+
+def min_form(logits_BT2: torch.Tensor, reward_mask_BT: torch.Tensor, temperature: float = 0.1) -> torch.Tensor:
+    """CJReinforce/PURE@41f9363 openrlhf/utils/utils.py:149-183 (turn_process_reward_logits_to_reward), transcribed."""
+    softmax_logits = logits_BT2.softmax(dim=-1)
+    process_reward = softmax_logits[..., 1] - softmax_logits[..., 0]
+    process_reward = process_reward.masked_fill(~reward_mask_BT, 0)
+    weight = torch.softmax(-process_reward.masked_fill(~reward_mask_BT, float("inf")) / temperature, dim=-1)
+    return weight * process_reward
