@@ -48,6 +48,16 @@ def configure_logs(format_: LogFormat, level: LogLevel) -> None:
     logging.getLogger("httpx").setLevel("WARNING")
 
 
+def quiet_libraries() -> None:
+    """No progress bars and notices of transformers between our lines; its errors go where all logs go."""
+    from transformers.utils import logging as library  # takes seconds to import
+
+    library.disable_progress_bar()  # type: ignore[no-untyped-call]
+    library.set_verbosity_error()  # type: ignore[no-untyped-call]
+    library.disable_default_handler()
+    library.enable_propagation()
+
+
 def _renderers(format_: LogFormat) -> list[Processor]:
     """Tracebacks without local variables: these hold what users sent, and keys."""
     if format_ == "json":

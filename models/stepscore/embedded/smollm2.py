@@ -7,6 +7,8 @@ Hub's full-precision weights are close to it, not equal.
 from __future__ import annotations
 
 import importlib.util
+import io
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import torch
@@ -33,7 +35,8 @@ def load_smollm2() -> tuple[PreTrainedModel, StepTokenizer]:
     """The model in fp32 and its tokenizer. Raises CheckpointError if neither source can be reached."""
     file = smollm2_file()
     folder, name = (str(file.parent), file.name) if file else (_from_hub(), None)
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    with redirect_stderr(io.StringIO()):  # the bar of the conversion, which transformers has no switch for
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
     if name is None:
         return model, StepTokenizer.open(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)

@@ -190,6 +190,7 @@ FAMILY = Family(
         "Step 1: {step 1}\n\nStep 2: {step 2}<|im_end|>\n (after the chat template's own opening)"
     ),
     marker="none: every token of the answer is read, a step ends where the authors' count of ids puts it",
+    reference=True,
     formula="coef * sum over tokens up to the step's end of (log p_policy - log p_reference)",
     build=build,
     training=Training("ForCausalLM", outputs=2),

@@ -97,7 +97,7 @@ class Family:
     markers: added tokens that are plain text when a user types them.
     compared: outside code that gave the same ids and rewards; empty if there is none.
     build: binds the family to a checkpoint. training: how its checkpoints are made; None if we make none.
-    judge: its rewards are read from what a generator writes.
+    judge: its rewards are read from what a generator writes. reference: they are read against a second model.
     """
 
     name: str
@@ -117,6 +117,7 @@ class Family:
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     compared: tuple[Compared, ...] = ()
     judge: bool = False
+    reference: bool = False
     training: Training | None = None
 
     def settle(self, given: Mapping[str, str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.journal import json_line, read_rows
 from stepscore_service.jobs.runs.model import describe, manifest_of
 from stepscore_service.jobs.runs.progress import with_progress
-from stepscore_service.jobs.runs.run import error_row, journal_for, report, run
+from stepscore_service.jobs.runs.run import count_errors, error_row, journal_for, report_results, run
 from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, Source, check_first, open_source
 from stepscore_service.settings import Settings
 
@@ -61,21 +61,21 @@ def select(
     The rewards are kept beside --out (.rewards.jsonl): run the same command again after an interruption and it
     continues, and another --budget costs no scoring.
     """
-    source = _source(file, columns)
+    source, kept = _source(file, columns), out.with_suffix(".rewards.jsonl")
+    source.refuse_output(out, kept)
     check_first(source, lambda row: solution_of(row, split), SOLUTIONS)
-    kept = out.with_suffix(".rewards.jsonl")
     with rewards_from(settings, url) as rewards:
         uncertainty = _uncertainty(rewards, measure, threshold)
         manifest = manifest_of("annotate", rewards.info, settings, source, split=split)
         with closing(journal_for(source, str(kept), "rewards", manifest)) as journal:
             console.info(f"Scoring with {describe(rewards.info)}")
-            errors = run(source, journal, partial(_scored, rewards, split), batch_rows)
+            run(source, journal, partial(_scored, rewards, split), batch_rows)
     scored = ((row["line"], row["rewards"]) for row in read_rows(kept) if "rewards" in row)
     chosen = choose(scored, uncertainty, budget, one_per_solution=one_per_solution)
     lines = (line for line in source.lines() if line.number in chosen)
     _write(out, (with_ask(solution_of(line.row(), split), line.row(), chosen[line.number]) for line in lines))
     console.info(f"{sum(map(len, chosen.values()))} steps of {len(chosen)} solutions: {out}")
-    report(errors, journal)
+    report_results(count_errors(kept), kept)
 
 
 @app.command("export")
@@ -150,6 +150,7 @@ def _source(file: str, columns: str = "") -> Source:
 def _convert(file: str, out: Path, convert: Callable[[Iterable[JsonRow]], Iterator[Mapping[str, Any]]]) -> None:
     """A whole file, row by row; ends the command at the first row that cannot be read, with nothing written."""
     source = _source(file)
+    source.refuse_output(out)
     at = [0]
     try:
         _write(out, convert(_rows(source, at)))

@@ -7,7 +7,7 @@ import typer
 from stepscore_service.commands import annotate, data, search
 from stepscore_service.commands.evaluate import evaluate
 from stepscore_service.commands.families import families
-from stepscore_service.commands.flags import PlainHelp
+from stepscore_service.commands.flags import PlainHelp, with_common
 from stepscore_service.commands.key import key
 from stepscore_service.commands.label import label
 from stepscore_service.commands.push import push
@@ -33,9 +33,13 @@ OFFLINE = (score, rerank, show, report, label, train, evaluate, verify_check)
 app.command(cls=PlainHelp)(serve)
 for command in (*OFFLINE, update, push, key, families, version):
     app.command()(command)
-app.add_typer(annotate.app, name="annotate")
-app.add_typer(search.app, name="search")
-app.add_typer(data.app, name="data")
+GROUPS = {"annotate": annotate.app, "search": search.app, "data": data.app}
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
+for each in (app, *GROUPS.values()):
+    for registered in each.registered_commands:
+        if registered.callback is not None:
+            registered.callback = with_common(registered.callback)
 
 if __name__ == "__main__":
     app()

@@ -20,9 +20,9 @@ def list_() -> None:
     """List what can be fetched, with its licence and the command that reads it."""
     for name, data in PUBLISHED.items():
         console.OUT.print(Text(name, style="bold"))
-        console.OUT.print(f"  {data.use}; licence: {data.licence}", markup=False, soft_wrap=True)
+        console.OUT.print(f"  {data.use}; licence: {data.licence}", soft_wrap=True)
         for file in data.files:
-            console.OUT.print(f"  {data.address(file)}", markup=False, soft_wrap=True)
+            console.OUT.print(f"  {data.address(file)}", soft_wrap=True)
 
 
 @app.command()

@@ -33,7 +33,7 @@ def _list() -> None:
         console.OUT.print(Text(family.name, style="bold").append(f"  {family.title}", style="not bold"))
         console.OUT.print(Text(rewards, style="dim"), soft_wrap=True)
         for checkpoint in family.checkpoints:
-            console.OUT.print(f"  {checkpoint}", soft_wrap=True, markup=False)
+            console.OUT.print(f"  {checkpoint}", soft_wrap=True)
         console.OUT.print()
 
 
@@ -41,12 +41,16 @@ def _explain(model: str) -> None:
     from stepscore.family.registry import explain
     from stepscore.open import checkpoint_facts
 
+    if not model.strip():
+        console.fail("--explain needs a folder or a Hub id.")
     try:
         resolution = explain(checkpoint_facts(model))
     except StepscoreError as error:
         console.fail_with(error)
     for reason in resolution.reasons:
-        console.OUT.print(reason, markup=False)
+        console.OUT.print(reason)
     if resolution.family is None:
         console.fail("No family reads this checkpoint. Name one of `stepscore families` with --family.")
-    console.OUT.print(f"[bold]{resolution.family.name}[/]: {resolution.family.title}")
+    console.OUT.print(
+        Text(resolution.family.name, style="bold").append(f": {resolution.family.title}", style="not bold")
+    )

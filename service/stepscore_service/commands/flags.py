@@ -6,6 +6,7 @@ An options class is a dataclass with fields that are `Annotated[type, typer.Opti
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -19,7 +20,7 @@ from typer.core import TyperCommand
 
 from stepscore.config import EngineOptions
 from stepscore_service.jobs.runs import console
-from stepscore_service.settings import PREFIX, Settings
+from stepscore_service.settings import PREFIX, LogFormat, Settings
 
 MODEL_FLAGS = frozenset(
     {
@@ -50,6 +51,63 @@ Columns = Annotated[
         metavar="OURS=THEIRS,…", help="the file's own column names, such as problem=question,solution=response"
     ),
 ]
+
+
+LogLines = Annotated[
+    LogFormat,
+    typer.Option("--log-format", envvar=f"{PREFIX}LOG_FORMAT", help="of standard error: console for people, or json"),
+]
+"""What `serve` has as a setting and every other command as this flag."""
+
+
+def with_common(command: Command) -> Command:
+    """A command as every one is: with --log-format. Ends it for nan and inf, and for a --split that does not exist."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    has_format = any(parameter.name == "log_format" for parameter in own)
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        if (given.get("log_format") if has_format else given.pop("log_format")) == "json":
+            console.speak_json()
+        _check_values(given)
+        command(**given)
+
+    if not has_format:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        own.append(inspect.Parameter("log_format", keyword, default="console", annotation=LogLines))
+    run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
+    return run
+
+
+def _check_values(given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            console.fail(f"{_flag(name)} is {value}, which is not a number to compute with.")
+    if given.get("split", "auto") != "auto":
+        _check_split(given["split"])
+
+
+def _check_split(how: str) -> None:
+    from stepscore.errors import NoSteps, UnknownSplit
+    from stepscore.text.segment import split
+
+    try:
+        split("text", how)
+    except NoSteps:
+        pass
+    except UnknownSplit as error:
+        console.fail(f"--split: {error.message}")
+
+
+def given_flags(context: typer.Context) -> dict[str, str]:
+    """The flags of the command line, by the names of their parameters: no defaults, no environment variables."""
+    given = []
+    for each in context.command.params:
+        source = context.get_parameter_source(each.name) if each.name else None
+        if source is not None and source.name == "COMMANDLINE":
+            given.append((str(each.name), [flag for flag in each.opts if flag.startswith("--")][-1:]))
+    return {name: flags[0] for name, flags in given if flags}
 
 
 def with_settings(*, only: frozenset[str] | None = None) -> Callable[[Command], Command]:

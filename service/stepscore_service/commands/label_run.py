@@ -36,6 +36,7 @@ LabelShards = Callable[[Iterable[Shard]], Iterator[FinishedShard]]
 def run(plan: LabelPlan, file: str, options: LabelRunOptions, open_: OpenLabeller = open_labeller) -> None:
     """Label what the output folder lacks. Ends the command, saying what to change if something fails."""
     source = _source(file)
+    source.refuse_output(*options.out.glob("*.jsonl"))
     inputs = LabelInputs(source, plan, options.limit)
     try:
         plan.check()
@@ -138,7 +139,7 @@ def _failed(folder: OutputFolder, error: StepscoreError) -> NoReturn:
 
 def _report(folder: OutputFolder) -> None:
     """Ends the command with ROWS_FAILED where rollouts were made and none is right."""
-    console.OUT.print(summary(folder.totals))
+    console.show_result(summary(folder.totals))
     console.info(f"Labels: {folder.path}")
     for warning in warnings(folder.totals):
         console.info(warning)

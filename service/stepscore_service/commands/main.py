@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import requires
+from itertools import pairwise
+from typing import NoReturn
+
+LOG_FORMAT = "--log-format"
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "opentelemetry": "opentelemetry-sdk"}
 """Of modules that are called otherwise than what brings them."""
@@ -15,16 +21,46 @@ _REQUIREMENT = re.compile(r"([\w.-]+).*extra == ['\"](\w+)['\"]")
 
 def main() -> None:
     """Run the command line. Without a package that the command needs, name the extra that brings it; status 2."""
+    json_lines = wants_json(sys.argv[1:])
     try:
         from stepscore_service.commands.cli import app
+        from stepscore_service.jobs.runs.console import survive_any_text
 
-        app()
+        survive_any_text()
+        run_in_json(app) if json_lines else app()
     except ModuleNotFoundError as error:
         extra = extra_of(error.name or "", requires("stepscore") or ())
         if extra is None:
             raise
-        print(missing(error.name or "", extra), file=sys.stderr)  # noqa: T201
+        message = missing(error.name or "", extra)
+        print(json.dumps({"event": message, "level": "error"}) if json_lines else message, file=sys.stderr)  # noqa: T201
         sys.exit(2)
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether --log-format, or its variable, asks for JSON; known before the arguments are parsed."""
+    pairs = [*pairwise(arguments), *(tuple(each.split("=", 1)) for each in arguments if "=" in each)]
+    chosen = [pair[1] for pair in pairs if pair[0] == LOG_FORMAT]
+    return (chosen or [os.environ.get("STEPSCORE_LOG_FORMAT", "")])[-1] == "json"
+
+
+def run_in_json(app: Callable[..., object]) -> NoReturn:
+    """Run the command line; errors of usage and defects become log lines too."""
+    from stepscore_service.jobs.runs import console
+
+    try:
+        status = app(standalone_mode=False)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        console.speak_json()
+        usage = getattr(error, "format_message", None)
+        if usage is None:
+            console.log("exception", f"the command broke: {type(error).__name__}")
+            sys.exit(1)
+        console.log("error", usage(), exit_status=console.UNUSABLE)
+        sys.exit(console.UNUSABLE)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 def extra_of(module: str, requirements: Iterable[str]) -> str | None:

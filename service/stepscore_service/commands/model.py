@@ -22,7 +22,7 @@ def opened(settings: Settings) -> Iterator[Scoring]:
     if len(settings.models) > 1:
         console.info(f"Several models are set; using the first, {name}.")
     try:
-        with console.ERR.status(f"Opening {name}"):
+        with console.status(f"Opening {name}"):
             from stepscore_service.serving.open import (
                 open_model,  # takes seconds to import, which --help can do without
             )
@@ -31,11 +31,21 @@ def opened(settings: Settings) -> Iterator[Scoring]:
     except StepscoreError as error:
         console.fail_with(error)
     try:
+        _check_reference(settings, scorer.info)
         yield scorer
     except StepscoreError as error:
         console.fail_with(error, console.ENGINE_FAILED)
     finally:
         scorer.close()
+
+
+def _check_reference(settings: Settings, info: ModelInfo) -> None:
+    """Ends the command if a reference model is given that nothing would be read against."""
+    from stepscore.family.registry import family_named  # takes a second to import
+
+    if settings.reference_model and not family_named(info.family).reference:
+        flag = "--reference-model (STEPSCORE_REFERENCE_MODEL)"
+        console.fail(f"{flag} would change nothing: the family {info.family} reads no second model.")
 
 
 def options_for(info: ModelInfo, aggregate: str | None, threshold: float | None = None) -> ScoreOptions:

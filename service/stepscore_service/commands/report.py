@@ -28,7 +28,9 @@ def report(
     It shows a histogram of the scores, the reward by place in the solution, aggregates against length, and the twenty
     solutions with the lowest scores, their steps coloured. No model is opened.
     """
-    source = open_source(file, empty=False)
+    source = open_source(file)
+    path = out or Path(file.removesuffix(".gz")).with_suffix(".report.html")
+    source.refuse_output(path)
     column = _default_column(source) if by is None else by
     numbers = ReportNumbers(column)
     for line in with_progress(source.lines(), "rows", source.total):
@@ -41,7 +43,6 @@ def report(
         console.fail(f"{file}: no row has a result; {numbers.errors.total()} have an error.")
     if by and set(numbers.groups) == {"not known"}:
         console.fail(f"{file}: no row has the column {by!r}.")
-    path = out or Path(file.removesuffix(".gz")).with_suffix(".report.html")
     try:
         atomic.write_text(path, report_page(numbers, Path(file).name))
     except OSError as error:

@@ -76,9 +76,9 @@ def _end(path: Path) -> None:
         sums.add(row)
         tally.add([row])
     if sums.ranked:
-        console.ERR.print(overview(sums))
+        console.show(overview(sums))
     if tally.rows:
-        console.ERR.print(summary(tally))
+        console.show(summary(tally))
         if tally.best < tally.mean:
             console.info(
                 "Worse than chance: the candidate with the highest score is right less often than the mean candidate. "

@@ -50,7 +50,7 @@ def score(
 
     Results go to a file beside it, one line for each line, with all columns of the input, so that `show`, `report`,
     `evaluate` and `train` read them. After an interruption, run the same command again and it continues. Exit status:
-    0 all scored, 1 some rows have an "error", 2 nothing could be done.
+    0 all scored, 1 some rows have an "error", 2 nothing could be done, 3 the model failed on the way, 130 interrupted.
     """
     source = open_source(file, columns=columns)
     check_first(source, lambda row: split_row(row, split), SHAPE)
@@ -79,7 +79,7 @@ def _end(path: Path) -> None:
     for row in read_rows(path):
         tally.add(row)
     if tally.scored:
-        console.ERR.print(summary(tally))
+        console.show(summary(tally))
         _warn_of_chance(tally)
     report_results(tally.errors, path)
 

@@ -17,6 +17,7 @@ from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.data.rows import text_field
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.source import JsonRow, Source, check_first, open_source
+from stepscore_service.logs import quiet_libraries
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -184,8 +185,10 @@ def _run_plans(
     from stepscore_service.jobs.search.shared_samples import SampleMemory
 
     failed = 0
+    source.refuse_output(*(out for _, out in plans))
     with rewards_from(settings, url or None) as rewards, _refusing():
-        with console.ERR.status(f"Opening the policy {plans[0][0].policy.model or plans[0][0].policy.generator}"):
+        quiet_libraries()
+        with console.status(f"Opening the policy {plans[0][0].policy.model or plans[0][0].policy.generator}"):
             generator, prompts = open_policy(plans[0][0].policy)
         opened = (SampleMemory(generator) if comparison else generator, prompts)
         results = []
@@ -218,4 +221,4 @@ def _write_comparison(out: Path, results: Sequence[MethodResult], plan: SearchPl
         write_comparison(out, results, about)
     except ModuleNotFoundError as error:
         console.fail(f"the plot needs {error.name}: pip install 'stepscore[train]'. The table is in {out}.")
-    console.OUT.print((out / TABLE).read_text(encoding="utf-8"), markup=False)
+    console.OUT.print((out / TABLE).read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +13,14 @@ import typer
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.batching.encoding import SolutionRequest, split_steps
-from stepscore_service.commands.flags import MODEL_FLAGS, Columns, with_settings
+from stepscore_service.commands.flags import MODEL_FLAGS, Columns, given_flags, with_settings
 from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import candidates_row, request_of
 from stepscore_service.jobs.rerank import rerank_rows
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.model import describe
 from stepscore_service.jobs.runs.run import is_result
-from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, line_numbered, looks_like_rows
+from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, line_numbered, looks_like_rows, names_of
 from stepscore_service.jobs.show import print_candidates, print_solution, shown_answer, shown_row
 from stepscore_service.serving.scoring import score_offline
 from stepscore_service.settings import Settings
@@ -27,8 +28,18 @@ from stepscore_service.settings import Settings
 EXAMPLE = "stepscore show --problem '2+3?' --step '2+3 = 5' --step 'The answer is 5.'"
 
 
+FOR_FILES = frozenset({"line", "columns", "rescore"})
+WHY_FILE = "there is no file"
+FOR_ARGUMENTS = frozenset({"step", "solution"})
+WHY_ARGUMENTS = "the solution comes from the file"
+FOR_STORED = frozenset({"line", "columns", "problem", "log_format"})
+WHY_STORED = "the row holds its rewards, which are shown as they are; --rescore scores it again"
+"""Which flags have no effect when; of a row with rewards, which have one."""
+
+
 @with_settings(only=MODEL_FLAGS)
 def show(
+    context: typer.Context,
     file: Annotated[
         str | None,
         typer.Argument(metavar="[FILE]", help="a text, or rows that `score` or `rerank` reads or writes; - for stdin"),
@@ -56,9 +67,13 @@ def show(
     """
     given = {"problem": problem, "steps": step or None, "solution": solution}
     row: JsonRow = {name: value for name, value in given.items() if value is not None}
+    flags = given_flags(context)
+    _refuse_useless(flags, FOR_FILES if file is None else FOR_ARGUMENTS, WHY_FILE if file is None else WHY_ARGUMENTS)
     try:
-        row = row if file is None else _read(file, problem, line, columns)
-        if not rescore and _show_stored(row):
+        row = row if file is None else _read(file, line, columns, flags, problem)
+        if not rescore and holds_rewards(row):
+            _refuse_useless(flags, flags.keys() - FOR_STORED, WHY_STORED)
+            _show_stored(row)
             return
         request = None if "candidates" in row else request_of(row, split)
         if request is None:
@@ -68,18 +83,29 @@ def show(
         console.fail(f"{error.message}. For example: {EXAMPLE}" if file is None else f"{file}: {error.message}.")
 
 
-def _show_stored(row: JsonRow) -> bool:
-    """Whether the row was shown as it stands. Raises InvalidInput."""
-    if not is_result(row):
-        return False
+def holds_rewards(row: JsonRow) -> bool:
+    """Whether there is something to show without a model, or nothing but an error."""
+    return is_result(row) or "rewards" in row or "results" in row
+
+
+def _refuse_useless(given: Mapping[str, str], useless: Iterable[str], why: str) -> None:
+    """Ends the command if a flag was given that would change nothing."""
+    if found := [flag for name, flag in given.items() if name in set(useless)]:
+        console.fail(f"{', '.join(found)} would change nothing: {why}.")
+
+
+def _show_stored(row: JsonRow) -> None:
+    """The row as it stands. Raises InvalidInput."""
     if isinstance(row.get("error"), dict):
-        message = f"line {row['line']} could not be scored: {row['error'].get('message')}"
+        message = f"line {row.get('line', '?')} could not be scored: {row['error'].get('message')}"
         raise InvalidInput(f"{message}; --rescore tries again")
-    if "results" in row:
-        print_candidates(row, console.OUT)
-    else:
-        print_solution(shown_row(row), console.OUT)
-    return True
+    try:
+        if "results" in row:
+            print_candidates(row, console.OUT)
+        else:
+            print_solution(shown_row(row), console.OUT)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error.message}; --rescore scores the row again", **error.detail) from error
 
 
 def _show_scored(
@@ -109,21 +135,32 @@ def _show_scored(
     print_solution(shown_answer(steps, answer, scorer.info.reward_range.kind, by, row.get("labels")), console.OUT)
 
 
-def _read(file: str, problem: str | None, number: int, columns: str) -> JsonRow:
-    """A row of a file, or plain text with the problem from --problem. Raises InvalidInput."""
+def _read(file: str, number: int, columns: str, given: Mapping[str, str], problem: str | None) -> JsonRow:
+    """A row of a file, or plain text with the problem from --problem. Raises InvalidInput.
+
+    given: the flags of the command line, of which those that would change nothing end the command.
+    """
     if file != STDIN and looks_like_rows(file):
         row = (None if columns else _whole(file)) or line_numbered(file, number, columns).row()
-        return row if problem is None else {"problem": problem, **row}
+        return _with_problem(row, problem, given)
     try:
         text = sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         console.fail(f"cannot read {file}: {error}")
     if file == STDIN and text.lstrip().startswith("{"):
-        row = _object(text) or Line(number, _line_of(text, number).encode()).row()
-        return row if problem is None else {"problem": problem, **row}
+        row = _object(text) or Line(number, _line_of(text, number).encode(), names_of(columns)).row()
+        return _with_problem(row, problem, given)
+    _refuse_useless(given, ("line", "columns"), "this is plain text, not rows")
     if problem is None:
         raise InvalidInput("this is plain text, so give the problem with --problem", field="problem")
     return {"problem": problem, "solution": text}
+
+
+def _with_problem(row: JsonRow, problem: str | None, given: Mapping[str, str]) -> JsonRow:
+    """The row, whose problem may be missing and given by --problem."""
+    if "problem" in row or "prompt" in row:
+        _refuse_useless(given, ("problem",), "the row has a problem")
+    return row if problem is None else {"problem": problem, **row}
 
 
 def _line_of(text: str, number: int) -> str:

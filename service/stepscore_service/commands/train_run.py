@@ -8,7 +8,6 @@ from itertools import count
 from pathlib import Path
 
 import typer
-from transformers.utils import logging as transformers_logging
 
 from stepscore.errors import StepscoreError
 from stepscore_service.jobs.data.formats.base import ParseOptions
@@ -20,6 +19,7 @@ from stepscore_service.jobs.train.inputs import TrainInputs, open_inputs
 from stepscore_service.jobs.train.job import TrainingError, TrainRun, check, train
 from stepscore_service.jobs.train.naming import check_name
 from stepscore_service.jobs.train.options import TrainRunOptions
+from stepscore_service.logs import quiet_libraries
 
 EVERY = 10_000
 """Solutions read between two lines that say so."""
@@ -27,14 +27,14 @@ EVERY = 10_000
 
 def run(plan: TrainPlan, files: Sequence[Path], options: TrainRunOptions) -> None:
     """Ends the command, saying what to change, if something fails; with 130 if it was told to stop."""
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    quiet_libraries()
     try:
         plan.check()
         check_name(plan.output, options.out)
         inputs = TrainInputs(
             open_inputs(files), options.format, ParseOptions(options.neutral == "good"), options.skip_bad
         )
-        with console.ERR.status(f"Opening {plan.base}"):
+        with console.status(f"Opening {plan.base}"):
             setup = build(plan)
         data = read(inputs.solutions(), setup.encoder, options.eval_share, _reader())
         check(plan, data)

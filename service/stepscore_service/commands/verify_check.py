@@ -14,12 +14,12 @@ import typer
 from rich.table import Table
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore_service.jobs.data.rows import AnswerRow, read_as, text_field
+from stepscore_service.jobs.data.rows import AnswerRow, column_of, read_as, text_field
 from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
-from stepscore_service.jobs.runs.run import error_row, journal_for, report, run
+from stepscore_service.jobs.runs.run import count_errors, error_row, journal_for, report_results, run
 from stepscore_service.jobs.runs.sandboxes import report_sandboxes, sandboxes
-from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, check_first, open_source
+from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, check_first, kind_of_value, open_source
 
 if TYPE_CHECKING:
     from stepscore.verify.measure import Errors, Rate
@@ -70,15 +70,15 @@ def verify_check(
         console.fail_with(error)
     manifest = {"command": "verify-check", "input_sha256": source.digest, "verifier": verifier}
     with closing(journal_for(source, out, "verified", manifest)) as journal:
-        errors = _run_all(judge, source, journal, batch_rows)
-        if isinstance(journal, FileJournal):
-            _summarise(journal.path)
-    report(errors, journal)
+        _run_all(judge, source, journal, batch_rows)
+    if isinstance(journal, FileJournal):
+        _summarise(journal.path)
+        report_results(count_errors(journal.path), journal.path)
 
 
-def _run_all(judge: Verifier, source: Any, journal: Any, batch_rows: int) -> int:
+def _run_all(judge: Verifier, source: Any, journal: Any, batch_rows: int) -> None:
     try:
-        return run(source, journal, lambda lines: [_verified(judge, line) for line in lines], batch_rows)
+        run(source, journal, lambda lines: [_verified(judge, line) for line in lines], batch_rows)
     except StepscoreError as error:
         console.fail_with(error, console.ENGINE_FAILED)
 
@@ -89,8 +89,8 @@ def cases_of(row: JsonRow) -> list[Case]:
     if published:
         return [_case(name, value.get("solution"), value["is_correct"]) for name, value in published]
     if "candidates" not in row:
-        return [_case("solution", row.get("solution"), row.get("correct"))]
-    candidates, correct = row["candidates"], row.get("correct")
+        return [_case("solution", column_of(row, "solution"), column_of(row, "correct"))]
+    candidates, correct = row["candidates"], column_of(row, "correct")
     if not isinstance(candidates, list) or not isinstance(correct, list) or len(candidates) != len(correct):
         raise InvalidInput('"candidates" and "correct" must be lists of one length', field="correct")
     return [_case(str(at), each, right) for at, (each, right) in enumerate(zip(candidates, correct, strict=True))]
@@ -114,10 +114,12 @@ def truth_of(row: JsonRow) -> Truth:
 def _case(name: str, solution: Any, correct: Any) -> Case:
     text = "\n".join(solution) if isinstance(solution, list) and all(isinstance(s, str) for s in solution) else solution
     if not isinstance(text, str):
-        raise InvalidInput(f"solution {name} is no text", field="solution")
+        raise InvalidInput(
+            f"solution {name} is {kind_of_value(solution)}, not a text or a list of texts", field="solution"
+        )
     if not isinstance(correct, bool):
         raise InvalidInput(
-            f"whether solution {name} is correct must be true or false, not {correct!r}", field="correct"
+            f"whether solution {name} is correct must be true or false, not {kind_of_value(correct)}", field="correct"
         )
     return Case(name, text, correct)
 
@@ -147,7 +149,7 @@ def _summarise(path: Path) -> None:
     from stepscore.verify.measure import errors_of
 
     errors = errors_of((one["correct"], one["outcome"]) for _, one in _judged(path))
-    console.OUT.print(_table(errors))
+    console.show_result(_table(errors))
     disagreed = ((row, one) for row, one in _judged(path) if (one["outcome"] == "right") != one["correct"])
     for row, one in islice(disagreed, SHOWN):
         said = "right" if one["correct"] else "wrong"

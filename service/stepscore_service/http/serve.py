@@ -75,19 +75,20 @@ class Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C; the exit code."""
     configure_logs(settings.log_format, settings.log_level)
+    failed = functools.partial(_failed, json_lines=settings.log_format == "json")
     if settings.exposed:
-        return _failed(ValueError(f"{settings.host} can be reached by others: give --api-keys, or --insecure"))
+        return failed(ValueError(f"{settings.host} can be reached by others: give --api-keys, or --insecure"))
     try:
         settings, listeners = listen(settings)
     except OSError as error:
-        return _failed(error)
+        return failed(error)
     with ExitStack() as open_:
         for listener in listeners:
             open_.enter_context(listener)
         try:
             app = create_app(settings, scorers := open_scorers(settings))
         except StepscoreError as error:
-            return _failed(error)
+            return failed(error)
         except KeyboardInterrupt:
             return INTERRUPTED
         _announce(settings, [scorer.info for scorer in scorers.values()], listeners)
@@ -113,9 +114,12 @@ def _announce(settings: Settings, models: Sequence[ModelInfo], listeners: Sequen
         print(banner(models, urls[0], urls[-1]), flush=True)  # noqa: T201
 
 
-def _failed(error: Exception) -> int:
+def _failed(error: Exception, *, json_lines: bool) -> int:
     """Print why the service cannot start."""
-    print(f"stepscore: {error}", file=sys.stderr)  # noqa: T201
+    if json_lines:
+        log.error("cannot serve", reason=str(error))
+    else:
+        print(f"stepscore: {error}", file=sys.stderr)  # noqa: T201
     return FAILED
 
 

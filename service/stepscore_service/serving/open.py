@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from stepscore.open import open_scorer
 from stepscore.scoring import Scoring
+from stepscore_service.logs import quiet_libraries
 from stepscore_service.settings import Settings
 
 
 def open_model(settings: Settings, name: str, model: str, family: str | None) -> Scoring:
     """One model under that name. family: None takes the one that the checkpoint says. Raises CheckpointError."""
+    quiet_libraries()
     return open_scorer(
         model,
         name=name,

@@ -25,6 +25,7 @@ from stepscore.types import Reading, Solution
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.errors import Overloaded
+from stepscore_service.logs import quiet_libraries
 from stepscore_service.serving.model_pool import ServedModel
 from stepscore_service.serving.scoring import resolve_options, score
 from stepscore_service.settings import Settings
@@ -103,6 +104,7 @@ class PolicyServer:
             return None
         policy = policy_at(settings.policy, "", settings.device, settings.dtype)
         policy.check()
+        quiet_libraries()
         return cls(*open_policy(policy))
 
     def searcher(self, plan: ServedSearch, served: ServedModel, context: RequestContext) -> Searcher:

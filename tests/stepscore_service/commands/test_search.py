@@ -93,7 +93,7 @@ def test_comparing_methods_writes_a_table_and_a_plot(models: list[str], problems
         (("--method", "best_of_n:n=2", "--n", "4"), "n of best_of_n is given twice"),
         (("--method", "best_of_n:n=2,n=3"), "n of best_of_n is given twice"),
         (("--separator", ""), "separator between steps is empty"),
-        (("--policy-temperature", "inf"), "the temperature is inf"),
+        (("--policy-temperature", "inf"), "--policy-temperature is inf"),
         (("--method", "greedy", "--aggregate", "banana"), "banana"),
         (("--choice", "banana"), "no choice is called 'banana'"),
         (("--method", "majority", "--choice", "score"), "asks for no scores"),

@@ -53,9 +53,10 @@ def test_a_second_run_continues_and_keeps_the_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "verifier", "says"),
     [
-        ({"solution": "A: 4", "answer": "4"}, "math", "must be true or false"),
+        ({"solution": "A: 4", "answer": "4"}, "math", "'correct' is missing"),
+        ({"solution": "A: 4", "answer": "4", "correct": "yes"}, "math", "must be true or false, not text"),
         ({"solution": "A: 4", "correct": True}, "math", '"answer" or "tests" is missing'),
-        ({"solution": 4, "answer": "4", "correct": True}, "math", "is no text"),
+        ({"solution": 4, "answer": "4", "correct": True}, "math", "solution is a number, not a text"),
         ({"candidates": ["A: 4"], "answer": "4", "correct": [True, False]}, "math", "lists of one length"),
         (ROWS[0], "maths", "choose one of math"),
     ],

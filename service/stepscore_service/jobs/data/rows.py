@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from stepscore.errors import InvalidInput
-from stepscore_service.jobs.runs.source import JsonRow
+from stepscore_service.jobs.runs.source import JsonRow, kind_of_value
 
 SHOWN = 40
 """Characters of a wrong value in a message."""
@@ -36,10 +36,15 @@ def text_field(row: JsonRow, name: str) -> str:
     return check_text(row, name, row[name]) if name in row else _fail_missing(row, name)
 
 
+def column_of(row: JsonRow, name: str) -> Any:
+    """A column of any kind. Raises InvalidInput if it is missing."""
+    return row[name] if name in row else _fail_missing(row, name)
+
+
 def check_text(row: JsonRow, name: str, value: Any) -> str:
     """Raises InvalidInput if it is not text, or text that UTF-8 cannot hold."""
     if not isinstance(value, str):
-        raise InvalidInput(f"{name!r} is a {type(value).__name__}, not text (columns: {columns_of(row)})", field=name)
+        raise InvalidInput(f"{name!r} is {kind_of_value(value)}, not text (columns: {columns_of(row)})", field=name)
     if half := half_pair(value):
         raise InvalidInput(f"{name!r} holds {half}", field=name)
     return value
@@ -126,7 +131,7 @@ def _reason(problem: Mapping[str, Any], meaning: str) -> str:
     if half := next(filter(None, map(half_pair, _texts_in(value))), ""):
         return f"holds {half}"
     if kind in _NEEDED and (len(problem["loc"]) == 1 or not meaning):
-        return f"is a {type(value).__name__}, not {_NEEDED[kind]}"
+        return f"is {kind_of_value(value)}, not {_NEEDED[kind]}"
     if kind == "missing":
         return f"lacks {problem['loc'][-1]!r}"
     wanted = meaning or f"{str(problem['msg'])[:1].lower()}{str(problem['msg'])[1:]}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, measure, score
 from stepscore_service.jobs.evaluate.facts import facts
 from stepscore_service.jobs.evaluate.models import EvaluatedModel, EvaluationModels, Open
-from stepscore_service.jobs.evaluate.report.write import summary, write_report
+from stepscore_service.jobs.evaluate.report.write import METRICS, summary, write_report
 from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts
 from stepscore_service.jobs.evaluate.suites.registry import SUITES, SuiteOptions, build_suite
 from stepscore_service.jobs.rewards import Rewards
@@ -45,10 +47,10 @@ class EvaluationRequest:
         """The threshold if it was given as a number. Ends the command for anything but its three forms."""
         if self.threshold in (TUNED, OF_MODEL):
             return None
-        try:
-            return float(self.threshold)
-        except ValueError:
-            console.fail(f"--threshold {self.threshold} is neither a number nor `tuned` nor `model`.")
+        with suppress(ValueError):
+            if math.isfinite(found := float(self.threshold)):
+                return found
+        console.fail(f"--threshold {self.threshold} is neither a number nor `tuned` nor `model`.")
 
 
 def evaluate_all(request: EvaluationRequest, settings: Settings, url: str | None, orm: str | None, open_: Open) -> None:
@@ -59,11 +61,12 @@ def evaluate_all(request: EvaluationRequest, settings: Settings, url: str | None
     with EvaluationModels(settings, url, orm, open_) as models:
         parts = _parts(request, models.outcome if orm else None)
         for part in parts:
+            part.source.refuse_output(*(other.journal(request.out) for other in parts), request.out / METRICS)
             check_first(part.source, part.suite.ask, part.suite.shape)
         with _lock(request.out):
             measured = _measure(request, parts, settings, models)
             _write_report(measured, request.out)
-    console.OUT.print(summary(measured))
+    console.show_result(summary(measured))
     console.info(f"Report: {request.out / 'report.html'}")
     if malformed := measured["malformed_rows"]:
         console.fail(
@@ -141,7 +144,7 @@ def _parts(request: EvaluationRequest, outcome: Callable[[], Rewards] | None) ->
         if len(set(names)) < len(names):
             console.fail(f"two files of one suite have one name: {', '.join(names)}. Give NAME=FILE.")
         for name, path in map(_named, given):
-            parts.append(EvaluationPart(suite, name, open_source(path, sample=request.sample, empty=False)))
+            parts.append(EvaluationPart(suite, name, open_source(path, sample=request.sample)))
     return parts
 
 

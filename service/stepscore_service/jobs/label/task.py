@@ -11,6 +11,7 @@ from stepscore.text.segment import split
 from stepscore.types import Solution
 from stepscore.verify.verifier import Truth
 from stepscore_service.jobs.runs.run import is_result
+from stepscore_service.jobs.runs.source import kind_of_value
 
 Row = Mapping[str, Any]
 _GSM8K_MARK = "####"
@@ -89,7 +90,7 @@ def _truth(row: Row) -> Truth:
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         answer = str(answer)
     if not isinstance(answer, str):
-        raise InvalidInput(f'"answer" is a {type(answer).__name__}, not text or a number', field="answer")
+        raise InvalidInput(f'"answer" is {kind_of_value(answer)}, not text or a number', field="answer")
     if "question" in row and _GSM8K_MARK in answer:
         answer = answer.rsplit(_GSM8K_MARK, 1)[1].strip()
     return Truth(answer, _text(row, "tests"), _text(row, "entry_point"))
@@ -98,7 +99,7 @@ def _truth(row: Row) -> Truth:
 def _text(row: Row, name: str) -> str:
     found = row.get(name, "")
     if not isinstance(found, str):
-        raise InvalidInput(f'"{name}" is a {type(found).__name__}, not text', field=name)
+        raise InvalidInput(f'"{name}" is {kind_of_value(found)}, not text', field=name)
     return found
 
 

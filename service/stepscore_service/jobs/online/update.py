@@ -23,6 +23,7 @@ from stepscore_service.jobs.online.scoring import Learnable, batch_of, learnable
 from stepscore_service.jobs.online.settings import UpdateSettings
 from stepscore_service.jobs.runs.progress import with_progress
 from stepscore_service.jobs.runs.run import chunks
+from stepscore_service.logs import quiet_libraries
 
 
 class Diverged(StepscoreError):
@@ -44,6 +45,7 @@ def update(
     rollouts: the same each time that they are gone through. digest, total: of them. done: told what has been done.
     Raises InvalidInput, CheckpointError, Diverged, OSError.
     """
+    quiet_libraries()
     last = rounds.check(settings.identity())
     if last is not None and last.made_of["rollouts"] == digest:
         done(f"Round {last.number} was made of these rollouts already.")

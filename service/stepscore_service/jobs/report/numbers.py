@@ -21,13 +21,13 @@ OTHERS = "others"
 class GroupNumbers:
     """scores: of the solutions. lengths: their steps. by_tenth: number and sum of rewards in each tenth of a solution.
 
-    aggregates: by name, of each solution. first_errors: how many have one; None for candidates, of which none is known.
+    aggregates: by name, the steps and the aggregate of each solution that has it. first_errors: how many have one.
     """
 
     scores: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     by_tenth: list[list[float]] = field(default_factory=lambda: [[0, 0.0] for _ in range(TENTHS)])
-    aggregates: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    aggregates: dict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
     first_errors: int = 0
 
     def add(self, solution: ReportedSolution) -> None:
@@ -41,7 +41,7 @@ class GroupNumbers:
             held[1] += reward
         for name in SHOWN_AGGREGATES:
             if name in solution.aggregates:
-                self.aggregates[name].append(solution.aggregates[name])
+                self.aggregates[name].append((count, solution.aggregates[name]))
 
     def merge(self, other: GroupNumbers) -> None:
         self.scores += other.scores

@@ -88,7 +88,7 @@ def _lengths(whole: GroupNumbers) -> str:
 
 def _by_length(whole: GroupNumbers, name: str) -> Points:
     held: dict[int, list[float]] = defaultdict(list)
-    for steps, value in zip(whole.lengths, whole.aggregates[name], strict=True):
+    for steps, value in whole.aggregates[name]:
         held[min(steps, LONGEST)].append(value)
     return [(steps, sum(values) / len(values)) for steps, values in sorted(held.items())]
 

@@ -112,5 +112,5 @@ def _name(row: JsonRow) -> str:
 def _aggregates(row: JsonRow, rewards: Sequence[float]) -> Mapping[str, float]:
     given = row.get("aggregates")
     if isinstance(given, dict):
-        return given
+        return {name: value for name, value in given.items() if isinstance(value, int | float)}
     return aggregate_all(rewards, BOUNDED if kind_of(rewards) == PROBABILITY else UNBOUNDED)

@@ -44,8 +44,8 @@ class StdoutJournal:
     done = 0
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        sys.stdout.write(b"".join(map(json_line, rows)).decode())
-        sys.stdout.flush()
+        sys.stdout.buffer.write(b"".join(map(json_line, rows)))  # UTF-8, whatever the terminal's encoding
+        sys.stdout.buffer.flush()
 
     def close(self) -> None: ...
 

@@ -56,7 +56,7 @@ class ProgressDisplay:
         self._bar.update(self._task, completed=done, detail=self._detail)
         if not self._console.is_terminal and self._clock() - self._said >= SECONDS:
             self._said = self._clock()
-            self._console.print(self._line(), soft_wrap=True, markup=False)
+            self._console.print(self._line(), soft_wrap=True, markup=False, emoji=False)
 
     def _line(self) -> str:
         of = "" if self._total is None else f" of {self._total}"

@@ -13,12 +13,12 @@ from stepscore.errors import StepscoreError
 from stepscore_service.errors import body_of
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.journal import (
-    FileJournal,
     Journal,
     StdoutJournal,
     is_finished,
     manifest_path,
     open_journal,
+    read_rows,
 )
 from stepscore_service.jobs.runs.manifest import Manifest
 from stepscore_service.jobs.runs.progress import ProgressDisplay
@@ -51,6 +51,7 @@ def results_path(source: Source, out: str | None, suffix: str) -> Path | None:
 def finished(source: Source, out: str | None, suffix: str, asked: Callable[[], str]) -> Path | None:
     """The results, if an earlier run of the same command wrote all of them; says so. asked: see `is_finished`."""
     path = results_path(source, out, suffix)
+    source.refuse_output(path)
     if path is None or not manifest_path(path).exists() or not is_finished(path, asked(), source.total):
         return None
     console.info(f"{path}: all {source.total} rows are done.")
@@ -62,6 +63,7 @@ def journal_for(source: Source, out: str | None, suffix: str, manifest: Manifest
     path = results_path(source, out, suffix)
     if path is None:
         return StdoutJournal()
+    source.refuse_output(path, manifest_path(path))
     journal = open_journal(path, manifest, numbers_of(source), asked)
     if journal.done:
         console.info(f"{path}: {journal.done} rows are done; continuing after them.")
@@ -118,9 +120,9 @@ def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
     return errors
 
 
-def report(errors: int, journal: Journal) -> None:
-    """Report how it went; ends the command with ROWS_FAILED if a row has an error."""
-    report_results(errors, journal.path if isinstance(journal, FileJournal) else None)
+def count_errors(path: Path) -> int:
+    """How many of all results are errors, those of earlier runs included."""
+    return sum("error" in row for row in read_rows(path))
 
 
 def report_results(errors: int, path: Path | None) -> None:
@@ -129,7 +131,7 @@ def report_results(errors: int, path: Path | None) -> None:
     if path is not None:
         console.info(f"Results: {path}")
     if errors:
-        console.fail(f"{errors} of the rows of this run could not be scored.{where}", console.ROWS_FAILED)
+        console.fail(f"{errors} of the rows could not be scored.{where}", console.ROWS_FAILED)
 
 
 def _scored(score: ScoreChunk, chunk: Sequence[Line]) -> Sequence[JsonRow]:

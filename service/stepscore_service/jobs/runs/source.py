@@ -32,6 +32,7 @@ CHUNK = 1 << 20
 JsonRow = dict[str, Any]
 Names = tuple[tuple[str, str], ...]
 
+EMPTY = "holds no rows; there is nothing to do"
 _GZIP = b"\x1f\x8b"
 _OTHER_KINDS = {
     b"\xff\xfe": "UTF-16 text; convert it with `iconv -f UTF-16 -t UTF-8`",
@@ -79,8 +80,7 @@ class Line:
         except (ValueError, RecursionError) as error:
             raise InvalidInput(f"line {self.number} is not JSON: {error}", line=self.number) from error
         if not isinstance(row, dict):
-            kind = type(row).__name__
-            raise InvalidInput(f"line {self.number} is a JSON {kind}, not an object", line=self.number)
+            raise InvalidInput(f"line {self.number} is {kind_of_value(row)}, not an object", line=self.number)
         return row
 
     def columns(self) -> JsonRow:
@@ -125,6 +125,15 @@ class Source:
         """How many rows `lines` gives, if that is known."""
         return self.rows if self.rows is None else min(self.rows, self.sample or self.rows)
 
+    def refuse_output(self, *outputs: Path | str | None) -> None:
+        """Ends the command if one of the files that it would write is its own input. None and `-`: no file."""
+        for each in outputs:
+            if each in (None, STDIN) or self.path == STDIN:
+                continue
+            out = Path(each or "")
+            if out.resolve() == Path(self.path).resolve() or (out.exists() and out.samefile(self.path)):
+                console.fail(f"{out} is the input, which would be overwritten. Give another --out.")
+
     def lines(self) -> Iterator[Line]:
         """Ends the command if the source is not rows at all."""
         places = enumerate(self._all())
@@ -134,7 +143,7 @@ class Source:
     def _all(self) -> Iterator[Line]:
         try:
             if self.path == STDIN:
-                yield from _lines(sys.stdin.buffer)
+                yield from _not_empty(_lines(sys.stdin.buffer))
             elif table_kind(self.path) == PARQUET:
                 yield from _table_lines(parquet_rows(self.path))
             else:
@@ -160,11 +169,10 @@ def names_of(columns: str) -> Names:
     return tuple((ours, theirs) for ours, theirs in pairs)
 
 
-def open_source(path: str, *, sample: int = 0, empty: bool = True, columns: str = "") -> Source:
+def open_source(path: str, *, sample: int = 0, columns: str = "") -> Source:
     """Look at the input once: how many rows it has, and its digest.
 
-    columns: as in --columns. Ends the command if it cannot be read or is not rows, or holds none and must not be
-    `empty`.
+    columns: as in --columns. Ends the command if it cannot be read, is not rows, or holds none.
     """
     names = names_of(columns)
     if path == STDIN:
@@ -181,13 +189,13 @@ def open_source(path: str, *, sample: int = 0, empty: bool = True, columns: str 
     except (EOFError, zlib.error) as error:
         console.fail(f"cannot read {path}: it is damaged or breaks off ({error}).")
     if not rows:
-        (console.info if empty else console.fail)(f"{path} holds no rows.")
+        console.fail(f"{path} {EMPTY}.")
     return Source(path, rows, digest, sample, names)
 
 
 def line_numbered(path: str, number: int, columns: str = "") -> Line:
     """Ends the command if the file cannot be read. Raises InvalidInput if no row has this number."""
-    source = open_source(path, empty=False, columns=columns)
+    source = open_source(path, columns=columns)
     last = 0
     for line in source.lines():
         last = line.number
@@ -318,6 +326,16 @@ def _lines(stream: BinaryIO) -> Iterator[Line]:
             yield Line(at, content)
 
 
+def _not_empty(lines: Iterable[Line]) -> Iterator[Line]:
+    """Raises InvalidInput after the last line if there was none."""
+    empty = True
+    for line in lines:
+        empty = False
+        yield line
+    if empty:
+        raise InvalidInput(EMPTY)
+
+
 def _array_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
     try:
         for number, element in enumerate(elements(codecs.iterdecode(chunks, "utf-8")), start=1):
@@ -353,6 +371,24 @@ def _without_mark(first: bytes) -> bytes:
     if b"\0" in first[:4]:
         raise InvalidInput("holds zero bytes: it is UTF-16 text without a mark, or not text; convert it to UTF-8")
     return first.removeprefix(codecs.BOM_UTF8)
+
+
+def kind_of_value(value: Any) -> str:
+    """What a value is in the words of JSON, with its article: "a list"."""
+    return next((name for kind, name in _KINDS.items() if isinstance(value, kind)), f"a {type(value).__name__}")
+
+
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    tuple: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+"""In this order: a bool is an int."""
 
 
 class _Token(str):

@@ -57,7 +57,7 @@ class TrainInputs:
 
 def open_inputs(paths: Sequence[Path]) -> tuple[Source, ...]:
     """Files, and folders as the shards in them. Ends the command where one cannot be read or holds nothing."""
-    return tuple(open_source(str(file), empty=False) for path in paths for file in _files(path))
+    return tuple(open_source(str(file)) for path in paths for file in _files(path))
 
 
 def _files(path: Path) -> list[Path]:

@@ -149,7 +149,7 @@ def test_a_folder_of_shards_and_a_json_array_are_inputs(tmp_path: Path) -> None:
         (BENCH | {"label": 3}, "names no step"),
         ({"prompt": "P?", "completions": ["a"]}, "line 2, column labels: 'labels' is missing"),
         ("{", "line 2"),
-        ([1], "line 2 is a JSON list"),
+        ([1], "line 2 is a list, not an object"),
     ],
 )
 def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, row: Any, said: str) -> None:
@@ -169,7 +169,7 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, row: Any, said: str
         ({"completions": [{"text": "a", "rating": 2}]}, "'label' (entry 0) is 2"),
         (
             {"completions": [{"text": "a"}], "chosen_completion": "text"},
-            "(entry 0) is a str, not a whole number",
+            "(entry 0) is text, not a whole number",
         ),
         ({"completions": [{"text": "a"}], "chosen_completion": True}, "whole number"),
         ({"completions": [{"text": "a"}], "chosen_completion": 1}, "names none of 1"),

@@ -52,9 +52,9 @@ def test_an_error_is_a_label_of_0_or_below_the_stated_one(
         ({"labels": [True]}, "1 labels for 2 steps"),
         ({"labels": [True, 2]}, r"'labels' \(entry 1\) is 2, not true, false, null or a number in \[0, 1\]"),
         ({"labels": [True, float("nan")]}, r"entry 1\) is nan, not true"),
-        ({"labels": "yes"}, "'labels' is a str, not a list"),
-        ({"completions": "one"}, "'completions' is a str, not a list"),
-        ({"prompt": 3}, "'prompt' is a int, not text"),
+        ({"labels": "yes"}, "'labels' is text, not a list"),
+        ({"completions": "one"}, "'completions' is text, not a list"),
+        ({"prompt": 3}, "'prompt' is a number, not text"),
         ({"outcome": "yes"}, "outcome"),
     ],
 )

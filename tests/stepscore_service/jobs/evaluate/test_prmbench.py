@@ -94,9 +94,9 @@ def test_each_family_has_the_benchmarks_rule() -> None:
     [
         ({"classification": "novel"}, "is none of redundency"),
         ({"error_steps": [0]}, "not a step number from 1"),
-        ({"error_steps": "1"}, "is a str, not a list"),
+        ({"error_steps": "1"}, "is text, not a list"),
         ({"modified_process": []}, "is empty"),
-        ({"modified_question": None}, "is a NoneType, not text"),
+        ({"modified_question": None}, "is null, not text"),
     ],
 )
 def test_a_row_that_is_none_of_the_benchmark_is_refused(changed: dict[str, Any], said: str) -> None:

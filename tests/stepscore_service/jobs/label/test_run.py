@@ -223,9 +223,9 @@ def test_truncated_rollouts_are_warned_of(source: Path, tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([], "the input holds no rows"),
+        ([], "holds no rows"),
         (["{"], "line 1 is not JSON"),
-        ([ROWS[0], "[1]"], "line 2 is a JSON list"),
+        ([ROWS[0], "[1]"], "line 2 is a list, not an object"),
         ([ROWS[0], {"text": "x"}], 'line 2: "problem" (or "question") is missing (columns: text)'),
         ([ROWS[0], {"problem": "x", "steps": ["a"]}], 'line 2: the truth has no "answer"'),
         ([row(0)], 'line 1: it has no "solutions"; give --samples N'),

@@ -114,7 +114,7 @@ def test_slim_results_are_shown_without_texts(tmp_path: Path, folder: Path) -> N
     ("rows", "arguments", "said"),
     [
         ([{"problem": "p", "steps": ["a"]}], [], "line 1: 'rewards' is missing: give what"),
-        ([ROWS[0], {**ROWS[0], "score": "high"}], [], "line 2: 'score' is a str, not a number"),
+        ([ROWS[0], {**ROWS[0], "score": "high"}], [], "line 2: 'score' is text, not a number"),
         ([ROWS[3]], [], "no row has a result; 1 have an error"),
         (ROWS, ["--by", "level"], "no row has the column 'level'"),
         ([], [], "holds no rows"),
@@ -138,3 +138,13 @@ def test_every_number_is_in_one_bar() -> None:
     drawn = histogram({"": [0.0, 0.049, 0.5, 1.0]}, [place / 20 for place in range(21)], "x")
     shares = [float(share) for share in re.findall(r"<title>([\d.]+)%", drawn)]
     assert [(place, share) for place, share in enumerate(shares) if share] == [(0, 50.0), (10, 25.0), (19, 25.0)]
+
+
+def test_rows_may_have_different_aggregates(tmp_path: Path) -> None:
+    """Files of two aggregates put together: each curve is drawn from the rows that have its aggregate."""
+    rows = [ROWS[0] | {"aggregates": {"min": 0.1}}, ROWS[0] | {"aggregates": {"mean": 0.7, "min": 0.2}}]
+    result = invoke("report", write(tmp_path / "in.jsonl", rows), "--out", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "page.html").read_text()
+    assert "<title>2: 0.1500</title>" in page
+    assert "<title>2: 0.7000</title>" in page

@@ -8,6 +8,7 @@ from typing import Any
 
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.runs.source import kind_of_value
 
 Row = Mapping[str, Any]
 
@@ -37,7 +38,7 @@ def column(row: Row, name: str, kind: type[Any]) -> Any:
     if name not in row:
         raise InvalidInput(f"{name!r} is missing (columns: {', '.join(row) or 'none'})", field=name)
     if not isinstance(row[name], kind):
-        raise InvalidInput(f"{name!r} is a {type(row[name]).__name__}, not a {kind.__name__}", field=name)
+        raise InvalidInput(f"{name!r} is {kind_of_value(row[name])}, not {kind_of_value(kind())}", field=name)
     return row[name]
 
 

@@ -19,10 +19,12 @@ from stepscore_service.jobs.evaluate.suites.base import Measured
 from stepscore_service.jobs.evaluate.suites.registry import SUITES, sections_of
 from stepscore_service.jobs.runs import atomic
 
+METRICS = "metrics.json"
+
 
 def write_report(measured: Measured, out: Path) -> None:
     """measured: what `metrics.json` holds; the rest is made from it alone."""
-    atomic.write_text(out / "metrics.json", json.dumps(measured, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    atomic.write_text(out / METRICS, json.dumps(measured, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     for name, calibration in calibrations(measured).items():
         atomic.write_text(out / name, json.dumps(calibration, indent=1) + "\n")
     found = sections_of(measured["suites"])
