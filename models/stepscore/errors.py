@@ -2,6 +2,8 @@
 
     StepscoreError
         InvalidInput                fix the request
+            NoProblem
+            UnknownStep
             NoSteps
             EmptyStep
             MarkerInText
@@ -41,9 +43,13 @@ R = TypeVar("R")
 
 
 class StepscoreError(Exception):
-    """Base of all errors that a caller can be told about."""
+    """Base of all errors that a caller can be told about.
+
+    of_text: whether only the text of one solution is at fault, so that the same request with another text works.
+    """
 
     code: ClassVar[str] = "internal"
+    of_text: ClassVar[bool] = False
 
     def __init__(self, message: str, **detail: object) -> None:
         super().__init__(message)
@@ -57,40 +63,58 @@ class InvalidInput(StepscoreError):
     code = "invalid_input"
 
 
+class NoProblem(InvalidInput):
+    """A problem that holds nothing but white space."""
+
+    code = "no_problem"
+
+
+class UnknownStep(InvalidInput):
+    """Rewards from a step on that the solution does not have. detail: from_step, steps."""
+
+    code = "unknown_step"
+
+
 class NoSteps(InvalidInput):
     """A solution without a single step."""
 
     code = "no_steps"
+    of_text = True
 
 
 class EmptyStep(InvalidInput):
     """A step that holds nothing but white space. detail: step."""
 
     code = "empty_step"
+    of_text = True
 
 
 class MarkerInText(InvalidInput):
     """The family's plain-text step marker was typed in the problem or in a step. detail: marker, where."""
 
     code = "marker_in_text"
+    of_text = True
 
 
 class MarkerMerged(InvalidInput):
     """The tokenizer merged a step's end with the marker, so there is no token to read. detail: step, token."""
 
     code = "marker_merged"
+    of_text = True
 
 
 class InvalidText(InvalidInput):
     """Text that is no Unicode text (a lone surrogate, say). detail: where."""
 
     code = "invalid_text"
+    of_text = True
 
 
 class TooLong(InvalidInput):
     """More tokens than the model reads. detail: tokens, limit, excess."""
 
     code = "too_long"
+    of_text = True
 
 
 class UnknownSplit(InvalidInput):

@@ -90,6 +90,7 @@ class TooManyCharacters(InvalidInput):
     """A solution so long that it is not even tokenised. detail: characters, limit, excess."""
 
     code = "too_many_characters"
+    of_text = True
 
 
 class TooManyItems(StepscoreError):
@@ -235,6 +236,11 @@ def status_of_code(code: str) -> int:
     """The status of the error with that code; 500 for a code that is not known here."""
     found = error_classes().get(code, StepscoreError)
     return next(STATUS[cls] for cls in found.__mro__ if cls in STATUS)
+
+
+def is_of_text(code: str) -> bool:
+    """Whether only the text of one solution is at fault; False for a code that is not known here."""
+    return error_classes().get(code, StepscoreError).of_text
 
 
 def body_of(error: StepscoreError) -> dict[str, Any]:

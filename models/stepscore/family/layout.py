@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stepscore.errors import EmptyStep, InvalidText, MarkerInText, MarkerMerged, NoSteps
+from stepscore.errors import EmptyStep, InvalidText, MarkerInText, MarkerMerged, NoProblem, NoSteps
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Solution
 
@@ -171,8 +171,10 @@ def check(solution: Solution, plain_marker: str | None = None) -> None:
     """The checks that every layout makes first.
 
     plain_marker: a marker that is ordinary text to the tokenizer, so that typing it would be read as a step's end.
-    Raises NoSteps, EmptyStep, InvalidText, MarkerInText.
+    Raises NoProblem, NoSteps, EmptyStep, InvalidText, MarkerInText.
     """
+    if not solution.problem.strip():
+        raise NoProblem("the problem is empty; send the text that the solution solves")
     if not solution.steps:
         raise NoSteps("a solution needs at least one step")
     for step, text in enumerate(solution.steps):

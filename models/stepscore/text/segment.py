@@ -96,6 +96,14 @@ def split(text: str, how: str = "auto") -> list[Step]:
     return [_at_home(step, unified) for step in found]
 
 
+def check_split(how: str) -> None:
+    """Raises UnknownSplit for a way that does not exist, or a pattern that is not a regular expression."""
+    if how.startswith("regex:"):
+        _matches("", how.removeprefix("regex:"))
+    else:
+        _way(how)
+
+
 def _way(how: str) -> Callable[[str], Iterable[Span]]:
     if how not in _WAYS:
         known = ", ".join([*_WAYS, "regex:<pattern>"])

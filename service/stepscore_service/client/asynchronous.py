@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 import httpx
 from pydantic import BaseModel
 
+from stepscore_service.client.address import checked_url
 from stepscore_service.client.batches import BATCHES_AT_ONCE, ITEMS_AT_ONCE, CallBatches
 from stepscore_service.client.errors import error_of
 from stepscore_service.client.follow import AsyncFollower, RolloutState
@@ -17,6 +19,7 @@ from stepscore_service.client.retries import send_with_retries
 from stepscore_service.schemas.reload import ReloadAnswer
 from stepscore_service.schemas.rerank import RerankAnswer
 from stepscore_service.schemas.score import FailedItem, ModelCard, ModelList, ScoreAnswer, ScoreAnswers
+from stepscore_service.schemas.unicode import find_surrogate
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 Progress = Callable[[int, int], None]
@@ -32,8 +35,9 @@ class AsyncStepscoreClient:
     calls of the same one. priority: bulk work is computed when nothing interactive waits.
 
     Calls are sent again while the service is busy or away (`client.retries`). Calls of `score` that run at the same
-    time travel in one request. Every method raises ServiceError, httpx.TransportError if no answer came, and
-    TypeError for one text in place of a list. No failure becomes a number.
+    time travel in one request. Every method raises ServiceError, httpx.TransportError if no answer came, TypeError for
+    one text in place of a list, and ValueError, before anything is sent, for what JSON cannot hold (a lone surrogate,
+    NaN). No failure becomes a number. Raises ValueError for an address that is not `http://HOST` or `https://HOST`.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class AsyncStepscoreClient:
         given = {"X-Tenant": cache_salt, "Authorization": api_key and f"Bearer {api_key}"}
         headers = {"X-Priority": priority, **{name: value for name, value in given.items() if value}}
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, headers=headers, limits=limits)
+        self._http = httpx.AsyncClient(base_url=checked_url(base_url), timeout=timeout, headers=headers, limits=limits)
         self._timeout = timeout
         self._batches = CallBatches(self._send_items)
 
@@ -60,7 +64,9 @@ class AsyncStepscoreClient:
             raise TypeError("give either `steps`, a list of texts, or `solution`, one text")
         given: dict[str, Any] = {"solution": solution} if steps is None else {"steps": _listed("steps", steps)}
         own: dict[str, Any] = {name: options.pop(name) for name in ("split", "from_step", "partial") if name in options}
-        return await self._batches.score(given | own | {"problem": problem}, options)
+        item = given | own | {"problem": problem}
+        encode(item)
+        return await self._batches.score(item, options)
 
     async def score_items(
         self, items: Sequence[Mapping[str, Any]], *, progress: Progress | None = None, **options: Any
@@ -72,6 +78,7 @@ class AsyncStepscoreClient:
         if isinstance(items, Mapping):
             raise TypeError("`items` is a list of solutions; for one solution call `score`")
         checked = [_checked_item(item) for item in items]
+        encode({"items": checked})
         parts = [checked[start : start + ITEMS_AT_ONCE] for start in range(0, len(checked), ITEMS_AT_ONCE)] or [[]]
         return _joined(await self._send_parts(parts, options, progress))
 
@@ -106,9 +113,10 @@ class AsyncStepscoreClient:
         """Any route, with retries."""
 
         async def attempt(left: float) -> httpx.Response:
-            headers = {"X-Request-Timeout-Ms": str(max(1, round(left * 1000)))}
-            return await self._http.post(path, json=body, headers=headers, timeout=left)
+            headers = {"X-Request-Timeout-Ms": str(max(1, round(left * 1000))), "Content-Type": "application/json"}
+            return await self._http.post(path, content=content, headers=headers, timeout=left)
 
+        content = encode(body)
         return _answer(await send_with_retries(attempt, self._timeout), answer)
 
     async def close(self) -> None:
@@ -150,6 +158,18 @@ class AsyncStepscoreClient:
         finally:
             for task in tasks:
                 task.cancel()
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """The body as JSON.
+
+    Raises ValueError for NaN, infinity and a lone surrogate (the message says where), TypeError for what is not JSON.
+    """
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        where = find_surrogate(body)
+        raise ValueError(f"{where} holds a lone surrogate, which is not text; replace it before you send it") from error
 
 
 def _joined(parts: Sequence[ScoreAnswers]) -> ScoreAnswers:

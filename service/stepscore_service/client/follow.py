@@ -14,7 +14,7 @@ from typing import Any
 from stepscore_service.client.errors import ServiceError
 from stepscore_service.schemas.score import CharacterSpan, ScoreAnswer
 
-NOTHING_YET = "no_steps"
+NOTHING_YET, FEWER_STEPS = "no_steps", "unknown_step"
 BY_LINES = ("auto", "lines", "paragraphs", "numbered", "code")
 """Ways to split in which a finished step is followed by a line break."""
 
@@ -57,6 +57,10 @@ class RolloutState:
         """The arguments of `score`."""
         place = {"from_step": len(self.steps), "partial": not final}
         return {"problem": self._problem, "solution": self.text, "split": self._split, **place, **self._options}
+
+    def forget(self, steps: int) -> None:
+        """The text has only so many finished steps now: those after them must be asked for again."""
+        del self.steps[steps:]
 
     def add(self, answer: ScoreAnswer) -> list[StepReward] | None:
         """The new steps; None if earlier ones have changed, so that the rewards from there on must be asked for."""
@@ -104,11 +108,14 @@ class AsyncFollower:
             try:
                 new = self._state.add(await self._score(**self._state.request(final)))
             except ServiceError as error:
-                if final or error.code != NOTHING_YET:
+                if error.code == NOTHING_YET and not final:
+                    return []
+                if error.code != FEWER_STEPS:
                     raise
-                return []
-            if new is not None:
-                return new
+                self._state.forget(error.detail["steps"])
+            else:
+                if new is not None:
+                    return new
 
 
 class Follower:

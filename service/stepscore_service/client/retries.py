@@ -26,7 +26,7 @@ async def send_with_retries(attempt: Attempt, seconds: float) -> httpx.Response:
 
     Sends again after a connection that failed, a busy service (503, or 429 with Retry-After) and a gateway without it
     (502, 504). Raises ServiceError or httpx.TransportError of the last attempt when no further one fits into `seconds`,
-    and at once for every other error of the service.
+    and at once for every other error of the service and for a request that cannot be sent as it stands.
     """
     deadline, pause = time.monotonic() + seconds, FIRST_SECONDS
     while True:
@@ -46,6 +46,8 @@ async def _try_once(
     """The answer; or after how many seconds to try again (None: the client chooses) and why. Raises what is final."""
     try:
         response = await attempt(left)
+    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError):
+        raise
     except httpx.TransportError as lost:
         return None, lost
     if response.is_success:

@@ -9,6 +9,7 @@ import httpx
 import typer
 
 from stepscore_service.client import ServiceError, StepscoreClient
+from stepscore_service.client.address import checked_url
 from stepscore_service.jobs.runs import console
 from stepscore_service.schemas.reload import ReloadAnswer
 
@@ -35,6 +36,10 @@ def push(
 def pushed(checkpoint: str, url: str, model: str | None, token: str) -> ReloadAnswer:
     """The service's answer. Ends the command where it refuses or cannot be reached."""
     path = str(Path(checkpoint).resolve()) if Path(checkpoint).is_dir() else checkpoint
+    try:
+        checked_url(url)
+    except ValueError as error:
+        console.fail(str(error))
     try:
         with StepscoreClient(url, timeout=TIMEOUT_SECONDS, api_key=token) as client:
             return client.reload(model or client.models()[0].id, path, token=token)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def rewards_from(settings: Settings, url: str | None) -> Iterator[Rewards]:
     """The service at `url` (URL or URL#MODEL), or the settings' model; ends the command if neither can be used."""
     from stepscore_service.client import StepscoreClient
+    from stepscore_service.client.address import checked_url
     from stepscore_service.jobs.rewards import LocalRewards, RemoteRewards
 
     if url is None:
@@ -26,6 +27,10 @@ def rewards_from(settings: Settings, url: str | None) -> Iterator[Rewards]:
             yield LocalRewards(scorer)
         return
     address, _, name = url.partition("#")
+    try:
+        checked_url(address)
+    except ValueError as error:
+        console.fail(str(error))
     try:
         with StepscoreClient(address, priority="bulk") as client:
             yield RemoteRewards(client, name)

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from stepscore.errors import StepscoreError
+from stepscore.errors import StepscoreError, UnknownModel
 from stepscore_service.errors import HTTP_CODES, InvalidRequest, body_of, error_body, headers_of, status_of
 from stepscore_service.http.request_state import CODE
 
@@ -35,7 +35,12 @@ def respond(request: Request, error: StepscoreError) -> Response:
     """The error as an answer, counted by its code."""
     request.app.state.metrics.count_error(error)
     request.scope["state"][CODE] = error.code
-    return JSONResponse(body_of(error), status_of(error), headers_of(error))
+    return JSONResponse(body_of(error), _status(request, error), headers_of(error))
+
+
+def _status(request: Request, error: StepscoreError) -> int:
+    """404 for a model that is not served if the path names it, so that there is no such resource."""
+    return 404 if isinstance(error, UnknownModel) and "name" in request.path_params else status_of(error)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:

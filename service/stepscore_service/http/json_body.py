@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -26,9 +27,12 @@ from stepscore_service.errors import (
 )
 from stepscore_service.http.idempotency import AnswerStore
 from stepscore_service.schemas.score import LimitedBy
+from stepscore_service.schemas.unicode import find_surrogate
 from stepscore_service.settings import Settings
 
 T = TypeVar("T")
+SHOWN = 100
+"""Characters of a caller's key that a message repeats."""
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -71,19 +75,43 @@ def _check_size(size: int, limit: int) -> None:
 
 
 def parse(body: bytes) -> Any:
-    """Raises InvalidUtf8 or InvalidJson."""
+    """Raises InvalidUtf8 or InvalidJson, also for an object that names a key twice."""
     try:
-        return from_json(body, allow_inf_nan=False)
+        found = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         _check_utf8(body)
+        _check_surrogates(body)
         raise InvalidJson(f"the body is not JSON: {error}") from error
+    json.loads(body, object_pairs_hook=_check_keys, parse_int=float)
+    return found
+
+
+def _check_keys(pairs: list[tuple[str, Any]]) -> None:
+    """A parser would keep the last of two values and drop the first in silence."""
+    seen = set[str]()
+    for name, _ in pairs:
+        if name in seen:
+            raise InvalidJson(f"an object of the body names {name[:SHOWN]!r} twice; leave one", key=name[:SHOWN])
+        seen.add(name)
 
 
 def _check_utf8(body: bytes) -> None:
     try:
         body.decode()
     except UnicodeDecodeError as error:
-        raise InvalidUtf8(f"the body is not UTF-8 at byte {error.start}", byte=error.start) from error
+        message = f"the body is not UTF-8 at byte {error.start}; encode it as UTF-8"
+        raise InvalidUtf8(message, byte=error.start) from error
+
+
+def _check_surrogates(body: bytes) -> None:
+    """Escapes such as \\ud83d that come without their second half are JSON, but not text."""
+    try:
+        where = find_surrogate(json.loads(body))
+    except (ValueError, RecursionError):
+        return
+    if where:
+        message = f"{where} holds a lone surrogate, which is not text; replace it, for example by \\ufffd"
+        raise InvalidJson(message, where=where)
 
 
 def limits_of(model: object, settings: Settings) -> dict[str, int]:

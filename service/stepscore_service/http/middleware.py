@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import structlog
@@ -57,7 +58,9 @@ class AccessLog:
                 headers["Server-Timing"] = server_timing(facts, time.monotonic() - started)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id), self._metrics.running.track_inprogress():
+        # A scrape would otherwise always count itself.
+        running = nullcontext() if scope["path"].startswith(_QUIET) else self._metrics.running.track_inprogress()
+        with structlog.contextvars.bound_contextvars(request_id=request_id), running:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:

@@ -1,34 +1,58 @@
-"""The error answers that the documentation shows for routes."""
+"""The error answers that the documentation shows for routes: the codes of the error tree by their status."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from stepscore.errors import (
+    CheckpointError,
+    DamagedTokenizer,
+    NotEnoughMemory,
+    QuantizationError,
+    SandboxUnavailable,
+    ToolMissing,
+    UnknownFamily,
+    UnsupportedByEngine,
+)
+from stepscore_service.errors import (
+    AnotherFamily,
+    ClientGone,
+    NotFound,
+    PathNotAllowed,
+    ReloadDisabled,
+    error_classes,
+    status_of_code,
+)
 from stepscore_service.schemas.score import ErrorBody
 
-_MEANINGS = {
-    401: "not_authorised: a key is missing or unknown",
-    403: "scope_missing: the key is not for this route",
-    404: "no_policy: only /search",
-    408: "request_timeout",
-    413: "body_too_large, too_many_items, too_many_tokens",
-    415: "unsupported_media_type",
-    422: "invalid_request, invalid_json, invalid_utf8, invalid_chat, no_steps, empty_step, marker_in_text, "
-    "invalid_text, too_long, too_many_characters, unknown_split, unknown_model, unknown_aggregate, "
-    "undefined_aggregate, idempotency_mismatch",
-    429: "quota_exceeded: this key's own quota; Retry-After says when to retry",
-    431: "headers_too_large",
-    500: "engine_failed, out_of_memory, unscorable, internal",
-    503: "engine_dead, overloaded, draining, too_many_connections; Retry-After says when to retry",
-    504: "deadline_exceeded",
-}
-_OF_RELOADS = {403: "scope_missing, reload_disabled, path_not_allowed", 409: "another_family"}
+NOT_ANSWERED = (ClientGone, SandboxUnavailable, ToolMissing)
+"""Nobody reads an answer, or only commands raise them."""
+_OF_RELOADS = (
+    ReloadDisabled,
+    PathNotAllowed,
+    AnotherFamily,
+    CheckpointError,
+    DamagedTokenizer,
+    UnknownFamily,
+    UnsupportedByEngine,
+    QuantizationError,
+    NotEnoughMemory,
+)
+_NOTES = {401: "a key is missing or unknown", 429: "this key's own quota; see Retry-After", 503: "see Retry-After"}
 
 
-def _shown(meanings: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": ErrorBody, "description": meaning} for status, meaning in meanings.items()}
+def _shown(leave_out: tuple[type, ...]) -> dict[int | str, dict[str, Any]]:
+    codes: dict[int, list[str]] = {}
+    for code, error in error_classes().items():
+        if error not in leave_out:
+            codes.setdefault(status_of_code(code), []).append(code)
+    return {status: {"model": ErrorBody, "description": _line(status, codes[status])} for status in sorted(codes)}
 
 
-ERRORS = _shown(_MEANINGS)
-RELOAD_ERRORS = ERRORS | _shown(_OF_RELOADS)
+def _line(status: int, codes: list[str]) -> str:
+    note = _NOTES.get(status)
+    return ", ".join(codes) + (f": {note}" if note else "")
+
+
+ERRORS = _shown((*NOT_ANSWERED, *_OF_RELOADS, NotFound))
+RELOAD_ERRORS = _shown(NOT_ANSWERED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import Depends, Query, Request
 
 from stepscore.aggregate import AGGREGATES
-from stepscore.errors import InvalidInput, StepscoreError
+from stepscore.errors import StepscoreError
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.http.dependencies import TheContext, ThePool
@@ -56,7 +56,7 @@ def _options(
     aggregate: Annotated[str | None, Query(min_length=1, description="how step rewards become the number")] = None,
     on_error: Annotated[
         Literal["raise", "lowest"],
-        Query(description="an item that cannot be scored fails the request, or gets the family's lowest reward"),
+        Query(description="an item whose text cannot be scored fails the request, or gets the family's lowest reward"),
     ] = "raise",
     thinking: Annotated[
         Literal["keep", "drop"], Query(description="whether the text between <think> and </think> is scored")
@@ -153,9 +153,9 @@ class ViewResults:
     def numbers(self) -> list[float]:
         """One number for each item.
 
-        Raises the error of the first item that cannot be scored (detail: item). With on_error=lowest an item that can
-        never be scored as it stands gets the lowest reward of the family instead, if there is one; what failed for any
-        other reason is an error all the same.
+        Raises the error of the first item that cannot be scored (detail: item). With on_error=lowest an item whose own
+        text is at fault gets the lowest reward of the family instead, if there is one; what failed for any other
+        reason (the set-up, the protocol, the service) is an error all the same.
         """
         return [self._number(place, result) for place, result in enumerate(self.results)]
 
@@ -168,8 +168,8 @@ class ViewResults:
         return sum(each.token_count for each in self.results if isinstance(each, ScoreAnswer))
 
     def _number(self, place: int, result: ScoreResult) -> float:
-        lowest = self.info.reward_range.low
-        if self.options.on_error == "lowest" and isinstance(result, InvalidInput) and math.isfinite(lowest):
+        lowest, failed = self.info.reward_range.low, isinstance(result, StepscoreError) and result.of_text
+        if failed and self.options.on_error == "lowest" and math.isfinite(lowest):
             return lowest
         return _answer(place, result).score
 

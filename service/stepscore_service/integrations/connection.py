@@ -4,8 +4,8 @@ PRM_URL          http://127.0.0.1:8000
 PRM_API_KEY      sent as a bearer token
 PRM_MODEL        which model; the first one served by default
 PRM_AGGREGATE    how step rewards become the score
-PRM_ON_ERROR     what a solution becomes that can never be scored (an empty one): raise, lowest (the family's lowest
-                 reward), or skip where the trainer has a place for it
+PRM_ON_ERROR     what a solution becomes whose text cannot be scored (an empty one): raise, lowest (the family's lowest
+                 reward), or skip if the trainer has a place for it; every other failure is raised all the same
 PRM_TIMEOUT      seconds for one call with all its retries; 300 by default
 """
 
@@ -18,12 +18,11 @@ from typing import Any, Literal, cast
 
 from stepscore_service.client import ServiceError, StepscoreClient
 from stepscore_service.client.errors import error_of_item
+from stepscore_service.errors import is_of_text
 from stepscore_service.schemas.chat import messages_of, problem_of, problem_of_messages, response_of
 from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 
 OnError = Literal["raise", "lowest", "skip"]
-UNPROCESSABLE = 422
-"""The status of what can never be scored as it stands."""
 
 
 def client() -> StepscoreClient:
@@ -52,11 +51,11 @@ def on_error(default: OnError, allowed: Sequence[OnError]) -> OnError:
 
 
 def number_of(result: ScoreAnswer | FailedItem, chosen: OnError) -> float | None:
-    """The score. Raises ServiceError for a failure of the service, whatever was chosen, and for `raise`."""
+    """The score. Raises ServiceError for `raise` and, whatever was chosen, if more than one text is at fault."""
     if isinstance(result, ScoreAnswer):
         return result.score
     error = error_of_item(result)
-    if error.status != UNPROCESSABLE or chosen == "raise":
+    if chosen == "raise" or not is_of_text(error.code):
         raise error
     return _lowest(error) if chosen == "lowest" else None
 

@@ -22,9 +22,12 @@ async def prm_reward(
     """One score for each completion, text or conversation. All of them travel together.
 
     A completion that cannot be scored gets None, which TRL leaves out (PRM_ON_ERROR=skip, the default).
-    Raises ServiceError or httpx.TransportError if the service fails beyond all retries.
+    Raises ServiceError or httpx.TransportError if the service fails beyond all retries, ValueError for lists of
+    unequal length.
     """
     chosen = on_error("skip", ("raise", "lowest", "skip"))
+    if len(prompts) != len(completions):
+        raise ValueError(f"{len(prompts)} prompts and {len(completions)} completions; give one prompt a completion")
     items = [item(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
     found = await asyncio.wrap_future(client().submit(lambda each: each.score_items(items, progress=None, **options())))
     # Another thread, because the lowest reward is asked of the service.

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stepscore_service.client.errors import ServiceError
+from stepscore_service.errors import is_of_text
 from stepscore_service.integrations.connection import (
-    UNPROCESSABLE,
     client,
     item,
     number_of,
@@ -119,12 +119,12 @@ def _response_ids(batch: Any) -> list[int]:
 
 
 async def _score(problem: str, solution: str) -> Result:
-    """Calls of all samples travel together. A solution that can never be scored is a FailedItem."""
+    """Calls of all samples travel together. A solution whose text cannot be scored is a FailedItem."""
     try:
         future = client().submit(lambda each: each.score(problem, solution=solution, **options()))
         return await asyncio.wrap_future(future)
     except ServiceError as error:
-        if error.status != UNPROCESSABLE:
+        if not is_of_text(error.code):
             raise
         return FailedItem(index=0, error=ErrorBody(code=error.code, message=error.message, detail=error.detail))
 

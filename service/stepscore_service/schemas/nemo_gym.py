@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import ConfigDict, Field, FiniteFloat
+
+from stepscore_service.schemas.score import Wire
 
 
-class ResponsesParams(BaseModel):
+class ResponsesParams(Wire):
     """What the policy was asked, in OpenAI's Responses format."""
 
     model_config = ConfigDict(extra="allow")
@@ -15,7 +17,7 @@ class ResponsesParams(BaseModel):
     input: str | list[dict[str, Any]]
 
 
-class ResponsesOutput(BaseModel):
+class ResponsesOutput(Wire):
     """What the policy answered: messages, reasoning and calls."""
 
     model_config = ConfigDict(extra="allow")
@@ -23,7 +25,7 @@ class ResponsesOutput(BaseModel):
     output: list[dict[str, Any]]
 
 
-class VerifyRequest(BaseModel):
+class VerifyRequest(Wire):
     """Fields of the environment come along and are sent back."""
 
     model_config = ConfigDict(extra="allow")

@@ -24,7 +24,7 @@ RerankCandidate = str | Document | list[str]
 class RerankRequest(RequestOptions):
     """A problem and the candidate solutions to sort."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     problem: str = Field(validation_alias=AliasChoices("problem", "query"), description="or `query`")
     candidates: Annotated[list[RerankCandidate], LimitedBy("max_candidates")] = Field(

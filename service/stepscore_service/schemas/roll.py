@@ -6,11 +6,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from stepscore_service.schemas.score import Wire
 
-class RollSubmit(BaseModel):
+
+class RollSubmit(Wire):
     """One sample. What else the trainer sends (project, step, ground truth) changes nothing here."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow")
 
     prompt: str | list[dict[str, Any]]
     response: str
@@ -24,10 +26,10 @@ class RollTicket(BaseModel):
     reward_request_id: str
 
 
-class RollQuery(BaseModel):
+class RollQuery(Wire):
     """The id that a submission gave."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow")
 
     reward_request_id: str
 

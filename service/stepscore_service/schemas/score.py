@@ -14,9 +14,13 @@ CharacterSpan = tuple[int, int]
 
 
 class Wire(BaseModel):
-    """Requests name their fields exactly: an unknown one is an error, so that no option is ignored unnoticed."""
+    """The base of every request's body and of its parts.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Fields are named exactly and have exactly their type: an unknown one, a number in quotes or `true` for 1 is an
+    error, so that nothing is ignored or guessed. A format whose clients send fields of their own allows those.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 @dataclass(frozen=True, slots=True)

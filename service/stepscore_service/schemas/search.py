@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
 
 from stepscore_service.schemas.score import Wire
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the problem is empty; send the text that is to be solved")
+    return text
 
 
 class SearchRequest(Wire):
     """One problem and how to search."""
 
-    problem: str = Field(min_length=1, description="the problem to solve")
+    problem: Annotated[str, AfterValidator(_not_blank)] = Field(min_length=1, description="the problem to solve")
     method: str = Field("beam", description="greedy, majority, best_of_n, weighted, adaptive, beam, dvts, rebase, …")
-    options: dict[str, int | float | bool | str] = Field(
+    options: dict[str, int | FiniteFloat | bool | str] = Field(
         default_factory=dict, description="options of the method, for example n and width"
     )
     model: str | None = Field(None, description="which model gives step rewards; the first one served by default")
@@ -23,7 +29,9 @@ class SearchRequest(Wire):
         "", description="how the winner is chosen; the method's own by default"
     )
     budget_tokens: int = Field(0, ge=0, description="tokens that the policy may sample; 0 sets no limit")
-    budget_seconds: float = Field(0, ge=0, description="seconds after which the search ends with what is finished")
+    budget_seconds: FiniteFloat = Field(
+        0, ge=0, description="seconds after which the search ends with what is finished"
+    )
     seed: int = Field(0, description="the same seed gives the same search")
 
 

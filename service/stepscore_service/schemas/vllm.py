@@ -4,31 +4,42 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 from stepscore_service.schemas.rerank import Usage
-from stepscore_service.schemas.score import LimitedBy
+from stepscore_service.schemas.score import LimitedBy, Wire
+
+_UNUSED = "not used: the number is the score"
 
 
-class EngineRequest(BaseModel):
+class EngineRequest(Wire):
     """Whole texts in a chat template, or the messages of one chat.
 
-    Further fields (activation, encoding_format, …) are options of another engine that change nothing here: they are
-    accepted, so that its clients stay as they are.
+    Options of these engines that change no number here are accepted; those that would are refused, like unknown ones.
     """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     model: str | None = None
     input: Annotated[str | list[str], LimitedBy("max_items")] = Field([], description="texts; token ids are not read")
     messages: list[dict[str, Any]] | None = Field(None, description="one chat, instead of `input`")
+    truncate_prompt_tokens: None = Field(None, description="nothing is truncated: a number is an error")
+    activation: bool | None = Field(None, description=_UNUSED)
+    use_activation: bool | None = Field(None, description=_UNUSED)
+    softmax: bool | None = Field(None, description=_UNUSED)
+    add_special_tokens: bool | None = Field(None, description="not used")
+    priority: int | None = Field(None, description="not used: send the header X-Priority")
+    request_id: str | None = Field(None, description="not used: send the header X-Request-Id")
+    rid: str | None = Field(None, description="not used: send the header X-Request-Id")
+    user: str | None = Field(None, description="not used")
 
     @model_validator(mode="before")
     @classmethod
     def _no_ids(cls, values: Any) -> Any:
         given = values.get("input") if isinstance(values, dict) else None
         if isinstance(given, list) and any(isinstance(each, int | list) for each in given):
-            raise ValueError("`input` holds token ids; send texts, from which the steps can be read")
+            raise ValueError(
+                "`input` holds token ids, and steps are read from text; decode them with the policy's tokenizer and "
+                "skip_special_tokens=False, and send the text"
+            )
         return values
 
     @model_validator(mode="after")
@@ -40,6 +51,22 @@ class EngineRequest(BaseModel):
     @property
     def texts(self) -> list[str]:
         return [self.input] if isinstance(self.input, str) else self.input
+
+
+class PoolingRequest(EngineRequest):
+    """A request whose answer is a row of numbers for each step."""
+
+    encoding_format: Literal["float"] = "float"
+    normalize: Literal[False] | None = None
+    task: Literal["encode", "token_classify"] | None = Field(None, description="not used: there is one")
+
+
+class EmbeddingsRequest(EngineRequest):
+    """A request whose answer is one number for each text, as a list or as OpenAI's client asks for it."""
+
+    encoding_format: Literal["float", "base64"] = Field("float", description="base64: of float32, little endian")
+    dimensions: Literal[1] | None = Field(None, description="a text has one number")
+    normalize: Literal[False] | None = None
 
 
 class ClassifiedItem(BaseModel):
@@ -82,11 +109,11 @@ class PoolingAnswer(BaseModel):
 
 
 class EmbeddedItem(BaseModel):
-    """embedding: the one number of the text."""
+    """embedding: the one number of the text, as a list or as the base64 of a float32."""
 
     index: int
     object: Literal["embedding"] = "embedding"
-    embedding: list[FiniteFloat]
+    embedding: list[FiniteFloat] | str
 
 
 class EmbeddingsAnswer(BaseModel):

@@ -50,7 +50,9 @@ class Metrics:
         self.request_seconds = Histogram(
             "stepscore_request_seconds", "Seconds from request to answer.", ("route",), buckets=SECONDS, registry=of
         )
-        self.running = Gauge("stepscore_requests_running", "Requests that are being answered.", registry=of)
+        self.running = Gauge(
+            "stepscore_requests_running", "Requests in flight, without probes and scrapes.", registry=of
+        )
         self.errors = Counter("stepscore_errors", "Errors of requests and of single solutions.", ("code",), registry=of)
         self.skipped = Counter(
             "stepscore_skipped_solutions",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepscore.errors import StepscoreError
+from stepscore.text.segment import check_split
 from stepscore.verify.answers import read_answer
 from stepscore.verify.vote import Group, vote
 from stepscore_service.batching.encoding import SolutionRequest
@@ -37,9 +38,10 @@ RankableAnswers = Sequence[tuple[int, ScoreAnswer]]
 async def rerank(served: ServedModel, request: RerankRequest, context: RequestContext) -> RerankAnswer:
     """Score and rank the candidates.
 
-    Raises what `score` raises and, unless the request omits them, the error of the first candidate that cannot be
-    scored (detail: index).
+    Raises what `score` raises, UnknownSplit and, unless the request omits them, the error of the first candidate that
+    cannot be scored (detail: index).
     """
+    check_split(request.split)
     options = resolve_options(served.info, request.aggregate)
     results = await score(served, solutions_of(request), context, options)
     # Another thread, because comparing final answers takes algebra.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 
+import httpx
 import pytest
 
 from service_case import PROBLEM, STEPS
-from stepscore_service.client import ServiceError, StepscoreClient
+from stepscore_service.client import AsyncStepscoreClient, ServiceError, StepscoreClient
 from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 
 
@@ -53,3 +56,47 @@ def test_an_answer_that_is_not_ours_keeps_its_status(url: str) -> None:
 def test_one_text_in_place_of_a_list_is_a_type_error(call: Callable[[StepscoreClient], object]) -> None:
     with StepscoreClient("http://127.0.0.1:1") as client, pytest.raises(TypeError):
         call(client)
+
+
+LONE = "so \ud83d = 7"
+
+
+@pytest.mark.parametrize(
+    ("call", "where"),
+    [
+        (lambda client: client.score(LONE, ["4+3=7"]), "problem"),
+        (lambda client: client.score("4+3?", ["4+3=7", LONE]), "steps.1"),
+        (lambda client: client.score("4+3?", solution=LONE), "solution"),
+        (lambda client: client.score_items([{"problem": "4+3?", "solution": each} for each in ("7", LONE)]), "items.1"),
+        (lambda client: client.rerank("4+3?", ["7", LONE]), "candidates.1"),
+    ],
+)
+def test_a_lone_surrogate_is_named_before_anything_is_sent(
+    call: Callable[[StepscoreClient], object], where: str
+) -> None:
+    with StepscoreClient("http://127.0.0.1:1") as client, pytest.raises(ValueError, match=f"^{where}.* lone surrogate"):
+        call(client)
+
+
+async def test_a_call_that_cannot_be_sent_fails_alone(url: str) -> None:
+    async with AsyncStepscoreClient(url) as client:
+        calls = [client.score(PROBLEM, [each]) for each in (STEPS[0], LONE, float("nan"), STEPS[1])]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in found] == [ScoreAnswer, ValueError, ValueError, ScoreAnswer]
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:8000", "localhost:8000", "prm.example", "ftp://prm", "http://", "", "http://[::1"]
+)
+@pytest.mark.parametrize("kind", [StepscoreClient, AsyncStepscoreClient])
+def test_an_address_without_scheme_or_host_is_refused_at_once(kind: type, address: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        kind(address)
+
+
+def test_what_cannot_be_sent_is_not_sent_again(url: str) -> None:
+    with StepscoreClient(url, cache_salt="line\nbreak", timeout=30) as client:
+        started = time.monotonic()
+        with pytest.raises(httpx.LocalProtocolError):
+            client.score(PROBLEM, STEPS)
+        assert time.monotonic() - started < 10

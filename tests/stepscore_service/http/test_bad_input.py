@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 import checkpoints_value_heads
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live
+from stepscore_service.http.app import ROUTES
 
 GOOD: dict[str, Any] = {"problem": PROBLEM, "steps": STEPS}
 JSON = {"content-type": "application/json"}
@@ -38,7 +41,11 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "code", "detail"),
     [
+        ({"problem": " \n"}, "no_problem", {}),
+        ({"problem": [{"role": "system", "content": "Be brief."}]}, "no_problem", {}),
         ({"steps": []}, "no_steps", {}),
+        ({"from_step": 99}, "unknown_step", {"from_step": 99, "steps": 2}),
+        ({"from_step": 2, "partial": True}, "unknown_step", {"from_step": 2, "steps": 1}),
         ({"steps": ["a", " \n"]}, "empty_step", {"step": 1}),
         ({"model": "gpt"}, "unknown_model", {"model": "gpt", "known": ["tiny", "fake"]}),
         ({"aggregate": "median"}, "unknown_aggregate", {"aggregate": "median"}),
@@ -63,6 +70,13 @@ def test_what_cannot_be_scored(http: httpx.Client, change: dict[str, Any], code:
         GOOD | {"problem": {"text": PROBLEM}},
         GOOD | {"thresh": 0.5},
         GOOD | {"threshold": "high"},
+        GOOD | {"threshold": "0.5"},
+        GOOD | {"threshold": True},
+        GOOD | {"partial": 1},
+        GOOD | {"partial": "true"},
+        GOOD | {"from_step": "1"},
+        GOOD | {"from_step": 1.0},
+        GOOD | {"from_step": True},
         GOOD | {"include": ["everything"]},
         GOOD | {"on_overflow": "truncate"},
         {"items": [GOOD, {"problem": PROBLEM}]},
@@ -91,6 +105,56 @@ def test_no_number_that_is_none(http: httpx.Client, number: str) -> None:
 )
 def test_no_json(http: httpx.Client, body: bytes) -> None:
     refused(http.post("/score", content=body, headers=JSON), 422, "invalid_json")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"problem": "p", "steps": ["a"], "problem": "q"}',
+        b'{"items": [{"problem": "p", "steps": ["a"], "steps": ["b"]}]}',
+        b'{"problem": "p", "steps": ["a"], "\\u0070roblem": "q"}',
+    ],
+)
+def test_a_key_that_comes_twice(http: httpx.Client, body: bytes) -> None:
+    answer = http.post("/score", content=body, headers=JSON)
+    detail = refused(answer, 422, "invalid_json")
+    assert f"names {detail['key']!r} twice" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b'{"problem": "\\ud800", "steps": ["a"]}', "problem"),
+        (b'{"items": [{"problem": "p", "steps": ["a", "7 \\ud83d = 7"]}]}', "items.0.steps.1"),
+        (b'{"problem": "p", "\\udc00": 1}', "\\udc00"),
+    ],
+)
+def test_a_lone_surrogate_is_named(http: httpx.Client, body: bytes, where: str) -> None:
+    answer = http.post("/score", content=body, headers=JSON)
+    assert refused(answer, 422, "invalid_json") == {"where": where}
+    assert answer.json()["message"].startswith(f"{where} holds a lone surrogate")
+
+
+def test_every_body_takes_exactly_the_types_and_the_names_that_it_says() -> None:
+    lenient = [
+        model
+        for route in ROUTES
+        for each in route.router.routes
+        if isinstance(each, APIRoute) and each.body_field is not None
+        for model in models_in(each.body_field.field_info.annotation)
+        if not model.model_config.get("strict") or model.model_config.get("extra") not in ("forbid", "allow")
+    ]
+    assert lenient == []
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Every model that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models_in(field.annotation)
+    for part in get_args(annotation):
+        yield from models_in(part)
 
 
 def test_invalid_utf8(http: httpx.Client) -> None:
@@ -182,7 +246,14 @@ def test_a_time_limit_that_is_none(http: httpx.Client, value: str) -> None:
         ({"candidates": [{"body": "x"}]}, 422, "invalid_request"),
         ({"candidates": ["a", "  "]}, 422, "no_steps"),
         ({"top_n": -1}, 422, "invalid_request"),
+        ({"top_n": "1"}, 422, "invalid_request"),
+        ({"top_n": True}, 422, "invalid_request"),
+        ({"return_documents": "yes"}, 422, "invalid_request"),
+        ({"problem": ""}, 422, "no_problem"),
         ({"vote": "plurality"}, 422, "invalid_request"),
+        ({"split": "banana"}, 422, "unknown_split"),
+        ({"candidates": [STEPS], "split": "banana"}, 422, "unknown_split"),
+        ({"candidates": [STEPS], "split": "regex:("}, 422, "unknown_split"),
         ({"documents": ["twice"]}, 422, "invalid_request"),
         ({"split": "regex:("}, 422, "unknown_split"),
     ],

@@ -113,5 +113,32 @@ def test_a_search_is_drawn_as_it_happens(folder: Path):
     assert "<dt>answer</dt>" in page
 
 
-def test_a_service_that_cannot_search_says_so(url: str):
-    assert "(no_policy)" in shown(f"{url}/solve#go", "#error:not([hidden])")
+@pytest.mark.parametrize("path", ["/solve", "/solve#go"])
+def test_a_service_without_a_policy_says_how_to_start_one_and_takes_no_problem(url: str, path: str):
+    page = shown(f"{url}{path}", "#no-policy:not([hidden])")
+    assert "stepscore serve --policy" in page
+    assert re.search(r'<button id="go" disabled="">', page)
+
+
+def test_the_note_about_policies_is_hidden_if_the_service_has_one(folder: Path):
+    policy = PolicyServer(DicePolicy(0.8, 3), PlainText())
+    with live({"fake": fake_scorer(folder)}, search_policy=policy) as url:
+        assert '<p id="no-policy" role="note" hidden' in httpx.get(f"{url}/solve").text
+
+
+def test_the_dashboard_does_not_count_what_it_asks_itself(url: str, http: httpx.Client):
+    http.get("/dashboard").raise_for_status()
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", "--disable-gpu"])
+        try:
+            page = chromium.new_page()
+            page.goto(f"{url}/dashboard")
+            page.wait_for_selector("#models td", state="attached")
+            for _ in range(2):  # after the second one the tiles show the rates since the first reading
+                with page.expect_response("**/metrics"):
+                    pass
+            read = "boxes => boxes.map(box => ['h2', 'strong'].map(each => box.querySelector(each).textContent))"
+            tiles = dict(page.eval_on_selector_all("#tiles .tile", read))
+        finally:
+            chromium.close()
+    assert (tiles["requests per second"], tiles["requests running"]) == ("0", "0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
 from stepscore.aggregate import AGGREGATES
+from stepscore_service.errors import error_classes
 from stepscore_service.http.app import ROUTES
 from stepscore_service.settings import FORMATS, Settings
 
@@ -69,6 +72,7 @@ VIEWS: dict[str, tuple[str, Callable[[str], Body], Callable[[Any], float]]] = {
     ),
 }
 EVERY = pytest.mark.parametrize("view", sorted(VIEWS))
+TENSORS = tensors(problem=[PROBLEM], steps=STEPS)
 
 
 def expected(http: httpx.Client, text: str, **options: str) -> float:
@@ -166,8 +170,6 @@ def test_pooling_gives_two_numbers_a_step_and_takes_steps_that_are_marked(http: 
         (item,) = http.post("/pooling", json={"model": "tiny", **body}).json()["data"]
         assert [row[1] for row in item["data"]] == pytest.approx(rewards, abs=1e-6)
         assert [sum(row) for row in item["data"]] == pytest.approx([1, 1])
-    ids = http.post("/pooling", json={"model": "tiny", "input": [[1, 2]]})
-    assert (ids.status_code, ids.json()["code"]) == (422, "invalid_request")
 
 
 def test_kserve_takes_steps_and_reports_health(http: httpx.Client) -> None:
@@ -179,7 +181,9 @@ def test_kserve_takes_steps_and_reports_health(http: httpx.Client) -> None:
     assert (found["rewards"]["shape"], found["steps"]["data"]) == ([2], [2])
     for path in ("", "/health/live", "/health/ready", "/models/tiny", "/models/tiny/ready"):
         assert http.get(f"/v2{path}").status_code == 200
-    assert http.get("/v2/models/none/ready").json()["code"] == "unknown_model"
+    for method, path in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
+        none = http.request(method, f"/v2/models/none{path}", json=tensors(problem=[PROBLEM], steps=STEPS))
+        assert (none.status_code, none.json()["code"], none.json()["detail"]["model"]) == (404, "unknown_model", "none")
 
 
 @pytest.mark.parametrize(
@@ -189,11 +193,29 @@ def test_kserve_takes_steps_and_reports_health(http: httpx.Client) -> None:
         tensors(problem=[PROBLEM, PROBLEM], steps=STEPS),
         tensors(problem=[PROBLEM, PROBLEM], solution=["a", "b", "c"]),
         {"inputs": [{"name": "problem", "shape": [1], "datatype": "FP32", "data": [1.0]}]},
+        {"inputs": TENSORS["inputs"] + tensors(problem=["Another?"])["inputs"]},
+        {"inputs": [TENSORS["inputs"][0], {**TENSORS["inputs"][1], "shape": [3]}]},
+        {"inputs": [TENSORS["inputs"][0], {**TENSORS["inputs"][1], "shape": [-1, -2]}]},
+        {"inputs": [TENSORS["inputs"][0], {**TENSORS["inputs"][1], "shape": []}]},
+        {"inputs": TENSORS["inputs"] + tensors(prefix=["x"])["inputs"]},
+        TENSORS | {"parameters": {"aggregate": "min"}},
+        TENSORS | {"inputs": [{**each, "parameters": {"binary_data_size": 7}} for each in TENSORS["inputs"]]},
+        TENSORS | {"outputs": [{"name": "reward"}]},
+        TENSORS | {"outputs": [{"name": "score"}, {"name": "score"}]},
+        TENSORS | {"outputs": [{"name": "score", "parameters": {"classification": 2}}]},
+        TENSORS | {"model_name": "other"},
     ],
 )
 def test_kserve_tensors_that_do_not_fit_are_refused(http: httpx.Client, body: Body) -> None:
     answer = http.post("/v2/models/tiny/infer", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_kserve_answers_the_outputs_that_are_asked_for_and_takes_what_clients_send_besides(http: httpx.Client) -> None:
+    outputs = [{"name": "steps"}, {"name": "score", "parameters": {"binary_data": False}}]
+    body = TENSORS | {"outputs": outputs, "parameters": {"binary_data_output": True}, "model_name": "tiny"}
+    answer = http.post("/v2/models/tiny/infer", json=body).json()
+    assert [each["name"] for each in answer["outputs"]] == ["steps", "score"]
 
 
 def test_tei_never_truncates(http: httpx.Client) -> None:
@@ -356,3 +378,71 @@ def test_openrlhf_filters_only_by_scores_that_must_lie_between_0_and_1(http: htt
     answer = post(http, "openrlhf", "\n".join(STEPS), f"?aggregate={aggregate}").json()
     assert answer.get("scores") == (None if aggregate == "sum" else answer["rewards"])
     assert post(http, "openrlhf", STEPS[0], "?aggregate=sum").json().get("scores") is None
+
+
+@pytest.mark.parametrize("path", ["/classify", "/pooling", "/v1/embeddings"])
+@pytest.mark.parametrize("ids", [[1, 2], [[1, 2], [3]], [[]], ["a text", 7]])
+def test_token_ids_are_refused_with_what_to_send(http: httpx.Client, path: str, ids: list[Any]) -> None:
+    answer = http.post(path, json={"model": "tiny", "input": ids})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "send the text" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/classify", {"truncate_prompt_tokens": 8}),
+        ("/classify", {"encoding_format": "base64"}),
+        ("/classify", {"aggregate": "min"}),
+        ("/pooling", {"truncate_prompt_tokens": -1}),
+        ("/pooling", {"encoding_format": "base64"}),
+        ("/pooling", {"task": "embed"}),
+        ("/v1/embeddings", {"dimensions": 2}),
+        ("/v1/embeddings", {"encoding_format": "int8"}),
+        ("/v1/embeddings", {"normalize": True}),
+    ],
+)
+def test_an_engine_s_option_that_would_change_the_answer_is_refused(
+    http: httpx.Client, path: str, options: Body
+) -> None:
+    answer = http.post(path, json={"input": PROMPT + STEPS[0] + END, **options})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    (name,) = options
+    assert name in answer.json()["message"]
+
+
+def test_embeddings_are_base64_if_the_client_asks_for_it(http: httpx.Client) -> None:
+    body = {"model": "tiny", "input": PROMPT + STEPS[0] + END, "dimensions": 1, "user": "u"}
+    number, text = (
+        http.post("/v1/embeddings", json=body | {"encoding_format": each}).json()["data"][0]["embedding"]
+        for each in ("float", "base64")
+    )
+    assert struct.unpack("<f", base64.b64decode(text)) == pytest.approx(tuple(number), abs=1e-6)
+
+
+SET_UP: dict[str, tuple[str, Body, str]] = {
+    "no-template": ("/get_reward", {"query": [STEPS[0]]}, "invalid_chat"),
+    "not-its-prompt": ("/get_reward", {"query": [PROMPT + STEPS[0]], "prompts": ["Another"]}, "invalid_chat"),
+    "no-problem": ("/rm", {"prompt": " ", "response": STEPS[0]}, "no_problem"),
+    "no-assistant": ("/classify", {"messages": ASKED}, "invalid_chat"),
+    "text-alone": ("/v1/score/evaluation", {"messages": [STEPS[0]]}, "invalid_chat"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(SET_UP))
+def test_a_fault_of_the_set_up_is_never_the_lowest_reward(http: httpx.Client, case: str) -> None:
+    path, body, code = SET_UP[case]
+    answer = http.post(f"{path}?on_error=lowest", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+def test_only_errors_of_a_text_become_the_lowest_reward() -> None:
+    assert {code for code, error in error_classes().items() if error.of_text} == {
+        "no_steps",
+        "empty_step",
+        "marker_in_text",
+        "marker_merged",
+        "invalid_text",
+        "too_long",
+        "too_many_characters",
+    }

@@ -54,6 +54,32 @@ def test_the_environment_says_what_an_empty_completion_becomes(
     assert asyncio.run(trl.prm_reward([PROBLEM], [""])) == expected
 
 
+def test_trl_names_the_lengths_of_lists_that_do_not_fit(service: httpx.Client) -> None:
+    with pytest.raises(ValueError, match="2 prompts and 1 completions"):
+        asyncio.run(trl.prm_reward([PROBLEM, PROBLEM], [TEXT]))
+
+
+@pytest.mark.parametrize("chosen", ["lowest", "skip"])
+def test_a_fault_of_the_set_up_is_raised_whatever_the_environment_says(
+    service: httpx.Client, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    monkeypatch.setenv("PRM_ON_ERROR", chosen)
+    with pytest.raises(ServiceError, match="no_problem"):
+        asyncio.run(trl.prm_reward([" "], [TEXT]))
+    monkeypatch.setenv("PRM_MODEL", "other")
+    with pytest.raises(ServiceError, match="unknown_model"):
+        asyncio.run(trl.prm_reward([PROBLEM], [TEXT]))
+
+
+def test_verl_raises_a_fault_of_the_set_up_though_lowest_was_chosen(
+    service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRM_ON_ERROR", "lowest")
+    monkeypatch.setenv("PRM_AGGREGATE", "median")
+    with pytest.raises(ServiceError, match="unknown_aggregate"):
+        asyncio.run(verl.compute_score("math", TEXT, "", {"question": PROBLEM}))
+
+
 def test_an_error_stops_a_trainer_that_has_no_place_for_it(
     service: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,7 +83,9 @@ function reachesOutside(counts) {
   return outside > .5 * all || inside < all;
 }
 
-const SCORING = labels => !["/metrics", "/health", "/health/live", "/health/ready", "/", "/dashboard", "/docs"].includes(labels.route);
+/** Probes, scrapes (this page's own among them), pages and what they load: not the work of the service. */
+const NOT_SCORING = /^\/(metrics|health(\/\w+)?|dashboard|solve|page|docs|docs-assets|openapi\.json|(v1\/)?models|tei\/(info|health)|v2(\/health\/\w+|\/models\/\{name:path\}(\/ready)?)?)?$/;
+const SCORING = labels => !NOT_SCORING.test(labels.route);
 
 function show(samples, seconds) {
   const then = before?.samples ?? samples, rate = name => (sum(samples, name) - sum(then, name)) / seconds;

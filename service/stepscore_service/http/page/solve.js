@@ -5,6 +5,7 @@ const SIZES = {
   beam: size => ({ n: size, width: Math.min(4, size) }), dvts: size => ({ n: size, width: Math.min(4, size) }),
   rebase: size => ({ width: size }), mcts: size => ({ simulations: size }), greedy: () => ({}),
 };
+const CAN_SOLVE = at("no-policy").hidden;
 let stop = null;
 const items = new Map();
 
@@ -60,6 +61,7 @@ async function read(response) {
 
 async function solve(event) {
   event?.preventDefault();
+  if (!CAN_SOLVE) return;
   stop?.abort();
   stop = new AbortController();
   items.clear();
@@ -81,6 +83,7 @@ async function solve(event) {
   }
 }
 
+if (!CAN_SOLVE) for (const each of at("form").elements) each.disabled = true;
 at("form").addEventListener("submit", solve);
 at("stop").addEventListener("click", () => stop?.abort());
 document.addEventListener("keydown", event => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) solve(event) });

@@ -17,7 +17,6 @@ from stepscore_service.http.trainers import TheView
 from stepscore_service.schemas.kserve import (
     InferAnswer,
     InferRequest,
-    InferTensor,
     ModelMetadata,
     OutputTensor,
     ServerLive,
@@ -69,23 +68,29 @@ async def model(pool: ThePool, name: str) -> ModelMetadata:
 
 @router.post("/models/{name:path}/infer", responses=ERRORS, summary="Rewards of one solution in steps, or of texts")
 async def infer(name: str, body: InferRequest, view: TheView) -> InferAnswer:
+    if body.model_name not in (None, name):
+        raise InvalidRequest(f"the path names the model {name!r} and the body {body.model_name!r}; name one")
     found = await view.score(_solutions(body), name)
     scores = found.numbers()
     steps = [result.rewards if isinstance(result, ScoreAnswer) else [] for result in found.results]
     rewards = [reward for each in steps for reward in each]
-    outputs = [
-        OutputTensor(name="score", datatype="FP32", shape=[len(scores)], data=scores),
-        OutputTensor(name="rewards", datatype="FP32", shape=[len(rewards)], data=rewards),
-        OutputTensor(name="steps", datatype="INT32", shape=[len(steps)], data=[len(each) for each in steps]),
-    ]
+    outputs = {
+        "score": OutputTensor(name="score", datatype="FP32", shape=[len(scores)], data=scores),
+        "rewards": OutputTensor(name="rewards", datatype="FP32", shape=[len(rewards)], data=rewards),
+        "steps": OutputTensor(name="steps", datatype="INT32", shape=[len(steps)], data=[len(each) for each in steps]),
+    }
+    wanted = [each.name for each in body.outputs] if body.outputs else list(outputs)
     return InferAnswer(
-        id=body.id or uuid.uuid4().hex, model_name=found.info.id, model_version=found.info.revision, outputs=outputs
+        id=body.id or uuid.uuid4().hex,
+        model_name=found.info.id,
+        model_version=found.info.revision,
+        outputs=[outputs[name] for name in wanted],
     )
 
 
 def _solutions(body: InferRequest) -> list[SolutionRequest]:
-    """Raises InvalidRequest if tensors are missing, of another type, or do not fit together."""
-    texts = {tensor.name: _texts(tensor) for tensor in body.inputs}
+    """Raises InvalidRequest if tensors are missing or do not fit together."""
+    texts: dict[str, list[str]] = {tensor.name: tensor.data for tensor in body.inputs}
     if set(texts) == {"problem", "steps"} and len(texts["problem"]) == 1:
         return [SolutionRequest(texts["problem"][0], tuple(texts["steps"]))]
     if set(texts) == {"problem", "solution"}:
@@ -99,9 +104,3 @@ def _pairs(texts: Mapping[str, Sequence[str]]) -> list[SolutionRequest]:
         raise InvalidRequest(f"{len(problems)} problems and {len(solutions)} solutions do not fit together")
     repeated = problems if len(problems) == len(solutions) else [*problems] * len(solutions)
     return [SolutionRequest(problem, solution) for problem, solution in zip(repeated, solutions, strict=True)]
-
-
-def _texts(tensor: InferTensor) -> list[str]:
-    if tensor.datatype != "BYTES" or not all(isinstance(each, str) for each in tensor.data):
-        raise InvalidRequest(f"the tensor {tensor.name!r} must be BYTES with texts as its data")
-    return tensor.data

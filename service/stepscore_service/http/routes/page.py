@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 router = APIRouter()
 PREFIXES = ("",)
+NO_POLICY = 'id="no-policy" role="note"'
 FOLDER = files("stepscore_service.http").joinpath("page")
 
 
@@ -25,8 +26,12 @@ async def dashboard() -> HTMLResponse:
 
 
 @router.get("/solve", include_in_schema=False)
-async def solve() -> HTMLResponse:
-    return HTMLResponse(_html("solve.html"))
+async def solve(request: Request) -> HTMLResponse:
+    """Without a policy the page says how to start the service with one."""
+    html = _html("solve.html")
+    if request.app.state.policy is None:
+        html = html.replace(f"{NO_POLICY} hidden", NO_POLICY)
+    return HTMLResponse(html)
 
 
 def mount_assets(app: FastAPI) -> None:

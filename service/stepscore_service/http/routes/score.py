@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
-from stepscore.errors import StepscoreError
+from stepscore.errors import StepscoreError, UnknownStep
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.errors import body_of
 from stepscore_service.http.dependencies import TheContext, ThePool
@@ -82,9 +82,16 @@ def _solution(item: ScoreItem) -> SolutionRequest:
 
 
 def _from_step(result: ScoreResult, first: int) -> ScoreResult:
-    """What is said of each step, from that one on; spans, score and indices stay those of the whole solution."""
+    """What is said of each step, from that one on; spans, score and indices stay those of the whole solution.
+
+    From the end on there is nothing yet to say; a step after that is an error.
+    """
     if isinstance(result, StepscoreError) or not first:
         return result
+    steps = len(result.rewards)
+    if first > steps:
+        message = f"`from_step` is {first}, and the solution has {steps} steps; send at most {steps}"
+        return UnknownStep(message, from_step=first, steps=steps)
     later: dict[str, Any] = {name: getattr(result, name)[first:] for name in PER_STEP if getattr(result, name)}
     if result.extras:
         later["extras"] = {name: values[first:] for name, values in result.extras.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 import time
 import uuid
 
@@ -19,9 +21,11 @@ from stepscore_service.schemas.vllm import (
     ClassifyAnswer,
     EmbeddedItem,
     EmbeddingsAnswer,
+    EmbeddingsRequest,
     EngineRequest,
     PooledItem,
     PoolingAnswer,
+    PoolingRequest,
 )
 
 FORMAT = "vllm"
@@ -37,15 +41,17 @@ async def classify(body: EngineRequest, view: TheView) -> ClassifyAnswer:
 
 
 @router.post("/v1/embeddings", responses=ERRORS, summary="verl with SGLang: one number for each text")
-async def embeddings(body: EngineRequest, view: TheView) -> EmbeddingsAnswer:
+async def embeddings(body: EmbeddingsRequest, view: TheView) -> EmbeddingsAnswer:
     """The `embedding` of a text is its one number, as an engine answers for a reward model."""
     found = await view.score(_items(body, view), body.model)
-    data = [EmbeddedItem(index=place, embedding=[number]) for place, number in enumerate(found.numbers())]
+    numbers = found.numbers()
+    written = [_base64(each) if body.encoding_format == "base64" else [each] for each in numbers]
+    data = [EmbeddedItem(index=place, embedding=each) for place, each in enumerate(written)]
     return EmbeddingsAnswer(model=found.info.id, data=data, usage=_usage(found))
 
 
 @router.post("/pooling", responses=ERRORS, summary="vLLM: the rewards of each step")
-async def pooling(body: EngineRequest, view: TheView) -> PoolingAnswer:
+async def pooling(body: PoolingRequest, view: TheView) -> PoolingAnswer:
     """In a text with <extra_0> a step ends at each of them, and an empty step is an error; other texts are split."""
     items = [_marked(each, view) for each in _items(body, view)]
     found = await view.score(items, body.model)
@@ -71,6 +77,10 @@ def _marked(item: Parsed, view: View) -> Parsed:
         return item
     steps = steps_at_markers(view.scored_text(item))
     return SolutionRequest(item.problem, steps) if steps else item
+
+
+def _base64(number: float) -> str:
+    return base64.b64encode(struct.pack("<f", number)).decode()
 
 
 def _usage(found: ViewResults) -> Usage:
