@@ -14,6 +14,9 @@
             UnknownAggregate
             UndefinedAggregate
             UnknownModel
+            InvalidShape
+            TokensMismatch
+            NoOutcome
         CheckpointError             fix the checkpoint or the options; raised while a model is opened
             DamagedTokenizer
             UnknownFamily
