@@ -12,7 +12,7 @@ import typer
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Solution
-from stepscore_service.commands.flags import MODEL_FLAGS, Columns, with_settings
+from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.data.items import split_row
 from stepscore_service.jobs.data.labelled import of_row
@@ -23,7 +23,7 @@ from stepscore_service.jobs.runs.journal import json_line, read_rows
 from stepscore_service.jobs.runs.model import describe, manifest_of
 from stepscore_service.jobs.runs.progress import with_progress
 from stepscore_service.jobs.runs.run import count_errors, error_row, journal_for, report_results, run
-from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, Source, check_first, open_source
+from stepscore_service.jobs.runs.source import STDIN, Columns, JsonRow, Line, Source, check_first, open_source
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:

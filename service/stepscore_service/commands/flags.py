@@ -45,14 +45,6 @@ class PlainHelp(TyperCommand):
         super().__init__(*arguments, **{**options, "rich_markup_mode": None})
 
 
-Columns = Annotated[
-    str,
-    typer.Option(
-        metavar="OURS=THEIRS,…", help="the file's own column names, such as problem=question,solution=response"
-    ),
-]
-
-
 LogLines = Annotated[
     LogFormat,
     typer.Option("--log-format", envvar=f"{PREFIX}LOG_FORMAT", help="of standard error: console for people, or json"),

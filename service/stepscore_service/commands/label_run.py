@@ -35,7 +35,7 @@ LabelShards = Callable[[Iterable[Shard]], Iterator[FinishedShard]]
 
 def run(plan: LabelPlan, file: str, options: LabelRunOptions, open_: OpenLabeller = open_labeller) -> None:
     """Label what the output folder lacks. Ends the command, saying what to change if something fails."""
-    source = _source(file)
+    source = _source(file, options.columns)
     source.refuse_output(*options.out.glob("*.jsonl"))
     inputs = LabelInputs(source, plan, options.limit)
     try:
@@ -104,10 +104,10 @@ def _on_ray(plan: LabelPlan, options: LabelRunOptions, open_: OpenLabeller) -> L
     return partial(on_ray, plan=plan, address=options.ray or "auto", workers=options.workers, open_=open_)
 
 
-def _source(file: str) -> Source:
+def _source(file: str, columns: str) -> Source:
     if file == STDIN:
         console.fail("label reads its input twice and resumes: give a file, not standard input.")
-    return open_source(file)
+    return open_source(file, columns=columns)
 
 
 def _identity(plan: LabelPlan, options: LabelRunOptions, source: Source) -> dict[str, object]:
@@ -117,6 +117,7 @@ def _identity(plan: LabelPlan, options: LabelRunOptions, source: Source) -> dict
         "input_rows": source.total,
         "limit": options.limit,
         "shard_problems": options.shard_problems,
+        **({"columns": options.columns} if options.columns else {}),
         **plan.identity(),
     }
 

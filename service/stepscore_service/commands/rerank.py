@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from stepscore_service.commands.flags import MODEL_FLAGS, Columns, with_settings
+from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import split_candidates
 from stepscore_service.jobs.rerank import RankSums, RerankTally, rerank_rows
@@ -18,7 +18,7 @@ from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.model import asked_of, describe, manifest_of
 from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
-from stepscore_service.jobs.runs.source import check_first, open_source
+from stepscore_service.jobs.runs.source import Columns, check_first, open_source
 from stepscore_service.settings import Settings
 
 SHAPE = 'an object like {"problem": "…", "candidates": ["…", "…"]}'

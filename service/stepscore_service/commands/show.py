@@ -13,14 +13,14 @@ import typer
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.batching.encoding import SolutionRequest, split_steps
-from stepscore_service.commands.flags import MODEL_FLAGS, Columns, given_flags, with_settings
+from stepscore_service.commands.flags import MODEL_FLAGS, given_flags, with_settings
 from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import candidates_row, request_of
 from stepscore_service.jobs.rerank import rerank_rows
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.model import describe
 from stepscore_service.jobs.runs.run import is_result
-from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, line_numbered, looks_like_rows, names_of
+from stepscore_service.jobs.runs.source import STDIN, Columns, JsonRow, Line, line_numbered, looks_like_rows, names_of
 from stepscore_service.jobs.show import print_candidates, print_solution, shown_answer, shown_row
 from stepscore_service.serving.scoring import score_offline
 from stepscore_service.settings import Settings

@@ -32,7 +32,10 @@ def run(plan: TrainPlan, files: Sequence[Path], options: TrainRunOptions) -> Non
         plan.check()
         check_name(plan.output, options.out)
         inputs = TrainInputs(
-            open_inputs(files), options.format, ParseOptions(options.neutral == "good"), options.skip_bad
+            open_inputs(files, options.columns),
+            options.format,
+            ParseOptions(options.neutral == "good"),
+            options.skip_bad,
         )
         with console.status(f"Opening {plan.base}"):
             setup = build(plan)
@@ -72,6 +75,7 @@ def _identity(options: TrainRunOptions, inputs: TrainInputs) -> dict[str, object
         "zero_is_good": options.neutral == "good",
         "skip_bad": options.skip_bad,
         "eval_share": options.eval_share,
+        **({"columns": options.columns} if options.columns else {}),
     }
 
 

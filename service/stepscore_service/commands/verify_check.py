@@ -19,7 +19,7 @@ from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.run import count_errors, error_row, journal_for, report_results, run
 from stepscore_service.jobs.runs.sandboxes import report_sandboxes, sandboxes
-from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, check_first, kind_of_value, open_source
+from stepscore_service.jobs.runs.source import STDIN, Columns, JsonRow, Line, check_first, kind_of_value, open_source
 
 if TYPE_CHECKING:
     from stepscore.verify.measure import Errors, Rate
@@ -48,6 +48,7 @@ def verify_check(
     file: Annotated[str, typer.Argument(help="JSONL of judged solutions", metavar="FILE.jsonl")],
     verifier: Annotated[str, typer.Option(help="math, numeric[:TOLERANCE], exact, code[:weak]", metavar="NAME")],
     out: Annotated[str | None, typer.Option(help="where results go; default FILE.verified.jsonl")] = None,
+    columns: Columns = "",
     batch_rows: Annotated[int, typer.Option(min=1, help="rows verified, written and synced together")] = 32,
 ) -> None:
     """Measure the false positives and negatives of a verifier.
@@ -58,7 +59,7 @@ def verify_check(
     """
     if STDIN in (file, out):
         console.fail("verify-check reads its own results again: give it files, not standard input or output.")
-    source = open_source(file)
+    source = open_source(file, columns=columns)
     check_first(source, lambda row: (cases_of(row), truth_of(row)), SHAPE)
     try:
         from stepscore.verify.open import open_verifier  # loads SymPy's parser, which `--help` need not wait for
@@ -69,6 +70,7 @@ def verify_check(
     except StepscoreError as error:
         console.fail_with(error)
     manifest = {"command": "verify-check", "input_sha256": source.digest, "verifier": verifier}
+    manifest |= {"columns": columns} if columns else {}
     with closing(journal_for(source, out, "verified", manifest)) as journal:
         _run_all(judge, source, journal, batch_rows)
     if isinstance(journal, FileJournal):

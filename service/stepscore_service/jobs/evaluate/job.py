@@ -37,6 +37,7 @@ class EvaluationRequest:
     files: Mapping[str, tuple[str, ...]]
     threshold: str = OF_MODEL
     tune_on: str = ""
+    columns: str = ""
     split: str = "auto"
     probes: bool = True
     with_bias: bool = False
@@ -144,7 +145,7 @@ def _parts(request: EvaluationRequest, outcome: Callable[[], Rewards] | None) ->
         if len(set(names)) < len(names):
             console.fail(f"two files of one suite have one name: {', '.join(names)}. Give NAME=FILE.")
         for name, path in map(_named, given):
-            parts.append(EvaluationPart(suite, name, open_source(path, sample=request.sample)))
+            parts.append(EvaluationPart(suite, name, open_source(path, sample=request.sample, columns=request.columns)))
     return parts
 
 
@@ -173,7 +174,9 @@ def _manifest(request: EvaluationRequest, settings: Settings, part: EvaluationPa
     if part.suite.kind == "best_of_n":
         chosen |= {"split": request.split, "orm": model.outcome}
     if model.info is None:
-        return {"command": "evaluate", "input_sha256": part.source.digest, "input_rows": part.source.total, **chosen}
+        columns = {"columns": ",".join(map("=".join, part.source.names))} if part.source.names else {}
+        read = {"input_sha256": part.source.digest, "input_rows": part.source.total, **columns}
+        return {"command": "evaluate", **read, **chosen}
     return manifest_of("evaluate", model.info, settings, part.source, **chosen)
 
 

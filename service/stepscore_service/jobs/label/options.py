@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from typer import Option
 
+from stepscore_service.jobs.runs.source import Columns
+
 LabelKind = Literal["hard", "soft"]
 
 
@@ -84,6 +86,7 @@ class LabelRunOptions:
     """Where a run writes, how much it reads, and where it computes."""
 
     out: Annotated[Path, Option(help="folder for shards of labels and their manifest")]
+    columns: Columns = ""
     shard_problems: Annotated[int, Option(min=1, help="problems of a shard: what a kill can lose")] = 16
     rollouts: Annotated[bool, Option("--rollouts", help="also write the rollouts themselves")] = False
     limit: Annotated[int, Option(min=0, help="only the first rows; 0 takes all")] = 0

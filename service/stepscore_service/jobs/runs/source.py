@@ -12,18 +12,22 @@ import hashlib
 import json
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from itertools import chain
 from json.decoder import JSONDecodeError
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Annotated, Any, BinaryIO, cast
+
+from typer import Option
 
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.runs import console
-from stepscore_service.jobs.runs.tables import PARQUET, SEPARATORS, as_json, csv_rows, parquet_rows, table_kind
+from stepscore_service.jobs.runs.tables import COLUMNS, PARQUET, SEPARATORS, as_json, csv_rows, parquet_rows, table_kind
 
 STDIN = "-"
 LONGEST_LINE = 64 << 20
@@ -31,6 +35,11 @@ CHUNK = 1 << 20
 """Bytes or characters that are read at once."""
 JsonRow = dict[str, Any]
 Names = tuple[tuple[str, str], ...]
+Columns = Annotated[
+    str,
+    Option(metavar="OURS=THEIRS,…", help="the file's own column names, such as problem=question,solution=response"),
+]
+"""The flag that every command with rows as input has."""
 
 EMPTY = "holds no rows; there is nothing to do"
 _GZIP = b"\x1f\x8b"
@@ -160,12 +169,20 @@ class Source:
 
 
 def names_of(columns: str) -> Names:
-    """The pairs of `--columns OURS=THEIRS,…`. Ends the command if it has another form or one name twice."""
+    """The pairs of `--columns OURS=THEIRS,…`.
+
+    Ends the command if it has another form, a name twice, or one of ours that no command reads.
+    """
     pairs = [tuple(part.strip() for part in each.partition("=")[::2]) for each in filter(None, columns.split(","))]
-    for side in (0, 1):
-        names = [pair[side] for pair in pairs]
-        if not all(names) or len(set(names)) < len(names):
+    for names in zip(*pairs, strict=True):
+        if not all(names):
             console.fail(f"--columns {columns} is not a list like problem=question,solution=response.")
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            console.fail(f"--columns {columns} names {twice[0]} twice.")
+    for ours, _ in pairs:
+        if ours not in COLUMNS:
+            meant = get_close_matches(ours, COLUMNS, 1) or [", ".join(sorted(COLUMNS))]
+            console.fail(f"--columns {columns}: no command reads a column {ours!r}; do you mean {meant[0]}?")
     return tuple((ours, theirs) for ours, theirs in pairs)
 
 

@@ -24,6 +24,12 @@ LISTS = frozenset(
     }
 )
 """Columns whose cells are not text."""
+COLUMNS = LISTS | {
+    *("problem", "prompt", "question", "solution", "split", "answer", "ground_truth", "tests", "entry_point"),
+    *("id", "idx", "generator", "score", "aggregate", "aggregates", "threshold", "model"),
+    *("modified_question", "original_question", "classification", "input", "conversations"),
+}
+"""Columns that some command reads, the only ones that --columns can name."""
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 PARQUET = ".parquet"
 ROWS_AT_ONCE = 256

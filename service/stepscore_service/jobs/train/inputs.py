@@ -55,9 +55,9 @@ class TrainInputs:
         self.bad.append(error.message)
 
 
-def open_inputs(paths: Sequence[Path]) -> tuple[Source, ...]:
+def open_inputs(paths: Sequence[Path], columns: str = "") -> tuple[Source, ...]:
     """Files, and folders as the shards in them. Ends the command where one cannot be read or holds nothing."""
-    return tuple(open_source(str(file)) for path in paths for file in _files(path))
+    return tuple(open_source(str(file), columns=columns) for path in paths for file in _files(path))
 
 
 def _files(path: Path) -> list[Path]:
