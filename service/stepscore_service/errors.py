@@ -44,6 +44,12 @@ class InvalidChat(InvalidInput):
     code = "invalid_chat"
 
 
+class UnknownTokenizer(InvalidInput):
+    """The service has no policy's tokenizer of that name. detail: tokenizer, known."""
+
+    code = "unknown_tokenizer"
+
+
 class UnsupportedMediaType(StepscoreError):
     """The body is not sent as JSON. detail: content_type."""
 

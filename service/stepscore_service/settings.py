@@ -73,6 +73,14 @@ class Settings(BaseSettings):
     chat_template: ChatTemplateName = Field(
         "auto", description="how policies' chats are written that trainers send as one text; by default the text says"
     )
+    tokenizers: Texts = Field(
+        (),
+        description="policies' tokenizers, for rewards of tokens (docs/rl.md): folders or Hub ids, each optionally as "
+        "name=model",
+    )
+    drift_solutions: int = Field(
+        1000, ge=20, description="scored solutions of a policy version that are compared with as many of the first one"
+    )
     family: str | None = Field(None, description="family of every model; by default the checkpoint says")
     family_options: Texts = Field((), description="options of the family, each as key=value")
     cache: Path | None = Field(None, description="folder for what is prepared once; by default ~/.cache/stepscore")
@@ -223,7 +231,7 @@ class Settings(BaseSettings):
             raise ValueError("float16 overflows in these models; choose bfloat16 (bf16) or float32 (fp32)")
         return DTYPE_ALIASES.get(value, value) if isinstance(value, str) else value
 
-    @field_validator("models", "family_options", "formats", "cors_origins", mode="before")
+    @field_validator("models", "tokenizers", "family_options", "formats", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -33,6 +33,7 @@ class RequestContext:
     cache_salt: computed prefixes are reused only among requests of the same one.
     tenant: who sends it; tenants share the model fairly. tokens_per_minute: the tenant's quota; 0 sets none.
     bulk: computed when nothing interactive waits.
+    policy_version: of the policy that wrote the solutions; "" if the caller does not say.
     """
 
     deadline: float | None = None
@@ -40,6 +41,7 @@ class RequestContext:
     tenant: str = ""
     tokens_per_minute: int = 0
     bulk: bool = False
+    policy_version: str = ""
     facts: RequestFacts = field(default_factory=RequestFacts, compare=False)
 
 

@@ -18,6 +18,7 @@ from stepscore_service.http.idempotency import AnswerStore
 from stepscore_service.http.middleware import AccessLog, Refusals
 from stepscore_service.http.routes import (
     docs,
+    drift,
     health,
     kserve,
     llama_factory,
@@ -28,6 +29,7 @@ from stepscore_service.http.routes import (
     page,
     reload,
     rerank,
+    reward,
     roll,
     score,
     search,
@@ -43,6 +45,7 @@ from stepscore_service.serving.model_pool import ModelPool, open_scorers
 from stepscore_service.serving.reload import Reloader
 from stepscore_service.serving.search import PolicyServer
 from stepscore_service.serving.submitted import Submissions
+from stepscore_service.serving.tokenizers import PolicyTokenizers
 from stepscore_service.settings import Settings
 from stepscore_service.version import version
 
@@ -55,8 +58,10 @@ what cannot be scored is an error, never a 0.
 ROUTES: Sequence[ModuleType] = (
     score,
     rerank,
+    reward,
     search,
     models,
+    drift,
     reload,
     health,
     metrics,
@@ -92,6 +97,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = scorers if scorers is not None else await asyncio.to_thread(open_scorers, settings)
         app.state.pool = pool = ModelPool(opened, settings, measured)
+        app.state.tokenizers = await asyncio.to_thread(PolicyTokenizers.open, settings.tokenizers)
         app.state.reloader = Reloader(settings, measured)
         app.state.policy = writer = policy or await asyncio.to_thread(PolicyServer.open, settings)
         yield

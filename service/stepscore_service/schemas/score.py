@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, Strict, model_validator
 
 from stepscore_service.schemas.chat import ProblemText, SolutionText
 
-Include = Literal["logits", "spans", "tokens"]
-CharacterSpan = tuple[int, int]
+Include = Literal["logits", "spans", "tokens", "token_rewards"]
+ShapeName = Literal["last", "step", "delta", "min_form", "progress"]
+CharacterSpan = Annotated[tuple[int, int], Strict(False)]
+"""JSON has no tuples: a list of two whole numbers."""
+TokenSpan = tuple[int, int]
 
 
 class Wire(BaseModel):
@@ -38,7 +41,28 @@ class RequestOptions(Wire):
     on_overflow: Literal["error"] = Field("error", description="what happens to a text that is too long for the model")
 
 
-class ScoreItem(Wire):
+class ShapeOptions(RequestOptions):
+    """How step rewards become rewards of the policy's tokens; common to /score and /reward."""
+
+    tokenizer: str | None = Field(
+        None, description="name of a policy's tokenizer that the service has (`--tokenizers`): it finds the tokens"
+    )
+    shape: ShapeName = Field("last", description="what the end of each step gets (docs/rl.md)")
+    reference: FiniteFloat | Literal["group"] | None = Field(
+        None,
+        description="for `progress`: the value of the problem before the first step; `group` takes the mean last "
+        "reward of the problem's solutions in this request",
+    )
+    temperature: FiniteFloat = Field(0.1, gt=0, description="of `min_form`")
+
+    @model_validator(mode="after")
+    def _reference_for_progress(self) -> Self:
+        if (self.shape == "progress") != (self.reference is not None):
+            raise ValueError("`shape: progress` needs `reference`, a number or `group`; no other shape takes it")
+        return self
+
+
+class SolutionFields(Wire):
     """One problem with a solution, given as steps or as text to be split."""
 
     problem: ProblemText = Field(description="the problem that the solution solves; or the messages of a chat")
@@ -50,7 +74,10 @@ class ScoreItem(Wire):
         "auto", description="how to split `solution`: auto, lines, paragraphs, sentences, numbered, code or regex:<...>"
     )
     partial: bool = Field(False, description="the last step is not finished yet: it is not scored")
-    from_step: int = Field(0, ge=0, description="answer only the rewards of steps from this index on")
+    token_ids: list[int] | None = Field(None, description="the policy's tokens of `solution`, for rewards of tokens")
+    offsets: list[CharacterSpan] | None = Field(
+        None, description="the characters [start, end) of `solution` that each token holds"
+    )
 
     @model_validator(mode="after")
     def _one_solution(self) -> Self:
@@ -61,7 +88,13 @@ class ScoreItem(Wire):
         return self
 
 
-class ScoreRequest(RequestOptions):
+class ScoreItem(SolutionFields):
+    """An item of /score."""
+
+    from_step: int = Field(0, ge=0, description="answer only the rewards of steps from this index on")
+
+
+class ScoreRequest(ShapeOptions):
     """One solution (problem with steps or solution), or many of them as items."""
 
     problem: ProblemText | None = Field(None, description=ScoreItem.model_fields["problem"].description)
@@ -71,6 +104,8 @@ class ScoreRequest(RequestOptions):
     )
     split: str = Field("auto", description=ScoreItem.model_fields["split"].description)
     partial: bool = Field(False, description=ScoreItem.model_fields["partial"].description)
+    token_ids: list[int] | None = Field(None, description=ScoreItem.model_fields["token_ids"].description)
+    offsets: list[CharacterSpan] | None = Field(None, description=ScoreItem.model_fields["offsets"].description)
     from_step: int = Field(0, ge=0, description=ScoreItem.model_fields["from_step"].description)
     items: Annotated[list[ScoreItem] | None, LimitedBy("max_items")] = Field(
         None, description="many solutions, instead of the fields above"
@@ -87,6 +122,13 @@ class ScoreRequest(RequestOptions):
             raise ValueError(f"give either `items` or {', '.join(f'`{name}`' for name in sorted(single))}")
         if self.items is None:
             self.single()
+        return self
+
+    @model_validator(mode="after")
+    def _shape_of_token_rewards(self) -> Self:
+        shaped = self.model_fields_set & ShapeOptions.model_fields.keys() - RequestOptions.model_fields.keys()
+        if shaped and "token_rewards" not in self.include:
+            raise ValueError(f'{", ".join(map("`{}`".format, sorted(shaped)))} need `include: ["token_rewards"]`')
         return self
 
     def single(self) -> ScoreItem:
@@ -129,6 +171,15 @@ class ScoreAnswer(BaseModel):
         default_factory=dict, description="further numbers per step, for families that have them"
     )
     rationales: list[str] = Field(default_factory=list, description="a judge's words on each step")
+    token_rewards: list[FiniteFloat] = Field(
+        default_factory=list, description="on request: one reward for each token of the policy, 0 except at step ends"
+    )
+    step_tokens: list[TokenSpan] = Field(
+        default_factory=list, description="with `token_rewards`: tokens [first, last + 1) of each step"
+    )
+    token_ids: list[int] = Field(
+        default_factory=list, description="with `token_rewards`: the tokens, if the service has found them"
+    )
 
 
 class ErrorBody(BaseModel):

@@ -21,6 +21,8 @@ from stepscore.engine.protocol import TokenCounts
 from stepscore.errors import StepscoreError
 from stepscore.scoring import ModelInfo, Scoring
 from stepscore_service.batching.batcher import Batcher
+from stepscore_service.serving.drift import DriftMonitor
+from stepscore_service.serving.rewarding import RewardedResult
 from stepscore_service.serving.scoring import ScoreResult
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -32,6 +34,9 @@ REWARDS = (
     *(2.0, 5.0, 10.0, 20.0),
 )
 """Twenty steps over [0, 1], the range of probabilities, and coarse ones beyond for log-ratios."""
+
+GAPS = tuple(step / 10 for step in range(-10, 11))
+"""Score, mapped to [0, 1], less outcome."""
 
 SHOWN_FACTS = ("family", "revision", "engine", "device", "dtype", "mode")
 """Labels of `stepscore_model_info` beside the model's name."""
@@ -72,6 +77,18 @@ class Metrics:
             ("model", "outcome"),
             registry=of,
         )
+        self.outcomes = Counter(
+            "stepscore_outcomes",
+            "Final answers that /reward has verified: right, wrong, unreadable.",
+            ("model", "outcome"),
+            registry=of,
+        )
+        self.signs = Counter(
+            "stepscore_hacking_signs",
+            "Solutions of /reward that show a sign of reward hacking.",
+            ("model", "sign"),
+            registry=of,
+        )
         self._collectors: dict[str, ModelCollector] = {}
         self._counted: WeakSet[StepscoreError] = WeakSet()
         self.tokenise_seconds = self._histogram("tokenise_seconds", "Seconds to check and tokenise a request.", SECONDS)
@@ -81,6 +98,13 @@ class Metrics:
         self.batch_tokens = self._histogram("batch_tokens", "Prompt tokens of one forward.", TOKENS)
         self.solution_steps = self._histogram("solution_steps", "Steps of one scored solution.", POWERS_OF_TWO)
         self.step_reward = self._histogram("step_reward", "Rewards given to steps.", REWARDS)
+        self.outcome_gap = self._histogram("outcome_gap", "Score, mapped to [0, 1], less outcome.", GAPS)
+        self.length_correlation = Gauge(
+            "stepscore_reward_length_correlation",
+            "Of rewards with characters, in the last /reward request that had three or more solutions.",
+            ("model",),
+            registry=of,
+        )
 
     def text(self) -> bytes:
         """The exposition format that Prometheus reads."""
@@ -92,8 +116,8 @@ class Metrics:
             self._counted.add(error)
             self.errors.labels(error.code).inc()
 
-    def watch(self, scorer: Scoring, batcher: Batcher) -> None:
-        """Read a model's facts, queue and token counts whenever the metrics are read.
+    def watch(self, scorer: Scoring, batcher: Batcher, drift: DriftMonitor) -> None:
+        """Read a model's facts, queue, token counts and drift whenever the metrics are read.
 
         Of two models of one name the later one is shown; the tokens of both are counted.
         """
@@ -101,7 +125,7 @@ class Metrics:
         if name not in self._collectors:
             self._collectors[name] = ModelCollector()
             self.registry.register(self._collectors[name])
-        self._collectors[name].watch(scorer, batcher)
+        self._collectors[name].watch(scorer, batcher, drift)
 
     def retire(self, name: str, batcher: Batcher) -> None:
         """A model of that name is closed and a later one serves: only its tokens stay counted."""
@@ -114,9 +138,12 @@ class Metrics:
 class ModelMetrics:
     """The measurements of one model: what its batcher does, and the results that it gives."""
 
-    def __init__(self, metrics: Metrics, model: str) -> None:
+    def __init__(self, metrics: Metrics, info: ModelInfo, drift_solutions: int) -> None:
+        model = info.id
+        self.drift = DriftMonitor(drift_solutions)
         self._metrics = metrics
         self._model = model
+        self._aggregate = info.aggregate
         self._tokenise = metrics.tokenise_seconds.labels(model)
         self._queue = metrics.queue_seconds.labels(model)
         self._forward = metrics.forward_seconds.labels(model)
@@ -124,6 +151,7 @@ class ModelMetrics:
         self._tokens = metrics.batch_tokens.labels(model)
         self._steps = metrics.solution_steps.labels(model)
         self._reward = metrics.step_reward.labels(model)
+        self._gap = metrics.outcome_gap.labels(model)
 
     def tokenised(self, seconds: float) -> None:
         self._tokenise.observe(seconds)
@@ -142,14 +170,33 @@ class ModelMetrics:
     def skipped(self, reason: str, solutions: int) -> None:
         self._metrics.skipped.labels(self._model, reason).inc(solutions)
 
-    def count_result(self, result: ScoreResult) -> None:
-        """Count an answer's steps and rewards, or an error by its code."""
+    def count_result(self, result: ScoreResult, policy_version: str = "") -> None:
+        """Count an answer's steps and rewards, or an error by its code. policy_version: "" if it is not known."""
         if isinstance(result, StepscoreError):
             self._metrics.count_error(result)
             return
         self._steps.observe(len(result.rewards))
         for reward in result.rewards:
             self._reward.observe(reward)
+        if policy_version:
+            self.drift.add(policy_version, result.aggregates[self._aggregate])
+
+    def count_reward(self, result: RewardedResult) -> None:
+        """Count an outcome and the signs of reward hacking, or an error by its code."""
+        if isinstance(result, StepscoreError):
+            self._metrics.count_error(result)
+            return
+        if result.verified is not None:
+            self._metrics.outcomes.labels(self._model, result.verified.outcome).inc()
+        if result.signs.gap is not None:
+            self._gap.observe(result.signs.gap)
+        for sign in ("repeated_steps", "steps_without_content", "marker_text"):
+            if getattr(result.signs, sign):
+                self._metrics.signs.labels(self._model, sign).inc()
+
+    def set_length_correlation(self, value: float) -> None:
+        """Of one request's rewards with lengths in characters."""
+        self._metrics.length_correlation.labels(self._model).set(value)
 
 
 class ModelCollector(Collector):
@@ -159,22 +206,22 @@ class ModelCollector(Collector):
     """
 
     def __init__(self) -> None:
-        self._open: dict[Batcher, Scoring] = {}
+        self._open: dict[Batcher, tuple[Scoring, DriftMonitor]] = {}
         self._past = TokenCounts(prompt=0, computed=0)
 
-    def watch(self, scorer: Scoring, batcher: Batcher) -> None:
-        self._open[batcher] = scorer
+    def watch(self, scorer: Scoring, batcher: Batcher, drift: DriftMonitor) -> None:
+        self._open[batcher] = scorer, drift
 
     def retire(self, batcher: Batcher) -> None:
-        self._past = _sum([self._past, self._open.pop(batcher).counts()])
+        self._past = _sum([self._past, self._open.pop(batcher)[0].counts()])
 
     def describe(self) -> Iterable[Metric]:
         """Nothing, so that several models can share the names."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        batcher, scorer = list(self._open.items())[-1]
-        counts = _sum([self._past, *(each.counts() for each in self._open.values())])
+        batcher, (scorer, drift) = list(self._open.items())[-1]
+        counts = _sum([self._past, *(each.counts() for each, _ in self._open.values())])
         name = scorer.info.id
         yield _gauge("queue_requests", "Requests that wait for a forward.", name, batcher.waiting_requests)
         yield _gauge("queue_tokens", "Tokens that wait for a forward.", name, batcher.waiting_tokens)
@@ -184,6 +231,7 @@ class ModelCollector(Collector):
         yield _gauge("kv_tokens", "Tokens whose keys and values are kept.", name, counts.kept)
         yield _gauge("kv_capacity_tokens", "Tokens whose keys and values can be kept.", name, counts.capacity)
         yield _facts(scorer.info)
+        yield from _drift(name, drift)
 
 
 def _sum(counts: Sequence[TokenCounts]) -> TokenCounts:
@@ -202,6 +250,19 @@ def _facts(info: ModelInfo) -> Metric:
     family = GaugeMetricFamily("stepscore_model_info", "What is served; always 1.", labels=["model", *SHOWN_FACTS])
     family.add_metric([info.id, *(facts[name] for name in SHOWN_FACTS)], 1)
     return family
+
+
+def _drift(model: str, monitor: DriftMonitor) -> Iterable[Metric]:
+    """Of the latest policy version that can be compared. Versions are no label: there is no end of them."""
+    compared = [each.numbers for each in monitor.report().versions if each.numbers is not None]
+    for name, meaning in (
+        ("psi", "Population stability index of the latest policy version's scores against the reference."),
+        ("ks", "Kolmogorov-Smirnov distance of the latest policy version's scores from the reference."),
+    ):
+        family = GaugeMetricFamily(f"stepscore_score_drift_{name}", meaning, labels=["model"])
+        if compared:
+            family.add_metric([model], getattr(compared[-1], name))
+        yield family
 
 
 def _gauge(name: str, meaning: str, model: str, value: float) -> Metric:

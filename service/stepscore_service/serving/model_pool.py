@@ -36,7 +36,7 @@ class ServedModel:
 
     def __init__(self, scorer: Scoring, settings: Settings, metrics: Metrics, admission: Admission) -> None:
         self.info = scorer.info
-        self.metrics = ModelMetrics(metrics, scorer.info.id)
+        self.metrics = ModelMetrics(metrics, scorer.info, settings.drift_solutions)
         self.batcher = Batcher(
             scorer,
             self.metrics,
@@ -48,7 +48,7 @@ class ServedModel:
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        metrics.watch(scorer, self.batcher)
+        metrics.watch(scorer, self.batcher, self.metrics.drift)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -76,6 +76,11 @@ class ModelPool:
         self._retired: list[ServedModel] = []
         self._admission = Admission(settings.max_queue_tokens, settings.max_queue_seconds)
         self._served = {name: self._serve(scorer) for name, scorer in scorers.items()}
+
+    @property
+    def served(self) -> Sequence[ServedModel]:
+        """The default model first; without those that only finish their work."""
+        return list(self._served.values())
 
     @property
     def models(self) -> Sequence[ModelInfo]:

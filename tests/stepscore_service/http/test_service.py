@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from held_scorer import INFO
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
 from stepscore_service.serving.metrics import Metrics, ModelMetrics
 
@@ -56,7 +57,7 @@ def test_the_metrics_are_those_that_the_page_lists(http: httpx.Client) -> None:
 def test_labels_and_buckets_are_those_that_the_page_lists() -> None:
     page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
     metrics = Metrics()
-    ModelMetrics(metrics, "m").forwarded(1, 1, 1.0)
+    ModelMetrics(metrics, INFO, 20).forwarded(1, 1, 1.0)
     bounds = {
         match[1]: [float(bound) for bound in re.findall(r"le=\"([-\d.e+]+)\"", match[0])]
         for match in re.finditer(r"(?:^(stepscore_\w+)_bucket\{.*\n)+", metrics.text().decode(), re.MULTILINE)
@@ -65,6 +66,7 @@ def test_labels_and_buckets_are_those_that_the_page_lists() -> None:
     assert bounds["stepscore_forward_seconds"] == seconds
     assert bounds["stepscore_batch_solutions"] == [2.0**power for power in range(13)]
     assert bounds["stepscore_batch_tokens"] == [16 * 2.0**power for power in range(13)]
+    assert bounds["stepscore_outcome_gap"] == [step / 10 for step in range(-10, 11)]
     assert len(bounds["stepscore_step_reward"]) == 8 + 21 + 4
 
 

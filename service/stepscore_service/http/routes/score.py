@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 
 from stepscore.errors import StepscoreError, UnknownStep
-from stepscore_service.batching.encoding import SolutionRequest
+from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.errors import body_of
-from stepscore_service.http.dependencies import TheContext, ThePool
+from stepscore_service.http.dependencies import TheContext, ThePool, TheTokenizers
 from stepscore_service.http.json_body import Json, JsonRoute, while_connected
 from stepscore_service.http.responses import ERRORS
-from stepscore_service.schemas.score import ErrorBody, FailedItem, ScoreAnswer, ScoreAnswers, ScoreItem, ScoreRequest
+from stepscore_service.schemas.score import (
+    ErrorBody,
+    FailedItem,
+    Include,
+    ScoreAnswer,
+    ScoreAnswers,
+    ScoreItem,
+    ScoreRequest,
+)
+from stepscore_service.serving.model_pool import ServedModel
+from stepscore_service.serving.rewarding import solution_of, with_token_rewards
 from stepscore_service.serving.scoring import ScoreResult, resolve_options
 from stepscore_service.serving.scoring import score as score_solutions
+from stepscore_service.serving.tokenizers import PolicyTokenizers
 
 router = APIRouter(route_class=JsonRoute, tags=["scoring"])
 PREFIXES = ("", "/v1")
@@ -54,13 +67,13 @@ async def score(
     body: Annotated[ScoreRequest, Body(openapi_examples=EXAMPLES)],
     pool: ThePool,
     context: TheContext,
+    tokenizers: TheTokenizers,
 ) -> Response:
     """Rewards for one solution, or `results` for `items`: each an answer or an error, in order."""
     items = [body.single()] if body.items is None else body.items
     with pool.use(body.model) as served:
-        options = resolve_options(served.info, body.aggregate, body.threshold, body.include)
-        solutions = [_solution(item) for item in items]
-        results = await while_connected(request, score_solutions(served, solutions, context, options))
+        work = _score(served, body, items, context, tokenizers)
+        results = await while_connected(request, work)
     results = [_from_step(result, item.from_step) for result, item in zip(results, items, strict=True)]
     if body.items is None:
         return Json(_only(results[0]))
@@ -75,10 +88,20 @@ async def score(
     )
 
 
-def _solution(item: ScoreItem) -> SolutionRequest:
-    """ScoreItem guarantees that one of `steps` and `solution` is given."""
-    given = item.solution or "" if item.steps is None else tuple(item.steps)
-    return SolutionRequest(item.problem, given, item.split, item.partial)
+async def _score(
+    served: ServedModel,
+    body: ScoreRequest,
+    items: Sequence[ScoreItem],
+    context: RequestContext,
+    tokenizers: PolicyTokenizers,
+) -> list[ScoreResult]:
+    wanted: list[Include] = ["spans", *body.include] if "token_rewards" in body.include else body.include
+    options = resolve_options(served.info, body.aggregate, body.threshold, wanted)
+    tokenizer = tokenizers.pick(body.tokenizer)
+    results = await score_solutions(served, [solution_of(item) for item in items], context, options)
+    if "token_rewards" not in body.include:
+        return results
+    return await asyncio.to_thread(with_token_rewards, items, results, body, tokenizer)
 
 
 def _from_step(result: ScoreResult, first: int) -> ScoreResult:
