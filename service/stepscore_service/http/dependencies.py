@@ -16,22 +16,22 @@ from stepscore_service.serving.model_pool import ModelPool
 from stepscore_service.serving.tokenizers import PolicyTokenizers
 
 
-def _pool(request: Request) -> ModelPool:
+async def _pool(request: Request) -> ModelPool:
     found: ModelPool = request.app.state.pool
     return found
 
 
-def _metrics(request: Request) -> Metrics:
+async def _metrics(request: Request) -> Metrics:
     found: Metrics = request.app.state.metrics
     return found
 
 
-def _tokenizers(request: Request) -> PolicyTokenizers:
+async def _tokenizers(request: Request) -> PolicyTokenizers:
     found: PolicyTokenizers = request.app.state.tokenizers
     return found
 
 
-def _context(
+async def _context(
     request: Request,
     x_request_timeout_ms: Annotated[
         Milliseconds | None,

@@ -48,7 +48,7 @@ class ViewOptions:
     template: str
 
 
-def _options(
+async def _options(
     request: Request,
     model: Annotated[
         str | None, Query(min_length=1, description="which model; the first one served by default")
@@ -119,7 +119,7 @@ class View:
         return SolutionRequest(item.problem, on_own_lines(self.scored_text(item)))
 
 
-def _view(request: Request, pool: ThePool, context: TheContext, options: TheOptions) -> View:
+async def _view(request: Request, pool: ThePool, context: TheContext, options: TheOptions) -> View:
     return View(request, pool, context, options)
 
 

@@ -133,7 +133,10 @@ def test_a_typed_special_marker_is_text(scorer: Scoring, case: FamilyCase, folde
 @pytest.mark.parametrize("case", [case for case in CASES if case.plain_marker], ids=lambda case: case.id, indirect=True)
 def test_a_typed_plain_marker_is_refused(scorer: Scoring, case: FamilyCase) -> None:
     assert case.plain_marker
-    for solution in (ask(PROBLEM, [f"We have {case.plain_marker} 3."]), ask(case.plain_marker, ["We have 3."])):
+    for solution in (
+        ask(PROBLEM, [f"We have {case.plain_marker} 3."]),
+        ask(PROBLEM + case.plain_marker, ["We have 3."]),
+    ):
         with pytest.raises(MarkerInText):
             scorer.encode(solution)
 
