@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
 from held_scorer import INFO
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
+from stepscore_service.http.app import ROUTES
 from stepscore_service.serving.metrics import Metrics, ModelMetrics
 
 ONE = {"problem": PROBLEM, "steps": STEPS}
@@ -122,3 +125,16 @@ def test_behind_a_proxy_the_links_have_its_path(folder: Path) -> None:
         assert "/prm/openapi.json" in http.get("/docs").text
         assert "/prm/docs-assets/swagger-ui.css" in http.get("/docs").text
         assert http.get("/openapi.json").json()["servers"] == [{"url": "/prm"}]
+
+
+def test_no_route_and_no_dependency_hops_through_a_thread() -> None:
+    """A synchronous one runs on another thread, which waits for the interpreter's lock beside every forward."""
+    routes = [each for module in ROUTES for each in module.router.routes if isinstance(each, APIRoute)]
+    waiting = [route.dependant for route in routes]
+    calls = set()
+    while waiting:
+        each = waiting.pop()
+        calls.add(each.call)
+        waiting += each.dependencies
+    assert len(calls) > len(routes)
+    assert [call for call in calls if not inspect.iscoroutinefunction(call)] == []
