@@ -160,6 +160,7 @@ class NoOutcome(InvalidInput):
     """The final answer could not be found or judged, so that there is no outcome reward. detail: reason, found."""
 
     code = "no_outcome"
+    of_text = True
 
 
 class UnscorableError(StepscoreError):

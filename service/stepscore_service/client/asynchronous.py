@@ -18,7 +18,15 @@ from stepscore_service.client.follow import AsyncFollower, RolloutState
 from stepscore_service.client.retries import send_with_retries
 from stepscore_service.schemas.reload import ReloadAnswer
 from stepscore_service.schemas.rerank import RerankAnswer
-from stepscore_service.schemas.score import FailedItem, ModelCard, ModelList, ScoreAnswer, ScoreAnswers
+from stepscore_service.schemas.reward import RewardAnswers
+from stepscore_service.schemas.score import (
+    FailedItem,
+    ModelCard,
+    ModelList,
+    ScoreAnswer,
+    ScoreAnswers,
+    ShapeName,
+)
 from stepscore_service.schemas.unicode import find_surrogate
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
@@ -69,9 +77,16 @@ class AsyncStepscoreClient:
         return await self._batches.score(item, options)
 
     async def score_items(
-        self, items: Sequence[Mapping[str, Any]], *, progress: Progress | None = None, **options: Any
+        self,
+        items: Sequence[Mapping[str, Any]],
+        *,
+        progress: Progress | None = None,
+        policy_version: str = "",
+        **options: Any,
     ) -> ScoreAnswers:
         """Many solutions, in requests of 64; each result is an answer or a FailedItem, in order.
+
+        policy_version: for GET /v1/drift.
 
         If weights were exchanged between two requests, `revision` lists both; each answer names its own.
         """
@@ -80,12 +95,34 @@ class AsyncStepscoreClient:
         checked = [_checked_item(item) for item in items]
         encode({"items": checked})
         parts = [checked[start : start + ITEMS_AT_ONCE] for start in range(0, len(checked), ITEMS_AT_ONCE)] or [[]]
-        return _joined(await self._send_parts(parts, options, progress))
+        return _joined(await self._send_parts(parts, options, progress, policy_version))
 
     async def rerank(self, problem: str, candidates: Sequence[str | Sequence[str]], **options: Any) -> RerankAnswer:
         """Candidates, best first; options are those of /rerank (top_n, vote, aggregate, ...)."""
         given = _listed("candidates", candidates)
         return await self.post("/rerank", {"problem": problem, "candidates": given, **options}, RerankAnswer)
+
+    async def reward(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        *,
+        shape: ShapeName = "last",
+        reference: float | Literal["group"] | None = None,
+        blend: Mapping[str, Any] | None = None,
+        policy_version: str = "",
+        **options: Any,
+    ) -> RewardAnswers:
+        """What a trainer learns from; each result is an answer or a FailedItem, in order. All items go in one request.
+
+        items: as of `score_items`, with `answer` and `offsets` or `token_ids`. policy_version: for GET /v1/drift.
+        Options: those of /reward (tokenizer, temperature, aggregate, model).
+        """
+        if isinstance(items, Mapping):
+            raise TypeError("`items` is a list of rollouts; put one into a list")
+        body: dict[str, Any] = {"items": [_checked_item(item) for item in items], "shape": shape, **options}
+        given = {"reference": reference, "blend": blend}
+        body |= {name: value for name, value in given.items() if value is not None}
+        return await self.post("/reward", body, RewardAnswers, policy_version=policy_version)
 
     async def models(self) -> list[ModelCard]:
         """Asked once: a wrong address is reported at once."""
@@ -109,11 +146,15 @@ class AsyncStepscoreClient:
         """Rewards for the steps of a text that still grows (`client.follow`)."""
         return AsyncFollower(self.score, RolloutState(problem, split, stop_below, options))
 
-    async def post(self, path: str, body: Mapping[str, Any], answer: type[AnswerT]) -> AnswerT:
+    async def post(
+        self, path: str, body: Mapping[str, Any], answer: type[AnswerT], *, policy_version: str = ""
+    ) -> AnswerT:
         """Any route, with retries."""
+        version = {"X-Policy-Version": policy_version} if policy_version else {}
 
         async def attempt(left: float) -> httpx.Response:
             headers = {"X-Request-Timeout-Ms": str(max(1, round(left * 1000))), "Content-Type": "application/json"}
+            headers |= version
             return await self._http.post(path, content=content, headers=headers, timeout=left)
 
         content = encode(body)
@@ -138,7 +179,11 @@ class AsyncStepscoreClient:
         return [await self.post("/score", {**items[0], **options}, ScoreAnswer)]
 
     async def _send_parts(
-        self, parts: Sequence[list[dict[str, Any]]], options: Mapping[str, Any], progress: Progress | None
+        self,
+        parts: Sequence[list[dict[str, Any]]],
+        options: Mapping[str, Any],
+        progress: Progress | None,
+        policy_version: str,
     ) -> list[ScoreAnswers]:
         """Some at a time; the first error ends all."""
         slots, total, done = asyncio.Semaphore(BATCHES_AT_ONCE), sum(map(len, parts)), 0
@@ -146,7 +191,8 @@ class AsyncStepscoreClient:
         async def send(part: list[dict[str, Any]]) -> ScoreAnswers:
             nonlocal done
             async with slots:
-                answers = await self.post("/score", {"items": part, **options}, ScoreAnswers)
+                body = {"items": part, **options}
+                answers = await self.post("/score", body, ScoreAnswers, policy_version=policy_version)
             done += len(part)
             if progress is not None:
                 progress(done, total)

@@ -15,7 +15,8 @@ from stepscore_service.client.asynchronous import AnswerT, AsyncStepscoreClient,
 from stepscore_service.client.follow import Follower, RolloutState
 from stepscore_service.schemas.reload import ReloadAnswer
 from stepscore_service.schemas.rerank import RerankAnswer
-from stepscore_service.schemas.score import ModelCard, ScoreAnswer, ScoreAnswers
+from stepscore_service.schemas.reward import RewardAnswers
+from stepscore_service.schemas.score import ModelCard, ScoreAnswer, ScoreAnswers, ShapeName
 
 T = TypeVar("T")
 Call = Callable[[AsyncStepscoreClient], Coroutine[Any, Any, T]]
@@ -83,14 +84,35 @@ class StepscoreClient:
         return self._run(lambda client: client.score(problem, steps, solution=solution, **options))
 
     def score_items(
-        self, items: Sequence[Mapping[str, Any]], *, progress: Progress | None = None, **options: Any
+        self,
+        items: Sequence[Mapping[str, Any]],
+        *,
+        progress: Progress | None = None,
+        policy_version: str = "",
+        **options: Any,
     ) -> ScoreAnswers:
         """Many solutions; each result is an answer or a FailedItem, in order. progress: called in another thread."""
-        return self._run(lambda client: client.score_items(items, progress=progress, **options))
+        return self._run(
+            lambda client: client.score_items(items, progress=progress, policy_version=policy_version, **options)
+        )
 
     def rerank(self, problem: str, candidates: Sequence[str | Sequence[str]], **options: Any) -> RerankAnswer:
         """Candidates, best first; options are those of /rerank (top_n, vote, aggregate, ...)."""
         return self._run(lambda client: client.rerank(problem, candidates, **options))
+
+    def reward(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        *,
+        shape: ShapeName = "last",
+        reference: float | Literal["group"] | None = None,
+        blend: Mapping[str, Any] | None = None,
+        policy_version: str = "",
+        **options: Any,
+    ) -> RewardAnswers:
+        """What a trainer learns from; each result is an answer or a FailedItem, in order. See AsyncStepscoreClient."""
+        given: dict[str, Any] = {"shape": shape, "reference": reference, "blend": blend}
+        return self._run(lambda client: client.reward(items, policy_version=policy_version, **given, **options))
 
     def models(self) -> list[ModelCard]:
         return self._run(lambda client: client.models())

@@ -6,13 +6,16 @@ PRM_MODEL        which model; the first one served by default
 PRM_AGGREGATE    how step rewards become the score
 PRM_ON_ERROR     what a solution becomes whose text cannot be scored (an empty one): raise, lowest (the family's lowest
                  reward), or skip if the trainer has a place for it; every other failure is raised all the same
+PRM_SHAPE        what a sample's number is the sum of (last, delta, min_form, progress, step), and what step ends get
+PRM_REFERENCE    for progress: a number or group
+PRM_BLEND        JSON: how the outcome is blended in, for example {"gate": 0, "unreadable": "wrong"}
 PRM_TIMEOUT      seconds for one call with all its retries; 300 by default
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, cast
 
@@ -54,13 +57,18 @@ def number_of(result: ScoreAnswer | FailedItem, chosen: OnError) -> float | None
     """The score. Raises ServiceError for `raise` and, whatever was chosen, if more than one text is at fault."""
     if isinstance(result, ScoreAnswer):
         return result.score
-    error = error_of_item(result)
+    return number_of_failure(result, chosen, lowest_reward)
+
+
+def number_of_failure(failed: FailedItem, chosen: OnError, lowest: Callable[[ServiceError], float]) -> float | None:
+    """lowest: what such a sample gets, or raises the error. Raises as `number_of`."""
+    error = error_of_item(failed)
     if chosen == "raise" or not is_of_text(error.code):
         raise error
-    return _lowest(error) if chosen == "lowest" else None
+    return lowest(error) if chosen == "lowest" else None
 
 
-def _lowest(error: ServiceError) -> float:
+def lowest_reward(error: ServiceError) -> float:
     """The lowest reward of the model. Raises the error if its rewards have no lower bound."""
     cards, wanted = client().models(), options().get("model")
     card = next(card for card in cards if wanted in (None, card.id))

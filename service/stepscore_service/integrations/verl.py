@@ -5,8 +5,8 @@
     reward.reward_manager.source=importlib reward.reward_manager.name=StepRewardManager
     reward.reward_manager.module.path=pkg://stepscore_service.integrations.verl
 
-Under GRPO and RLOO verl sums a sample's rewards, so that step rewards favour long chains: use `compute_score` there,
-and the manager with GAE or REINFORCE++.
+verl sums a sample's rewards under GRPO and RLOO, so that step rewards as they are favour long chains there: choose
+another shape (PRM_SHAPE, or `shape=`), or use `compute_score`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from stepscore_service.integrations.connection import (
     options,
     problem_in,
 )
+from stepscore_service.integrations.shaped import Rewarded, ShapedReward, shaped_reward
 from stepscore_service.schemas.score import ErrorBody, FailedItem, ScoreAnswer
 
 Result = ScoreAnswer | FailedItem
+Steps = list[tuple[tuple[int, int], float]]
 
 
 async def compute_score(
@@ -35,14 +37,22 @@ async def compute_score(
     solution_str: str,
     ground_truth: Any,
     extra_info: Mapping[str, Any] | None = None,
+    *,
+    shape: str | None = None,
+    reference: float | None = None,
+    blend: Mapping[str, Any] | None = None,
     **others: Any,
 ) -> dict[str, float]:
     """`score`, and what verl logs; the keys are the same for all samples. Samples of one step travel together.
 
+    shape, blend: of POST /reward, else PRM_SHAPE and PRM_BLEND: `score` is the sum of the shape, or the blended reward.
     The problem is `question`, `problem` or `prompt` of extra_info. Raises ServiceError for a solution that cannot be
-    scored, unless PRM_ON_ERROR is `lowest`; KeyError without a problem.
+    scored, unless PRM_ON_ERROR is `lowest`; KeyError without a problem, ValueError for a blend without ground truth.
     """
-    return await _logged(await _score(problem_in(extra_info or {}), solution_str))
+    problem, shaped = problem_in(extra_info or {}), shaped_reward(shape, blend, reference, groups=False)
+    if shaped is None:
+        return await _logged(await _score(problem, solution_str))
+    return await _logged_shaped(shaped, await _reward(shaped, problem, solution_str, ground_truth))
 
 
 class StepScore(float):
@@ -62,11 +72,24 @@ class StepScore(float):
 class StepRewardManager:
     """A reward manager of verl's reward loop. It has the methods of RewardManagerBase, but needs no import of verl.
 
+    shape, reference, blend: of POST /reward, else PRM_SHAPE, PRM_REFERENCE and PRM_BLEND. Without a shape and a blend
+    the end of a step gets the step's reward; the known answer of a blend is the sample's ground truth.
     On paths of verl that take one number for each sample it is the score at the last token.
     """
 
-    def __init__(self, config: Any, tokenizer: Any, compute_score: Any = None, *others: Any, **more: Any) -> None:
+    def __init__(
+        self,
+        config: Any,
+        tokenizer: Any,
+        compute_score: Any = None,
+        *others: Any,
+        shape: str | None = None,
+        reference: float | None = None,
+        blend: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
         self.tokenizer = tokenizer
+        self._shaped = shaped_reward(shape, blend, reference, groups=False)
 
     async def run_single(self, data: Any) -> dict[str, Any]:
         """The score of the one sample in `data`, and what verl logs."""
@@ -75,12 +98,22 @@ class StepRewardManager:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         raw = columns.get("raw_prompt")
         problem = problem_in(columns.get("extra_info") or {}) if raw is None else item(list(raw), "")["problem"]
-        result = await _score(problem, text)
-        logged = await _logged(result)
-        ends = [] if isinstance(result, FailedItem) else step_ends(self.tokenizer.decode, ids, result.spans)
-        rewards = [] if isinstance(result, FailedItem) else result.rewards
-        score = StepScore(logged["score"], list(zip(ends, rewards, strict=True)) or [(len(ids) - 1, logged["score"])])
+        logged, steps = await self._rewarded(problem, text, columns)
+        ends = step_ends(self.tokenizer.decode, ids, [span for span, _ in steps])
+        tokens = [(end, reward) for end, (_, reward) in zip(ends, steps, strict=True)]
+        score = StepScore(logged["score"], tokens or [(len(ids) - 1, logged["score"])])
         return {"reward_score": score, "reward_extra_info": logged}
+
+    async def _rewarded(self, problem: str, text: str, columns: Mapping[str, Any]) -> tuple[dict[str, float], Steps]:
+        """What verl logs, and for each step its characters and what its end gets; none for a sample without its own."""
+        if self._shaped is None:
+            scored = await _score(problem, text)
+            own = [] if isinstance(scored, FailedItem) else zip(scored.spans, scored.rewards, strict=True)
+            return await _logged(scored), list(own)
+        truth = (columns.get("reward_model") or {}).get("ground_truth")
+        result = await _reward(self._shaped, problem, text, truth)
+        steps = [] if isinstance(result, FailedItem) else [(step.characters, step.shaped) for step in result.steps]
+        return await _logged_shaped(self._shaped, result), steps
 
     @classmethod
     def assemble_rm_scores(cls, data: Any, scores: Sequence[float]) -> Any:
@@ -145,3 +178,18 @@ async def _logged(result: Result) -> dict[str, float]:
         "steps": len(steps),
         "scored": 1,
     }
+
+
+async def _reward(shaped: ShapedReward, problem: str, solution: str, answer: Any) -> Rewarded:
+    return (await asyncio.wrap_future(shaped.submit([shaped.item(problem, solution, answer)]))).results[0]
+
+
+async def _logged_shaped(shaped: ShapedReward, result: Rewarded) -> dict[str, float]:
+    """outcome: 1 right, 0 wrong or unreadable, -1 not looked at. scored: 0 for a sample with the lowest reward."""
+    chosen = on_error("raise", ("raise", "lowest"))
+    score = await asyncio.to_thread(shaped.number, result, chosen)
+    assert score is not None
+    if isinstance(result, FailedItem):
+        return {"score": score, "prm_score": score, "outcome": 0, "steps": 0, "scored": 0}
+    outcome = -1 if result.outcome is None else int(result.outcome.outcome == "right")
+    return {"score": score, "prm_score": result.score, "outcome": outcome, "steps": len(result.steps), "scored": 1}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from stepscore.aggregate import aggregate
 from stepscore.blending import Blend, BlendedReward, blend_rewards, clip_rewards, outcome_reward
-from stepscore.errors import StepscoreError, TokensMismatch, map_ok
+from stepscore.errors import InvalidShape, StepscoreError, TokensMismatch, map_ok
 from stepscore.hacking_signs import HackingSigns, find_signs, length_correlation, outcome_gap
 from stepscore.shaping import Shaping, shape_rewards
 from stepscore.text.blocks import Span
@@ -258,20 +258,26 @@ def _rewards(result: ScoreResult) -> list[float]:
 
 
 def _shaping(options: ShapeOptions, reference: float | None) -> Shaping:
+    """Raises InvalidShape for a group of one, whose progress would be 0 whatever it did."""
+    if options.reference == "group" and reference is None:
+        raise InvalidShape("`reference: group` needs two or more solutions of the problem that can be scored")
     return Shaping(options.shape, reference, options.temperature)
 
 
 def _references(
     items: Sequence[SolutionFields], rewards: Sequence[Sequence[float]], options: ShapeOptions
 ) -> list[float | None]:
-    """Of each item: the number that was given or, for `group`, the mean last reward of its problem's solutions."""
+    """Of each item the number that was given or, for `group`, the mean last reward of its problem's solutions.
+
+    None for the only solution of a problem.
+    """
     if options.reference != "group":
         return [options.reference] * len(items)
     last: dict[str, list[float]] = {}
     for item, numbers in zip(items, rewards, strict=True):
         if numbers:
             last.setdefault(item.problem, []).append(numbers[-1])
-    means = {problem: math.fsum(values) / len(values) for problem, values in last.items()}
+    means = {problem: math.fsum(values) / len(values) for problem, values in last.items() if len(values) > 1}
     return [means.get(item.problem) for item in items]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from service_case import PROBLEM, STEPS
 from stepscore_service.client import AsyncStepscoreClient, ServiceError, StepscoreClient
+from stepscore_service.schemas.reward import RewardAnswer, RewardAnswers
 from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 
 
@@ -26,6 +27,33 @@ def test_it_scores_and_reranks(url: str) -> None:
         assert [type(each) for each in many.results] == [ScoreAnswer, FailedItem]
         ranked = client.rerank(PROBLEM, ["so 7", STEPS], top_n=1)
         assert len(ranked.results) == 1
+
+
+def test_it_rewards_rollouts_sync_and_async(url: str) -> None:
+    text = "\n".join(STEPS)
+    items = [{"problem": PROBLEM, "solution": text, "answer": "18"}, {"problem": PROBLEM, "solution": ""}]
+    offsets = [[place, place + 1] for place in range(len(text))]
+    with StepscoreClient(url) as client:
+        found = client.reward([{**items[0], "offsets": offsets}, items[1]], shape="delta", blend={"gate": 0.0})
+        with pytest.raises(TypeError, match="list"):
+            client.reward(items[0])  # type: ignore[arg-type]
+        with pytest.raises(ServiceError, match="reference"):
+            client.reward(items, shape="progress")
+    first, second = found.results
+    assert isinstance(first, RewardAnswer)
+    assert isinstance(second, FailedItem)
+    assert first.outcome is not None
+    assert first.outcome.outcome == "right"
+    assert len(first.token_rewards) == len(text)
+    assert first.total == pytest.approx(first.steps[-1].reward + 1.0)
+
+    async def ask() -> RewardAnswers:
+        async with AsyncStepscoreClient(url) as client:
+            return await client.reward(items[:1], shape="delta", blend={"gate": 0.0}, policy_version="v1")
+
+    (again,) = asyncio.run(ask()).results
+    assert isinstance(again, RewardAnswer)
+    assert again.total == pytest.approx(first.total, abs=1e-5)
 
 
 def test_it_raises_what_the_service_says(url: str) -> None:

@@ -144,6 +144,8 @@ def test_progress_of_a_group_adds_up_to_zero(http: httpx.Client) -> None:
     assert any(abs(total) > 1e-4 for total in totals[:3])
     assert sum(totals[:3]) == pytest.approx(0.0, abs=1e-9)
     assert totals[3:] == pytest.approx([0.0, 0.0], abs=1e-6)
+    (alone,) = reward(http, ITEM, shape="progress", reference="group")
+    assert alone["error"]["code"] == "invalid_shape", "against itself its progress would be 0, whatever it did"
     (given,) = reward(http, ITEM, shape="progress", reference=0.25)
     assert given["total"] == pytest.approx(given["steps"][-1]["reward"] - 0.25, abs=1e-9)
 

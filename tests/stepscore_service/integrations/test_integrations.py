@@ -204,3 +204,88 @@ def test_verl_s_manager_writes_step_rewards_where_steps_end(service: httpx.Clien
 def test_a_plain_number_goes_to_the_last_token(batch: Batch) -> None:
     rewards = verl.StepRewardManager.assemble_rm_scores(batch, [0.25, 0.5])
     assert [(int(row.nonzero()), float(row.sum())) for row in rewards] == [(len(TEXT), 0.25), (len(STEPS[0]), 0.5)]
+
+
+BLEND = {"process": 0.5, "outcome": 1.0, "gate": 0.0}
+
+
+@pytest.fixture
+def rewarded(service: httpx.Client) -> dict[str, Any]:
+    """What POST /reward says of TEXT, whose final answer is 18, in the shape min_form."""
+    item = {"problem": PROBLEM, "solution": TEXT, "answer": "18"}
+    body = {"items": [item, {**item, "answer": "19"}], "shape": "min_form", "blend": BLEND}
+    right, wrong = service.post("/reward", json=body).json()["results"]
+    return {"right": right, "wrong": wrong}
+
+
+def test_trl_blends_with_the_data_set_s_answers(service: httpx.Client, rewarded: dict[str, Any]) -> None:
+    function = trl.prm_reward_with(shape="min_form", blend=BLEND)
+    assert function.__name__ == "prm_reward"
+    state = SimpleNamespace(global_step=7)
+    found = asyncio.run(function([PROBLEM] * 2, [TEXT] * 2, answer=["18", 19], trainer_state=state))
+    assert found == pytest.approx([rewarded["right"]["total"], rewarded["wrong"]["total"]], abs=1e-5)
+    assert found[1] <= 0 < found[0]
+    drift = service.get("/v1/drift").json()["data"][0]["versions"]
+    assert "step-7" in [each["version"] for each in drift]
+    asyncio.run(trl.prm_reward([PROBLEM], [TEXT], trainer_state=SimpleNamespace(global_step=8)))
+    drift = service.get("/v1/drift").json()["data"][0]["versions"]
+    assert drift[-1]["version"] == "step-8", "a plain score has a version, too"
+
+
+def test_progress_against_the_group_is_for_trl_alone(service: httpx.Client) -> None:
+    other = f"{STEPS[0]}\nSo she makes $9."
+    found = asyncio.run(trl.prm_reward([PROBLEM] * 2, [TEXT, other], shape="progress", reference="group"))
+    assert sum(each or 0 for each in found) == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match="one sample at a time"):
+        verl.StepRewardManager(None, Letters(), shape="progress", reference="group")
+
+
+def test_a_blend_without_answers_is_refused(service: httpx.Client) -> None:
+    with pytest.raises(ValueError, match="known answer"):
+        asyncio.run(trl.prm_reward([PROBLEM], [TEXT], blend=BLEND))
+    with pytest.raises(ValueError, match="known answer"):
+        openrlhf.reward_func([PROMPT + TEXT], [PROMPT], [""], blend=BLEND)
+
+
+def test_the_environment_chooses_shape_and_blend(
+    service: httpx.Client, rewarded: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRM_SHAPE", "min_form")
+    monkeypatch.setenv("PRM_BLEND", '{"process": 0.5, "outcome": 1.0, "gate": 0.0}')
+    right, wrong = rewarded["right"], rewarded["wrong"]
+    found = asyncio.run(verl.compute_score("math", TEXT, "18", {"question": PROBLEM}))
+    assert found == pytest.approx(
+        {"score": right["total"], "prm_score": right["score"], "outcome": 1, "steps": 2, "scored": 1}, abs=1e-5
+    )
+    two = openrlhf.reward_func([PROMPT + TEXT] * 2, [PROMPT] * 2, ["18", "19"])
+    assert two["rewards"] == pytest.approx([right["total"], wrong["total"]], abs=1e-5)
+    assert (two["scores"], two["extra_logs"]["outcome"]) == ([1.0, 0.0], [1.0, 0.0])
+    monkeypatch.setenv("PRM_BLEND", "gate=0")
+    with pytest.raises(ValueError, match="PRM_BLEND"):
+        asyncio.run(verl.compute_score("math", TEXT, "18", {"question": PROBLEM}))
+
+
+def test_an_answer_that_cannot_be_read_follows_prm_on_error(
+    service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, blend = "She sells duck eggs every day.", {"outcome": 2.0, "wrong": -1.0, "gate": -1.5}
+    assert asyncio.run(trl.prm_reward([PROBLEM], [text], blend=blend, answer=["18"])) == [None]
+    with pytest.raises(ServiceError, match="no_outcome"):
+        asyncio.run(verl.compute_score("math", text, "18", {"question": PROBLEM}, blend=blend))
+    monkeypatch.setenv("PRM_ON_ERROR", "lowest")
+    found = asyncio.run(verl.compute_score("math", text, "18", {"question": PROBLEM}, blend=blend))
+    assert (found["score"], found["scored"]) == (-2.0, 0)
+
+
+def test_verl_s_manager_writes_shaped_and_blended_rewards_where_steps_end(
+    service: httpx.Client, batch: Batch, rewarded: dict[str, Any]
+) -> None:
+    batch.columns["reward_model"] = [{"ground_truth": "18"}, {"ground_truth": "9"}]
+    manager = verl.StepRewardManager(None, Letters(), shape="min_form", blend=BLEND)
+    found = asyncio.run(run_all(manager, batch))
+    rewards_BT = verl.StepRewardManager.assemble_rm_scores(batch, [each["reward_score"] for each in found])
+    expected = torch.zeros(rewards_BT.shape[1])
+    for step in rewarded["right"]["steps"]:
+        expected[step["characters"][1] - 1] = step["shaped"]
+    assert torch.allclose(rewards_BT[0], expected, atol=1e-5)
+    assert [each["reward_extra_info"]["outcome"] for each in found] == [1, 1]
