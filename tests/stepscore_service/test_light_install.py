@@ -55,7 +55,7 @@ def test_the_light_part_imports_no_server_and_no_library() -> None:
         ("fastapi.routing", "serve"),
         ("math_verify", "serve"),
         ("sklearn.metrics", "train"),
-        ("matplotlib", "train"),
+        ("matplotlib", "evaluate"),
         ("ray", "ray"),
         ("vllm", "vllm"),
         ("gguf", "embedded"),

@@ -91,7 +91,7 @@ def evaluate(
 
 
 def _check_extra() -> None:
-    """Ends the command if a package of the `train` extra is missing."""
+    """Ends the command if a package of the `evaluate` extra is missing."""
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
-        console.fail(f"evaluate needs {', '.join(lacking)}: pip install 'stepscore[train]'")
+        console.fail(f"evaluate needs {', '.join(lacking)}: pip install 'stepscore[evaluate]'")

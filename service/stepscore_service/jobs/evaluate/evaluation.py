@@ -85,9 +85,13 @@ def measure(parts: Sequence[EvaluationPart], model: RewardFacts | None, out: Pat
     for kind in dict.fromkeys(part.suite.kind for part in parts):
         some = [part for part in parts if part.suite.kind == kind]
         files: Mapping[str, JournalRows] = {part.name: JournalRows(part.journal(out)) for part in some}
-        known = model or RewardFacts(_common_range(files))
-        measured[kind] = some[0].suite.measure(files, known)
+        measured[kind] = some[0].suite.measure(files, facts_for(files, model))
     return measured
+
+
+def facts_for(files: Mapping[str, JournalRows], model: RewardFacts | None) -> RewardFacts:
+    """What is known of the rewards: of the model, or of the rows alone if no model was asked."""
+    return model or RewardFacts(_common_range(files))
 
 
 def _common_range(files: Mapping[str, JournalRows]) -> RewardRange:

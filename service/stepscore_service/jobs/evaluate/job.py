@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, measure, score
 from stepscore_service.jobs.evaluate.facts import facts
+from stepscore_service.jobs.evaluate.misses import worst_misses
 from stepscore_service.jobs.evaluate.models import EvaluatedModel, EvaluationModels, Open
 from stepscore_service.jobs.evaluate.report.write import METRICS, summary, write_report
 from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts
@@ -90,11 +91,14 @@ def _measure(
     malformed = 0
     for part in parts:
         malformed += score(part, rewards, out, _manifest(request, settings, part, model), request.batch_rows)
+    rewards_are = _reward_facts(model.info)
+    suites = measure(parts, rewards_are, out)
     return {
         **facts(model.info, model.hardware),
         "inputs": [_input(part) for part in parts],
         "malformed_rows": malformed,
-        "suites": measure(parts, _reward_facts(model.info), out),
+        "suites": suites,
+        "misses": worst_misses(parts, suites, rewards_are, out),
     }
 
 

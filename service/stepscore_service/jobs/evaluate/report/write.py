@@ -91,6 +91,7 @@ def _environment() -> Environment:
     )
     found.filters["address"] = _address
     found.filters["coded"] = _coded
+    found.filters["line"] = lambda value: " ".join(str(value).split())
     found.filters["cell"] = lambda value: str(value).replace("|", "\\|")
     return found
 

@@ -29,6 +29,25 @@ class RewardFacts:
     family: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class MissedSolution:
+    """A solution that shows a miss. place: of it in what `Suite.solutions` gives. marks: words beside steps."""
+
+    place: int
+    rewards: Sequence[float]
+    marks: Mapping[int, str]
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """What a model got wrong in a row. severity: by how much, comparable within a suite. what: in words."""
+
+    severity: float
+    what: str
+    solutions: tuple[MissedSolution, ...]
+
+
 class Suite(Protocol):
     """One kind of labelled data."""
 
@@ -46,6 +65,14 @@ class Suite(Protocol):
 
     def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
         """The numbers, from the kept rows of each file by name, read as often as needed. Rows with "error" are void."""
+        ...
+
+    def miss(self, row: Row, measured: Measured, model: RewardFacts) -> Miss | None:
+        """What the model got wrong in a kept row, if it did. measured: what `measure` gives."""
+        ...
+
+    def solutions(self, row: Row) -> Sequence[Solution | None]:
+        """The texts of an input row that can be shown. Raises InvalidInput."""
         ...
 
 

@@ -16,7 +16,16 @@ from stepscore.verify.answers import final_answer
 from stepscore.verify.equality import group_answers
 from stepscore_service.batching.encoding import SplitSolution
 from stepscore_service.jobs.data.items import correct_of, split_candidates, text_of
-from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts, Row, ids, numbers_of, usable
+from stepscore_service.jobs.evaluate.suites.base import (
+    Measured,
+    Miss,
+    MissedSolution,
+    RewardFacts,
+    Row,
+    ids,
+    numbers_of,
+    usable,
+)
 from stepscore_service.jobs.evaluate.suites.choosing import Chooser
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.metrics.best_of_n import sizes
@@ -73,6 +82,34 @@ class BestOfN:
 
     def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
         return {name: _measured(rows, model.range, model.aggregate) for name, rows in files.items()}
+
+    def miss(self, row: Row, measured: Measured, model: RewardFacts) -> Miss | None:
+        """The problem whose chosen candidate is wrong and has the highest score above the best right one."""
+        name = row.get("aggregate", model.aggregate)
+        scores = [None if each is None else aggregate(each, name, model.range) for each in row["rewards"]]
+        by_right: dict[bool, list[int]] = {True: [], False: []}
+        for place, right in enumerate(row["correct"]):
+            if scores[place] is not None:
+                by_right[right].append(place)
+        if not by_right[True] or not by_right[False]:
+            return None
+        right, wrong = (max(by_right[each], key=lambda place: scores[place] or 0.0) for each in (True, False))
+        lead = (scores[wrong] or 0.0) - (scores[right] or 0.0)
+        if lead < 0:
+            return None
+        titles = (wrong, "wrong, chosen"), (right, "the best right one")
+        shown = [
+            MissedSolution(place, row["rewards"][place], {}, f"candidate {place} ({title}): {name} {scores[place]:.4f}")
+            for place, title in titles
+        ]
+        return Miss(lead, f"a wrong candidate has the highest {name}, {lead:.4f} above every right one", tuple(shown))
+
+    def solutions(self, row: Row) -> Sequence[Solution | None]:
+        if "candidates" not in row:
+            return []
+        return [
+            each.solution if isinstance(each, SplitSolution) else None for each in split_candidates(row, self.split)
+        ]
 
     def _outcome(self, items: Sequence[SplitSolution | InvalidInput]) -> Row:
         """The outcome model's score of each candidate; None if it gives none."""

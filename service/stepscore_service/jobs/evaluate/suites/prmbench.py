@@ -16,6 +16,8 @@ from stepscore.types import Solution
 from stepscore_service.jobs.data.rows import RowModel, Text, read_as
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
+    Miss,
+    MissedSolution,
     RewardFacts,
     Row,
     ids,
@@ -135,6 +137,25 @@ class PrmBench:
     def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
         rule = self.rule or rule_of(model.family, model.threshold)
         return {"rule": asdict(rule), "files": {name: _file(rows, rule) for name, rows in files.items()}}
+
+    def miss(self, row: Row, measured: Measured, model: RewardFacts) -> Miss | None:
+        """The item with the largest share of steps called what they are not."""
+        if row["rewards"] is None:
+            return None
+        wrong = [step + 1 in row["error_steps"] for step in range(len(row["rewards"]))]
+        called = [not valid for valid in _valid(row, Rule(**measured["rule"]))]
+        marks = {
+            step: "an error, called valid" if error else "valid, called an error"
+            for step, error in enumerate(wrong)
+            if error != called[step]
+        }
+        if not marks:
+            return None
+        what = f"{row['classification']}: {len(marks)} of {len(wrong)} steps are called what they are not"
+        return Miss(len(marks) / len(wrong), what, (MissedSolution(0, row["rewards"], marks),))
+
+    def solutions(self, row: Row) -> Sequence[Solution | None]:
+        return self.ask(row)
 
 
 def _file(rows: Iterable[Row], rule: Rule) -> Measured:

@@ -14,6 +14,8 @@ from stepscore.types import Solution
 from stepscore_service.jobs.data.rows import RowModel, Text, read_as
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
+    Miss,
+    MissedSolution,
     RewardFacts,
     Row,
     ids,
@@ -80,6 +82,27 @@ class ProcessBench:
         f1s = [split["f1"]["value"] for split in splits.values()]
         mean = None if None in f1s else sum(f1s) / len(f1s)
         return {"threshold": threshold, "tuned_on": self.tune_on or None, "mean_f1": mean, "splits": splits}
+
+    def miss(self, row: Row, measured: Measured, model: RewardFacts) -> Miss | None:
+        """By how much a reward is on the wrong side: of the labelled step, or of a step that was called an error."""
+        rewards, label, threshold = row["rewards"], row["label"], measured["threshold"]
+        if rewards is None:
+            return None
+        found = next((step for step, reward in enumerate(rewards) if reward < threshold), NO_ERROR)
+        if found == label:
+            return None
+        sound = rewards if label == NO_ERROR else rewards[:label]
+        off = [threshold - reward for reward in sound] + [rewards[label] - threshold] * (label != NO_ERROR)
+        marks = {step: text for step, text in ((label, "labelled"), (found, "found")) if step != NO_ERROR}
+        what = f"first error: {_step(label)} is labelled, {_step(found)} was found"
+        return Miss(max(off), what, (MissedSolution(0, rewards, marks),))
+
+    def solutions(self, row: Row) -> Sequence[Solution | None]:
+        return self.ask(row)
+
+
+def _step(label: int) -> str:
+    return "none" if label == NO_ERROR else f"step {label}"
 
 
 def _read(rows: Iterable[Row]) -> tuple[Windows, Counter[str]]:

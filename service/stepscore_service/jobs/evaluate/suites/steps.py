@@ -9,9 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from stepscore.colours import goodness
 from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import of_row
-from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts, Row, ids, numbers_of, rewards_of, usable
+from stepscore_service.jobs.evaluate.suites.base import (
+    Measured,
+    Miss,
+    MissedSolution,
+    RewardFacts,
+    Row,
+    ids,
+    numbers_of,
+    rewards_of,
+    usable,
+)
 from stepscore_service.jobs.evaluate.suites.probes import place_of, with_probes
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.evaluate.suites.step_numbers import Steps
@@ -59,3 +70,20 @@ class LabelledSteps:
                 steps.add(row)
             found[name] = steps.measured()
         return found
+
+    def miss(self, row: Row, measured: Measured, model: RewardFacts) -> Miss | None:
+        """The solution with the labelled step whose reward is farthest on the wrong side."""
+        if row["rewards"] is None:
+            return None
+        shares = [goodness(reward, model.range.kind) for reward in row["rewards"]]
+        off = {step: abs(shares[step] - label) for step, label in enumerate(row["labels"]) if label is not None}
+        missed = {step: distance for step, distance in off.items() if distance > 0.5}
+        if not missed:
+            return None
+        worst = max(missed, key=lambda step: missed[step])
+        marks = {step: f"labelled {row['labels'][step]:g}" for step in missed}
+        what = f"step {worst} is labelled {row['labels'][worst]:g} and has the reward {row['rewards'][worst]:.4f}"
+        return Miss(missed[worst], what, (MissedSolution(0, row["rewards"], marks),))
+
+    def solutions(self, row: Row) -> Sequence[Solution | None]:
+        return [of_row(row).solution]
