@@ -1,0 +1,1 @@
+"""Whole loops that a user can copy."""
