@@ -236,14 +236,19 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("models")
+    @field_validator("models", "tokenizers")
     @classmethod
-    def _some_model_each_named_once(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+    def _each_named_once(cls, models: tuple[str, ...]) -> tuple[str, ...]:
         names = [name for name, _ in map(named, models)]
-        if not names:
-            raise ValueError("name at least one model")
         if len(set(names)) < len(names):
             raise ValueError(f"two models have the same name: {', '.join(names)}")
+        return models
+
+    @field_validator("models")
+    @classmethod
+    def _at_least_one(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        if not models:
+            raise ValueError("name at least one model")
         return models
 
     @model_validator(mode="after")

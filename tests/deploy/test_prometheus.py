@@ -11,7 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from held_scorer import HeldScorer
-from stepscore_service.serving.drift import LEAST_SCORES, DriftMonitor
+from stepscore_service.serving.drift import LEAST_SCORES, TenantDrift
 from stepscore_service.serving.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -32,10 +32,10 @@ def exported():
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase) and metric._labelnames:
             metric.labels(*metric._labelnames)
-    monitor = DriftMonitor(LEAST_SCORES)
+    drift = TenantDrift(LEAST_SCORES)
     for score in range(LEAST_SCORES):
-        monitor.add("step-1", score / LEAST_SCORES)
-    metrics.watch(HeldScorer(), Idle(), monitor)
+        drift.of("").add("step-1", score / LEAST_SCORES)
+    metrics.watch(HeldScorer(), Idle(), drift)
     families = text_string_to_metric_families(metrics.text().decode())
     return {sample.name: set(sample.labels) for family in families for sample in family.samples}
 

@@ -84,11 +84,13 @@ def create_app(
     scorers: Mapping[str, Scoring] | None = None,
     routes: Sequence[ModuleType] = ROUTES,
     policy: PolicyServer | None = None,
+    tokenizers: PolicyTokenizers | None = None,
 ) -> FastAPI:
     """The ASGI application. It serves as soon as its lifespan has started; it closes the scorers at the end.
 
     scorers, policy: models that are open already; without them, the lifespan opens those of the settings.
-    Raises InvalidOption if the key file cannot be used.
+    tokenizers: those that are open already; None opens those of the settings here.
+    Raises InvalidOption if the key file cannot be used, and CheckpointError for a tokenizer.
     """
     measured = Metrics()
     traces = Traces(settings.otlp_endpoint) if settings.otlp_endpoint else None
@@ -97,7 +99,6 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = scorers if scorers is not None else await asyncio.to_thread(open_scorers, settings)
         app.state.pool = pool = ModelPool(opened, settings, measured)
-        app.state.tokenizers = await asyncio.to_thread(PolicyTokenizers.open, settings.tokenizers)
         app.state.reloader = Reloader(settings, measured)
         app.state.policy = writer = policy or await asyncio.to_thread(PolicyServer.open, settings)
         yield
@@ -118,6 +119,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.settings = settings
+    app.state.tokenizers = tokenizers or PolicyTokenizers.open(settings.tokenizers)
     app.state.answers = AnswerStore(settings.idempotency_seconds, settings.idempotency_bytes)
     app.state.metrics = measured
     _add_middleware(app, settings, measured, traces)

@@ -24,6 +24,7 @@ from stepscore_service.http.app import create_app
 from stepscore_service.http.door import Door, DoorLimits
 from stepscore_service.logs import configure_logs
 from stepscore_service.serving.model_pool import open_scorers
+from stepscore_service.serving.tokenizers import PolicyTokenizers
 from stepscore_service.settings import Settings
 from stepscore_service.version import version
 
@@ -86,7 +87,8 @@ def serve(settings: Settings) -> int:
         for listener in listeners:
             open_.enter_context(listener)
         try:
-            app = create_app(settings, scorers := open_scorers(settings))
+            tokenizers = PolicyTokenizers.open(settings.tokenizers)
+            app = create_app(settings, scorers := open_scorers(settings), tokenizers=tokenizers)
         except StepscoreError as error:
             return failed(error)
         except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from stepscore_service.schemas.chat import ProblemText, SolutionText
 
 Include = Literal["logits", "spans", "tokens", "token_rewards"]
 ShapeName = Literal["last", "step", "delta", "min_form", "progress"]
+TokenId = Annotated[int, Field(ge=0, lt=1 << 32)]
 CharacterSpan = Annotated[tuple[int, int], Strict(False)]
 """JSON has no tuples: a list of two whole numbers."""
 TokenSpan = tuple[int, int]
@@ -74,7 +75,9 @@ class SolutionFields(Wire):
         "auto", description="how to split `solution`: auto, lines, paragraphs, sentences, numbered, code or regex:<...>"
     )
     partial: bool = Field(False, description="the last step is not finished yet: it is not scored")
-    token_ids: list[int] | None = Field(None, description="the policy's tokens of `solution`, for rewards of tokens")
+    token_ids: list[TokenId] | None = Field(
+        None, description="the policy's tokens of `solution`, for rewards of tokens"
+    )
     offsets: list[CharacterSpan] | None = Field(
         None, description="the characters [start, end) of `solution` that each token holds"
     )
@@ -104,7 +107,7 @@ class ScoreRequest(ShapeOptions):
     )
     split: str = Field("auto", description=ScoreItem.model_fields["split"].description)
     partial: bool = Field(False, description=ScoreItem.model_fields["partial"].description)
-    token_ids: list[int] | None = Field(None, description=ScoreItem.model_fields["token_ids"].description)
+    token_ids: list[TokenId] | None = Field(None, description=ScoreItem.model_fields["token_ids"].description)
     offsets: list[CharacterSpan] | None = Field(None, description=ScoreItem.model_fields["offsets"].description)
     from_step: int = Field(0, ge=0, description=ScoreItem.model_fields["from_step"].description)
     items: Annotated[list[ScoreItem] | None, LimitedBy("max_items")] = Field(

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 BINS = 10
+TENANTS = 32
+"""Those that came last are kept."""
 VERSIONS = 16
 """Those that came last are kept; the reference stays when its version is forgotten."""
 LEAST_SCORES = 20
@@ -80,6 +82,12 @@ class DriftMonitor:
             while len(self._versions) > VERSIONS:
                 del self._versions[next(iter(self._versions))]
 
+    def latest(self) -> DriftNumbers | None:
+        """Of the version that came last; None while there are too few scores."""
+        with self._lock:
+            reference, sample = list(self._reference), list(next(reversed(self._versions.values()), []))
+        return compare(reference, sample)
+
     def report(self) -> DriftReport:
         """Every version that is kept, against the reference."""
         with self._lock:
@@ -93,6 +101,30 @@ class DriftMonitor:
             reference_histogram=histogram(reference, inner),
             versions=tuple(_of_version(version, scores, reference, inner) for version, scores in kept),
         )
+
+
+@dataclass(slots=True)
+class TenantDrift:
+    """A monitor for each tenant, so that nobody sees another's versions or moves another's reference."""
+
+    window: int
+    _monitors: dict[str, DriftMonitor] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, tenant: str) -> DriftMonitor:
+        """The tenant's own; a new one if it has none. "" for requests without a key."""
+        with self._lock:
+            found = self._monitors.setdefault(tenant, DriftMonitor(self.window))
+            while len(self._monitors) > TENANTS:
+                del self._monitors[next(iter(self._monitors))]
+            return found
+
+    def largest(self) -> DriftNumbers | None:
+        """Of the latest versions of all tenants, the one that is furthest away by PSI."""
+        with self._lock:
+            monitors = list(self._monitors.values())
+        found = [numbers for each in monitors if (numbers := each.latest()) is not None]
+        return max(found, key=lambda numbers: numbers.psi, default=None)
 
 
 def compare(reference: Sequence[float], sample: Sequence[float]) -> DriftNumbers | None:

@@ -21,7 +21,8 @@ from stepscore.engine.protocol import TokenCounts
 from stepscore.errors import StepscoreError
 from stepscore.scoring import ModelInfo, Scoring
 from stepscore_service.batching.batcher import Batcher
-from stepscore_service.serving.drift import DriftMonitor
+from stepscore_service.batching.protocols import RequestContext
+from stepscore_service.serving.drift import TenantDrift
 from stepscore_service.serving.rewarding import RewardedResult
 from stepscore_service.serving.scoring import ScoreResult
 
@@ -116,7 +117,7 @@ class Metrics:
             self._counted.add(error)
             self.errors.labels(error.code).inc()
 
-    def watch(self, scorer: Scoring, batcher: Batcher, drift: DriftMonitor) -> None:
+    def watch(self, scorer: Scoring, batcher: Batcher, drift: TenantDrift) -> None:
         """Read a model's facts, queue, token counts and drift whenever the metrics are read.
 
         Of two models of one name the later one is shown; the tokens of both are counted.
@@ -140,7 +141,7 @@ class ModelMetrics:
 
     def __init__(self, metrics: Metrics, info: ModelInfo, drift_solutions: int) -> None:
         model = info.id
-        self.drift = DriftMonitor(drift_solutions)
+        self.drift = TenantDrift(drift_solutions)
         self._metrics = metrics
         self._model = model
         self._aggregate = info.aggregate
@@ -170,16 +171,16 @@ class ModelMetrics:
     def skipped(self, reason: str, solutions: int) -> None:
         self._metrics.skipped.labels(self._model, reason).inc(solutions)
 
-    def count_result(self, result: ScoreResult, policy_version: str = "") -> None:
-        """Count an answer's steps and rewards, or an error by its code. policy_version: "" if it is not known."""
+    def count_result(self, result: ScoreResult, context: RequestContext) -> None:
+        """Count an answer's steps, rewards and drift, or an error by its code."""
         if isinstance(result, StepscoreError):
             self._metrics.count_error(result)
             return
         self._steps.observe(len(result.rewards))
         for reward in result.rewards:
             self._reward.observe(reward)
-        if policy_version:
-            self.drift.add(policy_version, result.aggregates[self._aggregate])
+        if context.policy_version:
+            self.drift.of(context.tenant).add(context.policy_version, result.aggregates[self._aggregate])
 
     def count_reward(self, result: RewardedResult) -> None:
         """Count an outcome and the signs of reward hacking, or an error by its code."""
@@ -206,10 +207,10 @@ class ModelCollector(Collector):
     """
 
     def __init__(self) -> None:
-        self._open: dict[Batcher, tuple[Scoring, DriftMonitor]] = {}
+        self._open: dict[Batcher, tuple[Scoring, TenantDrift]] = {}
         self._past = TokenCounts(prompt=0, computed=0)
 
-    def watch(self, scorer: Scoring, batcher: Batcher, drift: DriftMonitor) -> None:
+    def watch(self, scorer: Scoring, batcher: Batcher, drift: TenantDrift) -> None:
         self._open[batcher] = scorer, drift
 
     def retire(self, batcher: Batcher) -> None:
@@ -252,16 +253,16 @@ def _facts(info: ModelInfo) -> Metric:
     return family
 
 
-def _drift(model: str, monitor: DriftMonitor) -> Iterable[Metric]:
-    """Of the latest policy version that can be compared. Versions are no label: there is no end of them."""
-    compared = [each.numbers for each in monitor.report().versions if each.numbers is not None]
+def _drift(model: str, drift: TenantDrift) -> Iterable[Metric]:
+    """Of the latest policy version, once it can be compared. Versions are no label: there is no end of them."""
+    numbers = drift.largest()
     for name, meaning in (
         ("psi", "Population stability index of the latest policy version's scores against the reference."),
         ("ks", "Kolmogorov-Smirnov distance of the latest policy version's scores from the reference."),
     ):
         family = GaugeMetricFamily(f"stepscore_score_drift_{name}", meaning, labels=["model"])
-        if compared:
-            family.add_metric([model], getattr(compared[-1], name))
+        if numbers is not None:
+            family.add_metric([model], getattr(numbers, name))
         yield family
 
 

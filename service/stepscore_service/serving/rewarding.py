@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -24,7 +26,7 @@ from stepscore.verify.open import open_verifier
 from stepscore.verify.verifier import Truth, Verified
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
-from stepscore_service.errors import body_of
+from stepscore_service.errors import DeadlineExceeded, body_of
 from stepscore_service.schemas.reward import (
     LengthCorrelation,
     Outcome,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from stepscore_service.serving.model_pool import ServedModel
 
 Made = TypeVar("Made")
+VERIFIED_AT_ONCE = 8
+"""As many as there are processes for algebra, so that a formula that hangs delays few others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,13 @@ async def reward(
 ) -> RewardAnswers:
     """One answer or error for each item, in order; each is counted in the metrics.
 
-    Raises what `score` raises, UnknownTokenizer, and InvalidOption for a verifier's option, all for the whole request.
+    Raises what `score` raises (DeadlineExceeded also while answers are verified), UnknownTokenizer, and InvalidOption
+    for a verifier's option, all for the whole request.
     """
     options = resolve_options(served.info, request.aggregate, None, ["spans"])
     tokenizer = tokenizers.pick(request.tokenizer)
     results = await score(served, list(map(solution_of, request.items)), context, options)
-    rewarder = Rewarder(served.info, request, options.aggregate, tokenizer, results)
+    rewarder = Rewarder(served.info, request, options.aggregate, tokenizer, results, context.deadline)
     made, answers = await asyncio.to_thread(rewarder.run)
     for each in made:
         served.metrics.count_reward(each)
@@ -154,17 +159,48 @@ class Rewarder:
         aggregate: str,
         tokenizer: PolicyTokenizer | None,
         results: Sequence[ScoreResult],
+        deadline: float | None = None,
     ) -> None:
+        """deadline: on the monotonic clock; no answer is verified after it."""
+        self._deadline = deadline
         self._info, self._request, self._aggregate = info, request, aggregate
         self._tokenizer, self._results = tokenizer, results
         self._blend = Blend(**request.blend.model_dump(exclude={"verifier"}))
+        self._verified: dict[int, Verified | StepscoreError] = {}
         self._verifier = open_verifier(request.blend.verifier)
         self._clipped = [clip_rewards(_rewards(each), self._blend) for each in results]
 
     def run(self) -> tuple[list[RewardedResult], RewardAnswers]:
         """One reward, or the error of that item, for each, in order; and what goes over the wire."""
+        self._verified = self._verify_all()
         made: list[RewardedResult] = _each(self._results, self._reward)
         return made, self._answers(made)
+
+    def _verify_all(self) -> dict[int, Verified | StepscoreError]:
+        """By place, of the items with a known answer. Raises DeadlineExceeded."""
+        places = [
+            place
+            for place, (item, result) in enumerate(zip(self._request.items, self._results, strict=True))
+            if item.answer is not None and isinstance(result, ScoreAnswer)
+        ]
+        if not places:
+            return {}
+        with ThreadPoolExecutor(VERIFIED_AT_ONCE) as threads:
+            try:
+                return dict(zip(places, threads.map(self._verify, places), strict=True))
+            except DeadlineExceeded:
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _verify(self, place: int) -> Verified | StepscoreError:
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise DeadlineExceeded("the time limit passed while answers were verified")
+        item = self._request.items[place]
+        text = item.solution if item.steps is None else "\n".join(item.steps)
+        try:
+            return self._verifier.verify([text or ""], Truth(answer=item.answer or ""))[0]
+        except StepscoreError as error:
+            return error
 
     def _answers(self, made: Sequence[RewardedResult]) -> RewardAnswers:
         rows = [(place, each) for place, each in enumerate(made) if isinstance(each, RewardedSolution)]
@@ -187,7 +223,9 @@ class Rewarder:
         item, blend, clipped = self._request.items[place], self._blend, self._clipped[place]
         tokens = find_tokens(item, self._tokenizer)
         at = () if tokens is None else tuple(tokens_of_steps(text_of(item), answer.spans, tokens.offsets))
-        verified = None if item.answer is None else self._verify(item, item.answer)
+        verified = self._verified.get(place)
+        if isinstance(verified, StepscoreError):
+            raise verified
         outcome = None if verified is None else outcome_reward(verified, blend)
         right = verified is not None and verified.outcome == "right"
         value = aggregate(clipped, self._aggregate, self._info.reward_range)
@@ -199,10 +237,6 @@ class Rewarder:
     @cached_property
     def _references(self) -> list[float | None]:
         return _references(self._request.items, self._clipped, self._request)
-
-    def _verify(self, item: RewardItem, answer: str) -> Verified:
-        text = item.solution if item.steps is None else "\n".join(item.steps)
-        return self._verifier.verify([text or ""], Truth(answer=answer))[0]
 
     def _signs(self, item: RewardItem, answer: ScoreAnswer, verified: Verified | None) -> HackingSigns:
         text, gap = text_of(item), None

@@ -51,7 +51,7 @@ async def score(
     context.facts.model, context.facts.solutions = served.info.id, len(requests)
     results = _answers(served.info, await served.batcher.submit(requests, context), options)
     for result in results:
-        served.metrics.count_result(result, context.policy_version)
+        served.metrics.count_result(result, context)
     return results
 
 

@@ -51,7 +51,8 @@ class ServedRewards:
 
     def __init__(self, served: ServedModel, context: RequestContext, loop: asyncio.AbstractEventLoop) -> None:
         self.info = served.info
-        self._served, self._context, self._loop = served, context, loop
+        # The policy's version is not counted: parts of solutions would be compared with whole ones.
+        self._served, self._context, self._loop = served, replace(context, policy_version=""), loop
 
     def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
         requests = [SolutionRequest(solution.problem, solution.steps) for solution in solutions]

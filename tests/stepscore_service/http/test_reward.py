@@ -16,6 +16,7 @@ import tokenizers_for_tests as made
 from service_case import PROBLEM, connect, live, metric, torch_scorer
 from stepscore.shaping import SHAPES
 from stepscore_service.schemas.score import ShapeName
+from stepscore_service.serving.keys import ApiKey, digest_of, make_key
 
 TEXT = "Janet sells 16 - 3 - 4 = 9 duck eggs a day.\n\nShe makes 9 * 2 = $18 every day.\n\nThe answer is 18."
 WRONG = TEXT.replace("18", "17")
@@ -98,6 +99,8 @@ def test_offsets_ids_and_a_tokenizer_s_name_give_the_same(http: httpx.Client) ->
         ({"offsets": [[0, len(TEXT)]], "token_ids": [1]}, {"tokenizer": "policy"}, "tokens_mismatch"),
         ({"token_ids": [1, 2, 3]}, {"tokenizer": "policy"}, "tokens_mismatch"),
         ({"token_ids": [1, 2, 3]}, {}, "tokens_mismatch"),
+        ({"token_ids": [(1 << 32) - 1]}, {"tokenizer": "policy"}, "tokens_mismatch"),
+        ({"answer": " "}, {}, "invalid_input"),
         ({}, {"blend": {"length": "tokens"}}, "invalid_shape"),
         ({"solution": " "}, {}, "no_steps"),
         ({"solution": "Well, let me think about ducks.", "answer": "18"}, {}, "no_outcome"),
@@ -126,6 +129,12 @@ def test_an_item_that_does_not_fit_is_an_error_in_its_place(
         ({"blend": {"verifier": "code"}}, "pattern"),
         ({"blend": {"gates": 0}}, "gates"),
         ({"aggregate": "median"}, "median"),
+        ({"items": [{**ITEM, "offsets": [[0, 1, 2]]}]}, "offsets"),
+        ({"items": [{**ITEM, "offsets": [["0", 1]]}]}, "offsets"),
+        ({"items": [{**ITEM, "token_ids": [-1]}]}, "token_ids"),
+        ({"items": [{**ITEM, "token_ids": [1 << 70]}]}, "token_ids"),
+        ({"items": [{**ITEM, "token_ids": [True]}]}, "token_ids"),
+        ({"items": [{**ITEM, "from_step": 1}]}, "from_step"),
     ],
 )
 def test_options_that_cannot_be_used_fail_the_request(http: httpx.Client, body: dict[str, Any], said: str) -> None:
@@ -237,6 +246,21 @@ def test_drift_of_a_policy_that_changes_its_ways(http: httpx.Client) -> None:
     assert metric(http, "stepscore_score_drift_psi", model="tiny") == pytest.approx(gone["psi"])
     assert metric(http, "stepscore_score_drift_ks", model="tiny") == pytest.approx(gone["ks"])
     assert "step-3" not in http.get("/metrics").text, "versions are no label"
+
+
+def test_each_key_sees_its_own_versions(folder: Path, tmp_path: Path) -> None:
+    keys, file = {name: make_key() for name in ("one", "two")}, tmp_path / "keys.jsonl"
+    made = [ApiKey(name=name, sha256=digest_of(key), scopes=frozenset({"score"})) for name, key in keys.items()]
+    file.write_text("".join(each.model_dump_json() + "\n" for each in made))
+    with live({"tiny": torch_scorer(folder, "tiny")}, api_keys=file) as url, connect(url) as client:
+        for name, key in keys.items():
+            headers = {"Authorization": f"Bearer {key}", "X-Policy-Version": f"of-{name}"}
+            assert client.post("/score", json=ITEM, headers=headers).is_success
+        for name, key in keys.items():
+            (model,) = client.get("/v1/drift", headers={"Authorization": f"Bearer {key}"}).json()["data"]
+            assert [each["version"] for each in model["versions"]] == [f"of-{name}"]
+            assert model["reference_version"] == f"of-{name}"
+        assert client.get("/v1/drift").status_code == 401
 
 
 def test_a_request_without_a_version_is_not_compared(http: httpx.Client, folder: Path) -> None:

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from stepscore_service.serving.drift import (
     LEAST_SCORES,
+    TENANTS,
     VERSIONS,
     DriftMonitor,
+    TenantDrift,
     compare,
     histogram,
     inner_edges,
@@ -75,3 +77,21 @@ def test_versions_and_scores_are_bounded_and_the_reference_stays() -> None:
 def test_nothing_is_compared_before_anything_came() -> None:
     report = DriftMonitor(30).report()
     assert (report.reference_version, report.edges, report.reference_histogram, report.versions) == (None, (), (0,), ())
+
+
+def test_tenants_are_apart_and_bounded_and_the_furthest_is_exported() -> None:
+    drift = TenantDrift(30)
+    assert drift.largest() is None
+    for tenant, shift in (("calm", 0.0), ("moved", 0.5)):
+        for score in range(30):
+            drift.of(tenant).add("step-1", score / 30)
+            drift.of(tenant).add("step-2", score / 30 + shift)
+    latest = drift.of("moved").latest()
+    assert latest is not None
+    assert drift.largest() == latest
+    assert drift.of("calm").report().versions[-1].numbers == compare(
+        [n / 30 for n in range(30)], [n / 30 for n in range(30)]
+    )
+    for tenant in range(TENANTS):
+        drift.of(str(tenant))
+    assert drift.of("moved").report().versions == (), "forgotten"

@@ -6,7 +6,7 @@ import asyncio
 
 from fastapi import APIRouter
 
-from stepscore_service.http.dependencies import ThePool
+from stepscore_service.http.dependencies import TheContext, ThePool
 from stepscore_service.schemas.drift import DriftAnswer, DriftOfModel, DriftOfVersion
 from stepscore_service.serving.drift import VersionDrift
 from stepscore_service.serving.model_pool import ServedModel
@@ -16,13 +16,13 @@ PREFIXES = ("/v1",)
 
 
 @router.get("/drift", summary="Scores by policy version")
-async def drift(pool: ThePool) -> DriftAnswer:
-    """Of requests with the header X-Policy-Version: their scores against a reference, the first version's scores."""
-    return DriftAnswer(data=[await asyncio.to_thread(_of_model, served) for served in pool.served])
+async def drift(pool: ThePool, context: TheContext) -> DriftAnswer:
+    """Of the caller's own requests with the header X-Policy-Version: scores against those of the first version."""
+    return DriftAnswer(data=[await asyncio.to_thread(_of_model, served, context.tenant) for served in pool.served])
 
 
-def _of_model(served: ServedModel) -> DriftOfModel:
-    report = served.metrics.drift.report()
+def _of_model(served: ServedModel, tenant: str) -> DriftOfModel:
+    report = served.metrics.drift.of(tenant).report()
     return DriftOfModel(
         model=served.info.id,
         revision=served.info.revision,
