@@ -3,7 +3,8 @@
     python -m benchmarks.trainers --model embedded --texts 256 --rounds 2
 
 `single`: so many concurrent POST /get_reward of one sample each, as OpenRLHF sends them. `batched`: one POST /score of
-the same texts. They take turns on one service without a prefix cache: no text is answered from an earlier round.
+the same texts. They take turns on one service without a prefix cache, so that no text is answered from an earlier
+round, and change their order from round to round, so that what else the machine does meets both.
 `follow`: one solution that grows by four characters at a time, on a service with its cache.
 """
 
@@ -39,7 +40,7 @@ def main() -> None:
     usable = (each for each in found if each["solution"].strip() and _characters(each) <= options.characters)
     items = [{**each, "split": "auto"} for each in itertools.islice(usable, options.texts)]
     print(header(options, len(items)))
-    with service(options.model, "batched", kv_cache_bytes=0) as url:
+    with service(options.model, "batched", kv_cache_bytes=0, max_queue_seconds=SECONDS) as url:
         print(compare(url, items, options.rounds))
     with service(options.model, "batched") as url:
         print(follow(url, items[: options.follow]))
@@ -65,8 +66,9 @@ def compare(url: str, items: Sequence[Request], rounds: int) -> str:
     rows = ["| round | batched /score | single /get_reward | single / batched |", "|---|---|---|---|"]
     ratios = []
     for round_ in range(rounds):
-        batched = len(items) / asyncio.run(send_batched(url, items))
-        single = len(items) / asyncio.run(send_singly(url, items))
+        ways = (send_batched, send_singly) if round_ % 2 == 0 else (send_singly, send_batched)
+        rates = {way: len(items) / asyncio.run(way(url, items)) for way in ways}
+        batched, single = rates[send_batched], rates[send_singly]
         ratios.append(single / batched)
         rows.append(f"| {round_ + 1} | {batched:.2f}/s | {single:.2f}/s | {single / batched:.3f} |")
     return "\n".join([*rows, "", f"Median ratio {statistics.median(ratios):.3f}.", ""])

@@ -183,6 +183,9 @@ class ClientGone(StepscoreError):
     code = "client_gone"
 
 
+SHOWN = 1000
+"""Characters of a text of an error that are answered: its beginning and its end."""
+
 STATUS: Mapping[type[StepscoreError], int] = MappingProxyType(
     {
         StepscoreError: 500,
@@ -255,8 +258,20 @@ def body_of(error: StepscoreError) -> dict[str, Any]:
 
 
 def error_body(code: str, message: str, detail: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """Texts are shortened: a caller's own, which errors name, may be megabytes long."""
     written = to_json(dict(detail or {}), inf_nan_mode="strings", serialize_unknown=True)
-    return {"code": code, "message": message, "detail": from_json(written)}
+    return {"code": code, "message": _shortened(message), "detail": _shortened(from_json(written))}
+
+
+def _shortened(value: Any) -> Any:
+    match value:
+        case str():
+            return value if len(value) <= SHOWN else f"{value[: SHOWN - 100]}…{value[-99:]}"
+        case list():
+            return [_shortened(each) for each in value]
+        case dict():
+            return {name: _shortened(each) for name, each in value.items()}
+    return value
 
 
 def headers_of(error: StepscoreError) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -31,6 +32,15 @@ from stepscore_service.schemas.unicode import find_surrogate
 from stepscore_service.settings import Settings
 
 T = TypeVar("T")
+READ_ONCE = (
+    "content-type",
+    "content-encoding",
+    "authorization",
+    "idempotency-key",
+    "x-request-timeout-ms",
+    "x-priority",
+    "x-tenant",
+)
 SHOWN = 100
 """Characters of a caller's key that a message repeats."""
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -41,10 +51,7 @@ class JsonRequest(Request):
 
     async def load(self, limit: int) -> None:
         """Read at most `limit` bytes. Raises UnsupportedMediaType, BodyTooLarge, InvalidUtf8, InvalidJson."""
-        kind = self.headers.get("content-type", "")
-        if kind.partition(";")[0].strip().lower() != "application/json":
-            message = "send JSON with the header `Content-Type: application/json`"
-            raise UnsupportedMediaType(message, content_type=kind)
+        check_media_type(self.headers)
         self._body = await self._read(limit)
         self._json = parse(self._body)
 
@@ -59,6 +66,27 @@ class JsonRequest(Request):
         except ClientDisconnect as error:
             raise ClientGone("the caller hung up while sending") from error
         return b"".join(received)
+
+
+def check_media_type(headers: Headers) -> None:
+    """Raises UnsupportedMediaType for what is not JSON in UTF-8, without compression."""
+    kind = headers.get("content-type", "")
+    name, _, parameters = kind.lower().partition(";")
+    charset = re.search(r"charset\s*=\s*\"?([^\s;\"]*)", parameters)
+    if name.strip() != "application/json" or (charset and charset[1] not in ("utf-8", "utf8", "us-ascii")):
+        message = "send JSON in UTF-8 with the header `Content-Type: application/json`"
+        raise UnsupportedMediaType(message, content_type=kind)
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        message = "compressed bodies are not read; send JSON without the header `Content-Encoding`"
+        raise UnsupportedMediaType(message, content_encoding=headers["content-encoding"])
+
+
+def check_once(headers: Headers) -> None:
+    """Raises RequestValidationError for a header that the service reads and that comes more than once."""
+    repeated = [name for name in READ_ONCE if len(headers.getlist(name)) > 1]
+    if repeated:
+        problem = "the header is given more than once; send it once"
+        raise RequestValidationError([{"loc": ("header", name), "msg": problem} for name in repeated])
 
 
 def check_length(headers: Headers, limit: int) -> None:
@@ -174,6 +202,7 @@ class JsonRoute(APIRoute):
 
         async def load_and_handle(request: Request) -> Response:
             check_options(request.query_params, options)
+            check_once(request.headers)
             settings: Settings = request.app.state.settings
             loaded = JsonRequest(request.scope, request.receive)
             await loaded.load(settings.max_body_bytes)

@@ -81,6 +81,7 @@ ROLES = {
     "<｜Assistant｜>": "assistant",
     "model": "assistant",
 }
+MESSAGE_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 STEP_MARKER = "<extra_0>"
 """What clients of vLLM's /pooling write after each step of a Qwen2.5-Math-PRM."""
 _THINKING = re.compile(r"[ \t]*(</?think(?:ing)?>|\[/?THINK\])[ \t]*", re.IGNORECASE)
@@ -176,7 +177,7 @@ def response_after(prompt: str, text: str, name: str = "auto") -> Dialogue:
 
 
 def messages_of(messages: Sequence[Any]) -> list[ChatMessage]:
-    """Messages as OpenAI's and TRL's formats have them. Raises InvalidChat for what is not text."""
+    """Messages as OpenAI's and TRL's formats have them. Raises InvalidChat for an unknown role and what is not text."""
     return [ChatMessage(str(each["role"]), _content(each.get("content"))) for each in map(_checked, messages)]
 
 
@@ -205,7 +206,7 @@ def steps_at_markers(text: str) -> tuple[str, ...]:
 
 
 def _asked(turns: Sequence[ChatMessage]) -> str:
-    shown = [turn for turn in turns if turn.role != "system"]
+    shown = [turn for turn in turns if turn.role not in ("system", "developer")]
     if len(shown) > 1 and shown[-1].role == "assistant":
         shown.pop()
     return "\n\n".join(turn.content for turn in shown)
@@ -214,6 +215,8 @@ def _asked(turns: Sequence[ChatMessage]) -> str:
 def _checked(message: Any) -> Mapping[str, Any]:
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
         raise InvalidChat("a message is an object with `role` and `content`")
+    if message["role"] not in MESSAGE_ROLES:
+        raise InvalidChat(f"no role is called {message['role']!r}; known: {', '.join(MESSAGE_ROLES)}")
     return message
 
 
@@ -221,10 +224,11 @@ def _content(content: Any) -> str:
     """A text, or the texts of a list of parts; null is empty."""
     if content is None or isinstance(content, str):
         return content or ""
-    parts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
-    if not all(isinstance(part, str) for part in parts):
+    parts = content if isinstance(content, list | tuple) else [None]
+    texts = [part.get("text") if isinstance(part, Mapping) else None for part in parts]
+    if not all(isinstance(text, str) for text in texts):
         raise InvalidChat("the content of a message is a text, or a list of parts that are texts")
-    return "".join(map(str, parts))
+    return "".join(map(str, texts))
 
 
 def _valid_messages(value: list[Any]) -> list[ChatMessage]:

@@ -37,8 +37,10 @@ class LimitedBy:
 class RequestOptions(Wire):
     """How to score; common to /score and /rerank."""
 
-    model: str | None = Field(None, description="which model; the first one served by default")
-    aggregate: str | None = Field(None, description="how step rewards become the score; the family's choice by default")
+    model: str | None = Field(None, min_length=1, description="which model; the first one served by default")
+    aggregate: str | None = Field(
+        None, min_length=1, description="how step rewards become the score; the family's choice by default"
+    )
     on_overflow: Literal["error"] = Field("error", description="what happens to a text that is too long for the model")
 
 

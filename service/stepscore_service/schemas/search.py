@@ -32,7 +32,7 @@ class SearchRequest(Wire):
     budget_seconds: FiniteFloat = Field(
         0, ge=0, description="seconds after which the search ends with what is finished"
     )
-    seed: int = Field(0, description="the same seed gives the same search")
+    seed: int = Field(0, ge=0, lt=2**63, description="the same seed gives the same search")
 
 
 class SearchStep(BaseModel):

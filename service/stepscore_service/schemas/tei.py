@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, FiniteFloat, field_validator
 
@@ -17,7 +17,7 @@ class TeiRequest(Wire):
     raw_scores: bool = Field(False, description="not used: a score is the aggregate of step rewards")
     return_text: bool = False
     truncate: bool | None = Field(None, description="nothing is truncated: true is an error")
-    truncation_direction: str | None = Field(None, description="not used")
+    truncation_direction: Literal["Left", "Right", "left", "right"] | None = Field(None, description="not used")
 
     @field_validator("truncate")
     @classmethod

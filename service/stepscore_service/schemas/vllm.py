@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, BaseModel, Field, FiniteFloat, model_validator
 
 from stepscore_service.schemas.rerank import Usage
 from stepscore_service.schemas.score import LimitedBy, Wire
@@ -53,11 +53,20 @@ class EngineRequest(Wire):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
+def _not_normalized(value: bool | None) -> bool | None:
+    if value:
+        raise ValueError("numbers are answered as they are; send normalize=false")
+    return value
+
+
+NeverNormalized = Annotated[bool | None, AfterValidator(_not_normalized)]
+
+
 class PoolingRequest(EngineRequest):
     """A request whose answer is a row of numbers for each step."""
 
     encoding_format: Literal["float"] = "float"
-    normalize: Literal[False] | None = None
+    normalize: NeverNormalized = None
     task: Literal["encode", "token_classify"] | None = Field(None, description="not used: there is one")
 
 
@@ -65,8 +74,8 @@ class EmbeddingsRequest(EngineRequest):
     """A request whose answer is one number for each text, as a list or as OpenAI's client asks for it."""
 
     encoding_format: Literal["float", "base64"] = Field("float", description="base64: of float32, little endian")
-    dimensions: Literal[1] | None = Field(None, description="a text has one number")
-    normalize: Literal[False] | None = None
+    dimensions: int | None = Field(None, ge=1, le=1, description="a text has one number")
+    normalize: NeverNormalized = None
 
 
 class ClassifiedItem(BaseModel):

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepscore.errors import StepscoreError
+from stepscore.errors import NoProblem, StepscoreError
 from stepscore.text.segment import check_split
 from stepscore.verify.answers import read_answer
 from stepscore.verify.vote import Group, vote
@@ -59,8 +59,12 @@ def solutions_of(request: RerankRequest) -> list[SolutionRequest]:
 def rank(info: ModelInfo, request: RerankRequest, aggregate: str, results: Sequence[ScoreResult]) -> RerankAnswer:
     """The ranking of a request's candidates, given their results in order; ties keep the order of the candidates.
 
-    Raises the error of the first candidate that cannot be scored (detail: index), unless the request omits them.
+    Raises the error of the first candidate that cannot be scored (detail: index), unless the request omits them, and
+    NoProblem, which is no candidate's fault.
     """
+    for result in results:
+        if isinstance(result, NoProblem):
+            raise result
     if request.on_error == "fail":
         _raise_first(results)
     scored = [(index, result) for index, result in enumerate(results) if isinstance(result, ScoreAnswer)]

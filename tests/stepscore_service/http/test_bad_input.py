@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,11 @@ def test_what_cannot_be_scored(http: httpx.Client, change: dict[str, Any], code:
         GOOD | {"steps": [None]},
         GOOD | {"problem": {"text": PROBLEM}},
         GOOD | {"thresh": 0.5},
+        GOOD | {"aggregate": ""},
+        GOOD | {"model": ""},
+        GOOD | {"problem": [{"role": "user", "content": 5}]},
+        GOOD | {"problem": [{"role": "usr", "content": PROBLEM}]},
+        {"problem": PROBLEM, "solution": [{"role": "bot", "content": "7"}]},
         GOOD | {"threshold": "high"},
         GOOD | {"threshold": "0.5"},
         GOOD | {"threshold": True},
@@ -168,6 +174,41 @@ def test_other_media_types(http: httpx.Client) -> None:
 
 
 _MEDIA = "unsupported_media_type"
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", '"iso-8859-1"'])
+def test_other_encodings(http: httpx.Client, charset: str) -> None:
+    headers = {"content-type": f"application/json; charset={charset}"}
+    refused(http.post("/score", content=json.dumps(GOOD), headers=headers), 415, _MEDIA)
+
+
+def test_utf_8_may_be_named(http: httpx.Client) -> None:
+    headers = {"content-type": 'application/json; charset="UTF-8"'}
+    assert http.post("/score", content=json.dumps(GOOD), headers=headers).status_code == 200
+
+
+def test_a_compressed_body_is_refused_as_such(http: httpx.Client) -> None:
+    body = gzip.compress(json.dumps(GOOD).encode())
+    answer = http.post("/score", content=body, headers=JSON | {"content-encoding": "gzip"})
+    assert refused(answer, 415, _MEDIA) == {"content_encoding": "gzip"}
+
+
+@pytest.mark.parametrize("name", ["content-type", "x-tenant", "x-priority", "x-request-timeout-ms", "idempotency-key"])
+def test_a_header_that_comes_twice(http: httpx.Client, name: str) -> None:
+    values = {"content-type": "application/json", "x-priority": "bulk", "x-request-timeout-ms": "60000"}
+    given = [*JSON.items(), (name, values.get(name, "a"))]
+    headers = given if name == "content-type" else [*given, (name, values.get(name, "a"))]
+    answer = http.post("/score", content=json.dumps(GOOD), headers=headers)
+    (error,) = refused(answer, 422, "invalid_request")["errors"]
+    assert error["where"] == f"header.{name}"
+
+
+@pytest.mark.parametrize("name", ["model", "aggregate", "split", "unknown"])
+def test_an_error_repeats_only_the_beginning_and_the_end_of_a_name(http: httpx.Client, name: str) -> None:
+    body = {"problem": PROBLEM, "solution": "7", name: "x" * 100_000}
+    answer = http.post("/score", json=body)
+    assert answer.status_code == 422
+    assert len(answer.content) < 4000
 
 
 def test_too_long_says_by_how_much(http: httpx.Client) -> None:

@@ -84,6 +84,11 @@ def test_or_left_out_on_request(http: httpx.Client) -> None:
     assert {member for group in body["groups"] for member in group["members"]} == {1, 2}
 
 
+def test_an_empty_problem_is_the_fault_of_no_candidate(http: httpx.Client) -> None:
+    answer = http.post("/rerank", json={"problem": " ", "candidates": ["7", "8"], "on_error": "omit"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "no_problem")
+
+
 def test_every_candidate_that_cannot_be_scored_counts_once(http: httpx.Client) -> None:
     def counted(candidates: list[object], **options: str) -> float:
         before = metric(http, "stepscore_errors_total", code="no_steps")

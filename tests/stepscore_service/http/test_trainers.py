@@ -400,12 +400,15 @@ def test_token_ids_are_refused_with_what_to_send(http: httpx.Client, path: str, 
         ("/v1/embeddings", {"dimensions": 2}),
         ("/v1/embeddings", {"encoding_format": "int8"}),
         ("/v1/embeddings", {"normalize": True}),
+        ("/v1/embeddings", {"dimensions": True}),
+        ("/tei/rerank", {"truncation_direction": "up"}),
     ],
 )
 def test_an_engine_s_option_that_would_change_the_answer_is_refused(
     http: httpx.Client, path: str, options: Body
 ) -> None:
-    answer = http.post(path, json={"input": PROMPT + STEPS[0] + END, **options})
+    body = {"query": PROBLEM, "texts": STEPS} if path == "/tei/rerank" else {"input": PROMPT + STEPS[0] + END}
+    answer = http.post(path, json=body | options)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     (name,) = options
     assert name in answer.json()["message"]
