@@ -442,6 +442,7 @@ def test_a_fault_of_the_set_up_is_never_the_lowest_reward(http: httpx.Client, ca
 def test_only_errors_of_a_text_become_the_lowest_reward() -> None:
     assert {code for code, error in error_classes().items() if error.of_text} == {
         "no_steps",
+        "no_outcome",
         "empty_step",
         "marker_in_text",
         "marker_merged",
