@@ -36,7 +36,7 @@ class GroupNumbers:
         self.lengths.append(count)
         self.first_errors += solution.first_error is not None
         for place, reward in enumerate(solution.rewards):
-            held = self.by_tenth[place * TENTHS // count]
+            held = self.by_tenth[(2 * place + 1) * TENTHS // (2 * count)]  # where the middle of the step is
             held[0] += 1
             held[1] += reward
         for name in SHOWN_AGGREGATES:

@@ -81,9 +81,10 @@ def _by_place(group: GroupNumbers) -> Points:
 def _lengths(whole: GroupNumbers) -> str:
     series = {name: _by_length(whole, name) for name in SHOWN_AGGREGATES if name in whole.aggregates}
     steps = [x for points in series.values() for x, _ in points]
-    label = f"steps ({LONGEST}: so many or more)"
+    label = f"steps ({LONGEST}: {LONGEST} or more)" if max(steps) == LONGEST else "steps"
     beside = min(steps) == max(steps)
-    return lines(series, Axes((min(steps) - beside, max(steps) + beside), _span(series), label, "mean aggregate"))
+    across = (min(steps) - beside, max(steps) + beside)
+    return lines(series, Axes(across, _span(series), label, "mean aggregate", counts=True))
 
 
 def _by_length(whole: GroupNumbers, name: str) -> Points:

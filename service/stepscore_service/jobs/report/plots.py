@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 640, 280
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 66, 14, 12, 52
 TICKS = 5
 
 Points = Sequence[tuple[float, float]]
@@ -16,12 +16,20 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """The ranges of the numbers and what they are."""
+    """The ranges of the numbers and what they are. counts: whether x counts something, so that its ticks are whole."""
 
     x: tuple[float, float]
     y: tuple[float, float]
     x_label: str
     y_label: str
+    counts: bool = False
+
+    def x_ticks(self) -> Sequence[float]:
+        low, high = self.x
+        if not self.counts:
+            return [low + number / TICKS * (high - low) for number in range(TICKS + 1)]
+        first, last = math.ceil(low), math.floor(high)
+        return range(first, last + 1, math.ceil((last - first) / TICKS / 2) or 1)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """In pixels."""
@@ -75,7 +83,7 @@ def _svg(axes: Axes, parts: Sequence[str], names: Sequence[str]) -> str:
     middle = (LEFT + WIDTH - RIGHT) / 2
     labels = (
         f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(axes.x_label)}</text>'
-        f'<text transform="translate(12 {HEIGHT / 2 - 16}) rotate(-90)" text-anchor="middle">'
+        f'<text transform="translate(16 {HEIGHT / 2 - 20}) rotate(-90)" text-anchor="middle">'
         f"{escape(axes.y_label)}</text>"
     )
     key = "".join(
@@ -88,12 +96,12 @@ def _svg(axes: Axes, parts: Sequence[str], names: Sequence[str]) -> str:
 
 def _ticks(axes: Axes) -> list[str]:
     found = []
-    for number in range(TICKS + 1):
-        x = axes.x[0] + number / TICKS * (axes.x[1] - axes.x[0])
-        y = axes.y[0] + number / TICKS * (axes.y[1] - axes.y[0])
+    for x in axes.x_ticks():
         across, _ = axes.place(x, axes.y[0])
+        found.append(f'<text x="{across:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{x:.3g}</text>')
+    for number in range(TICKS + 1):
+        y = axes.y[0] + number / TICKS * (axes.y[1] - axes.y[0])
         _, up = axes.place(axes.x[0], y)
         found.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up:.1f}" y2="{up:.1f}"/>')
-        found.append(f'<text x="{LEFT - 6}" y="{up + 4:.1f}" text-anchor="end">{y:.3g}</text>')
-        found.append(f'<text x="{across:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{x:.3g}</text>')
+        found.append(f'<text x="{LEFT - 6}" y="{up + 5:.1f}" text-anchor="end">{y:.3g}</text>')
     return found
