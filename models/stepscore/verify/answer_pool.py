@@ -1,8 +1,9 @@
 """Algebra on answers (math-verify) by a pool of processes: safe from any thread, each question with a time limit.
 
 math-verify stops itself with SIGALRM, which works in no thread but the main one, and SymPy may hold the interpreter
-lock for minutes on a short answer. So it runs in processes of its own, which are started when all others are busy and
-killed when they do not reply: a slow question takes one worker, never the others' time.
+lock for minutes on a short answer. So it runs in processes of its own, which are started when all others are busy, have
+a limit on their processor time for each question, and are killed when they do not reply: a slow question takes one
+worker, never the others' time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from typing import Any, Final
 from stepscore.errors import StepscoreError
 
 START_SECONDS = 60.0
-REPLY_SECONDS = 5.0
+REPLY_SECONDS = 30.0
+"""A process ends itself by its processor time (3 s); this is for one that sleeps or that a busy machine lets wait."""
 MOST_WORKERS = 8
 KEPT_ANSWERS = 20_000
 

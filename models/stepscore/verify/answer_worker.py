@@ -4,17 +4,19 @@ One request a line on standard input, one reply a line on standard output.
 {"key": text}: the canonical form of a formula as a JSON string (`5/2` for a rational number, 40 digits for another
 number, values at fixed points for a formula with variables, intervals for an inequality); null if it cannot be read.
 {"truth": text, "found": text}: true or false, what math-verify's `verify` says; null if one of the two cannot be read.
+Formulas are LaTeX without `$`. A formula of which the parser reads only the beginning cannot be read.
 The line `ready` comes before all else.
 
 A process of its own because SymPy can neither be stopped from outside nor kept from taking the interpreter lock for
-minutes (`9^{9^{9^9}}`); alarms work here, in a main thread, and the caller can kill it. "late" says that one went off.
+minutes (`9^{9^{9^9}}`). An alarm goes off after SECONDS of processor time ("late"); if the lock is held, so that no
+alarm is heard, the kernel ends the process some seconds later. Time that a busy machine gives to others does not count.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
+import math
 import resource
 import signal
 import sys
@@ -25,7 +27,10 @@ from typing import Any
 
 import mpmath
 import sympy
-from math_verify import parse, verify
+from antlr4 import Token
+from latex2sympy2_extended.latex2sympy2 import _Latex2Sympy
+from math_verify import verify
+from math_verify.grader import should_treat_as_complex
 from sympy import (
     And,
     Eq,
@@ -45,6 +50,7 @@ from sympy import (
 )
 
 SECONDS = 1.0
+LAST_SECONDS = 2.0
 MEMORY_BYTES = 4 << 30
 DIGITS = 60
 KEPT = 40
@@ -57,27 +63,44 @@ class _OutOfTime(BaseException):
     """Not an Exception: math-verify swallows those."""
 
 
-_DECIMAL = re.compile(r"(?<![\d.])(\d{0,30})\.(\d{1,30})(?![\d.])")
-
-
-def _as_fraction(match: re.Match[str]) -> str:
-    """A decimal written as a fraction: as a float, SymPy would compute with 15 digits of it."""
-    exact = Fraction(f"{match[1] or 0}.{match[2]}")
-    return rf"(\frac{{{exact.numerator}}}{{{exact.denominator}}})"
-
-
 class _Unreadable(Exception):
     pass
 
 
-def _key(text: str) -> str | None:
-    expressions = parse(f"${_DECIMAL.sub(_as_fraction, text)}$", parsing_timeout=None)
-    if not expressions or isinstance(expressions[0], str):
-        return None
+class _WholeFormula(_Latex2Sympy):  # type: ignore[misc]
+    """A reader that knows whether it has come to the end of the formula."""
+
+    def create_parser(self, latex_str: str) -> Any:
+        self.parser = super().create_parser(latex_str)
+        return self.parser
+
+    @property
+    def has_ended(self) -> bool:
+        return bool(self.parser.getTokenStream().LA(1) == Token.EOF)
+
+
+def _parsed(formula: str) -> Any:
+    """The one reading of a formula. Raises _Unreadable, or what the parser raises, if it is not one as a whole."""
+    reader = _WholeFormula(is_real=not should_treat_as_complex(formula))
+    parsed = reader.parse(formula)
+    if parsed is None or not reader.has_ended:
+        raise _Unreadable
+    return _with_imaginary_unit(parsed)
+
+
+def _with_imaginary_unit(parsed: Any) -> Any:
+    """The letter i as the imaginary unit, unless it is one of several indices or unit vectors."""
+    units = [one for one in parsed.free_symbols if one.name == "i"]
+    if not units or {one.name for one in parsed.free_symbols} & {"j", "k"}:
+        return parsed
+    return parsed.subs(dict.fromkeys(units, sympy.I))
+
+
+def _key(formula: str) -> str | None:
     with suppress(
         _Unreadable, TypeError, ValueError, OverflowError, ArithmeticError, NotImplementedError, AttributeError
     ):
-        return _of(expressions[0])
+        return _of(_parsed(formula))
     return None
 
 
@@ -167,14 +190,12 @@ def _decimal(part: Any, size: Any) -> str:
     return str(mpmath.nstr(part, KEPT))
 
 
-def _verified(truth: str, found: str) -> bool | None:
-    gold, target = (parse(f"${text}$", parsing_timeout=None) for text in (truth, found))
-    if not any(not isinstance(one, str) for one in gold) or not any(not isinstance(one, str) for one in target):
-        return None
-    return bool(verify(gold, target, float_rounding=15, numeric_precision=30, timeout_seconds=None))
+def _verified(truth: str, found: str) -> bool:
+    return bool(verify(_parsed(truth), _parsed(found), float_rounding=15, numeric_precision=30, timeout_seconds=None))
 
 
 def _answer(request: dict[str, str]) -> Any:
+    _limit_processor_time()
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
         try:
@@ -189,6 +210,14 @@ def _answer(request: dict[str, str]) -> Any:
         return None
 
 
+def _limit_processor_time() -> None:
+    """The kernel kills the process LAST_SECONDS of processor time from now."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    end = math.ceil(used.ru_utime + used.ru_stime + LAST_SECONDS)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (end if hard == resource.RLIM_INFINITY else min(end, hard), hard))
+
+
 def _late(signum: int, frame: object) -> None:
     raise _OutOfTime
 
@@ -198,8 +227,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGVTALRM, _late)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The first question builds the grammar, which may take longer than an answer is given.
-    verify(parse("$(x+1)^2$", parsing_timeout=None), parse("$x^2+2x+1$", parsing_timeout=None), timeout_seconds=None)
+    _verified("(x+1)^2", "x^2+2x+1")
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:

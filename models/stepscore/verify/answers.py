@@ -22,12 +22,26 @@ ReaderName = Literal["tag", "box", "statement", "gsm8k", "guess"]
 _THINKING = re.compile(r"</think(?:ing)?>|</thought>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷")
 _OPEN_THINKING = re.compile(r"<think(?:ing)?>|<thought>|\[THINK\]|<\|begin_of_thought\|>|◁think▷")
 _TAG = re.compile(r"<(?P<close>/?)(?:final_)?answer>", re.IGNORECASE)
+_STARTS = re.compile(r"(?:^|\n|>)[\s*_`]*\Z")
+"""Before a tag that opens an answer; one in the middle of a sentence is only mentioned."""
 _HASHES = re.compile(r"^[^\S\n]*####[^\S\n]*(?P<said>(?:[-+−–$€£\\(.]|\d)[^\n]*)$", re.MULTILINE)
 _ENUMERATED = re.compile(r"\d{1,3}[.):][ ]*[^\W\d]")
 _SENTENCE_WORDS = 5
+# "\x08oxed" and "\\\\boxed" are boxes too: what is left of `\boxed` if a program reads it as an escape, or escapes it.
 _BRACES = re.compile(
-    r"\\(?:boxed|fbox|framebox)\s*(?P<box>\{)|(?P<bare>\\boxed\s*[^\s{]+)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL
+    r"(?:\\+(?:boxed|fbox|framebox|box|Box)|\x08(?:oxed|ox)|(?<![a-zA-Z\\])boxed)\s*(?P<box>\{)"
+    r"|\\+boxed\s*(?P<bare>\d[^\s{}]*|[A-J](?![a-zA-Z])|\\[a-zA-Z]+(?:\{[^{}]*\})*)|\\.|(?P<open>\{)|(?P<close>\})",
+    re.DOTALL,
 )
+_WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\s*\{(.*)\}", re.DOTALL)
+_PLACEHOLDER = re.compile(
+    r"(?:[\s._…?*$~\\\[\]]|-{2,}|\\(?:[lc]?dots|dots[bcmio]|square|quad))*"
+    r"(?:(?:(?:the|your|my|insert|put|final|correct|numerical?|numeric|single|option|exact|here|is|goes)[\s_-]+)*"
+    r"(?:answer|answers|result|solution|response|here|letter|expression|content|option|choice|and|or|tags?)"
+    r"(?:[\s_-]+(?:here|goes here|letter|choice))?)?[\s._…?*$~\\!\[\]]*",
+    re.IGNORECASE,
+)
+r"""What stands for an answer in an instruction: nothing, dots, `your answer here`. It is not one."""
 _BETWEEN_BOXES = re.compile(
     r"(?:[\s$]|\\[()\[\],;! ]|\\q?quad|\\text\s*\{\s*(?:,?\s*and|or|,)\s*\}|[,;]|\band\b|\bor\b|[a-zA-Z](?:_\w)?\s*=|[和或、])*"  # noqa: E501
 )
@@ -104,13 +118,14 @@ def _read(text: str) -> FinalAnswer | None:
 
 def _tagged(text: str) -> Said | None:
     """What the last answer tag holds: the box or statement in it, else all of it. Raises _CutOff if it is open."""
-    opened, content = None, None
+    opened, content = None, ""
     for tag in _TAG.finditer(text):
         if not tag["close"]:
-            opened = tag.end()
+            opened = tag
         elif opened is not None:
-            content, opened = text[opened : tag.start()].strip(), None
-    if opened is not None:
+            inside, opened = text[opened.end() : tag.start()].strip(), None
+            content = content if _is_placeholder(inside) else inside
+    if opened is not None and _STARTS.search(text, 0, opened.start()):
         raise _CutOff
     if not content:
         return None
@@ -119,7 +134,7 @@ def _tagged(text: str) -> Said | None:
 
 def _boxed(text: str) -> Said | None:
     """The last box, with those before it in one list. Raises _CutOff if the last one is open."""
-    boxes = list(_boxes(text))
+    boxes = [box for box in _boxes(text) if box.text is None or not _is_placeholder(box.text)]
     if not boxes:
         return None
     if boxes[-1].text is None:
@@ -129,6 +144,11 @@ def _boxed(text: str) -> Said | None:
     joined = ", ".join(dict.fromkeys(row))
     said = take_option(joined)
     return replace(said, text=rf"{said.text}\%") if percent and said.text else said
+
+
+def _is_placeholder(text: str) -> bool:
+    wrapped = _WRAPPED.fullmatch(text.strip(" $"))
+    return bool(_PLACEHOLDER.fullmatch(wrapped[1] if wrapped else text))
 
 
 def _last_row(text: str, boxes: list[_Box]) -> Iterator[str]:
@@ -164,7 +184,7 @@ def _boxes(text: str) -> Iterator[_Box]:
         elif token["open"]:
             opened.append(None)
         elif token["bare"]:
-            content = token[0].removeprefix(r"\boxed").strip(" \t\n$.,")
+            content = token["bare"].strip(" \t\n$.,")
             found.append(_Box(token.start(), token.end(), content))
         elif token["close"] and opened:
             start = opened.pop()

@@ -1,21 +1,26 @@
 """Equality of answers: each answer gets a canonical form, and equal forms are equal answers.
 
 So equality is transitive and does not depend on the order of the answers. Only what people leave out needs more than
-one answer to decide: a number without a unit joins the one group with that number and a unit; if there are several
-such groups, or the group fits several numbers, it stays by itself.
+one answer to decide. A number without a unit joins the one group with that number and a unit; if there are several
+such groups, or the group fits several numbers, it stays by itself. `50%` is `0.5`; a `50` joins it as a percentage
+without its sign, unless `0.5` is there too. Names (`x = 5`) count if there are several for one value.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from stepscore.verify.answer_pool import LATE, POOL
-from stepscore.verify.normal import Answer, Row, Value, read_structure
+from stepscore.verify.formula import as_algebra
+from stepscore.verify.normal import Answer, Row, read_structure
+from stepscore.verify.scalar import Value
 
+_NAME = re.compile(r"\\?(?:[a-zA-Z]|alpha|beta|gamma|theta|lambda|mu|sigma|omega|phi)(?:_(?:\{\w+\}|\w))?'*")
 MAX_ALGEBRA_CHARACTERS = 256
 """Longer formulas are compared as text only."""
 
@@ -27,8 +32,9 @@ TOTAL_SECONDS = 10.0
 class Canonical:
     """key: equal for equal answers. bare: the key that it has without its unit, which was perhaps left out elsewhere.
 
-    value: the number or formula behind it, if it is a single one. readable: whether it is more than a text.
-    late: whether a calculation was stopped, so that it is compared as text only.
+    label: the variable whose value is given, "" if none is. value: the number or formula behind it, if it is a single
+    one. readable: whether it is more than a text. late: whether a calculation was stopped, so that it is compared as
+    text only.
     """
 
     key: str
@@ -36,10 +42,19 @@ class Canonical:
     value: Value | None = None
     readable: bool = True
     late: bool = False
+    label: str = ""
+
+    @property
+    def is_percentage(self) -> bool:
+        return self.has_unit and self.value is not None and self.value.unit is not None and is_number(self.key)
 
     @property
     def has_unit(self) -> bool:
         return self.key != self.bare
+
+    def named(self) -> Canonical:
+        """With the name as part of its keys."""
+        return replace(self, key=f"{self.label} = {self.key}", bare=f"{self.label} = {self.bare}", label="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +82,40 @@ def group(answers: Sequence[str | None]) -> Grouping:
     """As group_answers, with the pairs that could not be decided in time."""
     until = time.monotonic() + TOTAL_SECONDS
     forms = {answer: canonical(answer, until) for answer in dict.fromkeys(answers) if answer is not None}
-    joined = _joined(list(forms.values()))
+    named = _with_names_that_count(forms)
+    joined = _joined(list(named.values()))
     groups: dict[object, list[int]] = {}
     for index, answer in enumerate(answers):
-        key = index if answer is None else joined.get(forms[answer].key, forms[answer].key)
+        key = index if answer is None else joined.get(named[answer].key, named[answer].key)
         groups.setdefault(key, []).append(index)
     found = list(groups.values())
     firsts = [(members[0], forms[answer]) for members in found if (answer := answers[members[0]]) is not None]
     undecided = [(at, to) for (at, one), (to, other) in combinations(firsts, 2) if one.late or other.late]
     return Grouping(found, undecided)
+
+
+def _with_names_that_count(forms: Mapping[str, Canonical]) -> dict[str, Canonical]:
+    """The forms, those with a name under that name if their value, with or without its unit, has several names."""
+    links: dict[str, set[str]] = {}
+    for form in forms.values():
+        links.setdefault(form.key, set()).add(form.bare)
+        links.setdefault(form.bare, set()).add(form.key)
+    names: dict[str, set[str]] = {}
+    for key in links:
+        if key not in names:
+            same = _reachable(key, links)
+            labels = {form.label for form in forms.values() if form.label and form.key in same}
+            names.update(dict.fromkeys(same, labels))
+    return {answer: form.named() if form.label and len(names[form.key]) > 1 else form for answer, form in forms.items()}
+
+
+def _reachable(start: str, links: Mapping[str, set[str]]) -> set[str]:
+    found, waiting = {start}, [start]
+    while waiting:
+        new = links[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found
 
 
 def _joined(forms: Sequence[Canonical]) -> dict[str, str]:
@@ -87,10 +127,12 @@ def _joined(forms: Sequence[Canonical]) -> dict[str, str]:
         if form.has_unit and form.bare in bares:
             numbers.setdefault(form.bare, set()).add(form.key)
             quantities.setdefault(form.key, set()).add(form.bare)
+        if form.is_percentage:
+            numbers.setdefault(form.key, set()).add(form.key)
     return {
         bare: next(iter(keys))
         for bare, keys in numbers.items()
-        if len(keys) == 1 and len(quantities[next(iter(keys))]) == 1
+        if len(keys) == 1 and not keys & bares and len(quantities.get(next(iter(keys)), ())) == 1
     }
 
 
@@ -102,13 +144,21 @@ def canonical(answer: str, until: float = math.inf) -> Canonical:
 def _canonical(one: Answer, until: float) -> Canonical:
     if isinstance(one, Value):
         return _of_value(one, until)
-    items = [_canonical(item, until) for item in one.items]
+    items = [_canonical(item, until) for item in _with_shared_unit(one.items)]
     late, readable = any(item.late for item in items), all(item.readable for item in items)
-    return Canonical(key := _row_key(one, items), key, None, readable, late)
+    key, bare = (_row_key(one, [getattr(item, side) for item in items]) for side in ("key", "bare"))
+    return Canonical(key, bare, None, readable, late)
 
 
-def _row_key(row: Row, items: Sequence[Canonical]) -> str:
-    keys = [item.bare for item in items]
+def _with_shared_unit(items: Sequence[Answer]) -> list[Answer]:
+    """Of `4, 6 and 8 hours` all with the unit of the last."""
+    *others, last = items
+    if not isinstance(last, Value) or not last.unit or any(not isinstance(one, Value) or one.unit for one in others):
+        return list(items)
+    return [*(replace(one, unit=last.unit) for one in others if isinstance(one, Value)), last]
+
+
+def _row_key(row: Row, keys: Sequence[str]) -> str:
     if row.opening == "∪":
         return "∪".join(sorted(keys))
     if row.opening == "{":
@@ -121,11 +171,27 @@ def _row_key(row: Row, items: Sequence[Canonical]) -> str:
 
 def _of_value(one: Value, until: float) -> Canonical:
     value, late, readable = _value_key(one, until)
+    label = claimed_name(one.label)
     if one.unit is None:
-        return Canonical(value, value, one, readable, late)
+        return Canonical(value, value, one, readable, late, label)
+    key = f"{value} {one.unit.name}"
     if one.number is not None and one.unit.kind:
-        return Canonical(f"{one.number * one.unit.worth} {one.unit.kind}", value, one, readable, late)
-    return Canonical(f"{value} {one.unit.name}", value, one, readable, late)
+        amount = one.number * one.unit.worth
+        key = str(amount) if one.unit.kind == "percent" else f"{amount} {one.unit.kind}"
+    return Canonical(key, value, one, readable, late, label)
+
+
+def claimed_name(label: str) -> str:
+    """The variable that a label names: a letter, perhaps with an index. `f(x)` and `y` are one; words name nothing."""
+    name = re.sub(r"\([^()]*\)$", "", label)
+    if label in ("f(x)", "y"):
+        return "y"
+    return "" if name != label and name.isupper() else name if _NAME.fullmatch(name) else ""
+
+
+def is_number(key: str) -> bool:
+    """Whether a key is that of a real number."""
+    return bool(key) and key.lstrip("-")[:1].isdigit() and not set(key) & set(":?;, =i")
 
 
 def _value_key(one: Value, until: float) -> tuple[str, bool, bool]:
@@ -133,9 +199,10 @@ def _value_key(one: Value, until: float) -> tuple[str, bool, bool]:
     if one.settled:
         return one.text, False, True
     text = f"text {''.join(one.text.split())}"
-    if len(one.text) > MAX_ALGEBRA_CHARACTERS:
+    formula = as_algebra(one.text) if len(one.text) <= MAX_ALGEBRA_CHARACTERS else None
+    if formula is None:
         return text, False, False
-    key = POOL.key(one.text) if time.monotonic() < until else LATE
+    key = POOL.key(formula) if time.monotonic() < until else LATE
     if key is LATE or key is None:
         return text, key is LATE, False
     return str(key), False, True

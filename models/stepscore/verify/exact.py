@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from stepscore.verify.answers import FinalAnswer, read_answer
 from stepscore.verify.math_verifier import answer_of
-from stepscore.verify.normal import Value, read_structure
+from stepscore.verify.normal import read_structure
+from stepscore.verify.scalar import Value
 from stepscore.verify.spelling import spell
 from stepscore.verify.verifier import Truth, Verified
 

@@ -13,7 +13,11 @@ _ENUMERATION = re.compile(r"^\s*(?:[-*#>]+\s*)?(?:step\s*)?\d{1,3}[.):](?=\s)", 
 _BOLD = re.compile(r"\*\*(?P<bold>[^*\n]{1,80})\*\*")
 _NOTE = re.compile(r"<<[^<>]*>>")
 _ALONE = re.compile(
-    r"\W*(?:(?:therefore|thus|so|hence),?\s*)?(?P<word>\(?[A-J]\)?|yes|no|true|false)\W*", re.IGNORECASE
+    r"\W*(?:(?:therefore|thus|so|hence),?\s*)?(?:(?:option|choice|answer)\s+)?(?P<word>\(?[A-J]\)?|yes|no|true|false)\W*",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(
+    r"[\s*_$]*(?:(?:option|choice|answer)\s+)?[(\[]?(?P<letter>[A-J])(?:[)\].:：、]|\*\*)\**\s*(?P<said>\S.*)"
 )
 _VALUE = re.compile(r"-?\d*\s?\\(?:[dtc]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|sqrt\s*\{[^{}]*\})|" + NUMBER.pattern)
 _SHORT = 60
@@ -23,11 +27,23 @@ _MARK = re.compile(r"\(?[A-J]\)?")
 def guessed(text: str) -> Said | None:
     """None if no line holds a number or formula, nor is a letter, yes or no by itself."""
     lines = [line for line in text.rstrip().splitlines()[-4 * LINES :] if line.strip()]
+    chosen = _option_of(lines)
+    if chosen:
+        return chosen
     for back, line in enumerate(lines[: -LINES - 1 : -1]):
         found = _in_line(_ENUMERATION.sub("", _NOTE.sub("", line[-LONGEST:])), last=back == 0)
         if found:
             return take_option(found)
     return None
+
+
+def _option_of(lines: list[str]) -> Said | None:
+    """The last line if it is one option, `B) 12`, and not the end of the list of options."""
+    option = _OPTION.fullmatch(lines[-1]) if lines and len(lines[-1]) < _SHORT else None
+    before = _OPTION.fullmatch(lines[-2]) if option and len(lines) > 1 else None
+    if not option or (before and before["letter"] < option["letter"]):
+        return None
+    return Said(option["letter"], option["said"].strip(" $*."))
 
 
 def _in_line(line: str, *, last: bool) -> str | None:

@@ -1,7 +1,7 @@
 r"""The math verifier: the final answer of a solution against the known one, by form, by unit and by algebra.
 
 What counts as equal is more than what `same_answer` says of two candidates, because here one of them is the truth:
-a percentage equals its number (`50%`, `50` and `0.5`), a number without a unit equals one with, and what has another
+what has another
 structure than the truth (a list for a tuple, an inequality for an interval) is compared by math-verify, truth first:
 `2x + y = 1` is not reached by `1`, nor `(3, 1)` by `{1, 3}`. Numbers are rounded only within the tolerance asked for.
 """
@@ -15,8 +15,10 @@ from fractions import Fraction
 from stepscore.errors import InvalidInput
 from stepscore.verify.answer_pool import LATE, POOL
 from stepscore.verify.answers import FinalAnswer, known_answer, read_answer
-from stepscore.verify.equality import MAX_ALGEBRA_CHARACTERS, Canonical, canonical
-from stepscore.verify.normal import Value
+from stepscore.verify.equality import MAX_ALGEBRA_CHARACTERS, Canonical, canonical, is_number
+from stepscore.verify.formula import as_algebra
+from stepscore.verify.scalar import Value
+from stepscore.verify.spelling import spell
 from stepscore.verify.verifier import Truth, Verified
 
 SHOWN = 80
@@ -66,44 +68,54 @@ def answer_of(truth: Truth) -> str:
 def equal_to_truth(found: str, right: str, tolerance: float = 0.0) -> bool | None:
     """Whether an answer is the known one; None if that could not be decided in time."""
     one, other = canonical(found), canonical(right)
-    if one.key == other.key or _same_letter(found, right):
-        return True
-    if one.value is not None and other.value is not None:
-        decided = _same_value(one, other, one.value, other.value, tolerance)
-        if decided is not None:
-            return decided
-    if any(form.value is None and _is_number(number.bare) for form, number in ((one, other), (other, one))):
-        return False
+    decided = True if _same_letter(found, right) else _by_form(one, other, tolerance)
+    if decided is not None:
+        return decided
     if max(len(found), len(right)) > MAX_ALGEBRA_CHARACTERS:
         return None
     if one.value is not None and other.value is not None and one.value.settled and other.value.settled:
         return False
-    verified = POOL.equal(right, found)
-    if one.late or other.late or verified is LATE or verified is None:
+    if one.late or other.late:
         return None
-    return bool(verified)
+    return _by_algebra(found, right)
+
+
+def _by_form(one: Canonical, other: Canonical, tolerance: float) -> bool | None:
+    """What the canonical forms of an answer and the truth say; None if they differ in structure."""
+    if one.label and other.label and one.label != other.label:
+        return False
+    if one.key == other.key or (one.bare == other.bare and not (one.has_unit and other.has_unit)):
+        return True
+    if one.value is not None and other.value is not None:
+        return _same_value(one, other, one.value, other.value, tolerance)
+    if any(form.value is None and is_number(number.bare) for form, number in ((one, other), (other, one))):
+        return False
+    rows = one.value is None and other.value is None
+    return False if rows and one.readable and other.readable and one.key[0] == other.key[0] else None
+
+
+def _by_algebra(found: str, right: str) -> bool | None:
+    """What math-verify says; None if one of the two is no formula as a whole, or if it was stopped."""
+    formulas = [as_algebra(spell(text)) for text in (right, found)]
+    if formulas[0] is None or formulas[1] is None:
+        return None
+    verified = POOL.equal(formulas[0], formulas[1])
+    return None if verified is LATE else verified  # type: ignore[return-value]
 
 
 def _same_value(one: Canonical, other: Canonical, found: Value, right: Value, tolerance: float) -> bool | None:
     """None if the two differ in structure, so that math-verify has to say."""
     alike = one.bare == other.bare or _near(one.bare, other.bare, tolerance)
-    units = one.has_unit and other.has_unit
-    if units and found.number is not None and right.number is not None and found.unit and right.unit:
-        if found.unit.kind and found.unit.kind == right.unit.kind:
-            return _near(str(found.number * found.unit.worth), str(right.number * right.unit.worth), tolerance)
+    if one.has_unit and other.has_unit:
+        if found.unit and right.unit and found.unit.kind and found.unit.kind == right.unit.kind:
+            return _near(one.key.split(" ")[0], other.key.split(" ")[0], tolerance)
         return alike and _same_noun(found, right)
-    if alike and not units:
+    if alike or _near(one.key, other.key, tolerance):
         return True
-    if "%" in ((found.unit and found.unit.name), (right.unit and right.unit.name)) and not units:
-        percent, bare = (found, right) if found.unit else (right, found)
-        if percent.number is not None and bare.number is not None:
-            return _near(str(percent.number / 100), str(bare.number), tolerance)
-    plain = all(_is_number(form.bare) for form in (one, other))
-    return (
-        False
-        if plain or (one.readable and other.readable and _is_formula(one.bare) and _is_formula(other.bare))
-        else None
-    )
+    plain = all(is_number(form.bare) for form in (one, other))
+    if plain or (one.readable and other.readable and _is_formula(one.bare) and _is_formula(other.bare)):
+        return False
+    return None
 
 
 def _same_letter(found: str, right: str) -> bool:
@@ -120,12 +132,8 @@ def _same_noun(found: Value, right: Value) -> bool:
     return one <= other or other <= one
 
 
-def _is_number(key: str) -> bool:
-    return bool(key) and key.lstrip("-")[:1].isdigit() and not set(key) & set(":?;,")
-
-
 def _is_formula(key: str) -> bool:
-    return "?" in key or _is_number(key)
+    return "?" in key or is_number(key)
 
 
 def _near(one: str, other: str, tolerance: float) -> bool:

@@ -10,7 +10,8 @@ from stepscore.errors import InvalidInput
 from stepscore.verify.answers import read_answer
 from stepscore.verify.equality import canonical
 from stepscore.verify.math_verifier import answer_of
-from stepscore.verify.normal import Value, read_structure
+from stepscore.verify.normal import read_structure
+from stepscore.verify.scalar import Value
 from stepscore.verify.verifier import Truth, Verified
 
 
@@ -52,10 +53,10 @@ def number_of(answer: str) -> float | None:
     structure = read_structure(answer)
     if not isinstance(structure, Value):
         return None
-    percent = structure.unit is not None and structure.unit.name == "%"
+    per = structure.unit.worth if structure.unit is not None and structure.unit.kind == "percent" else Fraction(1)
     number = structure.number if structure.number is not None else _fraction(canonical(answer).bare)
     try:
-        return None if number is None else float(number) / (100 if percent else 1)
+        return None if number is None else float(number * per)
     except OverflowError:
         return None
 

@@ -53,7 +53,7 @@ _SCALES: dict[str, dict[str, str]] = {
     "rupee": {"rupee ₹ inr": "1"},
     "angle": {"degree deg": "1"},
     "radian": {"radian rad": "1"},
-    "percent": {"%": "1/100"},
+    "percent": {"%": "1/100", "‰": "1/1000"},
     "count": {"dozen": "12"},
     "units": {"unit": "1"},
     "temperature": {"celsiu celsius °c": "1"},
@@ -113,6 +113,7 @@ class Unit:
 
 
 PERCENT = Unit("%", "percent", Fraction(1, 100))
+PER_MILLE = Unit("‰", "percent", Fraction(1, 1000))
 DOLLAR = Unit("dollar", "money", Fraction(100))
 SIGNS = {
     "$": DOLLAR,

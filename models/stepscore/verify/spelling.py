@@ -27,6 +27,7 @@ _SIGNS = {
     "∞": r"\infty ",
     "π": r"\pi ",
     "θ": r"\theta ",
+    "≡": r"\equiv ",
     "≤": r"\le ",
     "≥": r"\ge ",
     "⩽": r"\le ",
@@ -51,12 +52,17 @@ _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|textnormal|mathrm|mathbf|mathsf|mathit|operatorname|mbox|boxed|fbox|bold|"
     r"boldsymbol|bm|emph|underline|displaystyle|ensuremath|rm|bf)\s*\{([^{}]*)\}"
 )
+_FUNCTIONS = (
+    r"(?:sinh?|cosh?|tanh?|csc|cot|arcsin|arccos|arctan|log|ln)(?=\s*[\d(^_\\{]|\s+[a-z]{1,2}(?![a-z]))"
+    r"|(?:sec|exp|gcd|lcm|max|min)(?=\s*[({])|sqrt(?=\s*[\d({\\])"
+)
+"""Names of functions, if an argument follows: `5 min` and `10 sec` are times."""
 _STYLES = (
     (re.compile(r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|bf|rm|it)(?![a-zA-Z])\.?"), ""),
     (re.compile(r"\\!\s*|\{,\}(?=\d\d\d)"), lambda match: "," if match[0] == "{,}" else ""),
     (re.compile(r"(?<=\d)\{[,.]\}(?=\d)"), "."),
     (re.compile(r"(?<=\d)\\[,;: ](?=\d\d\d(?!\d))"), ","),
-    (re.compile(r"\\[,;: ]|~|\\q?quad(?![a-zA-Z])|\\(?:hspace|phantom|vspace)\s*\{[^{}]*\}"), " "),
+    (re.compile(r"(?<!\\)\\[,;: ]|~|\\q?quad(?![a-zA-Z])|\\(?:hspace|phantom|vspace)\s*\{[^{}]*\}"), " "),
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"\\(?:leq|leqslant)(?![a-zA-Z])"), r"\\le "),
     (re.compile(r"\\(?:geq|geqslant)(?![a-zA-Z])"), r"\\ge "),
@@ -69,11 +75,14 @@ _STYLES = (
     (re.compile(r"\\(?:lvert|rvert|vert)(?![a-zA-Z])"), "|"),
     (re.compile(r"\\(?:cdot|times|pi|infty)(?=\d)"), r"\g<0> "),
     (re.compile(r"\\(?:degree|textdegree)s?(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}"), r"^\\circ "),
-    (re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)"), r"\\frac{\1}{\2}"),
-    (re.compile(r"\\frac\s*(\d)\s*\{"), r"\\frac{\1}{"),
-    (re.compile(r"(\\frac\s*\{[^{}]*\})\s*(\d)"), r"\1{\2}"),
-    (re.compile(r"\\sqrt\s*(\d)"), r"\\sqrt{\1}"),
-    (re.compile(r"(?<!\\)\bsqrt\s*\(([^()]*)\)"), r"\\sqrt{\1}"),
+    (re.compile(r"\\(?:[lc]?dots|dots[cbmio])(?![a-zA-Z])|…|\.\.\.+"), r"\\ldots "),
+    (re.compile(r"^([^.,]*\w)\s*\\ldots\s*$"), r"\1"),
+    (re.compile(r"\\[dt]?binom(?![a-zA-Z])"), r"\\binom"),
+    (re.compile(r"\\pmod\s*(?:\{([^{}]*)\}|(\d))"), lambda match: rf" (\mod {match[1] or match[2]})"),
+    (re.compile(r"\\bmod(?![a-zA-Z])"), r"\\mod "),
+    (re.compile(r"(?<!\\)\bsqrt\s*(\d+)"), r"\\sqrt{\1}"),
+    (re.compile(r"\\varnothing(?![a-zA-Z])"), r"\\emptyset"),
+    (re.compile(rf"(?<![\\a-zA-Z])(?:{_FUNCTIONS})"), r"\\\g<0>"),
     (re.compile(r"(?<!\\)(?<![A-Za-z])pi(?![A-Za-z])"), r"\\pi "),
     (re.compile(r"(?<!\\)\b(?:infinity|infty|oo|inf)\b"), r"\\infty "),
     (re.compile(r"\*\*(?=\s*[-\d(a-z{])(?<=[\w)}]\*\*)"), "^"),
@@ -86,6 +95,11 @@ _STYLES = (
     (re.compile(r"\\(?:pounds|textsterling)(?![a-zA-Z])"), "£"),
     (re.compile(r"\\(?:euro|texteuro)(?![a-zA-Z])"), "€"),
 )
+_TAKES = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}
+_COMMAND = re.compile(r"\\(?:frac|binom|sqrt)(?![a-zA-Z])(?:\s*\[[^\[\]]*\])?")
+_TOKEN = re.compile(r"\s*(\\[a-zA-Z]+|[^\s{}])")
+_PAIRS = {"{": "}", "(": ")"}
+_MOST_COMMANDS = 100
 _DELIMITERS = (
     re.compile(r"^\$\$(.*)\$\$$", re.DOTALL),
     re.compile(r"^\$([^$]*)\$$", re.DOTALL),
@@ -108,7 +122,59 @@ def spell(answer: str) -> str:
         text = inside
     for pattern, replacement in _STYLES:
         text = pattern.sub(replacement, text)
+    text = brace_arguments(text)
     return _peeled(" ".join(text.split()).strip(" ,;:").rstrip(".").rstrip())
+
+
+def brace_arguments(text: str) -> str:
+    r"""With braces around the arguments of `\frac`, `\binom` and `\sqrt`: `\frac12`, `\sqrt(2)`, `\sqrt\frac{1}{2}`.
+
+    As in LaTeX an argument without braces is one character or command; a command takes its own arguments along, and
+    round brackets after a root are its argument.
+    """
+    done, at = [], 0
+    for _ in range(_MOST_COMMANDS):
+        command = _COMMAND.search(text, at)
+        if not command:
+            break
+        written, end = _with_arguments(text, command)
+        done += [text[at : command.start()], written]
+        at = end
+    return "".join(done) + text[at:]
+
+
+def _with_arguments(text: str, command: re.Match[str], depth: int = 0) -> tuple[str, int]:
+    """The command with its arguments in braces, and where they end."""
+    name = command[0].split("[")[0].strip()
+    written, at = command[0], command.end()
+    for _ in range(_TAKES[name]):
+        inside, at = _argument(text, at, name, depth)
+        written += f"{{{inside}}}"
+    return written, at
+
+
+def _argument(text: str, at: int, name: str, depth: int) -> tuple[str, int]:
+    token = _TOKEN.match(text, at)
+    start = re.compile(r"\s*").match(text, at)
+    begin = start.end() if start else at
+    sign = text[begin : begin + 1]
+    if sign == "{" or (sign == "(" and name == r"\sqrt"):
+        end = _closing(text, begin)
+        return brace_arguments(text[begin + 1 : end]), end + 1
+    inner = _COMMAND.match(text, begin)
+    if inner and depth < _MOST_COMMANDS:
+        return _with_arguments(text, inner, depth + 1)
+    return (token[1], token.end()) if token else ("", at)
+
+
+def _closing(text: str, at: int) -> int:
+    """Where the bracket at this place is closed; the end of the text if it is not."""
+    opened, depth = text[at], 0
+    for place in range(at, len(text)):
+        depth += (text[place] == opened) - (text[place] == _PAIRS[opened])
+        if depth == 0:
+            return place
+    return len(text)
 
 
 def _characters(text: str) -> str:

@@ -62,6 +62,12 @@ _CHOSEN = re.compile(
     r"(?:[:：.)][^.\n]{0,60}?)?[ ]?(?:is|must be|is therefore|是|为|が|は)[ ]*(?:therefore[ ]+|thus[ ]+|indeed[ ]+)?"
     r"(?:the[ ]+)?(?:correct|right|best|true|正确|正確|正しい|正解)",
 )
+_PICKED = re.compile(
+    r"\b(?:choose|chose|pick|select|go(?:es)? with|mark|opt for)\s+"
+    r"(?:(?:the|option|choice|answer|letter|alternative)\s+)*"
+    r"[(\[*]{0,4}(?P<letter>[A-J])\b(?P<end>[)\]*.]{0,4})(?=\s*(?:$|[\n.,;!]|because\b|since\b|as\b))",
+    re.MULTILINE,
+)
 _OPTION_LINE = re.compile(r"^[^\S\n]*\(?B[^\S\n]*[:.)]", re.MULTILINE)
 _DENIED = re.compile(r"\s*(?:not|never|n't|unknown to|neither)\b", re.IGNORECASE)
 _LEAD = re.compile(r"(?:[\s*_`]|[:：=](?!=)|>(?=\s)|(?<=\n)[^\S\n]*[-•#]+(?=\s))*")
@@ -100,7 +106,8 @@ def _statements(text: str) -> Iterator[tuple[int, Said]]:
 
 
 def _choices(text: str) -> Iterator[tuple[int, Said]]:
-    for match in list(_CHOSEN.finditer(text))[: -MOST - 1 : -1]:
+    matches = sorted([*_CHOSEN.finditer(text), *_PICKED.finditer(text)], key=lambda match: match.start())
+    for match in matches[: -MOST - 1 : -1]:
         if not text[match.end() - 12 : match.end()].lower().endswith("not"):
             yield match.start(), Said(match["letter"])
 

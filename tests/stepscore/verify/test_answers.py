@@ -153,6 +153,74 @@ def test_readers_are_asked_in_order_of_trust(text: str, answer: str, reader: str
     assert found.is_guess is (reader == "guess")
 
 
+PLACEHOLDERS = [
+    (r"I will put it in \boxed please. The answer is 5.", "5"),
+    (r"Put your final answer in \boxed{}. So it is 7 apples in total.", "7"),
+    (r"We must use \boxed{...} for it. The answer is 12.", "12"),
+    (r"The format is \boxed{answer}. It is 9.", "9"),
+    (r"\boxed{\text{your answer}} then 5+5=10", "10"),
+    ("\\boxed{5}\nI was told to use \\boxed{}.", "5"),
+    (r"\boxed{\ldots} and the answer is 6.", "6"),
+    (r"\boxed{?} The answer is 3", "3"),
+    (r"\boxed{ } The answer is 3", "3"),
+    (r"\boxed{\_\_\_} The answer is 3", "3"),
+    (r"\boxed{Final Answer} 5", "5"),
+    ("I will use the <answer> tag. The answer is 5.", "5"),
+    ("I'll answer in <answer> and </answer> tags. The answer is 5.", "5"),
+    ("Format: <answer>...</answer>. It is 8.", "8"),
+    ("<answer></answer> The answer is 4", "4"),
+    ("<answer> </answer>\n\\boxed{4}", "4"),
+    ("<answer>your answer here</answer>\nSo 13.", "13"),
+    ("<answer>42</answer> I used <answer></answer> tags.", "42"),
+    ("<answer>14", None),
+    ("so:\n<answer>\n14", None),
+    (r"\fbox{12}", "12"),
+    ("boxed{12}", "12"),
+    (r"\\boxed{12}", "12"),
+    ("\boxed{12}", "12"),
+    (r"\boxed 7$", "7"),
+    (r"$\boxed\frac{1}{2}$", r"\frac{1}{2}"),
+    ("Options:\nA) 3\nB) 4\nC) 5\nSo 3+1 = 4", "4"),
+    ("A) 3\nB) 4\nC) 5", "5"),
+    (r"\boxed{\infty}", r"\infty"),
+    (r"\boxed{∞}", "∞"),
+    (r"\boxed{\emptyset}", r"\emptyset"),
+    (r"\boxed{-}", "-"),
+    (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+    (r"\boxed{or}", None),
+    (r"\boxed{\{\}}", r"\{\}"),
+    (r"\boxed{\varnothing}", r"\varnothing"),
+    (r"\boxed{+}", "+"),
+]
+
+OPTIONS = [
+    ("**B. 12**", "B"),
+    ("B) 12", "B"),
+    ("Some reasoning 3 > 2.\n(B) 12", "B"),
+    ("So we have it.\n\n**(B) 12**", "B"),
+    ("Thus\nB: 12 apples", "B"),
+    ("3 + 4 = 7\nOption B", "B"),
+    ("3 + 4 = 7\n**Option B**", "B"),
+    ("We choose (D).", "D"),
+    ("3 > 2 so we choose option D", "D"),
+    ("I pick **C**.", "C"),
+    ("We select answer B, since 3 > 2.", "B"),
+    ("I'd go with (E).", "E"),
+    (r"\box{A}", "A"),
+    (r"$\boxed C$", "C"),
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), PLACEHOLDERS)
+def test_what_only_stands_for_an_answer_is_not_one(text: str, answer: str | None) -> None:
+    assert final_answer(text) == answer
+
+
+@pytest.mark.parametrize(("text", "letter"), OPTIONS)
+def test_the_letter_of_an_option_is_found_without_a_statement(text: str, letter: str) -> None:
+    assert final_answer(text) == letter
+
+
 @pytest.mark.parametrize(
     "answer", [r"\frac{1}{2}", "3x+2", "(3, 4)", "[2, 5)", r"12\pi", "10^5", "3:2", "5 hours 30 minutes"]
 )
