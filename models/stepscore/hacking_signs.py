@@ -75,10 +75,13 @@ def outcome_gap(score: float, range_: RewardRange, *, right: bool) -> float | No
 
 
 def length_correlation(rewards: Sequence[float], lengths: Sequence[int]) -> float | None:
-    """Pearson's correlation; None for fewer than three solutions, or if either does not vary."""
-    if len(rewards) < LEAST_SOLUTIONS or len(set(rewards)) == 1 or len(set(lengths)) == 1:
+    """Pearson's correlation; None for fewer than three solutions, or if either does not vary beyond rounding."""
+    if len(rewards) < LEAST_SOLUTIONS:
         return None
-    return statistics.correlation(rewards, lengths)
+    try:
+        return statistics.correlation(rewards, lengths)
+    except statistics.StatisticsError:
+        return None
 
 
 def _words(text: str) -> set[str]:

@@ -108,4 +108,5 @@ def test_correlation_with_length() -> None:
     assert length_correlation([0.1, 0.2, 0.3], [1, 2, 3]) == pytest.approx(1.0)
     assert length_correlation([0.1, 0.2], [1, 2]) is None
     assert length_correlation([0.5] * 4, [1, 2, 3, 4]) is None
+    assert length_correlation([0.0, 0.0, 1e-300], [1, 2, 3]) is None, "its square is 0"
     assert length_correlation([0.1, 0.2, 0.3], [2, 2, 2]) is None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, FiniteFloat, Strict, model_validator
 
 from stepscore_service.schemas.score import (
+    Bounded,
     CharacterSpan,
     FailedItem,
     LimitedBy,
@@ -29,12 +30,12 @@ class RewardItem(SolutionFields):
 class BlendOptions(Wire):
     """How the rewards of the steps and the outcome of the final answer become one reward."""
 
-    process: FiniteFloat = Field(1.0, description="weight of the score and of the shaped step rewards")
-    outcome: FiniteFloat = Field(1.0, description="weight of the outcome's reward, which the last step gets")
-    right: FiniteFloat = Field(1.0, description="the outcome's reward of a right answer")
-    wrong: FiniteFloat = Field(0.0, description="and of a wrong one")
-    gate: FiniteFloat | None = Field(None, description="a wrong answer's reward is at most this; by default no cap")
-    clip: Annotated[tuple[FiniteFloat, FiniteFloat], Strict(False)] | None = Field(
+    process: Bounded = Field(1.0, description="weight of the score and of the shaped step rewards")
+    outcome: Bounded = Field(1.0, description="weight of the outcome's reward, which the last step gets")
+    right: Bounded = Field(1.0, description="the outcome's reward of a right answer")
+    wrong: Bounded = Field(0.0, description="and of a wrong one")
+    gate: Bounded | None = Field(None, description="a wrong answer's reward is at most this; by default no cap")
+    clip: Annotated[tuple[Bounded, Bounded], Strict(False)] | None = Field(
         None, description="bounds of each step reward, before it is shaped and aggregated"
     )
     length: Literal["none", "steps", "tokens"] = Field(

@@ -11,6 +11,8 @@ from stepscore_service.schemas.chat import ProblemText, SolutionText
 
 Include = Literal["logits", "spans", "tokens", "token_rewards"]
 ShapeName = Literal["last", "step", "delta", "min_form", "progress"]
+Bounded = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]
+"""A number of a caller's that is added or multiplied: sums stay finite."""
 TokenId = Annotated[int, Field(ge=0, lt=1 << 32)]
 CharacterSpan = Annotated[tuple[int, int], Strict(False)]
 """JSON has no tuples: a list of two whole numbers."""
@@ -51,12 +53,12 @@ class ShapeOptions(RequestOptions):
         None, description="name of a policy's tokenizer that the service has (`--tokenizers`): it finds the tokens"
     )
     shape: ShapeName = Field("last", description="what the end of each step gets (docs/rl.md)")
-    reference: FiniteFloat | Literal["group"] | None = Field(
+    reference: Bounded | Literal["group"] | None = Field(
         None,
         description="for `progress`: the value of the problem before the first step; `group` takes the mean last "
         "reward of the problem's solutions in this request",
     )
-    temperature: FiniteFloat = Field(0.1, gt=0, description="of `min_form`")
+    temperature: FiniteFloat = Field(0.1, ge=1e-6, le=1e6, description="of `min_form`")
 
     @model_validator(mode="after")
     def _reference_for_progress(self) -> Self:
