@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from stepscore_service.commands.cli import app
 
+ROOT = Path(__file__).parents[1]
 PROBLEM = "How many eggs are left?"
 STEPS = ["There are 16 - 3 = 13 eggs.", "She keeps 13 - 4 = 9.", "The answer is 9."]
 
@@ -24,6 +26,16 @@ def invoke(*arguments: str | Path, **options: Any) -> Result:
 def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "stepscore_service.commands.cli", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def run_alone(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own, inside `folder`, with these environment variables besides."""
+    path = os.pathsep.join([str(ROOT / "models"), str(ROOT / "service"), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "stepscore_service.commands.main", *arguments]
+    environment = {**os.environ, "PYTHONPATH": path, **variables}
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=folder, env=environment, timeout=200
+    )
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any] | str]) -> Path:

@@ -12,7 +12,7 @@ from stepscore_service.jobs.report.numbers import ReportNumbers
 from stepscore_service.jobs.report.page import report_page
 from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.progress import with_progress
-from stepscore_service.jobs.runs.source import JsonRow, Source, open_source
+from stepscore_service.jobs.runs.source import JsonRow, Source, open_source, results_name
 from stepscore_service.jobs.score import OUTCOMES
 
 
@@ -29,7 +29,7 @@ def report(
     solutions with the lowest scores, their steps coloured. No model is opened.
     """
     source = open_source(file)
-    path = out or Path(file.removesuffix(".gz")).with_suffix(".report.html")
+    path = out or results_name(file, "report.html")
     source.refuse_output(path)
     column = _default_column(source) if by is None else by
     numbers = ReportNumbers(column)

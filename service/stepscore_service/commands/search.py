@@ -16,7 +16,7 @@ from stepscore_service.commands.flags import MODEL_FLAGS, with_options, with_set
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.data.rows import text_field
 from stepscore_service.jobs.runs import console
-from stepscore_service.jobs.runs.source import JsonRow, Source, check_first, open_source
+from stepscore_service.jobs.runs.source import JsonRow, Source, check_first, open_source, results_name
 from stepscore_service.logs import quiet_libraries
 from stepscore_service.settings import Settings
 
@@ -103,7 +103,7 @@ def run(
     source = _opened_source(file)
     with _refusing():
         plan = _plan(parse_method(method, n=n, width=width), flags, settings)
-    _run_plans([(plan, out or Path(file).with_suffix(".search.jsonl"))], source, settings, flags.url)
+    _run_plans([(plan, out or results_name(file, "search.jsonl"))], source, settings, flags.url)
 
 
 @app.command("compare")

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli_case import invoke, solutions, write
+from cli_case import invoke, run_alone, solutions, write
 from stepscore_service.commands.cli import GROUPS, app
 
-ROOT = Path(__file__).parents[3]
 COMMANDS = [[each.callback.__name__.strip("_").replace("_", "-")] for each in app.registered_commands if each.callback]
 COMMANDS += [
     [group, (each.name or each.callback.__name__).replace("_", "-")]
@@ -22,15 +18,6 @@ COMMANDS += [
     for each in found.registered_commands
     if each.callback
 ]
-
-
-def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(ROOT / "models"), str(ROOT / "service"), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "stepscore_service.commands.main", *arguments]
-    environment = {**os.environ, "PYTHONPATH": path, **variables}
-    return subprocess.run(
-        command, check=False, capture_output=True, text=True, cwd=folder, env=environment, timeout=200
-    )
 
 
 def events(stderr: str) -> list[dict[str, Any]]:
@@ -41,7 +28,9 @@ def events(stderr: str) -> list[dict[str, Any]]:
 
 def test_a_run_is_log_lines(tmp_path: Path, folder: Path) -> None:
     write(tmp_path / "a.jsonl", [*solutions(3), {"problem": "[red]? :smile: 🦆"}])
-    found = run(tmp_path, "score", "a.jsonl", "--model", str(folder), "--dtype", "float32", "--log-format", "json")
+    found = run_alone(
+        tmp_path, "score", "a.jsonl", "--model", str(folder), "--dtype", "float32", "--log-format", "json"
+    )
     assert found.returncode == 1, found.stderr
     lines = events(found.stderr)
     assert any(len(each.get("rows", ())) == 3 for each in lines)
@@ -52,7 +41,7 @@ def test_a_run_is_log_lines(tmp_path: Path, folder: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_takes_it(command: list[str], tmp_path: Path) -> None:
     """A command without what it needs says so in JSON too; the flag itself is known to each."""
-    found = run(tmp_path, *command, "--no-such-flag", STEPSCORE_LOG_FORMAT="json")
+    found = run_alone(tmp_path, *command, "--no-such-flag", STEPSCORE_LOG_FORMAT="json")
     (event,) = events(found.stderr)
     assert (event["level"], event["exit_status"], found.returncode) == ("error", 2, 2)
     assert "--log-format" in invoke(*command, "--help", env={"COLUMNS": "200"}).stdout
@@ -69,7 +58,7 @@ def test_every_command_takes_it(command: list[str], tmp_path: Path) -> None:
     ],
 )
 def test_refusals_are_log_lines(arguments: list[str], tmp_path: Path) -> None:
-    found = run(tmp_path, *arguments, "--log-format=json")
+    found = run_alone(tmp_path, *arguments, "--log-format=json")
     assert found.returncode in (1, 2), found.stderr
     assert events(found.stderr)[-1]["level"] == "error"
 
@@ -85,7 +74,7 @@ def test_a_terminal_without_unicode_ends_no_command(tmp_path: Path) -> None:
         "dtype": "float32",
     }
     write(tmp_path / "a.jsonl", [row])
-    found = run(tmp_path, "show", "a.jsonl", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    found = run_alone(tmp_path, "show", "a.jsonl", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert found.returncode == 0, found.stderr
     assert "[red] :smile:" in found.stdout
     assert "[/]" in found.stdout

@@ -18,6 +18,7 @@ from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts
 from stepscore_service.jobs.evaluate.suites.registry import SUITES, SuiteOptions, build_suite
 from stepscore_service.jobs.rewards import Rewards
 from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.hub import file_name, is_hub
 from stepscore_service.jobs.runs.lock import lock_folder
 from stepscore_service.jobs.runs.manifest import Manifest
 from stepscore_service.jobs.runs.model import describe, manifest_of
@@ -167,7 +168,9 @@ def _tune_on(request: EvaluationRequest) -> str:
 def _named(given: str) -> tuple[str, str]:
     """(name, path) of `NAME=FILE`; a file without a name is called by its own, without the suffix."""
     name, equals, path = given.partition("=")
-    return (name, path) if equals and "/" not in name else (Path(given).stem, given)
+    if equals and "/" not in name:
+        return name, path
+    return file_name(given) if is_hub(given) else Path(given).stem, given
 
 
 def _manifest(request: EvaluationRequest, settings: Settings, part: EvaluationPart, model: EvaluatedModel) -> Manifest:

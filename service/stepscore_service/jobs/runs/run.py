@@ -23,7 +23,7 @@ from stepscore_service.jobs.runs.journal import (
 from stepscore_service.jobs.runs.manifest import Manifest
 from stepscore_service.jobs.runs.progress import ProgressDisplay
 from stepscore_service.jobs.runs.signals import StopSignals
-from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, Source
+from stepscore_service.jobs.runs.source import STDIN, JsonRow, Line, Source, results_name
 
 TEXTS = frozenset({"problem", "prompt", "steps", "completions", "solution", "split", "candidates"})
 """Columns that slim results leave out; all others are repeated, so that ids stay."""
@@ -45,7 +45,7 @@ def results_path(source: Source, out: str | None, suffix: str) -> Path | None:
     """The file `out`, by default beside the input; None for `-`, standard output."""
     if out == STDIN or (out is None and source.path == STDIN):
         return None
-    return Path(out) if out else Path(source.path.removesuffix(".gz")).with_suffix(f".{suffix}.jsonl")
+    return Path(out) if out else results_name(source.path, f"{suffix}.jsonl")
 
 
 def finished(source: Source, out: str | None, suffix: str, asked: Callable[[], str]) -> Path | None:

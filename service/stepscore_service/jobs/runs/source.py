@@ -1,4 +1,4 @@
-"""Rows in: JSONL, one JSON array, CSV (these also as gzip) or Parquet, row by row, each with its number.
+"""Rows in: JSONL, one JSON array, CSV (these also as gzip), Parquet or a dataset of the Hub, each with its number.
 
 A file that cannot be rows ends the command before anything is computed. A row that cannot be used is an error of its
 own and ends nothing.
@@ -10,6 +10,7 @@ import codecs
 import gzip
 import hashlib
 import json
+import re
 import sys
 import zlib
 from collections import Counter
@@ -27,6 +28,8 @@ from typer import Option
 
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.hub import PREFIX as HUB
+from stepscore_service.jobs.runs.hub import file_name, hub_rows, is_hub
 from stepscore_service.jobs.runs.tables import COLUMNS, PARQUET, SEPARATORS, as_json, csv_rows, parquet_rows, table_kind
 
 STDIN = "-"
@@ -41,6 +44,7 @@ Columns = Annotated[
 ]
 """The flag that every command with rows as input has."""
 
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.jsonl)(?<!\.json)(?<!\.csv)(?<!\.gz)(?<!\.parquet)\Z")
 EMPTY = "holds no rows; there is nothing to do"
 _GZIP = b"\x1f\x8b"
 _OTHER_KINDS = {
@@ -117,7 +121,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where rows come from. rows: how many it holds; digest: SHA-256 of the file. Both are None for standard input.
+    """Where rows come from. rows: how many it holds; digest: SHA-256 of it. Both are None for standard input.
 
     sample: take so many rows, spread evenly over the file, which may be sorted; 0 takes all.
     names: pairs of a column that a command reads and the one of the file that is meant by it.
@@ -137,7 +141,7 @@ class Source:
     def refuse_output(self, *outputs: Path | str | None) -> None:
         """Ends the command if one of the files that it would write is its own input. None and `-`: no file."""
         for each in outputs:
-            if each in (None, STDIN) or self.path == STDIN:
+            if each in (None, STDIN) or self.path == STDIN or is_hub(self.path):
                 continue
             out = Path(each or "")
             if out.resolve() == Path(self.path).resolve() or (out.exists() and out.samefile(self.path)):
@@ -153,6 +157,8 @@ class Source:
         try:
             if self.path == STDIN:
                 yield from _not_empty(_lines(sys.stdin.buffer))
+            elif is_hub(self.path):
+                yield from _table_lines(hub_rows(self.path))
             elif table_kind(self.path) == PARQUET:
                 yield from _table_lines(parquet_rows(self.path))
             else:
@@ -195,19 +201,40 @@ def open_source(path: str, *, sample: int = 0, columns: str = "") -> Source:
     if path == STDIN:
         return Source(path, names=names)
     try:
-        with Path(path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        rows = sum(1 for _ in Source(path).lines())
+        rows, digest = _hub_digest(path) if is_hub(path) else _file_digest(path)
     except OSError as error:
-        reason = error.strerror or error
+        reason, hub = error.strerror or error, f" A dataset of the Hub is {HUB}{path}." if _HUB_ID.match(path) else ""
         console.fail(
-            f"cannot read {path}: {reason}. Give JSONL, a JSON array, CSV or Parquet, or - for standard input."
+            f"cannot read {path}: {reason}. Give JSONL, a JSON array, CSV or Parquet, or - for standard input.{hub}"
         )
     except (EOFError, zlib.error) as error:
         console.fail(f"cannot read {path}: it is damaged or breaks off ({error}).")
     if not rows:
         console.fail(f"{path} {EMPTY}.")
     return Source(path, rows, digest, sample, names)
+
+
+def results_name(path: str, ending: str) -> Path:
+    """Where results of an input go by default: beside a file, in this folder for a dataset of the Hub."""
+    if is_hub(path):
+        return Path(f"{file_name(path)}.{ending}")
+    return Path(path.removesuffix(".gz")).with_suffix(f".{ending}")
+
+
+def _file_digest(path: str) -> tuple[int, str]:
+    """How many rows, and the SHA-256 of the file. Raises OSError, EOFError, zlib.error."""
+    with Path(path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return sum(1 for _ in Source(path).lines()), digest
+
+
+def _hub_digest(path: str) -> tuple[int, str]:
+    """The same of a dataset's rows."""
+    rows, digest = 0, hashlib.sha256()
+    for line in Source(path).lines():
+        rows += 1
+        digest.update(line.content + b"\n")
+    return rows, digest.hexdigest()
 
 
 def line_numbered(path: str, number: int, columns: str = "") -> Line:
@@ -223,7 +250,11 @@ def line_numbered(path: str, number: int, columns: str = "") -> Line:
 
 def looks_like_rows(path: str) -> bool:
     """Whether a file is rows and not a plain text: by its name, or because it begins with a JSON object."""
-    if table_kind(path) or Path(path.removesuffix(".gz")).suffix.lower() in (".json", ".jsonl", ".ndjson"):
+    if (
+        is_hub(path)
+        or table_kind(path)
+        or Path(path.removesuffix(".gz")).suffix.lower() in (".json", ".jsonl", ".ndjson")
+    ):
         return True
     try:
         with Path(path).open("rb") as file:
