@@ -5,6 +5,7 @@
 `single`: so many concurrent POST /get_reward of one sample each, as OpenRLHF sends them. `batched`: one POST /score of
 the same texts. They take turns on one service without a prefix cache, so that no text is answered from an earlier
 round, and change their order from round to round, so that what else the machine does meets both.
+The clock also sees the client and whatever else the machine does; the processor time of the service's process does not.
 `follow`: one solution that grows by four characters at a time, on a service with its cache.
 """
 
@@ -18,7 +19,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -32,6 +34,8 @@ from stepscore_service.client import StepscoreClient
 SECONDS = 3600.0
 SYSTEM = "<|im_start|>system\nPlease reason step by step.<|im_end|>\n"
 PIECE = 4
+Send = Callable[[str, Sequence[Request]], Coroutine[Any, Any, float]]
+"""Sends the items to the service of that address; seconds until the last answer."""
 
 
 def main() -> None:
@@ -62,16 +66,46 @@ def _characters(item: Request) -> int:
 
 
 def compare(url: str, items: Sequence[Request], rounds: int) -> str:
-    """A table with samples per second of every round, and their ratio."""
-    rows = ["| round | batched /score | single /get_reward | single / batched |", "|---|---|---|---|"]
-    ratios = []
+    """A table with samples per second of every round and the service's own processor time, and their ratios."""
+    rows = [
+        "| round | batched /score | single /get_reward | single / batched | CPU of the service | batched / single |"
+    ]
+    rows.append("|---|---|---|---|---|---|")
+    rates, costs = [], []
     for round_ in range(rounds):
         ways = (send_batched, send_singly) if round_ % 2 == 0 else (send_singly, send_batched)
-        rates = {way: len(items) / asyncio.run(way(url, items)) for way in ways}
-        batched, single = rates[send_batched], rates[send_singly]
-        ratios.append(single / batched)
-        rows.append(f"| {round_ + 1} | {batched:.2f}/s | {single:.2f}/s | {single / batched:.3f} |")
-    return "\n".join([*rows, "", f"Median ratio {statistics.median(ratios):.3f}.", ""])
+        found = {way: measure(url, way, items) for way in ways}
+        batched, single = found[send_batched], found[send_singly]
+        rates.append(batched.seconds / single.seconds)
+        costs.append(batched.processor_seconds / single.processor_seconds)
+        speeds = " | ".join(f"{len(items) / each.seconds:.2f}/s" for each in (batched, single))
+        cost = f"{batched.processor_seconds:.1f} s and {single.processor_seconds:.1f} s"
+        rows.append(f"| {round_ + 1} | {speeds} | {rates[-1]:.3f} | {cost} | {costs[-1]:.3f} |")
+    medians = (
+        f"Median ratios: {statistics.median(rates):.3f} by the clock, {statistics.median(costs):.3f} by processor time."
+    )
+    return "\n".join([*rows, "", medians, ""])
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One way of asking, once: by the clock, and what it cost the service's process."""
+
+    seconds: float
+    processor_seconds: float
+
+
+def measure(url: str, send: Send, items: Sequence[Request]) -> Measured:
+    with httpx.Client(base_url=url) as http:
+        before = spent(http)
+        seconds = asyncio.run(send(url, items))
+        return Measured(seconds, spent(http) - before)
+
+
+def spent(http: httpx.Client) -> float:
+    """Processor seconds of the service's process so far."""
+    lines = http.get("/metrics").text.splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith("process_cpu_seconds_total "))
 
 
 async def send_batched(url: str, items: Sequence[Request]) -> float:

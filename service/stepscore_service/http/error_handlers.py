@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +14,10 @@ from stepscore.errors import StepscoreError, UnknownModel
 from stepscore_service.errors import HTTP_CODES, InvalidRequest, body_of, error_body, headers_of, status_of
 from stepscore_service.http.request_state import CODE
 
+_TO_CHANGE = {
+    "extra_forbidden": "there is no field of this name; remove it or correct the name (/docs lists the fields)",
+    "missing": "this field is missing; add it",
+}
 SHOWN = 20
 """Validation errors that an answer lists; `count` says how many there are."""
 
@@ -50,14 +54,15 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 def invalid_request(errors: Sequence[Any]) -> InvalidRequest:
     """Pydantic's errors without the input that they repeat, which may be megabytes long."""
-    shown = [{"where": _where(each["loc"]), "problem": _message(each["msg"])} for each in errors[:SHOWN]]
+    shown = [{"where": _where(each["loc"]), "problem": _message(each)} for each in errors[:SHOWN]]
     first = shown[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return InvalidRequest(f"{first['where']}: {first['problem']}{more}", errors=shown, count=len(errors))
 
 
-def _message(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def _message(error: Mapping[str, Any]) -> str:
+    """What to change, in place of pydantic's words that only say what is wrong."""
+    return _TO_CHANGE.get(error.get("type", "")) or str(error["msg"]).removeprefix("Value error, ")
 
 
 def _where(location: Sequence[object]) -> str:

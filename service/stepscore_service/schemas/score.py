@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, Strict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, Strict, model_validator
 
 from stepscore_service.schemas.chat import ProblemText, SolutionText
 
@@ -267,4 +267,10 @@ class Health(BaseModel):
     state: HealthState
 
 
-Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+def _in_digits(value: Any) -> Any:
+    if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
+        raise ValueError("give whole milliseconds, in digits alone")
+    return value
+
+
+Milliseconds = Annotated[int, BeforeValidator(_in_digits), Field(ge=1, le=86_400_000)]

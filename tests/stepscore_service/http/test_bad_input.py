@@ -98,6 +98,13 @@ def test_wrong_shapes(http: httpx.Client, body: object) -> None:
     assert detail["count"] == len(detail["errors"]) >= 1
 
 
+def test_a_field_that_is_not_known_and_one_that_is_missing_say_what_to_do(http: httpx.Client) -> None:
+    errors = refused(http.post("/score", json={"items": [{"problm": PROBLEM, "steps": STEPS}]}), 422, "invalid_request")
+    found = {each["where"]: each["problem"] for each in errors["errors"]}
+    assert "remove it or correct the name" in found["items.0.problm"]
+    assert "add it" in found["items.0.problem"]
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_no_number_that_is_none(http: httpx.Client, number: str) -> None:
     body = json.dumps(GOOD)[:-1] + f', "threshold": {number}}}'
@@ -275,7 +282,7 @@ def test_unknown_routes_and_methods(http: httpx.Client) -> None:
     assert answer.headers["allow"] == "POST"
 
 
-@pytest.mark.parametrize("value", ["0", "-5", "soon", "1e3", "99999999999"])
+@pytest.mark.parametrize("value", ["0", "-5", "soon", "1e3", "5.0", "1_000", "", "99999999999"])
 def test_a_time_limit_that_is_none(http: httpx.Client, value: str) -> None:
     refused(http.post("/score", json=GOOD, headers={"X-Request-Timeout-Ms": value}), 422, "invalid_request")
 
