@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# Two targets: `cpu` (the default) and `gpu`. Both serve the embedded checkpoint, which lies prepared in a layer.
+# `cpu` (the default) and `gpu` serve the embedded checkpoint, which is prepared in a layer, or any other; `vllm` serves large
+# checkpoints through vLLM; `jobs` labels, trains and evaluates.
 #   docker build -t stepscore:0.1.0 .
 #   docker build -t stepscore:0.1.0-gpu --target gpu .
 FROM python:3.12-slim AS python
@@ -16,22 +17,32 @@ RUN pip wheel --no-deps --wheel-dir /wheels .
 FROM python AS dependencies
 RUN python -m venv /opt/stepscore
 ENV PATH=/opt/stepscore/bin:$PATH
-COPY pyproject.toml /source/
-RUN python -c "import tomllib; project = tomllib.load(open('/source/pyproject.toml', 'rb'))['project']; \
-extras = project['optional-dependencies']; wanted = project['dependencies'] + extras['serve'] + extras['embedded']; \
-print(*(each for each in wanted if not each.startswith('stepscore[')), sep='\n')" > /source/requirements.txt
+COPY pyproject.toml deploy/requirements.py /source/
 
 # The folder of CPU wheels spares several GB of CUDA libraries that the default wheel of Linux brings.
 FROM dependencies AS cpu-environment
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --index-url "$TORCH_INDEX" 'torch>=2.11,<2.14' \
+ && python /source/requirements.py serve embedded > /source/requirements.txt \
  && pip install -r /source/requirements.txt
 RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
 
 # The default wheel of Linux carries the CUDA libraries; the host gives the driver (NVIDIA's container toolkit).
 FROM dependencies AS gpu-environment
-RUN pip install -r /source/requirements.txt
+RUN python /source/requirements.py serve embedded > /source/requirements.txt \
+ && pip install -r /source/requirements.txt
 RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
+
+# vLLM chooses its own torch.
+FROM dependencies AS vllm-environment
+RUN python /source/requirements.py serve vllm > /source/requirements.txt \
+ && pip install -r /source/requirements.txt
+RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
+
+# What the jobs need beside the service: label on Ray, train, evaluate, tables.
+FROM gpu-environment AS jobs-environment
+RUN python /source/requirements.py train ray tables > /source/requirements.txt \
+ && pip install -r /source/requirements.txt
 
 FROM python AS runtime
 RUN groupadd --gid 10001 stepscore \
@@ -55,8 +66,23 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
 ENTRYPOINT ["stepscore"]
 CMD ["serve"]
 
-FROM runtime AS gpu
+# Triton compiles small C programs at the start, for which it needs a compiler.
+FROM runtime AS cuda-runtime
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 0:0
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
+
+FROM cuda-runtime AS vllm
+COPY --from=vllm-environment /opt/stepscore /opt/stepscore
+
+FROM cuda-runtime AS jobs
+COPY --from=jobs-environment /opt/stepscore /opt/stepscore
+
+FROM cuda-runtime AS gpu
 COPY --from=gpu-environment /opt/stepscore /opt/stepscore
 RUN python -m stepscore.embedded.prepare && rm -r /var/cache/stepscore/gguf
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,27 +45,48 @@ def tool() -> Tool:
     return run
 
 
+Build = Callable[..., str]
+Manifests = Callable[..., dict[str, dict[str, Any]]]
+
+
 @pytest.fixture(scope="session")
-def build(tool: Tool) -> Callable[[str], str]:
-    """What `kubectl apply -k deploy/OVERLAY` would send, as YAML."""
+def build(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """What `kubectl apply -k` would send for deploy/OVERLAY with some components, as YAML."""
 
     @cache
-    def kustomize(overlay: str) -> str:
-        result = tool("kubectl", "kustomize", ROOT / "deploy" / overlay)
+    def kustomize(overlay: str, *components: str) -> str:
+        folder = ROOT / "deploy" / overlay
+        if components:
+            folder = own_overlay(tmp_path_factory.mktemp("overlay").resolve(), overlay, components)
+        result = tool("kubectl", "kustomize", folder)
         assert result.returncode == 0, result.stderr
         return result.stdout
 
     return kustomize
 
 
-@pytest.fixture(scope="session")
-def manifests(build: Callable[[str], str]) -> Callable[[str], dict[str, dict[str, Any]]]:
-    """The built objects of an overlay by their kind; each kind occurs once."""
+def own_overlay(folder: Path, overlay: str, components: Sequence[str]) -> Path:
+    """An overlay as a user writes one."""
+    deploy = Path(os.path.relpath(ROOT / "deploy", folder))
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [str(deploy / overlay)],
+        "components": [str(deploy / "components" / name) for name in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return folder
 
-    def by_kind(overlay: str) -> dict[str, dict[str, Any]]:
-        documents = list(yaml.safe_load_all(build(overlay)))
-        assert len({document["kind"] for document in documents}) == len(documents)
-        return {document["kind"]: document for document in documents}
+
+@pytest.fixture(scope="session")
+def manifests(build: Build) -> Manifests:
+    """The built objects of an overlay by their kind, each of which occurs once beside the dashboard's ConfigMap."""
+
+    def by_kind(overlay: str, *components: str) -> dict[str, dict[str, Any]]:
+        documents = list(yaml.safe_load_all(build(overlay, *components)))
+        kept = [document for document in documents if document["metadata"]["name"] != "stepscore-dashboard"]
+        assert len({document["kind"] for document in kept}) == len(kept)
+        return {document["kind"]: document for document in kept}
 
     return by_kind
 

@@ -18,6 +18,15 @@ def test_docker_compose_accepts_it(tool):
     assert result.returncode == 0, result.stderr
 
 
+def test_docker_compose_accepts_what_a_gpu_changes(tool):
+    result = tool("docker-compose", "-f", "docker-compose.yml", "-f", "docker-compose.gpu.yml", "config")
+    assert result.returncode == 0, result.stderr
+    service = yaml.safe_load(result.stdout)["services"]["stepscore"]
+    assert service["build"]["target"] == "gpu"
+    assert service["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+    assert service["read_only"] is True
+
+
 def test_environment_is_settings_with_valid_values(compose):
     given = compose["services"]["stepscore"]["environment"]
     fields = {name.removeprefix("STEPSCORE_").lower(): value for name, value in given.items()}

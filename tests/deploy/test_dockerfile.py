@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+STAGE = re.compile(r"^FROM (\S+) AS (\S+)\n(.+?)(?=^FROM|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def test_hadolint_finds_nothing(tool):
@@ -48,17 +50,32 @@ def test_torch_is_one_range_everywhere():
 
 @pytest.mark.parametrize("target", ["cpu", "gpu"])
 def test_the_image_holds_the_prepared_checkpoint_and_not_what_it_was_made_from(target):
-    stage = DOCKERFILE.split(f"FROM runtime AS {target}\n")[1].split("\nFROM ")[0]
-    assert stage.rstrip().endswith(f"RUN python -m stepscore.embedded.prepare && rm -r /var/cache/stepscore/{GGUF}")
+    (stage,) = re.findall(rf"^FROM \S+ AS {target}\n(.+?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    prepared = f"RUN python -m stepscore.embedded.prepare && rm -r /var/cache/stepscore/{GGUF}"
+    assert prepared in stage.splitlines()
 
 
-def test_requirements_that_the_image_installs_are_those_of_the_project(tmp_path):
-    """The line of Python in the `dependencies` stage, run as it stands."""
-    (code,) = re.findall(r'python -c "(.+?)" > /source/requirements', DOCKERFILE, re.DOTALL)
-    code = code.replace("\\\n", "").replace("/source/", f"{ROOT}/")
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    wanted = [*PROJECT["dependencies"], *EXTRAS["serve"], *EXTRAS["embedded"]]
+@pytest.mark.parametrize(
+    ("stage", "extras"),
+    [
+        ("cpu", ["serve", "embedded"]),
+        ("gpu", ["serve", "embedded"]),
+        ("vllm", ["serve", "vllm"]),
+        ("jobs", ["train", "ray", "tables"]),
+    ],
+)
+def test_requirements_that_an_image_installs_are_those_of_the_project(tmp_path, stage, extras):
+    """The script of the `dependencies` stage, beside a copy of pyproject.toml as there."""
+    for file in ("deploy/requirements.py", "pyproject.toml"):
+        shutil.copy(ROOT / file, tmp_path)
+    (block,) = re.findall(rf"^FROM \S+ AS {stage}-environment\n(.+?)(?=^FROM)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    (named,) = re.findall(r"requirements\.py (.+?) >", block)
+    assert named.split() == extras
+    command = [sys.executable, tmp_path / "requirements.py", *extras]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    wanted = [*PROJECT["dependencies"], *(each for extra in extras for each in EXTRAS[extra])]
     assert printed.splitlines() == [each for each in wanted if each != "stepscore[serve]"]
+    assert printed.splitlines()
 
 
 def test_modules_that_the_build_runs_exist():
@@ -76,11 +93,18 @@ def test_build_context_holds_what_is_copied():
     assert all((ROOT / path).exists() for path in copied)
 
 
-@pytest.mark.parametrize("target", ["cpu", "gpu"])
+@pytest.mark.parametrize("target", ["cpu", "gpu", "vllm", "jobs"])
 def test_each_target_runs_as_a_user_without_rights(target):
-    assert f"FROM runtime AS {target}" in DOCKERFILE
-    runtime = DOCKERFILE.split("FROM python AS runtime")[1]
-    assert re.findall(r"^USER (\S+)$", runtime, re.MULTILINE) == ["10001:10001"]
+    stages = {name: (base, text) for base, name, text in STAGE.findall(DOCKERFILE)}
+    base, text = stages[target]
+    while base in stages:
+        text = stages[base][1] + text
+        base = stages[base][0]
+    assert re.findall(r"^USER (\S+)$", text, re.MULTILINE)[-1] == "10001:10001"
+
+
+def test_the_default_target_is_for_cpus():
+    assert STAGE.findall(DOCKERFILE)[-1][1] == "cpu"
 
 
 def test_the_server_is_process_one_and_gets_its_signals():

@@ -6,23 +6,40 @@ import os
 import tomllib
 from pathlib import Path
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
+from cli_case import invoke
+from stepscore_service.client.asynchronous import session_headers
 from stepscore_service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-OVERLAYS = ("base", "overlays/gpu", "overlays/queue")
-CUSTOM_KINDS = {"ScaledObject"}
-"""Of KEDA, whose schemas Kubernetes does not carry."""
+MODELS = {"overlays/1.5b": 1.54e9, "overlays/7b": 7.07e9, "overlays/72b": 72.7e9, "overlays/vllm": 7.07e9}
+"""Overlays that fetch weights, and the parameters of their models."""
+
+OVERLAYS = ("base", "overlays/cpu", "overlays/gpu", "overlays/queue", *MODELS)
+COMPONENTS = (
+    *("open", "hpa-queue", "keda", "monitoring", "network-policy"),
+    *("prefix-affinity", "gateway", "inference-pool"),
+)
+JOBS = ("label", "train", "evaluate")
+CUSTOM = {"keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io", "gateway.envoyproxy.io", "ray.io"} | {
+    "inference.networking.k8s.io"
+}
+"""Groups whose schemas Kubernetes does not carry; CRDS=FOLDER names one with the definitions of their projects."""
+
+GIB = 1 << 30
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
 @pytest.fixture
 def deployment(manifests):
-    return lambda overlay: manifests(overlay)["Deployment"]["spec"]
+    return lambda overlay, *components: manifests(overlay, *components)["Deployment"]["spec"]
 
 
 def container_of(spec):
@@ -30,13 +47,73 @@ def container_of(spec):
     return container
 
 
-@each_overlay
+def variables_of(found):
+    """What the container sees: its own variables, and those of the ConfigMap."""
+    own = container_of(found["Deployment"]["spec"])["env"]
+    return found["ConfigMap"]["data"] | {each["name"]: each["value"] for each in own if "value" in each}
+
+
+def settings_of(found):
+    given = variables_of(found).items()
+    return {name.removeprefix("STEPSCORE_").lower(): value for name, value in given if name.startswith("STEPSCORE_")}
+
+
+def objects(build):
+    """Every object of deploy/: of overlays, of each component, of jobs and of Ray."""
+    for overlay in OVERLAYS:
+        yield from yaml.safe_load_all(build(overlay))
+    for component in COMPONENTS:
+        yield from yaml.safe_load_all(build("overlays/gpu", component))
+    for file in [*(ROOT / "deploy/jobs").glob("*.yaml"), *(ROOT / "deploy/ray").glob("*.yaml")]:
+        yield from yaml.safe_load_all(file.read_text())
+
+
+def is_custom(document):
+    return document["apiVersion"].partition("/")[0] in CUSTOM
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:kubernetes_validate")
 @pytest.mark.parametrize("version", ["1.31", kubernetes_validate.latest_version()])
-def test_objects_meet_the_schemas_of_kubernetes(build, overlay, version):
-    for document in yaml.safe_load_all(build(overlay)):
-        if document["kind"] not in CUSTOM_KINDS:
-            kubernetes_validate.validate(document, version, strict=True)
+def test_objects_meet_the_schemas_of_kubernetes(build, version):
+    checked = [document for document in objects(build) if not is_custom(document)]
+    for document in checked:
+        kubernetes_validate.validate(document, version, strict=True)
+    assert {"Deployment", "Job", "Ingress", "NetworkPolicy", "PersistentVolumeClaim"} <= {
+        document["kind"] for document in checked
+    }
+
+
+def test_objects_of_other_projects_meet_their_definitions(build):
+    """As the API server checks them, but for rules in CEL; what a definition does not name is an error."""
+    if "CRDS" not in os.environ:
+        pytest.skip("CRDS does not name a folder with custom resource definitions")
+    definitions = [
+        document["spec"]
+        for file in Path(os.environ["CRDS"]).glob("*.yaml")
+        for document in yaml.safe_load_all(file.read_text())
+        if document and document["kind"] == "CustomResourceDefinition"
+    ]
+    schemas = {
+        (f"{spec['group']}/{version['name']}", spec["names"]["kind"]): closed(version["schema"]["openAPIV3Schema"])
+        for spec in definitions
+        for version in spec["versions"]
+    }
+    for document in filter(is_custom, objects(build)):
+        jsonschema.validate(document, schemas[document["apiVersion"], document["kind"]])
+
+
+def closed(schema):
+    """An object has the properties that are named, unless the schema says more. metadata is Kubernetes' own."""
+    if "pattern" in schema:  # Go allows flags in the middle
+        schema = {**schema, "pattern": schema["pattern"].replace("^(?i)", "(?i)^")}
+    named = schema.get("properties")
+    if named is None:
+        return {
+            key: closed(value) if key in ("items", "additionalProperties") else value for key, value in schema.items()
+        }
+    properties = {name: value if name == "metadata" else closed(value) for name, value in named.items()}
+    open_ = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
+    return {**schema, "properties": properties, **({} if open_ else {"additionalProperties": False})}
 
 
 @each_overlay
@@ -45,11 +122,30 @@ def test_no_namespace_is_chosen_for_the_user(build, overlay):
 
 
 @each_overlay
-def test_config_map_holds_settings_with_valid_values(manifests, overlay):
-    given = manifests(overlay)["ConfigMap"]["data"]
-    fields = {name.removeprefix("STEPSCORE_").lower(): value for name, value in given.items()}
-    assert set(fields) <= set(Settings.model_fields)
-    assert Settings(**fields).host == "0.0.0.0"
+def test_variables_are_settings_with_valid_values(manifests, overlay):
+    given = settings_of(manifests(overlay))
+    assert set(given) <= set(Settings.model_fields)
+    assert Settings(**given).host == "0.0.0.0"
+
+
+@each_overlay
+def test_pods_ask_for_keys_that_a_secret_holds(manifests, overlay):
+    found = manifests(overlay)
+    settings = Settings(**settings_of(found))
+    assert not settings.insecure
+    pod = found["Deployment"]["spec"]["template"]["spec"]
+    (mount,) = [each for each in container_of(found["Deployment"]["spec"])["volumeMounts"] if each["name"] == "keys"]
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "keys"]
+    assert settings.api_keys == Path(mount["mountPath"]) / "keys.jsonl"
+    assert "subPath" not in mount, "a changed Secret would not arrive"
+    assert volume["secret"]["secretName"] == "stepscore-keys"
+
+
+def test_a_closed_network_may_do_without_keys(manifests):
+    found = manifests("overlays/gpu", "open")
+    assert settings_of(found)["insecure"] == "true"
+    assert "keys" not in [each["name"] for each in found["Deployment"]["spec"]["template"]["spec"]["volumes"]]
+    assert Settings(**settings_of(found)).api_keys is None
 
 
 @each_overlay
@@ -68,12 +164,53 @@ def test_kubernetes_adds_no_variables_that_the_settings_refuse(deployment, overl
 @each_overlay
 def test_ports_agree(manifests, overlay):
     found = manifests(overlay)
-    (port,) = container_of(found["Deployment"]["spec"])["ports"]
+    ports = {port["name"]: port["containerPort"] for port in container_of(found["Deployment"]["spec"])["ports"]}
+    settings = Settings(**settings_of(found))
+    assert ports == {"http": settings.port, "admin": settings.admin_port}
     (exposed,) = found["Service"]["spec"]["ports"]
+    assert exposed["targetPort"] == "http"
     annotations = found["Deployment"]["spec"]["template"]["metadata"]["annotations"]
-    assert port["name"] == exposed["targetPort"] == "http"
-    assert str(port["containerPort"]) == found["ConfigMap"]["data"]["STEPSCORE_PORT"]
-    assert annotations["prometheus.io/port"] == found["ConfigMap"]["data"]["STEPSCORE_PORT"]
+    assert annotations["prometheus.io/port"] == str(settings.admin_port)
+
+
+def test_components_name_ports_and_objects_that_exist(manifests):
+    found = manifests("overlays/gpu", "monitoring", "network-policy", "prefix-affinity", "gateway")
+    ports = {port["name"] for port in container_of(found["Deployment"]["spec"])["ports"]}
+    (endpoint,) = found["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    allowed = {port["port"] for rule in found["NetworkPolicy"]["spec"]["ingress"] for port in rule["ports"]}
+    assert {endpoint["port"]} | allowed == ports
+    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert found["PodMonitor"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    (exposed,) = found["Service"]["spec"]["ports"]
+    (path,) = found["Ingress"]["spec"]["rules"][0]["http"]["paths"]
+    (route,) = found["HTTPRoute"]["spec"]["rules"]
+    assert path["backend"]["service"] == {
+        "name": found["Service"]["metadata"]["name"],
+        "port": {"name": exposed["name"]},
+    }
+    assert route["backendRefs"] == [{"name": found["Service"]["metadata"]["name"], "port": exposed["port"]}]
+
+
+def test_an_endpoint_picker_reads_the_metrics_of_the_pool(manifests):
+    """On the port that serves, without a key."""
+    found = manifests("overlays/gpu", "inference-pool")
+    settings = Settings(**settings_of(found))
+    assert settings.admin_port is None
+    assert not settings.needs_key
+    assert found["InferencePool"]["spec"]["targetPorts"] == [{"number": settings.port}]
+    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert found["InferencePool"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_proxies_hash_the_header_that_our_client_sends():
+    (header,) = session_headers({"problem": "1+1?"})
+    policy = yaml.safe_load((ROOT / "deploy/components/gateway/affinity.yaml").read_text())["spec"]["loadBalancer"]
+    assert policy["consistentHash"]["headers"] == [{"name": header}]
+    picker = yaml.safe_load((ROOT / "deploy/components/inference-pool/picker.yaml").read_text())["plugins"]
+    (affinity,) = [plugin for plugin in picker if plugin["type"] == "session-affinity-scorer"]
+    assert affinity["parameters"]["sessionIdConfig"]["sources"] == [{"header": header.lower()}]
+    variable = "$http_" + header.lower().replace("-", "_")
+    assert variable in (ROOT / "deploy/proxy/nginx.conf").read_text()
 
 
 @each_overlay
@@ -106,7 +243,7 @@ def test_grace_is_longer_than_pause_and_drain(manifests, overlay):
     found = manifests(overlay)
     pod = found["Deployment"]["spec"]["template"]["spec"]
     command, pause = container_of(found["Deployment"]["spec"])["lifecycle"]["preStop"]["exec"]["command"]
-    drain = float(found["ConfigMap"]["data"]["STEPSCORE_DRAIN_SECONDS"])
+    drain = Settings(**settings_of(found)).drain_seconds
     assert command == "sleep"
     assert pod["terminationGracePeriodSeconds"] > float(pause) + drain
 
@@ -136,34 +273,107 @@ def test_no_mount_hides_the_prepared_checkpoint(deployment, overlay):
     assert not any(os.path.commonpath([mount, "/var/cache/stepscore"]) == mount for mount in mounts)
 
 
-@each_overlay
-def test_image_is_this_version(deployment, overlay):
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    suffix = "-gpu" if overlay == "overlays/gpu" else ""
-    assert container_of(deployment(overlay))["image"] == f"stepscore:{version}{suffix}"
+@pytest.mark.parametrize(
+    ("overlay", "target"),
+    [
+        *[(overlay, "") for overlay in ("base", "overlays/cpu", "overlays/1.5b")],
+        *[(overlay, "-gpu") for overlay in ("overlays/gpu", "overlays/7b")],
+        *[(overlay, "-vllm") for overlay in ("overlays/72b", "overlays/vllm")],
+    ],
+)
+def test_images_are_targets_of_this_version(deployment, overlay, target):
+    pod = deployment(overlay)["template"]["spec"]
+    images = {container["image"] for container in pod["containers"] + pod.get("initContainers", [])}
+    assert images == {f"stepscore:{VERSION}{target}"}
+    assert f"FROM {'cuda-runtime' if target else 'runtime'} AS {target[1:] or 'cpu'}\n" in DOCKERFILE
 
 
-def test_gpu_pods_ask_for_one_and_go_where_they_are(deployment):
-    spec = deployment("overlays/gpu")
-    (toleration,) = spec["template"]["spec"]["tolerations"]
-    assert container_of(spec)["resources"]["limits"]["nvidia.com/gpu"] == "1"
+@pytest.mark.parametrize("overlay", ["overlays/gpu", "overlays/7b", "overlays/72b", "overlays/vllm"])
+def test_gpu_pods_ask_for_some_go_where_they_are_and_can_write_what_they_compile(deployment, overlay):
+    spec = deployment(overlay)
+    pod, container = spec["template"]["spec"], container_of(spec)
+    (toleration,) = pod["tolerations"]
     assert toleration["key"] == "nvidia.com/gpu"
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == ("4" if overlay == "overlays/72b" else "1")
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+    folders = {
+        each["name"]: each["value"] for each in container["env"] if each.get("value", "").startswith("/var/cache")
+    }
+    assert {"HOME", "TORCHINDUCTOR_CACHE_DIR", "VLLM_CACHE_ROOT"} == set(folders)
+    assert all(any(Path(folder).is_relative_to(mount) for mount in mounts) for folder in folders.values())
     assert "nvidia.com/gpu" not in container_of(deployment("base"))["resources"]["limits"]
+
+
+@pytest.mark.parametrize("overlay", list(MODELS))
+def test_weights_are_fetched_before_the_start_by_the_only_container_that_sees_the_token(manifests, overlay):
+    found = manifests(overlay)
+    pod = found["Deployment"]["spec"]["template"]["spec"]
+    (fetching,), serving = pod["initContainers"], container_of(found["Deployment"]["spec"])
+    assert fetching["command"] == ["stepscore", "fetch"]
+    wanted = {each["name"]: each.get("valueFrom") for each in fetching["env"]}
+    assert wanted["HF_TOKEN"]["secretKeyRef"] == {"name": "stepscore-hub", "key": "HF_TOKEN", "optional": True}
+    assert wanted["STEPSCORE_MODELS"]["configMapKeyRef"]["name"] == found["ConfigMap"]["metadata"]["name"]
+    assert "HF_TOKEN" not in [each["name"] for each in serving["env"]]
+    assert {"name": "HF_HUB_OFFLINE", "value": "1"} in serving["env"]
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "huggingface"]
+    assert volume["persistentVolumeClaim"]["claimName"] == found["PersistentVolumeClaim"]["metadata"]["name"]
+    for container in (fetching, serving):
+        (mount,) = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "huggingface"]
+        assert f"HF_HOME={mount}" in DOCKERFILE
+
+
+@pytest.mark.parametrize("overlay", list(MODELS))
+def test_memory_disks_and_time_hold_the_model(manifests, overlay):
+    """docs/operations.md: base + weights + KV cache, float32 on a CPU. The volume holds what is published."""
+    found, parameters = manifests(overlay), MODELS[overlay]
+    spec, storage = (
+        found["Deployment"]["spec"],
+        found["PersistentVolumeClaim"]["spec"]["resources"]["requests"]["storage"],
+    )
+    limits = container_of(spec)["resources"]["limits"]
+    on_gpu = "nvidia.com/gpu" in limits
+    assert quantity(storage) > 1.3 * 2 * parameters
+    if on_gpu:
+        assert quantity(limits["memory"]) > 1.1 * 2 * parameters
+    else:
+        assert quantity(limits["memory"]) > 1.5 * GIB + 4 * parameters + GIB
+    startup = container_of(spec)["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] > 2 * parameters / 100e6
+    assert spec["progressDeadlineSeconds"] > 2 * parameters / 30e6
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}, "the volume is one node's"
+
+
+def quantity(text):
+    return float(text.removesuffix("Gi")) * GIB
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_jobs_run_commands_with_flags_that_exist(name):
+    job = yaml.safe_load((ROOT / f"deploy/jobs/{name}.yaml").read_text())
+    container = container_of(job["spec"])
+    assert container["image"] == f"stepscore:{VERSION}-jobs"
+    program, command, *arguments = container["command"]
+    assert (program, command, container["name"]) == ("stepscore", name, name)
+    known = invoke(command, "--help", env={"COLUMNS": "300"}).output
+    flags = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    assert flags
+    assert [flag for flag in flags if f"{flag} " not in known and f"{flag}," not in known] == []
+    claims = {volume["persistentVolumeClaim"]["claimName"] for volume in job["spec"]["template"]["spec"]["volumes"][:1]}
+    assert claims == {yaml.safe_load((ROOT / "deploy/jobs/data.yaml").read_text())["metadata"]["name"]}
 
 
 def test_one_autoscaler_at_most_owns_the_replicas(manifests):
     kinds = {overlay: set(manifests(overlay)) for overlay in OVERLAYS}
     scalers = {overlay: found & {"HorizontalPodAutoscaler", "ScaledObject"} for overlay, found in kinds.items()}
-    assert scalers == {
-        "base": {"HorizontalPodAutoscaler"},
-        "overlays/gpu": set(),
+    assert {overlay: found for overlay, found in scalers.items() if found} == {
+        "overlays/cpu": {"HorizontalPodAutoscaler"},
         "overlays/queue": {"ScaledObject"},
     }
     assert "replicas" not in manifests("base")["Deployment"]["spec"]
 
 
 def test_autoscalers_name_the_deployment(manifests):
-    base, queue = manifests("base"), manifests("overlays/queue")
-    name = base["Deployment"]["metadata"]["name"]
-    assert base["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == name
-    assert queue["ScaledObject"]["spec"]["scaleTargetRef"]["name"] == name
+    built = [("overlays/cpu",), ("overlays/queue",), ("overlays/7b", "hpa-queue"), ("overlays/7b", "keda")]
+    for found in (manifests(*each) for each in built):
+        (scaler,) = found.keys() & {"HorizontalPodAutoscaler", "ScaledObject"}
+        assert found[scaler]["spec"]["scaleTargetRef"]["name"] == found["Deployment"]["metadata"]["name"]

@@ -7,6 +7,7 @@ import typer
 from stepscore_service.commands import annotate, data, search
 from stepscore_service.commands.evaluate import evaluate
 from stepscore_service.commands.families import families
+from stepscore_service.commands.fetch import fetch
 from stepscore_service.commands.flags import PlainHelp, with_common
 from stepscore_service.commands.key import key
 from stepscore_service.commands.label import label
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 OFFLINE = (score, rerank, show, report, label, train, evaluate, verify_check)
 app.command(cls=PlainHelp)(serve)
-for command in (*OFFLINE, update, push, key, families, version):
+for command in (*OFFLINE, update, push, fetch, key, families, version):
     app.command()(command)
 GROUPS = {"annotate": annotate.app, "search": search.app, "data": data.app}
 for name, group in GROUPS.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from weakref import WeakSet
 
 from prometheus_client import (
@@ -17,6 +17,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from stepscore.engine.memory import gpu_memory
 from stepscore.engine.protocol import TokenCounts
 from stepscore.errors import StepscoreError
 from stepscore.scoring import ModelInfo, Scoring
@@ -52,6 +53,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         of = self.registry
         ProcessCollector(registry=of)
+        of.register(GpuCollector())
         self.requests = Counter("stepscore_requests", "Answered requests.", ("route", "code"), registry=of)
         self.request_seconds = Histogram(
             "stepscore_request_seconds", "Seconds from request to answer.", ("route",), buckets=SECONDS, registry=of
@@ -231,8 +233,38 @@ class ModelCollector(Collector):
         yield _counter("kv_evicted_tokens", "Tokens given up for others in the KV cache.", name, counts.evicted)
         yield _gauge("kv_tokens", "Tokens whose keys and values are kept.", name, counts.kept)
         yield _gauge("kv_capacity_tokens", "Tokens whose keys and values can be kept.", name, counts.capacity)
+        yield _gauge(
+            "kv_fill_ratio",
+            "Of the KV cache that holds something, 0 to 1; 0 without a cache.",
+            name,
+            counts.kept / counts.capacity if counts.capacity else 0.0,
+        )
         yield _facts(scorer.info)
         yield from _drift(name, drift)
+
+
+class GpuCollector(Collector):
+    """The memory of the GPUs that this process sees, read when the metrics are read; nothing without a GPU.
+
+    read: (used, total) bytes of each device, by all processes on it.
+    """
+
+    def __init__(self, read: Callable[[], Sequence[tuple[int, int]]] = gpu_memory) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, so that registering it touches no GPU."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        used = GaugeMetricFamily(
+            "stepscore_gpu_memory_used_bytes", "Memory of a GPU that is taken, by all processes.", labels=["device"]
+        )
+        total = GaugeMetricFamily("stepscore_gpu_memory_total_bytes", "Memory of a GPU.", labels=["device"])
+        for index, (taken, all_) in enumerate(self._read()):
+            used.add_metric([f"cuda:{index}"], taken)
+            total.add_metric([f"cuda:{index}"], all_)
+        return [used, total]
 
 
 def _sum(counts: Sequence[TokenCounts]) -> TokenCounts:

@@ -11,6 +11,7 @@ import pytest
 
 from service_case import PROBLEM, STEPS
 from stepscore_service.client import AsyncStepscoreClient, ServiceError, StepscoreClient
+from stepscore_service.client.asynchronous import session_headers
 from stepscore_service.schemas.reward import RewardAnswer, RewardAnswers
 from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 
@@ -54,6 +55,23 @@ def test_it_rewards_rollouts_sync_and_async(url: str) -> None:
     (again,) = asyncio.run(ask()).results
     assert isinstance(again, RewardAnswer)
     assert again.total == pytest.approx(first.total, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "one"),
+    [
+        ({"problem": "1+1?", "steps": ["2"]}, True),
+        ({"items": [{"problem": "1+1?", "steps": ["2"]}, {"problem": "1+1?", "steps": ["3"]}], "model": "m"}, True),
+        ({"items": [{"problem": "1+1?", "steps": ["2"]}, {"problem": "1+2?", "steps": ["3"]}]}, False),
+        ({"items": []}, False),
+        ({"query": ["1+1? 2"]}, False),
+    ],
+)
+def test_requests_about_one_problem_carry_one_session(body: dict[str, object], one: bool) -> None:
+    session = session_headers({"problem": "1+1?", "candidates": ["2", "3"]})
+    assert set(session) == {"X-Session-Id"}
+    assert session_headers(body) == (session if one else {})
+    assert session_headers({"problem": "1+2?", "steps": ["3"]}) != session
 
 
 def test_it_raises_what_the_service_says(url: str) -> None:
