@@ -57,7 +57,7 @@ def gpu_memory() -> list[tuple[int, int]]:
 
     Asking an unused GPU would take some of its memory.
     """
-    if not (torch.cuda.is_available() and torch.cuda.is_initialized()):
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return []
     sizes = [torch.cuda.mem_get_info(index) for index in range(torch.cuda.device_count())]
     return [(total - free, total) for free, total in sizes]
