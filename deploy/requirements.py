@@ -5,20 +5,29 @@ python requirements.py EXTRA...
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+OWN = re.compile(r"stepscore\[(.+)\]")
 
 
 def requirements(pyproject: Path, extras: Sequence[str]) -> list[str]:
-    """Of the project and the extras; what one extra takes from another by `stepscore[...]` is left out."""
+    """Of the project and the extras, and of the extras that these take in; each once."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    optional = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *(each for extra in extras for each in optional[extra])]
-    return [each for each in wanted if not each.startswith(f"{project['name']}[")]
+    return list(dict.fromkeys([*project["dependencies"], *_of(extras, project["optional-dependencies"])]))
+
+
+def _of(extras: Sequence[str], optional: dict[str, list[str]]) -> Iterator[str]:
+    for requirement in (each for extra in extras for each in optional[extra]):
+        own = OWN.fullmatch(requirement)
+        if own:
+            yield from _of([name.strip() for name in own[1].split(",")], optional)
+        else:
+            yield requirement
 
 
 if __name__ == "__main__":
-    beside = Path(__file__).parent / "pyproject.toml"
-    print("\n".join(requirements(beside, sys.argv[1:])))  # noqa: T201
+    print("\n".join(requirements(Path(__file__).with_name("pyproject.toml"), sys.argv[1:])))  # noqa: T201

@@ -56,15 +56,15 @@ def test_the_image_holds_the_prepared_checkpoint_and_not_what_it_was_made_from(t
 
 
 @pytest.mark.parametrize(
-    ("stage", "extras"),
+    ("stage", "extras", "included"),
     [
-        ("cpu", ["serve", "embedded"]),
-        ("gpu", ["serve", "embedded"]),
-        ("vllm", ["serve", "vllm"]),
-        ("jobs", ["train", "ray", "tables"]),
+        ("cpu", ["serve", "embedded"], []),
+        ("gpu", ["serve", "embedded"], []),
+        ("vllm", ["serve", "vllm"], []),
+        ("jobs", ["train", "ray", "tables"], ["evaluate", "serve"]),
     ],
 )
-def test_requirements_that_an_image_installs_are_those_of_the_project(tmp_path, stage, extras):
+def test_requirements_that_an_image_installs_are_those_of_the_project(tmp_path, stage, extras, included):
     """The script of the `dependencies` stage, beside a copy of pyproject.toml as there."""
     for file in ("deploy/requirements.py", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path)
@@ -73,9 +73,8 @@ def test_requirements_that_an_image_installs_are_those_of_the_project(tmp_path, 
     assert named.split() == extras
     command = [sys.executable, tmp_path / "requirements.py", *extras]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    wanted = [*PROJECT["dependencies"], *(each for extra in extras for each in EXTRAS[extra])]
-    assert printed.splitlines() == [each for each in wanted if each != "stepscore[serve]"]
-    assert printed.splitlines()
+    wanted = {*PROJECT["dependencies"], *(each for extra in (*extras, *included) for each in EXTRAS[extra])}
+    assert set(printed.splitlines()) == {each for each in wanted if not each.startswith("stepscore[")}
 
 
 def test_modules_that_the_build_runs_exist():
