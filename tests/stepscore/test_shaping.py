@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,6 +44,17 @@ def test_each_shape_adds_up_to_what_its_table_says(rewards: list[float], referen
         abs=1e-9,
     )
     assert set(SHAPES) == set(totals)
+
+
+def test_the_page_says_of_every_shape_for_which_trainers_it_is_safe() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rl.md").read_text(encoding="utf-8")
+    section = page.partition("## Dense rewards\n")[2].partition("\n### ")[0]
+    rows = {
+        line.split("`")[1]: line for line in section.splitlines() if line.startswith("| `") and "adds up" not in line
+    }
+    assert set(rows) == set(SHAPES)
+    assert all(SHAPES[name].formula.split(",")[0] in row for name, row in rows.items())
+    assert [name for name, row in rows.items() if "**unsafe**" in row] == ["step"]
 
 
 @given(REWARDS)
