@@ -5,18 +5,18 @@ Shapes: T rows of the forward, H query heads, G key heads, E head width, S slots
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
 from torch.nn import functional
 
-from stepscore.engine.torch.blocked_attention import BlockedAttention
-from stepscore.engine.torch.gathering import Piece, keep, slots_of
 from stepscore.engine.torch.inputs import ForwardInputs
 from stepscore.engine.torch.kv_pool import KVPool
 from stepscore.engine.torch.packing import Segment
 from stepscore.engine.torch.varlen_attention import VarlenAttention, has_flash
-from stepscore.placement import cpu_has_bfloat16
+
+KeysValues = tuple[torch.Tensor, torch.Tensor]
 
 
 class Attention(Protocol):
@@ -35,17 +35,8 @@ class Attention(Protocol):
 
 
 def attention_for(inputs: ForwardInputs, pool: KVPool, dtype: torch.dtype) -> Attention:
-    """Varlen flash attention if the device has it (CUDA, 16-bit), else SDPA.
-
-    For bfloat16 on processors that multiply it, blocked products. Elsewhere they were measured ten times slower: SDPA
-    turns its blocks into fp32, and a matrix product of bfloat16 is emulated.
-    """
-    device = inputs.ids.device
-    if has_flash(device, dtype):
-        return varlen_attention(inputs, pool)
-    if device.type == "cpu" and dtype == torch.bfloat16 and cpu_has_bfloat16():
-        return BlockedAttention(inputs)
-    return SegmentAttention(inputs, dtype)
+    """Varlen flash attention if the device has it (CUDA, 16-bit), else SDPA."""
+    return varlen_attention(inputs, pool) if has_flash(inputs.ids.device, dtype) else SegmentAttention(inputs, dtype)
 
 
 def varlen_attention(inputs: ForwardInputs, pool: KVPool, dtype: torch.dtype | None = None) -> Attention:
@@ -60,8 +51,8 @@ class SegmentAttention:
     def __init__(self, inputs: ForwardInputs, dtype: torch.dtype) -> None:
         self._inputs = inputs
         self._pieces = [
-            _Masked(segment, slots, inputs.ids.device, dtype)
-            for segment, slots in zip(inputs.segments, slots_of(inputs), strict=True)
+            _Piece(segment, slots, inputs.ids.device, dtype)
+            for segment, slots in zip(inputs.segments, _slots_of(inputs), strict=True)
         ]
 
     def __call__(
@@ -72,7 +63,7 @@ class SegmentAttention:
         pool_S2GE: torch.Tensor,
         window: int | None,
     ) -> torch.Tensor:
-        keep(self._inputs, key_TGE, value_TGE, pool_S2GE)
+        _keep(self._inputs, key_TGE, value_TGE, pool_S2GE)
         out_THE = torch.zeros_like(query_THE)
         for piece in self._pieces:
             key_LGE, value_LGE = piece.context(key_TGE, value_TGE, pool_S2GE)
@@ -89,24 +80,57 @@ class SegmentAttention:
         return out_THE
 
 
-class _Masked(Piece):
-    """A segment with the masks that every layer uses again."""
+class _Piece:
+    """A segment with the indices and masks that every layer uses again. slots: of the cached part of its past."""
 
     def __init__(self, segment: Segment, slots: torch.Tensor, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__(segment, slots)
+        self.rows = slice(segment.start, segment.stop)
+        self._depth = segment.depth
+        self._ranges = segment.context
+        self._slots = slots
         self._device, self._dtype = device, dtype
         self._masks: dict[int | None, torch.Tensor] = {}
 
+    def context(self, key_TGE: torch.Tensor, value_TGE: torch.Tensor, pool_S2GE: torch.Tensor) -> KeysValues:
+        """Keys and values (L, G, E): what the pool keeps of the past, then rows of this forward."""
+        keys, values = ([fresh[start:stop] for start, stop in self._ranges] for fresh in (key_TGE, value_TGE))
+        if len(self._slots):
+            cached = pool_S2GE.index_select(0, self._slots)
+            keys.insert(0, cached[:, 0])
+            values.insert(0, cached[:, 1])
+        return _joined(keys), _joined(values)
+
     def mask(self, window: int | None) -> tuple[torch.Tensor | None, bool]:
         """An additive mask, or none and whether the causal shortcut of SDPA says the same."""
-        length = self.depth + self.tokens
+        tokens = self.rows.stop - self.rows.start
+        length = self._depth + tokens
         if window is not None and length <= window:
             window = None
-        if window is None and (self.depth == 0 or self.tokens == 1):
-            return None, self.tokens > 1
+        if window is None and (self._depth == 0 or tokens == 1):
+            return None, tokens > 1
         if window not in self._masks:
-            self._masks[window] = _causal_mask(self.depth, length, window, self._device, self._dtype)
+            self._masks[window] = _causal_mask(self._depth, length, window, self._device, self._dtype)
         return self._masks[window], False
+
+
+def _slots_of(inputs: ForwardInputs) -> Iterator[torch.Tensor]:
+    """The cached slots of each segment."""
+    start = 0
+    for segment in inputs.segments:
+        yield inputs.context[start : start + len(segment.slots)]
+        start += segment.depth + segment.stop - segment.start
+
+
+def _keep(inputs: ForwardInputs, key_TGE: torch.Tensor, value_TGE: torch.Tensor, pool_S2GE: torch.Tensor) -> None:
+    """Write the rows that outlive the forward to the pool."""
+    if not len(inputs.keep_rows):
+        return
+    for number, rows in enumerate((key_TGE, value_TGE)):
+        pool_S2GE[:, number].index_copy_(0, inputs.keep_slots, rows.index_select(0, inputs.keep_rows))
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _causal_mask(depth: int, length: int, window: int | None, device: torch.device, dtype: torch.dtype) -> torch.Tensor:

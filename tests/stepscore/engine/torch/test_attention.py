@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from stepscore.engine.torch.attention import Attention, SegmentAttention
-from stepscore.engine.torch.blocked_attention import BlockedAttention
 from stepscore.engine.torch.inputs import ForwardInputs, load_inputs
 from stepscore.engine.torch.packing import Segment, pack
 from stepscore.engine.torch.varlen_attention import VarlenAttention, check_invariant
@@ -81,12 +80,10 @@ def tensors() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     "attention",
     [
         SegmentAttention(INPUTS, torch.float32),
-        BlockedAttention(INPUTS),
-        BlockedAttention(INPUTS, block=2),
         VarlenAttention(INPUTS, varlen_of_torch_2_11),
         VarlenAttention(INPUTS, varlen_of_torch_2_13),
     ],
-    ids=["segment", "blocked", "small blocks", "varlen of 2.11", "varlen of 2.13"],
+    ids=["segment", "varlen of 2.11", "varlen of 2.13"],
 )
 def test_equals_the_definition(tensors: tuple[torch.Tensor, ...], attention: Attention, window: int | None) -> None:
     query, key, value, pool = tensors
@@ -100,21 +97,6 @@ def test_equals_the_definition(tensors: tuple[torch.Tensor, ...], attention: Att
         wanted = definition(query[segment.start : segment.stop], keys, values, window)
         torch.testing.assert_close(found[segment.start : segment.stop], wanted, rtol=1e-5, atol=1e-5)
     assert not found[17:].any()
-
-
-@pytest.mark.parametrize("window", [None, 40])
-def test_blocks_in_bfloat16_stay_as_near_to_fp32_as_sdpa(window: int | None) -> None:
-    torch.manual_seed(1)
-    segments = (Segment(0, 150, 0), Segment(150, 300, 60, past=((0, 60),)))
-    query = torch.randn(300, HEADS, 64)
-    fresh = torch.randn(300, KEY_HEADS, 64), torch.randn(300, KEY_HEADS, 64)
-    inputs, nothing = inputs_of(segments, 300), torch.empty(0, 2, KEY_HEADS, 64)
-    exact = SegmentAttention(inputs, torch.float32)(query, *fresh, nothing, window)
-    small = [each.bfloat16() for each in (query, *fresh, nothing)]
-    blocked = BlockedAttention(inputs)(*small, window).float()
-    fused = SegmentAttention(inputs, torch.bfloat16)(*small, window).float()
-    assert (blocked - exact).abs().mean() < 1.5 * (fused - exact).abs().mean()
-    assert (blocked - fused).abs().max() < 0.04
 
 
 def test_invariant_is_refused_where_the_kernel_may_split_keys() -> None:
