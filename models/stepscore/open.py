@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from stepscore.calibration import Calibration
 from stepscore.checkpoint import folder_name, locate, read_facts
@@ -12,15 +13,20 @@ from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.embedded.prepare import prepare, prepare_base
 from stepscore.embedded.sources import SOURCES
 from stepscore.engine.open import open_engine
+from stepscore.engine.process.open import open_process_engines
+from stepscore.errors import UnsupportedByEngine
 from stepscore.family.heads import VerdictHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.registry import Family, Parts, family_named, resolve
 from stepscore.judge_scorer import open_judge
+from stepscore.replicated import ReplicaScorer, ReplicatedScorer
 from stepscore.scorer import Scorer
 from stepscore.scoring import Scoring, info_of
 from stepscore.text.tokenizer import StepTokenizer
 
 EMBEDDED = "embedded"
+
+AnyScorer = TypeVar("AnyScorer", bound=Scorer)
 
 
 def open_scorer(
@@ -33,12 +39,14 @@ def open_scorer(
     engine: str = "torch",
     cache: Path | None = None,
     calibration: Calibration | None = None,
+    data_parallel: int = 1,
 ) -> Scoring:
     """Open a checkpoint for scoring.
 
     model: "embedded", a folder, or a Hub id. name: the name in requests; the model itself by default.
     family: overrides the resolution. cache: folder in which "embedded" is prepared; the user's cache folder by default.
     calibration: applied to every reward; refused if rewards are not probabilities.
+    data_parallel: engines over this checkpoint, each in a process of its own; see `open_process_engines`.
     Raises CheckpointError (UnknownFamily, InvalidOption, ...).
     """
     options = options or EngineOptions()
@@ -47,18 +55,33 @@ def open_scorer(
     if calibration is not None:
         calibration.check(chosen.reward_range, facts.revision)
     parts = bind(chosen, facts, family_options or {})
-    scorer = _open(name or model, chosen, facts, parts, options, engine)
+    scorer = _open(name or model, chosen, facts, parts, options, engine, data_parallel)
     scorer.info = replace(scorer.info, calibration=calibration)
     return scorer
 
 
 def _open(
-    name: str, family: Family, facts: CheckpointFacts, parts: Parts, options: EngineOptions, engine: str
+    name: str,
+    family: Family,
+    facts: CheckpointFacts,
+    parts: Parts,
+    options: EngineOptions,
+    engine: str,
+    data_parallel: int,
 ) -> Scoring:
     if isinstance(parts.head, VerdictHead):
+        if data_parallel > 1:
+            raise UnsupportedByEngine(f"{facts.name} is a judge: its generator runs once, not {data_parallel} times")
         return open_judge(name, family, facts, parts, options)
+    if data_parallel > 1:
+        engines = open_process_engines(facts, parts.head, options, engine, data_parallel)
+        replicas = [ReplicaScorer(info_of(name, family, facts, each.info), parts, each) for each in engines]
+        return ReplicatedScorer([_quantized(replica, options) for replica in replicas])
     running = open_engine(facts, parts.head, options, engine=engine)
-    scorer = Scorer(info_of(name, family, facts, running.info), parts, running)
+    return _quantized(Scorer(info_of(name, family, facts, running.info), parts, running), options)
+
+
+def _quantized(scorer: AnyScorer, options: EngineOptions) -> AnyScorer:
     if options.quantize != "none":
         scorer.quantize(options.quantize, options.max_quantize_error)
     return scorer

@@ -119,6 +119,12 @@ class Settings(BaseSettings):
         ge=1,
         description="GPUs over which vLLM in this process spreads a model (a 72B needs 2 or more)",
     )
+    data_parallel: int = Field(
+        1,
+        ge=1,
+        description="engines over each model behind this address, each in a process of its own with a GPU of its own, "
+        "or with an even share of the CPU's threads (docs/engine.md)",
+    )
     kv_cache_bytes: int = Field(
         ENGINE.kv_cache_bytes,
         ge=-1,

@@ -28,6 +28,7 @@ class Idle:
     """A batcher with nothing to do."""
 
     waiting_requests = waiting_tokens = 0
+    engines = 1, 1
 
 
 @pytest.fixture(scope="module")

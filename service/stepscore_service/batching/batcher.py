@@ -114,6 +114,11 @@ class Batcher:
         with self._lock:
             return sum(request.tokens for request in self._queue)
 
+    @property
+    def engines(self) -> tuple[int, int]:
+        """How many engines there are, and how many of them work."""
+        return 1, int(self.fault() is None)
+
     async def submit(
         self, solutions: Sequence[SolutionRequest], context: RequestContext | None = None
     ) -> list[SolutionOutcome]:

@@ -262,9 +262,14 @@ HealthState = Literal["alive", "ready", "draining", "dead"]
 
 
 class Health(BaseModel):
-    """state: alive (live), ready or draining; dead if only a restart helps."""
+    """state: alive (live), ready or draining; dead if only a restart helps.
+
+    engines: of all models (`--data-parallel`). engines_working: those that can still run a forward.
+    """
 
     state: HealthState
+    engines: int
+    engines_working: int
 
 
 def _in_digits(value: Any) -> Any:

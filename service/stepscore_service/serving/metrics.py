@@ -21,8 +21,8 @@ from stepscore.engine.memory import gpu_memory
 from stepscore.engine.protocol import TokenCounts
 from stepscore.errors import StepscoreError
 from stepscore.scoring import ModelInfo, Scoring
-from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.protocols import RequestContext
+from stepscore_service.batching.replicas import AnyBatcher
 from stepscore_service.serving.drift import TenantDrift
 from stepscore_service.serving.rewarding import RewardedResult
 from stepscore_service.serving.scoring import ScoreResult
@@ -119,7 +119,7 @@ class Metrics:
             self._counted.add(error)
             self.errors.labels(error.code).inc()
 
-    def watch(self, scorer: Scoring, batcher: Batcher, drift: TenantDrift) -> None:
+    def watch(self, scorer: Scoring, batcher: AnyBatcher, drift: TenantDrift) -> None:
         """Read a model's facts, queue, token counts and drift whenever the metrics are read.
 
         Of two models of one name the later one is shown; the tokens of both are counted.
@@ -130,7 +130,7 @@ class Metrics:
             self.registry.register(self._collectors[name])
         self._collectors[name].watch(scorer, batcher, drift)
 
-    def retire(self, name: str, batcher: Batcher) -> None:
+    def retire(self, name: str, batcher: AnyBatcher) -> None:
         """A model of that name is closed and a later one serves: only its tokens stay counted."""
         self._collectors[name].retire(batcher)
 
@@ -209,13 +209,13 @@ class ModelCollector(Collector):
     """
 
     def __init__(self) -> None:
-        self._open: dict[Batcher, tuple[Scoring, TenantDrift]] = {}
+        self._open: dict[AnyBatcher, tuple[Scoring, TenantDrift]] = {}
         self._past = TokenCounts(prompt=0, computed=0)
 
-    def watch(self, scorer: Scoring, batcher: Batcher, drift: TenantDrift) -> None:
+    def watch(self, scorer: Scoring, batcher: AnyBatcher, drift: TenantDrift) -> None:
         self._open[batcher] = scorer, drift
 
-    def retire(self, batcher: Batcher) -> None:
+    def retire(self, batcher: AnyBatcher) -> None:
         self._past = _sum([self._past, self._open.pop(batcher)[0].counts()])
 
     def describe(self) -> Iterable[Metric]:
@@ -228,6 +228,9 @@ class ModelCollector(Collector):
         name = scorer.info.id
         yield _gauge("queue_requests", "Requests that wait for a forward.", name, batcher.waiting_requests)
         yield _gauge("queue_tokens", "Tokens that wait for a forward.", name, batcher.waiting_tokens)
+        total, working = batcher.engines
+        yield _gauge("engines", "Engines over the model.", name, total)
+        yield _gauge("engines_working", "Engines over the model that can still run a forward.", name, working)
         yield _counter("prompt_tokens", "Prompt tokens of all scored sequences.", name, counts.prompt)
         yield _counter("tokens_computed", "Tokens that went through the model's layers.", name, counts.computed)
         yield _counter("kv_evicted_tokens", "Tokens given up for others in the KV cache.", name, counts.evicted)

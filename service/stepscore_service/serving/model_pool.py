@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stepscore.errors import UnknownModel
+from stepscore.replicated import ReplicatedScorer
 from stepscore.scoring import ModelInfo, Scoring
 from stepscore.types import Solution
 from stepscore_service.batching.batcher import Batcher
+from stepscore_service.batching.replicas import AnyBatcher, ReplicatedBatcher
 from stepscore_service.errors import Draining
 from stepscore_service.serving.admission import Admission
 from stepscore_service.serving.metrics import Metrics, ModelMetrics
@@ -26,9 +28,32 @@ def open_scorers(settings: Settings) -> dict[str, Scoring]:
 
 def open_warm(settings: Settings, name: str, model: str, family: str | None) -> Scoring:
     """One model under that name, warmed by one forward. Raises CheckpointError."""
-    scorer = open_model(settings, name, model, family)
-    scorer.score([WARM_UP])
+    scorer = open_model(settings, name, model, family, settings.data_parallel)
+    for each in scorer.replicas if isinstance(scorer, ReplicatedScorer) else [scorer]:
+        _warm(each)
     return scorer
+
+
+def _warm(scorer: Scoring) -> None:
+    scorer.score([WARM_UP])
+
+
+def batcher_for(scorer: Scoring, settings: Settings, metrics: ModelMetrics, admission: Admission) -> AnyBatcher:
+    """A batcher for the scorer, or one for each of its replicas. To be called on the running event loop."""
+    if isinstance(scorer, ReplicatedScorer):
+        return ReplicatedBatcher(scorer, lambda each: _batcher(each, settings, metrics, admission), _warm)
+    return _batcher(scorer, settings, metrics, admission)
+
+
+def _batcher(scorer: Scoring, settings: Settings, metrics: ModelMetrics, admission: Admission) -> Batcher:
+    return Batcher(
+        scorer,
+        metrics,
+        admission=admission,
+        max_solutions=settings.max_batch_solutions,
+        max_characters=settings.max_characters,
+        max_forward_seconds=settings.max_forward_seconds,
+    )
 
 
 class ServedModel:
@@ -37,14 +62,7 @@ class ServedModel:
     def __init__(self, scorer: Scoring, settings: Settings, metrics: Metrics, admission: Admission) -> None:
         self.info = scorer.info
         self.metrics = ModelMetrics(metrics, scorer.info, settings.drift_solutions)
-        self.batcher = Batcher(
-            scorer,
-            self.metrics,
-            admission=admission,
-            max_solutions=settings.max_batch_solutions,
-            max_characters=settings.max_characters,
-            max_forward_seconds=settings.max_forward_seconds,
-        )
+        self.batcher = batcher_for(scorer, settings, self.metrics, admission)
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -119,6 +137,11 @@ class ModelPool:
         """Why a model answers no more until the process is restarted; None while all do."""
         faults = (f"{served.info.id}: {fault}" for served in self._all() if (fault := served.batcher.fault()))
         return next(faults, None)
+
+    def engines(self) -> tuple[int, int]:
+        """How many engines the served models have, and how many of them work."""
+        each = [served.batcher.engines for served in self.served]
+        return sum(total for total, _ in each), sum(working for _, working in each)
 
     async def drain(self, seconds: float) -> None:
         """Refuse new work, and let what is there finish."""

@@ -8,8 +8,11 @@ from stepscore_service.logs import quiet_libraries
 from stepscore_service.settings import Settings
 
 
-def open_model(settings: Settings, name: str, model: str, family: str | None) -> Scoring:
-    """One model under that name. family: None takes the one that the checkpoint says. Raises CheckpointError."""
+def open_model(settings: Settings, name: str, model: str, family: str | None, data_parallel: int = 1) -> Scoring:
+    """One model under that name. family: None takes the one that the checkpoint says. Raises CheckpointError.
+
+    data_parallel: engines over it, each in a process of its own.
+    """
     quiet_libraries()
     return open_scorer(
         model,
@@ -20,4 +23,5 @@ def open_model(settings: Settings, name: str, model: str, family: str | None) ->
         engine=settings.engine,
         cache=settings.cache,
         calibration=settings.calibration_of_rewards(),
+        data_parallel=data_parallel,
     )

@@ -147,7 +147,10 @@ def test_liveness_fails_when_only_a_restart_helps(folder: Path) -> None:
         dead = http.post("/score", json=one)
         assert (dead.status_code, dead.json()["code"]) == (503, "engine_dead")
         for path in ("/health/live", "/health/ready"):
-            assert (http.get(path).status_code, http.get(path).json()) == (503, {"state": "dead"})
+            assert (http.get(path).status_code, http.get(path).json()) == (
+                503,
+                {"state": "dead", "engines": 1, "engines_working": 0},
+            )
         began = time.monotonic()
         assert http.post("/score", json=one).status_code == 503
         assert time.monotonic() - began < 5

@@ -29,8 +29,9 @@ def test_the_models_and_what_they_are(http: httpx.Client, path: str) -> None:
 
 
 def test_probes(http: httpx.Client) -> None:
-    assert http.get("/health/live").json() == {"state": "alive"}
-    assert http.get("/health/ready").json() == http.get("/health").json() == {"state": "ready"}
+    engines = {"engines": 2, "engines_working": 2}  # of two models
+    assert http.get("/health/live").json() == {"state": "alive", **engines}
+    assert http.get("/health/ready").json() == http.get("/health").json() == {"state": "ready", **engines}
 
 
 def test_requests_batches_and_rewards_are_measured(http: httpx.Client) -> None:

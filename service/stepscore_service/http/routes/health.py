@@ -6,16 +6,17 @@ from fastapi import APIRouter, Response
 
 from stepscore_service.http.dependencies import ThePool
 from stepscore_service.schemas.score import Health, HealthState
+from stepscore_service.serving.model_pool import ModelPool
 
 router = APIRouter(tags=["health"])
 PREFIXES = ("",)
 
 
-@router.get("/health/live", summary="The event loop answers, and no engine is dead or hangs")
+@router.get("/health/live", summary="The event loop answers, and every model has an engine that works")
 async def live(pool: ThePool, response: Response) -> Health:
     if pool.fault() is not None:
         response.status_code = 503
-    return Health(state="alive" if pool.fault() is None else "dead")
+    return _health(pool, "alive" if pool.fault() is None else "dead")
 
 
 @router.get("/health", include_in_schema=False)
@@ -23,4 +24,9 @@ async def live(pool: ThePool, response: Response) -> Health:
 async def ready(pool: ThePool, response: Response) -> Health:
     state: HealthState = "draining" if pool.draining else "ready" if pool.fault() is None else "dead"
     response.status_code = 200 if state == "ready" else 503
-    return Health(state=state)
+    return _health(pool, state)
+
+
+def _health(pool: ModelPool, state: HealthState) -> Health:
+    total, working = pool.engines()
+    return Health(state=state, engines=total, engines_working=working)

@@ -1,0 +1,115 @@
+"""The engine's process: `python -m stepscore.engine.process.child FD`, where FD is its end of a pair of sockets.
+
+It ends when its parent does. Messages are read by a thread, which notices a release or the parent's end while a
+forward runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+from stepscore.engine.open import open_engine
+from stepscore.engine.process.messages import Call, Opened, OpenEngine, Part, PartResult, Release, Reply
+from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine
+from stepscore.engine.work import Work
+from stepscore.errors import EngineError, StepscoreError, UnsupportedByEngine
+
+
+class EngineHost:
+    """Runs the calls of the parent on an engine. begun: the works that need further forwards, by key."""
+
+    def __init__(self, connection: Connection, engine: Engine) -> None:
+        self._connection = connection
+        self._engine = engine
+        self._begun: dict[int, Work] = {}
+        self._calls: SimpleQueue[Call] = SimpleQueue()
+
+    def run(self) -> None:
+        """Until the engine is closed, or the parent's end of the connection."""
+        threading.Thread(target=self._read, daemon=True).start()
+        method = ""
+        while method != "close":
+            call = self._calls.get()
+            method = call.method
+            self._connection.send(Reply(call.number, self._result(call), self._engine.counts()))
+
+    def _read(self) -> None:
+        while True:
+            try:
+                message = self._connection.recv()
+            except (EOFError, OSError):
+                os._exit(0)
+            if isinstance(message, Release):
+                self._release(message.key)
+            else:
+                self._calls.put(message)
+
+    def _result(self, call: Call) -> Any:
+        try:
+            return self._run(call)
+        except StepscoreError as error:
+            return error
+        except Exception as error:  # a defect of the program, which the parent reports
+            return EngineError(f"the engine broke: {type(error).__name__}: {error}")
+
+    def _run(self, call: Call) -> Any:
+        match call.method:
+            case "forward":
+                return self._engine.forward(call.argument)
+            case "advance":
+                return self._advance(call.argument)
+            case "purge":
+                return self._engine.purge()
+            case "quantize":
+                if not isinstance(self._engine, QuantizableEngine):
+                    raise UnsupportedByEngine(f"engine {self._engine.info.name} does not quantize")
+                return self._engine.quantize(call.argument)
+            case "close":
+                return self._engine.close()
+
+    def _advance(self, parts: Sequence[Part]) -> list[PartResult]:
+        assert isinstance(self._engine, ChunkedEngine)
+        works = [self._work_of(part) for part in parts]
+        before = [len(work.outputs) for work in works]
+        self._engine.advance(works)
+        return [self._keep(part, work, count) for part, work, count in zip(parts, works, before, strict=True)]
+
+    def _work_of(self, part: Part) -> Work:
+        work = self._begun[part.key] if part.encoded is None else Work(part.encoded)
+        work.token_budget = part.token_budget
+        return work
+
+    def _keep(self, part: Part, work: Work, before: int) -> PartResult:
+        if work.cursor is None:
+            self._begun.pop(part.key, None)
+            return PartResult(work.outputs[before:], None)
+        self._begun[part.key] = work
+        return PartResult(work.outputs[before:], self._engine.cost(work.remaining.sequences[0]))
+
+    def _release(self, key: int) -> None:
+        work = self._begun.pop(key, None)
+        if work is not None and isinstance(self._engine, ChunkedEngine):
+            self._engine.release(work)
+
+
+def main(descriptor: int) -> None:
+    """Open what the first message says, and serve its calls."""
+    connection = Connection(descriptor)
+    opening: OpenEngine = connection.recv()
+    try:
+        engine = open_engine(opening.facts, opening.head, opening.options, opening.engine)
+    except StepscoreError as error:
+        connection.send(error)
+        return
+    connection.send(Opened(engine.info, engine.counts()))
+    EngineHost(connection, engine).run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
