@@ -39,7 +39,6 @@ from sympy import (
     Float,
     Interval,
     MatrixBase,
-    Ne,
     Or,
     Rational,
     Rel,
@@ -55,8 +54,11 @@ MEMORY_BYTES = 4 << 30
 DIGITS = 60
 KEPT = 40
 LARGEST_DENOMINATOR = 10**9
-POINTS = ((0.5, 2.0), (-2.0, -0.5))
-"""Where formulas with variables are compared: a random number of each range for every name."""
+POINTS = ((0.5, 2.0), (-2.0, -0.5), (2.0, 3.0))
+"""Where formulas with variables are compared: a random number of each range for every name.
+
+Not at the negative point if a formula without i is not real there: which root is meant depends on how one writes it.
+"""
 
 
 class _OutOfTime(BaseException):
@@ -83,7 +85,7 @@ def _parsed(formula: str) -> Any:
     """The one reading of a formula. Raises _Unreadable, or what the parser raises, if it is not one as a whole."""
     reader = _WholeFormula(is_real=not should_treat_as_complex(formula))
     parsed = reader.parse(formula)
-    if parsed is None or not reader.has_ended:
+    if parsed is None or not reader.has_ended or parsed.has(sympy.Derivative):
         raise _Unreadable
     return _with_imaginary_unit(parsed)
 
@@ -128,7 +130,7 @@ def _of(one: Any) -> str:
 def _of_relation(one: Any) -> str:
     if isinstance(one, Eq) and isinstance(one.lhs, Symbol) and not one.rhs.has(one.lhs):
         return _of(one.rhs)
-    if len(one.free_symbols) == 1 and not isinstance(one, Eq | Ne):
+    if len(one.free_symbols) == 1 and not isinstance(one, Eq):
         real = Symbol("x", real=True)
         return _of(one.subs(dict.fromkeys(one.free_symbols, real)).as_set())
     if isinstance(one, And | Or):
@@ -139,7 +141,7 @@ def _of_relation(one: Any) -> str:
         sides, name = -sides, "<=" if isinstance(one, sympy.GreaterThan) else "<"
     else:
         name = names[type(one).__name__]
-    first, second = (_at(sides, point) for point in POINTS)
+    first, second = (_at(sides, point) for point in POINTS[:2])
     if not first:
         raise _Unreadable
     sign = "" if name in ("=", "!=") else ("+" if first.real > 0 else "-")
@@ -155,7 +157,10 @@ def _of_value(one: Any) -> str:
         if isinstance(one, Rational):
             return str(Fraction(int(one.p), int(one.q)))
         return _digits(_at(one, POINTS[0]))
-    return f"{len(one.free_symbols)}?" + ";".join(_digits(_at(one, point)) for point in POINTS)
+    values = [_at(one, point) for point in POINTS]
+    if values[1].imag and not one.has(sympy.I):
+        del values[1]
+    return f"{len(one.free_symbols)}?" + ";".join(_digits(value) for value in values)
 
 
 def _at(one: Any, point: tuple[float, float]) -> Any:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from stepscore.verify.guess import guessed
 from stepscore.verify.statements import ends_open, stated
-from stepscore.verify.wording import LINE, Said, said_in, take_option
+from stepscore.verify.wording import LINE, Said, is_placeholder, said_in, take_option
 
 ReaderName = Literal["tag", "box", "statement", "gsm8k", "guess"]
 
@@ -33,15 +33,6 @@ _BRACES = re.compile(
     r"|\\+boxed\s*(?P<bare>\d[^\s{}]*|[A-J](?![a-zA-Z])|\\[a-zA-Z]+(?:\{[^{}]*\})*)|\\.|(?P<open>\{)|(?P<close>\})",
     re.DOTALL,
 )
-_WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\s*\{(.*)\}", re.DOTALL)
-_PLACEHOLDER = re.compile(
-    r"(?:[\s._…?*$~\\\[\]]|-{2,}|\\(?:[lc]?dots|dots[bcmio]|square|quad))*"
-    r"(?:(?:(?:the|your|my|insert|put|final|correct|numerical?|numeric|single|option|exact|here|is|goes)[\s_-]+)*"
-    r"(?:answer|answers|result|solution|response|here|letter|expression|content|option|choice|and|or|tags?)"
-    r"(?:[\s_-]+(?:here|goes here|letter|choice))?)?[\s._…?*$~\\!\[\]]*",
-    re.IGNORECASE,
-)
-r"""What stands for an answer in an instruction: nothing, dots, `your answer here`. It is not one."""
 _BETWEEN_BOXES = re.compile(
     r"(?:[\s$]|\\[()\[\],;! ]|\\q?quad|\\text\s*\{\s*(?:,?\s*and|or|,)\s*\}|[,;]|\band\b|\bor\b|[a-zA-Z](?:_\w)?\s*=|[和或、])*"  # noqa: E501
 )
@@ -124,7 +115,7 @@ def _tagged(text: str) -> Said | None:
             opened = tag
         elif opened is not None:
             inside, opened = text[opened.end() : tag.start()].strip(), None
-            content = content if _is_placeholder(inside) else inside
+            content = content if is_placeholder(inside) else inside
     if opened is not None and _STARTS.search(text, 0, opened.start()):
         raise _CutOff
     if not content:
@@ -134,7 +125,7 @@ def _tagged(text: str) -> Said | None:
 
 def _boxed(text: str) -> Said | None:
     """The last box, with those before it in one list. Raises _CutOff if the last one is open."""
-    boxes = [box for box in _boxes(text) if box.text is None or not _is_placeholder(box.text)]
+    boxes = [box for box in _boxes(text) if box.text is None or not is_placeholder(box.text)]
     if not boxes:
         return None
     if boxes[-1].text is None:
@@ -144,11 +135,6 @@ def _boxed(text: str) -> Said | None:
     joined = ", ".join(dict.fromkeys(row))
     said = take_option(joined)
     return replace(said, text=rf"{said.text}\%") if percent and said.text else said
-
-
-def _is_placeholder(text: str) -> bool:
-    wrapped = _WRAPPED.fullmatch(text.strip(" $"))
-    return bool(_PLACEHOLDER.fullmatch(wrapped[1] if wrapped else text))
 
 
 def _last_row(text: str, boxes: list[_Box]) -> Iterator[str]:

@@ -19,7 +19,13 @@ _ALONE = re.compile(
 _OPTION = re.compile(
     r"[\s*_$]*(?:(?:option|choice|answer)\s+)?[(\[]?(?P<letter>[A-J])(?:[)\].:：、]|\*\*)\**\s*(?P<said>\S.*)"
 )
-_VALUE = re.compile(r"-?\d*\s?\\(?:[dtc]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|sqrt\s*\{[^{}]*\})|" + NUMBER.pattern)
+_VALUE = re.compile(
+    r"\(\s*-?[\d./]+(?:\s*,\s*-?[\d./]+)+\s*\)|(?<![\d:])\d+(?::\d+)+(?![\d:])(?:\s?(?:[ap]m\b|[ap]\.m\.))?|"
+    r"-?\d*\s?\\(?:[dtc]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|sqrt\s*\{[^{}]*\})|" + NUMBER.pattern,
+    re.IGNORECASE,
+)
+_EQUATED = re.compile(r"=(?P<side>(?:[-+*/^()\s]|\d++(?:\.\d++)?|(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z]))+)\.?\s*")
+"""The right side of a last equation without `$`."""
 _SHORT = 60
 _MARK = re.compile(r"\(?[A-J]\)?")
 
@@ -58,6 +64,9 @@ def _in_line(line: str, *, last: bool) -> str | None:
         formula = take_result(maths_text(match))
         if re.search(r"\d|\\(?:frac|sqrt|pi|infty)", formula) or "=" in formula or not found:
             found.append((match.start(), formula))
+    equated = None if found else _EQUATED.fullmatch(line, line.rfind("=")) if "=" in line else None
+    if equated and re.search(r"\w", equated["side"]):
+        return equated["side"].strip()
     blank = MATHS.sub(lambda match: " " * len(match[0]), line)
     found += [(match.start(), match[0].strip()) for match in _VALUE.finditer(blank)]
     digits = [one for one in found if re.search(r"\d", one[1])]

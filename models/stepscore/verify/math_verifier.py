@@ -68,7 +68,7 @@ def answer_of(truth: Truth) -> str:
 def equal_to_truth(found: str, right: str, tolerance: float = 0.0) -> bool | None:
     """Whether an answer is the known one; None if that could not be decided in time."""
     one, other = canonical(found), canonical(right)
-    decided = True if _same_letter(found, right) else _by_form(one, other, tolerance)
+    decided = _by_form(one, other, tolerance)
     if decided is not None:
         return decided
     if max(len(found), len(right)) > MAX_ALGEBRA_CHARACTERS:
@@ -88,7 +88,7 @@ def _by_form(one: Canonical, other: Canonical, tolerance: float) -> bool | None:
         return True
     if one.value is not None and other.value is not None:
         return _same_value(one, other, one.value, other.value, tolerance)
-    if any(form.value is None and is_number(number.bare) for form, number in ((one, other), (other, one))):
+    if any(form.value is None and each.value and each.value.settled for form, each in ((one, other), (other, one))):
         return False
     rows = one.value is None and other.value is None
     return False if rows and one.readable and other.readable and one.key[0] == other.key[0] else None
@@ -116,11 +116,6 @@ def _same_value(one: Canonical, other: Canonical, found: Value, right: Value, to
     if plain or (one.readable and other.readable and _is_formula(one.bare) and _is_formula(other.bare)):
         return False
     return None
-
-
-def _same_letter(found: str, right: str) -> bool:
-    letters = [text.strip("()$. ").casefold() for text in (found, right)]
-    return letters[0] == letters[1] and len(letters[0]) == 1 and letters[0] in "abcdefghij"
 
 
 def _same_noun(found: Value, right: Value) -> bool:

@@ -13,11 +13,19 @@ from stepscore.verify.quantity import known_unit
 from stepscore.verify.scalar import SEPARATOR, Value, read_scalar
 from stepscore.verify.spelling import spell
 
-_LABEL = re.compile(r"\\?[a-zA-Z]+(?:_(?:\{\w+\}|\w))?'*(?:\s*\(\s*[\w\s,]*\s*\))?\s*=(?!=)\s*")
-_IN = re.compile(r"[a-zA-Z]\s*\\in\s+(?=[\[(\\{]|\\mathbb)")
+_LABEL = re.compile(
+    r"(?:m?\s*\\(?:angle|triangle|overline)\s*\{?[A-Za-z]{1,4}\}?|\|[A-Za-z]{1,4}\||[A-Za-z]{2,}(?:\s+[a-z]+){1,4}"
+    r"|\\?[a-zA-Z]+(?:_(?:\{\w+\}|\w))?'*(?:\s*(?:\([^()=]*\)|\[[^\[\]=]*\]))?)\s*=(?!=)\s*"
+)
+_IN = re.compile(r"[a-zA-Z]\s*\\in\s*(?=[\[(\\{]|\\mathbb)")
+_NAMES = re.compile(r"\(\s*([a-z](?:_\w)?(?:\s*,\s*[a-z](?:_\w)?)+)\s*\)\s*=\s*(?=\\?[\[({])")
+_SET_OF = re.compile(
+    r"\\?\{\s*([a-z])(?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid|\\colon|:|\|)\s*(?P<condition>[^|:]*[<>=]?.*\1.*?)\\?\}"
+)
+_STATEMENTS = re.compile(r"[①-⑳]{2,}|(?=[A-F]{2,6}$)A?B?C?D?E?F?")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|csc|sec|cot)(?![a-z]).*\\circ", re.DOTALL)
-_SUM = re.compile(r"(?<=[\w)}])\s*[-+]")
-"""In `i + 2 j` the last letter is a variable, in `2\\sqrt{3} m` a unit."""
+_VARIABLES = re.compile(r"(?<=[\w)}])\s*[-+]|(?<![\\a-zA-Z])[a-zA-Z]")
+"""In `i + 2 j` and `r^2 h` the last letter is a variable, in `2\\sqrt{3} m` a unit."""
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _TRAILING = re.compile(r"(?P<value>.*[\d)}\]a-z])(?P<gap>\s*)(?P<unit>(?:[a-zA-Z%°€£¥₹$\\]|\^\s*\\circ).*)", re.DOTALL)
 
@@ -36,8 +44,9 @@ Answer = Value | Row
 
 def read_structure(answer: str, depth: int = 0) -> Answer:
     """The structure of an answer; never fails, whatever the text."""
-    text = spell(answer)
-    text = _IN.sub("", text, count=1) if _IN.match(text) else text
+    text = _unwrapped(spell(answer))
+    if _STATEMENTS.fullmatch(text):
+        return Row("{", "}", tuple(Value(sign, settled=True) for sign in text))
     scalar = read_scalar(text)
     if scalar is not None or depth > 3 or len(text) > 2000:
         return scalar or Value(text)
@@ -54,6 +63,17 @@ def read_structure(answer: str, depth: int = 0) -> Answer:
     if text.count(r"\pm") == 1 and len(parts) == 1:
         return Row("{", "}", tuple(read_structure(text.replace(r"\pm", sign), depth + 1) for sign in ("+", "-")))
     return _formula(text)
+
+
+def _unwrapped(text: str) -> str:
+    r"""Without `x \in` before a set, `(x, y) =` before a pair, and the braces around the condition of a set."""
+    if _IN.match(text):
+        return _IN.sub("", text, count=1)
+    names = _NAMES.match(text)
+    if names and (order := re.sub(r"\s", "", names[1]).split(",")) == sorted(order):
+        return text[names.end() :]
+    described = _SET_OF.fullmatch(text)
+    return described["condition"].strip() if described else text
 
 
 def _bracketed(text: str, depth: int) -> Row | None:
@@ -90,14 +110,16 @@ def _split(text: str, separator: re.Pattern[str]) -> list[str]:
 
 
 def _can_stand_in_a_list(part: str) -> bool:
-    return bool(re.search(r"[\d\\]|^[a-zA-Z]$|=|[<>]", part)) or bool(
+    return bool(re.search(r"[\d\\①-⑳]|^[a-zA-Z]$|=|[<>]", part)) or bool(
         re.fullmatch(r"[A-Za-z][\w -]{1,30}|[a-z][\w^+*/-]*", part)
     )
 
 
 def _assignments(items: tuple[Answer, ...]) -> Row | None:
-    """`x = 1, y = 2` as the tuple of its values in the order of the names."""
+    """`x = 1, y = 2` as the tuple of its values in the order of the names; `x_1 = 1, x_2 = 2` is a set of roots."""
     labels = [item.label for item in items if isinstance(item, Value)]
+    if len({label.split("_")[0] for label in labels}) < len(labels):
+        return None
     if len(labels) == len(items) and all(labels) and len(set(labels)) == len(labels):
         return Row("(", ")", tuple(sorted(items, key=lambda item: item.label if isinstance(item, Value) else "")))
     return None
@@ -114,7 +136,7 @@ def _formula(text: str) -> Value:
     if (split and not split["unit"].startswith("\\")) or (split and split["unit"].startswith("^")):
         for at in _unit_starts(text):
             alone = len(text[at:].strip()) == 1
-            unit = None if alone and (text[at - 1] != " " or _SUM.search(text[:at])) else known_unit(text[at:])
+            unit = None if alone and (text[at - 1] != " " or _VARIABLES.search(text[:at])) else known_unit(text[at:])
             if unit:
                 return Value(text[:at].strip(), unit=unit)
     return Value(text)

@@ -83,6 +83,13 @@ _SPELLED = {
     "sqft": "ft^2",
     "cc": "cm^3",
 }
+_CHINESE = (
+    ("平方", "square "), ("立方", "cubic "), ("千米", "km"), ("公里", "km"), ("厘米", "cm"), ("毫米", "mm"),
+    ("分米", "dm"),
+    ("米", "m"), ("千克", "kg"), ("公斤", "kg"), ("毫克", "mg"), ("克", "g"), ("毫升", "ml"), ("升", "l"),
+    ("小时", "hour"),
+    ("分钟", "minute"), ("秒", "second"), ("天", "day"), ("度", "degree"), ("每", " per "),
+)  # fmt: skip
 _PHRASES = (
     (re.compile(r"\b(?:square|sq\.?)\s+([a-z]+)"), r"\1^2"),
     (re.compile(r"\b(?:cubic|cu\.?)\s+([a-z]+)"), r"\1^3"),
@@ -128,6 +135,8 @@ SIGNS = {
 def known_unit(words: str) -> Unit | None:
     """The unit that these words name; None if they name none that is known here."""
     text = words.strip().replace("^\\circ", " degree ").casefold().strip(" .,")
+    for chinese, english in _CHINESE:
+        text = text.replace(chinese, english)
     text = re.sub(r"\bdegree\s+([cf])\b", r"°\1", " ".join(text.split()))
     text = re.sub(r"\bdegrees?\s+(celsius|fahrenheit)\b", r"\1", text)
     text = re.sub(r"\b(?:us|u\.s\.)\s+dollars?\b", "dollar", text)

@@ -48,7 +48,13 @@ _TO_TWENTY = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 ]  # fmt: skip
-_NUMBER_WORDS = {word: at for at, word in enumerate(_TO_TWENTY)}
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_NUMBER_WORDS = {word: at for at, word in enumerate(_TO_TWENTY)} | {
+    f"{tens}{dash}{unit}": 10 * at + one
+    for at, tens in enumerate(_TENS, 2)
+    for one, unit in enumerate(["", *_TO_TWENTY[1:10]])
+    for dash in (("-", " ") if unit else ("",))
+}
 _NOT_UNITS = frozenset([
     "squared", "cubed", "less", "more", "than", "plus", "minus", "times", "half", "twice", "double", "triple",
     "dozen", "dozens", "hundred", "thousand", "million", "billion", "trillion", "percent", "of", "pi", "over",
@@ -58,6 +64,11 @@ _NOT_UNITS = frozenset([
 ])  # fmt: skip
 SEPARATOR = re.compile(r"\s*(?:[,;]|\band\b|\bor\b|\\lor|\\vee|[、和或])\s*")
 _SIGN_UNITS = {"%": PERCENT, "‰": PER_MILLE}
+_SHORT_WORDS = frozenset([
+    "am", "as", "at", "by", "do", "go", "he", "if", "in", "is", "it", "me", "my", "no", "of", "on", "or", "pm", "so",
+    "to", "up", "we",
+])  # fmt: skip
+"""Two other letters are a product."""
 _GLUED = 5
 """A shorter word without a space before it is a product of variables (`12abc`), unless it is a known unit."""
 _ORDINAL = re.compile(r"(\d+)\s*(?:\^\s*\{?\s*)?(?:st|nd|rd|th)\s*\}?")
@@ -191,7 +202,13 @@ def _with_unit(text: str) -> Value | None:
             if not words:
                 return Value(str(number), number, settled=True)
         unit = _SIGN_UNITS.get(words.strip()) or known_unit(words) or _noun(words)
-        if unit and unit.name.startswith("noun:") and match.start() == match.end() and len(words) < _GLUED:
+        if (
+            unit
+            and unit.name.startswith("noun:")
+            and match.start() == match.end()
+            and words.isascii()
+            and len(words) < _GLUED
+        ):
             continue
         if unit:
             return _measured(number, unit)
@@ -203,7 +220,7 @@ def _noun(words: str) -> Unit | None:
     found = re.findall(r"[^\W\d_]+", words)
     if not found or re.search(r"[\d\\^_=+*/{}<>|()\[\]]", words):
         return None
-    if len(found[0]) < 2 or found[0].casefold() in _NOT_UNITS or "than" in found:
+    if (len(found[0]) < 2 and found[0].isascii()) or found[0].casefold() in _NOT_UNITS or "than" in found:
         return None
     if found[0].isascii() and len(found[0]) < 3 and len(found) == 1:
         return None
@@ -263,10 +280,12 @@ def _proportion(text: str) -> Value | None:
 def _words(text: str) -> Value | None:
     if re.fullmatch(r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set", text, re.IGNORECASE):
         return Value("empty set", settled=True)
-    if re.fullmatch(r"\(?[A-J]\)?", text) or re.fullmatch(r"\([a-j]\)", text):
+    if re.fullmatch(r"\(?[A-J]\)?|\([a-j]\)|[abcdfghj]|[①-⑳]", text):
         return Value(text.strip("()").upper(), settled=True)
     if re.search(r"(?<![\w])\d+\s+[a-z]{3,}", text) and not re.search(r"[\\=^_,;(){}]|\band\b", text):
         return Value(" ".join(text.casefold().split()), settled=True)
+    if re.fullmatch(r"[a-z]{2}", text) and text not in _SHORT_WORDS:
+        return None
     if not _WORDS.fullmatch(text) or (SEPARATOR.search(text) and re.search(r",|\band\b|\bor\b", text)):
         return None
     plain = re.sub(r"^(?:the|a|an)\s+", "", " ".join(re.sub(r"[.!\"']", "", text).casefold().split()))

@@ -49,7 +49,7 @@ _ROOT = re.compile(r"([√∛∜])\s*(?:\(([^()]*)\)|\{([^{}]*)\}|(\d+(?:\.\d+)?
 _ROOTS = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
 
 _TEXT = re.compile(
-    r"\\(?:text|textbf|textit|textrm|textsf|textnormal|mathrm|mathbf|mathsf|mathit|operatorname|mbox|boxed|fbox|bold|"
+    r"\\(?:text|textbf|textit|textrm|textsf|textnormal|mathrm|mathbf|mathsf|mathit|mathcal|mathscr|operatorname|mbox|boxed|fbox|bold|"
     r"boldsymbol|bm|emph|underline|displaystyle|ensuremath|rm|bf)\s*\{([^{}]*)\}"
 )
 _FUNCTIONS = (
@@ -64,6 +64,9 @@ _STYLES = (
     (re.compile(r"(?<=\d)\\[,;: ](?=\d\d\d(?!\d))"), ","),
     (re.compile(r"(?<!\\)\\[,;: ]|~|\\q?quad(?![a-zA-Z])|\\(?:hspace|phantom|vspace)\s*\{[^{}]*\}"), " "),
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
+    (re.compile(r"\{?\s*(\w+)\s*\\choose\s+(\w+)\s*\}?"), r"\\binom{\1}{\2}"),
+    (re.compile(r"\bC\((\d+),\s*(\d+)\)"), r"\\binom{\1}{\2}"),
+    (re.compile(r"^(?:all (?:the )?real(?:s| numbers)|ℝ)$", re.IGNORECASE), r"\\mathbb{R}"),
     (re.compile(r"\\(?:leq|leqslant)(?![a-zA-Z])"), r"\\le "),
     (re.compile(r"\\(?:geq|geqslant)(?![a-zA-Z])"), r"\\ge "),
     (re.compile(r"\\neq(?![a-zA-Z])"), r"\\ne "),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from stepscore.verify.wording import LONGEST, MATHS, Said, first_sentence, said_in
+from stepscore.verify.wording import LONGEST, MATHS, Said, first_sentence, is_placeholder, said_in
 
 MOST = 100
 """Statements that are looked at, from the end of the text."""
@@ -25,7 +25,7 @@ _ENGLISH = (
 )
 _OTHERS = (
     r"(?:最终|最后|正确|所以|因此|故)*(?:答案|選項|选项)(?:应该|應該|应|就)?(?:是|为|為|選|选|[:：])",
-    r"(?:故|应|應|所以|因此|则|正确|可)选(?:择)?(?:项)?(?:是|为|[:：])?",
+    r"(?:故|应|應|所以|因此|则|正确|可)(?:本题|此题|该题)?(?:应该?)?选(?:择)?(?:项)?(?:是|为|[:：])?",
     r"(?:故|應|所以|因此)選(?:擇)?[:：]?",
     r"(?:答え|答|正解|解答)(?:は|[:：])",
     r"(?:정답|답|해답)(?:은|는|[:：])",
@@ -70,7 +70,23 @@ _PICKED = re.compile(
 )
 _OPTION_LINE = re.compile(r"^[^\S\n]*\(?B[^\S\n]*[:.)]", re.MULTILINE)
 _DENIED = re.compile(r"\s*(?:not|never|n't|unknown to|neither)\b", re.IGNORECASE)
-_LEAD = re.compile(r"(?:[\s*_`]|[:：=](?!=)|>(?=\s)|(?<=\n)[^\S\n]*[-•#]+(?=\s))*")
+_SUPPOSED = re.compile(
+    r"\b(?:if|unless|suppos(?:e|ing)|assum(?:e|ing)|whether"
+    r"|(?:check|verify|ensure|confirm|make sure|say)(?: that| if)?)\s+"
+    r"(?:that\s+)?(?:(?:the|our|my|this)\s+)?(?:(?:final|correct)\s+)?\Z",
+    re.IGNORECASE,
+)
+_ABOUT = re.compile(
+    r"(?:correct|right|wrong|incorrect|reasonable|valid|clear|obvious|simple"
+    r"|(?:in (?:the )?(?:form|terms)|of the form)\b.*"
+    r"|an? (?:positive |negative |whole |single |exact )*(?:integer|fraction|decimal|digit|whole number))[\s.!]*",
+    re.IGNORECASE,
+)
+"""What is said of an answer, and is not it."""
+_LEAD = re.compile(
+    r"(?:[\s*_`]|(?:as follows|(?:shown |given |stated )?below|the following)(?=\s*[:：.\n])[.]?|[:：=](?!=)|>(?=\s)"
+    r"|(?<=\n)[^\S\n]*[-•#]+(?=\s))*"
+)
 _SENTENCE_LIKE = re.compile(r"[A-Z]?[a-z']+(?:[,;]?\s+\S+){5,}")
 _VERB = re.compile(
     r"\b(?:is|are|was|were|has|have|had|can|will|would|gets?|gives?|needs?|takes?|makes?"
@@ -100,9 +116,17 @@ def _statements(text: str) -> Iterator[tuple[int, Said]]:
     for match in list(_STATEMENT.finditer(text))[: -MOST - 1 : -1]:
         if match[0].strip(" *_#").startswith(("A", "a")) and _is_option_list(text, match):
             continue
+        if _SUPPOSED.search(text, max(0, match.start() - 60), match.start()):
+            continue
         words = _following(text, match.end())
-        if words and not _DENIED.match(words) and not first_sentence(words + " ").rstrip().endswith("?"):
+        if words and not _DENIED.match(words) and not _says_nothing(words):
             yield match.start(), said_in(words)
+
+
+def _says_nothing(words: str) -> bool:
+    """Whether this is a remark on the answer, a question, or what stands for an answer."""
+    sentence = first_sentence(words + " ").rstrip()
+    return bool(_ABOUT.fullmatch(sentence)) or sentence.endswith("?") or is_placeholder(said_in(words).text)
 
 
 def _choices(text: str) -> Iterator[tuple[int, Said]]:
@@ -130,6 +154,8 @@ def _following(text: str, end: int) -> str:
     if display:
         return words[: display.end()] + words[display.end() :].partition("\n")[0]
     line = words.partition("\n")[0]
+    if line.startswith("|"):
+        return ""
     sentence = first_sentence(line + " ").strip()
     more = line[len(sentence) + 1 :].strip()
     question = line[len(sentence) : len(sentence) + 1] == "?"

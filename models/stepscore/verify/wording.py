@@ -56,7 +56,12 @@ _TAIL = re.compile(
 _DESCRIBED = re.compile(
     r"(?:the|that) (?:\S+ ){2,40}?which (?:is|equals|comes to|gives) (?P<value>[-$\\\d(].*)", re.DOTALL
 )
-_REMARK = re.compile(r"\s*\((?:estimated?|round(?:ed|ing)|approx)[^()]*\)", re.IGNORECASE)
+_REMARK = re.compile(
+    r"\s*\((?:estimated?|round(?:ed|ing)|approx|or )[^()]*\)"
+    r"|(?<=\d)\s*\((?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|[a-z]+ty(?:-[a-z]+)?)\)",
+    re.IGNORECASE,
+)
+_CHINESE_SENTENCE = re.compile(r"[^\d\\$]*[一-鿿][^\d\\$]*?(?P<number>-?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?)[一-鿿]*")
 _FILLER = re.compile(
     r"(?:approximately|approx\.?|about|roughly|around|nearly|exactly|simply|just|only|therefore|thus|then|also|indeed|"
     r"equal to|given by|either|both|clearly|actually|likely|probably|now|still|option|choice|letter|alternative|hence|"
@@ -78,8 +83,22 @@ _ARITHMETIC = re.compile(
 _EQUALS = re.compile(r"(?<![<>!:≤≥\\])=(?!=)|(?<=\s)(?:≈|\\approx)(?=[\s\d\\])")
 _APPROXIMATELY = re.compile(r"\s*(?:≈|\\approx(?![a-z]))\s*")
 _EXPRESSION = re.compile(r"[-−–+]?\s*[$€£¥₹\\]?[\d.(\[{\\√∞π½⅓¼¾±]")
+_WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\s*\{(.*)\}", re.DOTALL)
+_PLACEHOLDER = re.compile(
+    r"(?:[\s._…?*$~\\\[\]]|-{2,}|\\(?:[lc]?dots|dots[bcmio]|square|quad)|\\boxed\s*\{[\s.?]*\})*"
+    r"(?:(?:(?:the|your|my|insert|put|final|correct|numerical?|numeric|single|option|exact|here|is|goes)[\s_-]+)*"
+    r"(?:answer|answers|result|solution|response|here|letter|expression|content|option|choice|and|or|tags?)"
+    r"(?:[\s_-]+(?:here|goes here|letter|choice))?)?[\s._…?*$~\\!\[\]]*",
+    re.IGNORECASE,
+)
+r"""What stands for an answer in an instruction: nothing, dots, `your answer here`. It is not one."""
 _UNIT_WORDS = 4
 _PROSE_WORDS = 3
+
+
+def is_placeholder(text: str) -> bool:
+    wrapped = _WRAPPED.fullmatch(text.strip(" $"))
+    return bool(_PLACEHOLDER.fullmatch(wrapped[1] if wrapped else text))
 
 
 def said_in(words: str) -> Said:
@@ -128,6 +147,9 @@ def _abbreviated(words: str, end: re.Match[str]) -> bool:
 
 def _answer_of(said: str) -> str:
     """Without the sentence around it: maths if there is any, the last number of a longer sentence, else all of it."""
+    chinese = _CHINESE_SENTENCE.fullmatch(said)
+    if chinese:
+        return chinese["number"]
     maths = list(MATHS.finditer(said))
     if maths and not _is_money(said, maths[0]):
         outside = MATHS.sub(" ", said)

@@ -70,3 +70,19 @@ def test_evaluate_and_annotate_go_on_after_such_rows(tmp_path: Path, fake: list[
     result = invoke("annotate", "select", source, "--out", tmp_path / "chosen.jsonl", *fake)
     assert (result.exit_code, "3 of the rows" in result.output) == (1, True), result.output
     assert {row["prompt"] for row in read(tmp_path / "chosen.jsonl")} == {"p"}
+
+
+@pytest.mark.parametrize("place", ["problem", "steps", "answer", "id", "note"])
+def test_label_names_half_a_surrogate_pair_in_a_text_and_escapes_it_elsewhere(tmp_path: Path, place: str) -> None:
+    good: dict[str, Any] = {"problem": "3 + 4?", "answer": "7", "steps": ["3 + 4 = 7"]}
+    odd = good | {place: [HALF] if place == "steps" else HALF}
+    source = write(tmp_path / "in.jsonl", [good, odd, good])
+    result = invoke("label", source, "--out", tmp_path / "out", "--method", "check:arithmetic")
+    if place in ("id", "note"):
+        assert result.exit_code == 0, result.output
+        rows = read(tmp_path / "out" / "labels-00000.jsonl")
+        assert [row["id"] for row in rows] == ["1", HALF if place == "id" else "2", "3"]
+    else:
+        assert result.exit_code == 2
+        assert f'line 2: "{place}" holds half of a surrogate pair' in result.output
+        assert not (tmp_path / "out").exists()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.task import Task
+from stepscore_service.jobs.runs.journal import json_line
 
 LABELS, ROLLOUTS, TREES, DROPPED = "labels", "rollouts", "trees", "dropped"
 
@@ -57,4 +57,4 @@ def counts_of(rows: Sequence[Labelled], tasks: int, error_below: float = 0.0) ->
 
 
 def lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    return b"".join(map(json_line, rows)).decode()

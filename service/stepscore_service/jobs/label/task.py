@@ -12,6 +12,7 @@ from stepscore.types import Solution
 from stepscore.verify.verifier import Truth
 from stepscore_service.jobs.runs.run import is_result
 from stepscore_service.jobs.runs.source import kind_of_value
+from stepscore_service.schemas.unicode import find_surrogate
 
 Row = Mapping[str, Any]
 _GSM8K_MARK = "####"
@@ -69,10 +70,17 @@ def attempt_of_steps(steps: Sequence[str], join: str) -> Attempt:
 
 def task_of(row: Row, line: int, *, how: str = "auto", join: str = "\n") -> Task:
     """The task of one row of the input. Raises InvalidInput, which names the column."""
+    _check_text(row)
     problem, truth = _problem(row), _truth(row)
     attempts = tuple(_attempt(given, how, join, name) for name, given in _given(row))
     _check_labels(row, attempts)
     return Task(str(row.get("id", line)), line, problem, truth, attempts)
+
+
+def _check_text(row: Row) -> None:
+    for name in ("problem", "question", "prompt", "answer", *_SOLUTIONS):
+        if where := find_surrogate(row.get(name)):
+            raise InvalidInput(f'"{name}" holds half of a surrogate pair ({where}), which is not text', field=name)
 
 
 def _problem(row: Row) -> str:
