@@ -19,6 +19,10 @@ app = typer.Typer(help="Fetch the published data that the commands read.", no_ar
 def list_() -> None:
     """List what can be fetched, with its licence and the command that reads it."""
     for name, data in PUBLISHED.items():
+        if console.speaks_json():
+            addresses = [data.address(file) for file in data.files]
+            console.write_json({"name": name, "use": data.use, "licence": data.licence, "addresses": addresses})
+            continue
         console.OUT.print(Text(name, style="bold"))
         console.OUT.print(f"  {data.use}; licence: {data.licence}", soft_wrap=True)
         for file in data.files:

@@ -221,4 +221,4 @@ def _write_comparison(out: Path, results: Sequence[MethodResult], plan: SearchPl
         write_comparison(out, results, about)
     except ModuleNotFoundError as error:
         console.fail(f"the plot needs {error.name}: pip install 'stepscore[evaluate]'. The table is in {out}.")
-    console.OUT.print((out / TABLE).read_text(encoding="utf-8"))
+    console.show_result((out / TABLE).read_text(encoding="utf-8"))

@@ -99,6 +99,9 @@ def _show_stored(row: JsonRow) -> None:
     if isinstance(row.get("error"), dict):
         message = f"line {row.get('line', '?')} could not be scored: {row['error'].get('message')}"
         raise InvalidInput(f"{message}; --rescore tries again")
+    if console.speaks_json():
+        console.write_json(row)
+        return
     try:
         if "results" in row:
             print_candidates(row, console.OUT)
@@ -125,14 +128,16 @@ def _show_scored(
             (answer,) = rerank_rows(scorer, [Line(1, json.dumps(row).encode())], split, options)
         else:
             (answer,) = score_offline(scorer, [request], options)
-    if steps is None:
-        if "error" in answer:
-            raise InvalidInput(answer["error"]["message"])
-        print_candidates(answer, console.OUT)
-        return
+    if request is None and "error" in answer:
+        raise InvalidInput(answer["error"]["message"])
     if isinstance(answer, StepscoreError):
         console.fail_with(answer, console.ENGINE_FAILED)
-    print_solution(shown_answer(steps, answer, scorer.info.reward_range.kind, by, row.get("labels")), console.OUT)
+    if console.speaks_json():
+        console.write_json(answer if steps is None else {**row, "steps": steps.steps, **answer.model_dump()})
+    elif steps is None:
+        print_candidates(answer, console.OUT)
+    else:
+        print_solution(shown_answer(steps, answer, scorer.info.reward_range.kind, by, row.get("labels")), console.OUT)
 
 
 def _read(file: str, number: int, columns: str, given: Mapping[str, str], problem: str | None) -> JsonRow:

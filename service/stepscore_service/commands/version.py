@@ -12,6 +12,10 @@ PACKAGES = ("torch", "transformers", "fastapi")
 
 def version() -> None:
     """Print the versions of Stepscore, Python and the packages that decide its numbers."""
+    if console.speaks_json():
+        versions = {package: installed(package) for package in ("stepscore", *PACKAGES)}
+        console.write_json({**versions, "python": platform.python_version()})
+        return
     console.OUT.print(f"stepscore {installed('stepscore')}")
     parts = [f"python {platform.python_version()}", *(f"{package} {installed(package)}" for package in PACKAGES)]
     console.OUT.print(", ".join(parts))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import checkpoints_causal
 from cli_case import invoke, run_alone, solutions, write
 from stepscore_service.commands.cli import GROUPS, app
 
@@ -39,12 +40,15 @@ def test_a_run_is_log_lines(tmp_path: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_takes_it(command: list[str], tmp_path: Path) -> None:
-    """A command without what it needs says so in JSON too; the flag itself is known to each."""
+def test_every_command_takes_it(command: list[str]) -> None:
+    assert "--log-format" in invoke(*command, "--help", env={"COLUMNS": "200"}).stdout
+
+
+@pytest.mark.parametrize("command", [["score"], ["annotate", "select"], ["serve"]], ids=" ".join)
+def test_an_error_of_usage_is_a_log_line(command: list[str], tmp_path: Path) -> None:
     found = run_alone(tmp_path, *command, "--no-such-flag", STEPSCORE_LOG_FORMAT="json")
     (event,) = events(found.stderr)
     assert (event["level"], event["exit_status"], found.returncode) == ("error", 2, 2)
-    assert "--log-format" in invoke(*command, "--help", env={"COLUMNS": "200"}).stdout
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,32 @@ def test_refusals_are_log_lines(arguments: list[str], tmp_path: Path) -> None:
     found = run_alone(tmp_path, *arguments, "--log-format=json")
     assert found.returncode in (1, 2), found.stderr
     assert events(found.stderr)[-1]["level"] == "error"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "--problem", "2+2?", "--step", "So 4.", "--model", "{model}", "--engine", "fake"],
+        ["families", "--explain", "{model}"],
+        ["version"],
+        ["verify-check", "judged.jsonl", "--verifier", "math"],
+        ["label", "tasks.jsonl", "--out", "labels", "--method", "check:arithmetic"],
+        ["train", "labelled.jsonl", "--base", "{base}", "--out", "trained", "--steps", "1", "--eval-share", "0"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_results_on_standard_output_are_json_too(tmp_path: Path, folder: Path, arguments: list[str]) -> None:
+    """Models are opened and trained in some: neither a bar nor a notice of transformers is printed."""
+    base = checkpoints_causal.causal(tmp_path / "base", "qwen2") if arguments[0] == "train" else ""
+    write(tmp_path / "judged.jsonl", [{"solution": "#### 4", "answer": "4", "correct": True}])
+    write(tmp_path / "tasks.jsonl", [{"problem": "3 + 4?", "answer": "7", "steps": ["3 + 4 = 7", "The answer is 7."]}])
+    write(tmp_path / "labelled.jsonl", [{"prompt": "p", "completions": ["a", "b"], "labels": [True, False]}] * 4)
+    given = [each.format(model=folder, base=base) for each in arguments]
+    found = run_alone(tmp_path, *given, "--log-format", "json")
+    assert found.returncode == 0, found.stderr
+    events(found.stderr)
+    assert all(json.loads(line) for line in found.stdout.splitlines())
+    assert found.stdout or arguments[0] == "train"
 
 
 def test_a_terminal_without_unicode_ends_no_command(tmp_path: Path) -> None:
