@@ -43,7 +43,7 @@ TRAINERS ?=
 UNUSUAL := slow or gpu or vllm or trl or weights or authors or trainers
 
 .PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-trainers test-weights \
-	bench-engine bench-gpu bench-service embedded clean
+	bench-engine bench-gpu bench-service docs docs-serve replay embedded clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -107,13 +107,22 @@ bench-gpu: $(VENV)/.stamp ## the first minutes on a GPU: ceilings, the engine's 
 bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
 	@$(BIN)/python -m benchmarks.service $(ARGS)
 
+docs: $(VENV)/.stamp ## build the documentation as a site (site/index.html); a warning is an error
+	@$(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(VENV)/.stamp ## show the documentation on 127.0.0.1:8001 while you write
+	@$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
+
+replay: ## the Dockerfile's cpu target without a container engine, in an empty folder (OUT=folder), and serve from it
+	@python3 deploy/replay.py $(OUT) $(ARGS)
+
 DATA ?= ../shared/data
 OUT ?= runs/embedded
 embedded: $(VENV)/.stamp ## train the embedded checkpoint again (DATA=folder with gsm8k/ and steps/, OUT=folder)
 	@$(BIN)/python -m recipes.embedded.recipe --data "$(DATA)" --out "$(OUT)"
 
 clean: ## remove the environments and what tools cached here
-	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) $(TRAINERS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) $(TRAINERS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make-venv,FOLDER): with an interpreter that is new enough and has the venv module, or a message that says what lacks.

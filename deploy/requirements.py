@@ -30,4 +30,4 @@ def _of(extras: Sequence[str], optional: dict[str, list[str]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements(Path(__file__).with_name("pyproject.toml"), sys.argv[1:])))  # noqa: T201
+    print("\n".join(requirements(Path(__file__).with_name("pyproject.toml"), sys.argv[1:])))

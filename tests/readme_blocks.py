@@ -1,4 +1,4 @@
-"""The fenced blocks of the README, as things that can be run or checked."""
+"""The fenced blocks of the README and of docs/, as things that can be run or checked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli_case import invoke
+
 ROOT = Path(__file__).parents[1]
 ADDRESS = "127.0.0.1:8000"
+ONLY_CHECKED = ("git", "cd", "pip", "export", "source", "apt", "docker", "kubectl", "docker-compose")
+SUBCOMMANDS = ("compare", "select", "export", "import", "list", "get")
 VARYING = frozenset({"id", "request_id", "created", "revision"})
 """Fields that differ from call to call; only their kind is compared."""
 
@@ -53,6 +57,26 @@ def whole_commands(block: Block) -> list[str]:
         else:
             commands.append(line)
     return commands
+
+
+def check_stepscore(words: list[str]) -> None:
+    """Run what needs nothing but the embedded checkpoint or the register; of the rest, the flags must exist."""
+    if words[0] in ("families", "version"):
+        assert invoke(*words).exit_code == 0, words
+        return
+    command = words[:2] if words[1:2] and words[1] in SUBCOMMANDS else words[:1]
+    command = ["search", "run"] if command == ["search"] else command
+    known = invoke(*command, "--help", env={"COLUMNS": "300"})
+    assert known.exit_code == 0, words
+    for word in words[1:]:
+        assert not word.startswith("--") or word.partition("=")[0] in known.output, f"{word} is no flag of {words[0]}"
+
+
+def check_files(words: list[str]) -> None:
+    """Paths of the repository that a command names must exist."""
+    for word in words[1:]:
+        if word.startswith(("deploy/", "docs/", "benchmarks/", "./deploy")):
+            assert (ROOT / word).exists(), f"{' '.join(words)}: there is no {word}"
 
 
 def make_targets() -> set[str]:

@@ -20,8 +20,18 @@ import pytest
 
 import checkpoints
 import embedded_case
-from cli_case import invoke
-from readme_blocks import ADDRESS, ROOT, Block, blocks, differences, make_targets, whole_commands
+from readme_blocks import (
+    ADDRESS,
+    ONLY_CHECKED,
+    ROOT,
+    Block,
+    blocks,
+    check_files,
+    check_stepscore,
+    differences,
+    make_targets,
+    whole_commands,
+)
 from service_case import live, torch_scorer
 from stepscore_service.settings import Settings
 
@@ -30,7 +40,6 @@ BLOCKS = list(blocks(README))
 SHELL = [block for block in BLOCKS if block.language in ("bash", "sh", "console")]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 EXACT = not embedded_case.missing()
-ONLY_CHECKED = ("git", "cd", "pip", "export", "source", "apt", "docker", "kubectl", "docker-compose")
 
 
 def place(block: Block) -> str:
@@ -102,24 +111,6 @@ def parsed(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         pytest.fail(f"this is not JSON:\n{text}")
-
-
-def check_stepscore(words: list[str]) -> None:
-    """Run what needs nothing but the embedded checkpoint or the register; of the rest, the flags must exist."""
-    if words[0] in ("families", "version"):
-        assert invoke(*words).exit_code == 0, words
-        return
-    known = invoke(words[0], "--help", env={"COLUMNS": "300"})
-    assert known.exit_code == 0, words
-    for word in words[1:]:
-        assert not word.startswith("--") or word.partition("=")[0] in known.output, f"{word} is no flag of {words[0]}"
-
-
-def check_files(words: list[str]) -> None:
-    """Paths of the repository that a command names must exist."""
-    for word in words[1:]:
-        if word.startswith(("deploy/", "docs/", "benchmarks/", "./deploy")):
-            assert (ROOT / word).exists(), f"{' '.join(words)}: there is no {word}"
 
 
 def test_the_python_that_runs_the_blocks_is_the_projects() -> None:

@@ -76,6 +76,8 @@ def _prepare(source: GgufSource, adapter: Path | None, recipe: dict[str, Any], f
     try:
         write_checkpoint(file, made, load_file(adapter) if adapter else {}, recipe["scale"], recipe["config"])
         made.chmod(0o755)
+        for written in made.iterdir():
+            written.chmod(0o644)  # safetensors writes for its own user only
         made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
