@@ -15,7 +15,8 @@ from stepscore.verify.spelling import spell
 
 _LABEL = re.compile(
     r"(?:m?\s*\\(?:angle|triangle|overline)\s*\{?[A-Za-z]{1,4}\}?|\|[A-Za-z]{1,4}\||[A-Za-z]{2,}(?:\s+[a-z]+){1,4}"
-    r"|\\?[a-zA-Z]+(?:_(?:\{\w+\}|\w))?'*(?:\s*(?:\([^()=]*\)|\[[^\[\]=]*\]))?)\s*=(?!=)\s*"
+    r"|[a-zA-Z](?:_(?:\{\w+\}|\w))?(?:\s*:\s*[a-zA-Z](?:_(?:\{\w+\}|\w))?)+"
+    r"|\\?[a-zA-Z]+(?:_(?:\{\w+\}|\w))?'*(?:\s*(?:\([^()=]*\)|\[[^\[\]=]*\]))?)\s*(?:=(?!=)|\\approx(?![a-z]))\s*"
 )
 _IN = re.compile(r"[a-zA-Z]\s*\\in\s*(?=[\[(\\{]|\\mathbb)")
 _NAMES = re.compile(r"\(\s*([a-z](?:_\w)?(?:\s*,\s*[a-z](?:_\w)?)+)\s*\)\s*=\s*(?=\\?[\[({])")
@@ -56,6 +57,9 @@ def read_structure(answer: str, depth: int = 0) -> Answer:
     bracketed = _bracketed(text, depth)
     if bracketed is not None:
         return bracketed
+    tuples = _split(text, re.compile(r"\s*;\s*"))
+    if len(tuples) > 1 and all("," in part and "=" in part for part in tuples):
+        return Row("{", "}", tuple(read_structure(part, depth + 1) for part in tuples))
     parts = [part for part in _split(text, SEPARATOR) if part]
     if len(parts) > 1 and all(_can_stand_in_a_list(part) for part in parts):
         items = tuple(read_structure(part, depth + 1) for part in parts)
@@ -129,7 +133,7 @@ def _formula(text: str) -> Value:
     """What is left to algebra, without the name and the unit around it."""
     label = _LABEL.match(text)
     if label and not re.search(r"[=<>]", text[label.end() :]) and text[label.end() :]:
-        name = re.sub(r"\s", "", label[0].rstrip("= "))
+        name = re.sub(r"\s", "", label[0].replace(r"\approx", "").rstrip("= "))
         inner = read_structure(text[label.end() :], 3)
         return replace(inner, label=name) if isinstance(inner, Value) else Value(text)
     split = None if _TRIGONOMETRY.search(text) else _TRAILING.fullmatch(text)

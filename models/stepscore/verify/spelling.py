@@ -27,6 +27,7 @@ _SIGNS = {
     "∞": r"\infty ",
     "π": r"\pi ",
     "θ": r"\theta ",
+    "≈": r"\approx ",
     "≡": r"\equiv ",
     "≤": r"\le ",
     "≥": r"\ge ",
@@ -62,7 +63,7 @@ _STYLES = (
     (re.compile(r"\\!\s*|\{,\}(?=\d\d\d)"), lambda match: "," if match[0] == "{,}" else ""),
     (re.compile(r"(?<=\d)\{[,.]\}(?=\d)"), "."),
     (re.compile(r"(?<=\d)\\[,;: ](?=\d\d\d(?!\d))"), ","),
-    (re.compile(r"(?<!\\)\\[,;: ]|~|\\q?quad(?![a-zA-Z])|\\(?:hspace|phantom|vspace)\s*\{[^{}]*\}"), " "),
+    (re.compile(r"(?<!\\)\\[,;: ]|~|\\q?quad|\\(?:hspace|phantom|vspace)\s*\{[^{}]*\}"), " "),
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"\{?\s*(\w+)\s*\\choose\s+(\w+)\s*\}?"), r"\\binom{\1}{\2}"),
     (re.compile(r"\bC\((\d+),\s*(\d+)\)"), r"\\binom{\1}{\2}"),
@@ -98,6 +99,10 @@ _STYLES = (
     (re.compile(r"\\(?:pounds|textsterling)(?![a-zA-Z])"), "£"),
     (re.compile(r"\\(?:euro|texteuro)(?![a-zA-Z])"), "€"),
 )
+_ROWS = re.compile(r"\\begin")
+_ESCAPED = re.compile(r"\\{2,}(?=[a-zA-Z(){}\[\]])")
+r"""What is left of `\frac` if a program escapes it twice; in a matrix two backslashes end a row."""
+_INNER_MATHS = re.compile(r"(?<!\\)\$(?=\S)([^$]*[^$\s\\])\$(?!\d)")
 _TAKES = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}
 _COMMAND = re.compile(r"\\(?:frac|binom|sqrt)(?![a-zA-Z])(?:\s*\[[^\[\]]*\])?")
 _TOKEN = re.compile(r"\s*(\\[a-zA-Z]+|[^\s{}])")
@@ -117,6 +122,9 @@ _DELIMITERS = (
 def spell(answer: str) -> str:
     """The answer in its one spelling; never fails."""
     text = _characters(answer.strip())
+    if not _ROWS.search(text):
+        text = _ESCAPED.sub(r"\\", text)
+    text = _INNER_MATHS.sub(r"\1", text)
     text = _peeled(text)
     for _ in range(4):
         inside = _TEXT.sub(lambda match: f" {match[1].strip()} " if match[1].strip() else " ", text)

@@ -236,6 +236,13 @@ EQUAL = [
     (r"\ln|x| + C", r"\ln|x|+C"),
     (r"\frac{x^3}{3}+C", r"\frac{1}{3}x^3 + C"),
     (r"\frac{\pi}{4}+k\pi, k\in\mathbb{Z}", r"\frac{\pi}{4}+ k \pi, k \in \mathbb{Z}"),
+    (r"\\left(\\frac{1}{5},\\frac{1}{6}\\right)", r"\left(\frac{1}{5}, \frac{1}{6}\right)"),
+    (r"-2 \\le x \\le 7", "[-2,7]"),
+    (r"$125$ miles", r"125\textnormal{ miles}"),
+    (r"x\approx11", "11"),
+    (r"V_{1}:V_{2}=11:21", "11:21"),
+    ("p=5,q=2;p=7,q=2", "(5,2),(7,2)"),
+    (r"x_{1}=2,\quadx_{2}=3", "2, 3"),
 ]
 
 DIFFERENT = [
