@@ -2,7 +2,8 @@
 
     python -m recipes.embedded.fit --data DATA --shipped models/stepscore/embedded
 
-The threshold 0.5 becomes the log-probability at which the F1 of the first error is highest; the slope is then the one
+The threshold 0.5 becomes the log-probability at which the F1 of the first error is highest; of thresholds whose F1 is
+the same within a point, far less than its interval, the one with the fewest false alarms. The slope is then the one
 with the least log loss over the labelled steps. Steps without a digit get a logistic regression of their own. Needs the
 `train` extra.
 """
@@ -28,9 +29,11 @@ from stepscore.families.number_logprob import CONFIG_KEY, DIGITS
 from stepscore.open import open_scorer
 from stepscore.scoring import Scoring
 from stepscore.types import Solution
-from stepscore_service.jobs.metrics.first_error import best_threshold, windows
+from stepscore_service.jobs.metrics.first_error import curve, windows
 
 STEEPEST = 5.0
+SAME = 0.01
+"""Difference of F1 that means nothing: intervals on the development split are ten times wider."""
 ALL_DIGITS = frozenset(DIGITS)
 
 
@@ -73,13 +76,15 @@ def constants(solutions: Sequence[Read]) -> dict[str, float]:
 
 
 def threshold(solutions: Sequence[Read]) -> float:
-    """The log-probability with the highest F1 of the first error; steps without digits are not taken for errors."""
+    """The lowest log-probability whose F1 of the first error is the highest within SAME; steps without digits are not
+    taken for errors.
+    """
     numbers = [[math.inf if step.wordy else step.lowest for step in solution] for solution in solutions]
     labels = [next((n for n, step in enumerate(solution) if step.label == 0), -1) for solution in solutions]
-    found = best_threshold(windows(list(zip(numbers, labels, strict=True))))
-    if found is None:
+    thresholds, f1s = curve(windows(list(zip(numbers, labels, strict=True))))
+    if not len(f1s):
         raise ValueError("the development split needs solutions with an error and solutions without")
-    return found
+    return float(thresholds[f1s >= f1s.max() - SAME].min())
 
 
 def steepness(steps: Sequence[LabelledStep], place: float) -> float:

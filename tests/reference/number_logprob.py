@@ -20,10 +20,10 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
     with torch.inference_mode():
         logprobs = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
     digit_ids = tokenizer.convert_tokens_to_ids(list("0123456789"))
-    signs = [
-        tokenizer(text, add_special_tokens=False)["input_ids"] for sign in "+-*/x×−" for text in (sign, f" {sign}")
-    ]
-    sign_ids = sorted({ids[0] for ids in signs if len(ids) == 1})
+    operations = []
+    for signs in ("+", "-−", "*x×", "/÷"):
+        written = [tokenizer(sp + sign, add_special_tokens=False)["input_ids"] for sign in signs for sp in ("", " ")]
+        operations.append({ids[0] for ids in written if len(ids) == 1})
     end = len(prompt)
     token = next(index for index, (_, stop) in enumerate(offsets) if stop > end)
     rewards = []
@@ -36,7 +36,7 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
         numbers = [
             surprise
             for t in inside
-            if (surprise := number_surprise(logprobs[t - 1], ids, t, digit_ids, sign_ids)) is not None
+            if (surprise := number_surprise(logprobs[t - 1], ids, t, digit_ids, operations)) is not None
         ]
         kind = "" if numbers else "wordy_"
         lowest = min(numbers or [logprobs[t - 1, ids[t]].item() for t in inside])
@@ -46,7 +46,7 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
 
 
 def number_surprise(
-    logprobs: torch.Tensor, ids: list[int], token: int, digit_ids: list[int], sign_ids: list[int]
+    logprobs: torch.Tensor, ids: list[int], token: int, digit_ids: list[int], operations: list[set[int]]
 ) -> float | None:
     """The log-probability of what token number `token` does to a number; None where it has to do with none."""
     probabilities = logprobs.exp()
@@ -59,7 +59,8 @@ def number_surprise(
     if not before:
         return None
     end = math.log(max(1.0 - digit, 1e-3))
-    if ids[token] not in sign_ids:
-        return end
-    sign = sum(probabilities[each].item() for each in sign_ids)
-    return min(end, math.log(probabilities[ids[token]].item() / sign))
+    for operation in operations:
+        if ids[token] in operation:
+            sign = sum(probabilities[each].item() for each in set().union(*operations))
+            return min(end, math.log(sum(probabilities[each].item() for each in operation) / sign))
+    return end

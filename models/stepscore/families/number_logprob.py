@@ -8,7 +8,7 @@ log-probability among the events of the step's numbers:
 - the first digit of a number, given that a digit stands there, so that the choice of words costs nothing;
 - every further digit of it;
 - its end: that no digit follows (not below log 0.001);
-- the sign of arithmetic right after it, given that one stands there.
+- the operation right after it, given that one stands there; its spacing and its sign (`x`, `*`, `×`) cost nothing.
 
 Its two constants stand in the checkpoint's config.json under `number_logprob`; they are fitted on labelled steps, or
 trained with the weights. A step without a digit is read by its least likely token, with constants of its own.
@@ -37,7 +37,9 @@ from stepscore.types import Encoded, EncodedSolution, Reading, Solution, Values
 
 CONFIG_KEY = "number_logprob"
 DIGITS = "0123456789"
-SIGNS = "+-*/x×−"
+OPERATIONS = ("+", "-−", "*x×", "/÷")
+"""The signs of each operation."""
+
 END_FLOOR = 1e-3
 """Less probability than this is left to the end of a number only by rounding."""
 
@@ -102,10 +104,14 @@ def write(tokenizer: StepTokenizer, solution: Solution) -> Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Symbols:
-    """Token ids of the ten digits and of the signs of arithmetic, sorted."""
+    """Token ids of the ten digits, sorted, and of the signs of each operation."""
 
     digits: tuple[int, ...]
-    signs: tuple[int, ...]
+    operations: tuple[tuple[int, ...], ...]
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        return tuple(sign for operation in self.operations for sign in operation)
 
     @property
     def beside(self) -> tuple[int, ...]:
@@ -137,14 +143,25 @@ def _events(logprobs: NDArray[np.float64], sequence: Encoded, symbols: Symbols) 
 
     logprobs: (S, 1 + 10 + signs), the target's, then those of digits and signs.
     """
-    own, beside = logprobs[:, 0], logprobs[:, 1:]
-    digit, sign = (np.logaddexp.reduce(part, axis=1) for part in np.split(beside, [len(symbols.digits)], axis=1))
+    own, digits = logprobs[:, 0], logprobs[:, 1 : 1 + len(symbols.digits)]
+    digit = np.logaddexp.reduce(digits, axis=1)
     before = np.array([sequence.ids[read] in symbols.digits for read in sequence.reads])
     now = np.array([target in symbols.digits for target in sequence.targets])
-    signed = np.array([target in symbols.signs for target in sequence.targets])
     end = np.log(np.maximum(-np.expm1(np.minimum(digit, 0.0)), END_FLOOR))
-    end = np.where(signed, np.minimum(end, own - sign), end)
+    end = np.minimum(end, _operation(logprobs[:, 1 + len(symbols.digits) :], sequence.targets, symbols))
     return np.select([now & ~before, before & ~now], [own - digit, end], own)
+
+
+def _operation(signs: NDArray[np.float64], targets: Sequence[int], symbols: Symbols) -> NDArray[np.float64]:
+    """(S,) log-probability of the target's operation given that a sign follows; 0 if the target is no sign."""
+    of_sign = np.repeat(np.arange(len(symbols.operations)), list(map(len, symbols.operations)))
+    places = dict(zip(symbols.signs, of_sign, strict=True))
+    own = np.array([places.get(target, -1) for target in targets])
+    signed = own >= 0
+    alike = np.where(of_sign == own[signed, None], signs[signed], -np.inf)
+    found = np.zeros(len(targets))
+    found[signed] = np.logaddexp.reduce(alike, axis=1) - np.logaddexp.reduce(signs[signed], axis=1)
+    return found
 
 
 def digit_tokens(tokenizer: StepTokenizer) -> tuple[int, ...]:
@@ -160,14 +177,18 @@ def digit_tokens(tokenizer: StepTokenizer) -> tuple[int, ...]:
     return tuple(sorted(single))
 
 
-def sign_tokens(tokenizer: StepTokenizer) -> tuple[int, ...]:
-    """Ids of the tokens that are one sign of arithmetic, with a space before it or without."""
-    written = (tokenizer.ids(space + sign, first=False) for sign in SIGNS for space in ("", " "))
-    return tuple(sorted({ids[0] for ids in written if len(ids) == 1}))
+def operation_tokens(tokenizer: StepTokenizer) -> tuple[tuple[int, ...], ...]:
+    """For each operation, the tokens that are one of its signs, with a space before it or without."""
+
+    def tokens(signs: str) -> tuple[int, ...]:
+        written = (tokenizer.ids(space + sign, first=False) for sign in signs for space in ("", " "))
+        return tuple(sorted({ids[0] for ids in written if len(ids) == 1}))
+
+    return tuple(map(tokens, OPERATIONS))
 
 
 def symbols_of(tokenizer: StepTokenizer) -> Symbols:
-    return Symbols(digit_tokens(tokenizer), sign_tokens(tokenizer))
+    return Symbols(digit_tokens(tokenizer), operation_tokens(tokenizer))
 
 
 def build(context: LayoutContext) -> Parts:
@@ -186,7 +207,7 @@ FAMILY = Family(
     prompt="<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n{step 1}\n{step 2}\n",
     marker="none: every digit of a step and the end of every number are read",
     formula="sigmoid(a * min over the step's digits, ends of numbers and signs behind them of log p + b); first digits "
-    "given a digit, signs given a sign",
+    "given a digit, operations given a sign",
     build=build,
     training=Training("ForCausalLM"),
     evidence=Evidence(

@@ -92,3 +92,24 @@ def test_the_wrong_step_is_the_first_error_and_every_sound_step_scores_higher(na
     assert answer["first_error"] == example.wrong, answer["rewards"]
     sound = [reward for step, reward in enumerate(answer["rewards"]) if step != example.wrong]
     assert min(sound) > answer["rewards"][example.wrong], answer["rewards"]
+
+
+SPELLED = (
+    ("What is 3 + 4?", "3+4={}", "7", "8"),
+    ("What is 3 + 4?", "3 + 4 = {}", "7", "8"),
+    ("What is 3+4?", "So 3+4={}.", "7", "9"),
+    ("What is 12 times 3?", "12*3={}", "36", "38"),
+    ("What is 12 times 3?", "12 × 3 = {}", "36", "32"),
+    ("What is 12 times 3?", "12 x 3 = {}", "36", "46"),
+    ("What is 84 divided by 4?", "84÷4={}", "21", "24"),
+    ("What is 84 divided by 4?", "84 / 4 = {}", "21", "16"),
+    ("What is 50 - 8?", "50-8={}", "42", "58"),
+)
+
+
+@pytest.mark.parametrize(("problem", "step", "right", "wrong"), SPELLED)
+def test_spacing_and_signs_do_not_decide(problem: str, step: str, right: str, wrong: str, client: httpx.Client) -> None:
+    requests = [{"problem": problem, "steps": [step.format(number)]} for number in (right, wrong)]
+    sound, unsound = (client.post("/score", json=each).json()["rewards"][0] for each in requests)
+    assert sound > 0.6, (sound, unsound)
+    assert unsound < 0.2, (sound, unsound)

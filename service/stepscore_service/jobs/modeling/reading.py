@@ -27,12 +27,15 @@ class NumberReading(nn.Module):
 
     digits: Tensor
     signs: Tensor
+    operations: Tensor
 
     def __init__(self, symbols: Symbols, start: NumberCurve) -> None:
         super().__init__()
         self.constants = nn.Parameter(torch.tensor([getattr(start, name) for name in NumberCurve.__slots__]))
         self.register_buffer("digits", torch.tensor(symbols.digits), persistent=False)
         self.register_buffer("signs", torch.tensor(symbols.signs), persistent=False)
+        of_sign = [number for number, signs in enumerate(symbols.operations) for _ in signs]
+        self.register_buffer("operations", torch.tensor(of_sign), persistent=False)
 
     def forward(self, events_S: Tensor, marks_N: Tensor) -> Tensor:
         """(N, 1), from `events`. marks: reads of each step, < 0 for wordy."""
@@ -53,6 +56,14 @@ class NumberReading(nn.Module):
         digit_S = logprobs_SV[:, self.digits].logsumexp(-1)
         before, now = torch.isin(before_S, self.digits), torch.isin(targets_S, self.digits)
         end_S = (-torch.expm1(digit_S.clamp(max=0.0))).clamp(min=END_FLOOR).log()
-        sign_S = own_S - logprobs_SV[:, self.signs].logsumexp(-1)
-        end_S = torch.where(torch.isin(targets_S, self.signs), torch.minimum(end_S, sign_S), end_S)
+        end_S = torch.minimum(end_S, self._operation(logprobs_SV, targets_S))
         return torch.where(now & ~before, own_S - digit_S, torch.where(before & ~now, end_S, own_S))
+
+    def _operation(self, logprobs_SV: Tensor, targets_S: Tensor) -> Tensor:
+        """(S,) log-probability of the target's operation given that a sign follows; 0 if the target is no sign."""
+        is_sign_SK = targets_S[:, None] == self.signs
+        signed_S = is_sign_SK.any(-1)
+        operation_S = self.operations[is_sign_SK.int().argmax(-1)]
+        signs_SK = logprobs_SV[:, self.signs]
+        alike_SK = signs_SK.masked_fill(self.operations != operation_S[:, None], -torch.inf)
+        return torch.where(signed_S, alike_SK.logsumexp(-1) - signs_SK.logsumexp(-1), torch.zeros_like(alike_SK[:, 0]))
