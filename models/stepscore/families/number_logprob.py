@@ -206,8 +206,8 @@ FAMILY = Family(
     checkpoints=("embedded",),
     prompt="<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n{step 1}\n{step 2}\n",
     marker="none: every digit of a step and the end of every number are read",
-    formula="sigmoid(a * min over the step's digits, ends of numbers and signs behind them of log p + b); first digits "
-    "given a digit, operations given a sign",
+    formula="sigmoid(a * min over the step's digits, ends of numbers and operations after them of log p + b); "
+    "first digits given a digit, operations given a sign",
     build=build,
     training=Training("ForCausalLM"),
     evidence=Evidence(
