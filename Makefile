@@ -9,6 +9,7 @@ VLLM_VENV := .venv-vllm
 TRL_VENV := .venv-trl
 AUTHORS_VENV := .venv-authors
 TRAINERS_VENV := .venv-trainers
+AUDIT_VENV := .venv-audit
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := -m pip --quiet
@@ -25,6 +26,7 @@ TRL := trl==1.13.0
 AUTHORS_NEEDS := transformers==4.48.3 tokenizers==0.21.0 accelerate==1.15.0 sentencepiece==0.2.3 protobuf==7.36.2 jinja2==3.1.6
 AUTHORS_TRL := trl==0.9.6
 # Clients that trainers and search tools use; their own remote reward functions come from checkouts.
+AUDIT_NEEDS := pip-audit>=2.9,<3 cyclonedx-bom>=7,<8
 TRAINERS_NEEDS := aiohttp==3.14.5 cohere==7.3.1 kserve==0.21.0 openai==3.57.0 requests tei-client==0.2.4
 
 # Which interpreter makes the environments; empty means the first of these that is new enough.
@@ -43,7 +45,7 @@ TRAINERS ?=
 UNUSUAL := slow or gpu or vllm or trl or weights or authors or trainers
 
 .PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-trainers test-weights \
-	bench-engine bench-gpu bench-service docs docs-serve replay embedded clean
+	bench-engine bench-gpu bench-service dist audit docs docs-serve replay embedded clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -107,6 +109,17 @@ bench-gpu: $(VENV)/.stamp ## the first minutes on a GPU: ceilings, the engine's 
 bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
 	@$(BIN)/python -m benchmarks.service $(ARGS)
 
+dist: $(VENV)/.stamp ## build the wheel and the sdist of a release into dist/ (a test of `make test-slow` installs and serves it)
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist .
+
+# In environments of their own, so that neither holds back what is audited. The advisories come from a server.
+audit: $(VENV)/.stamp $(AUDIT_VENV)/.stamp ## known weaknesses of what is installed, and its bill of materials (dist/sbom.json)
+	@mkdir -p dist
+	@$(AUDIT_VENV)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/sbom.json $(BIN)/python
+	@$(AUDIT_VENV)/bin/pip-audit --skip-editable --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') $(ARGS)
+
 docs: $(VENV)/.stamp ## build the documentation as a site (site/index.html); a warning is an error
 	@$(BIN)/mkdocs build --strict --quiet
 
@@ -122,7 +135,7 @@ embedded: $(VENV)/.stamp ## train the embedded checkpoint again (DATA=folder wit
 	@$(BIN)/python -m recipes.embedded.recipe --data "$(DATA)" --out "$(OUT)"
 
 clean: ## remove the environments and what tools cached here
-	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) $(TRAINERS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
+	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) $(TRAINERS_VENV) $(AUDIT_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make-venv,FOLDER): with an interpreter that is new enough and has the venv module, or a message that says what lacks.
@@ -163,6 +176,14 @@ $(TRAINERS_VENV)/bin/python:
 $(TRAINERS_VENV)/.stamp: | $(TRAINERS_VENV)/bin/python
 	@echo "Installing trainers' clients"
 	@$(TRAINERS_VENV)/bin/python $(PIP) install $(TRAINERS_NEEDS)
+	@touch $@
+
+$(AUDIT_VENV)/bin/python:
+	$(call make-venv,$(AUDIT_VENV))
+
+$(AUDIT_VENV)/.stamp: | $(AUDIT_VENV)/bin/python
+	@echo "Installing the auditors"
+	@$(AUDIT_VENV)/bin/python $(PIP) install $(foreach need,$(AUDIT_NEEDS),"$(need)")
 	@touch $@
 
 $(TRL_VENV)/bin/python:

@@ -142,3 +142,19 @@ def test_the_dashboard_does_not_count_what_it_asks_itself(url: str, http: httpx.
         finally:
             chromium.close()
     assert (tiles["requests per second"], tiles["requests running"]) == ("0", "0")
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard", "/solve", "/docs"])
+def test_no_page_is_wider_than_a_phone(url: str, path: str):
+    """What is wider, such as the table of models, scrolls by itself."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", "--disable-gpu"])
+        try:
+            page = chromium.new_page(viewport={"width": 390, "height": 844})
+            page.goto(f"{url}{path}")
+            if path == "/dashboard":
+                page.wait_for_selector("#models td", state="attached")
+                assert page.locator(".tile", has_text="KV cache filled").locator("strong").inner_text().endswith("%")
+            assert page.evaluate("document.documentElement.scrollWidth") == 390
+        finally:
+            chromium.close()

@@ -102,6 +102,12 @@ function show(samples, seconds) {
   tile(at("tiles"), "99th percentile of latency", latency(.99), time);
   tile(at("tiles"), "tokens computed per second", computed, number(0));
   tile(at("tiles"), "tokens reused", prompt > 0 ? Math.max(0, 1 - computed / prompt) : null, value => `${(100 * value).toFixed(0)} %`);
+  const full = samples.filter(each => each.name === "stepscore_kv_fill_ratio").map(each => each.value);
+  tile(at("tiles"), "KV cache filled", full.length ? Math.max(...full) : null, value => `${(100 * value).toFixed(0)} %`);
+  const memory = sum(samples, "process_resident_memory_bytes"), gpu = sum(samples, "stepscore_gpu_memory_used_bytes");
+  const gib = value => `${(value / 2 ** 30).toFixed(2)} GiB`;
+  tile(at("tiles"), "memory of the process", memory || null, gib);
+  if (gpu) tile(at("tiles"), "memory of the GPUs", gpu, gib);
   tile(at("tiles"), "errors per second", rate("stepscore_errors_total"), number(2));
   at("rewards").replaceChildren();
   const models = samples.filter(each => each.name === "stepscore_model_info");
