@@ -21,12 +21,14 @@ _LABEL = re.compile(
 _IN = re.compile(r"[a-zA-Z]\s*\\in\s*(?=[\[(\\{]|\\mathbb)")
 _NAMES = re.compile(r"\(\s*([a-z](?:_\w)?(?:\s*,\s*[a-z](?:_\w)?)+)\s*\)\s*=\s*(?=\\?[\[({])")
 _SET_OF = re.compile(
-    r"\\?\{\s*([a-z])(?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid|\\colon|:|\|)\s*(?P<condition>[^|:]*[<>=]?.*\1.*?)\\?\}"
+    r"\\?\{\s*([a-z])(?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid|\\colon|:|\|)\s*(?P<condition>[^|]+?)\\?\}"
 )
 _STATEMENTS = re.compile(r"[①-⑳]{2,}|(?=[A-F]{2,6}$)A?B?C?D?E?F?")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|csc|sec|cot)(?![a-z]).*\\circ", re.DOTALL)
 _VARIABLES = re.compile(r"(?<=[\w)}])\s*[-+]|(?<![\\a-zA-Z])[a-zA-Z]")
 """In `i + 2 j` and `r^2 h` the last letter is a variable, in `2\\sqrt{3} m` a unit."""
+LONGEST_STRUCTURE = 2000
+"""Longer texts are one formula."""
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _TRAILING = re.compile(r"(?P<value>.*[\d)}\]a-z])(?P<gap>\s*)(?P<unit>(?:[a-zA-Z%°€£¥₹$\\]|\^\s*\\circ).*)", re.DOTALL)
 
@@ -45,11 +47,12 @@ Answer = Value | Row
 
 def read_structure(answer: str, depth: int = 0) -> Answer:
     """The structure of an answer; never fails, whatever the text."""
-    text = _unwrapped(spell(answer))
+    text = spell(answer)
+    text = _unwrapped(text) if len(text) <= LONGEST_STRUCTURE else text
     if _STATEMENTS.fullmatch(text):
         return Row("{", "}", tuple(Value(sign, settled=True) for sign in text))
     scalar = read_scalar(text)
-    if scalar is not None or depth > 3 or len(text) > 2000:
+    if scalar is not None or depth > 3 or len(text) > LONGEST_STRUCTURE:
         return scalar or Value(text)
     union = _split(text, re.compile(r"\s*\\cup\s*"))
     if len(union) > 1:
@@ -77,7 +80,7 @@ def _unwrapped(text: str) -> str:
     if names and (order := re.sub(r"\s", "", names[1]).split(",")) == sorted(order):
         return text[names.end() :]
     described = _SET_OF.fullmatch(text)
-    return described["condition"].strip() if described else text
+    return described["condition"].strip() if described and described[1] in described["condition"] else text
 
 
 def _bracketed(text: str, depth: int) -> Row | None:

@@ -100,7 +100,7 @@ _STYLES = (
     (re.compile(r"\\(?:euro|texteuro)(?![a-zA-Z])"), "€"),
 )
 _ROWS = re.compile(r"\\begin")
-_ESCAPED = re.compile(r"\\{2,}(?=[a-zA-Z(){}\[\]])")
+_ESCAPED = re.compile(r"(?<!\\)\\{2,}+(?=[a-zA-Z(){}\[\]])")
 r"""What is left of `\frac` if a program escapes it twice; in a matrix two backslashes end a row."""
 _INNER_MATHS = re.compile(r"(?<!\\)\$(?=\S)([^$]*[^$\s\\])\$(?!\d)")
 _TAKES = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}
@@ -108,6 +108,7 @@ _COMMAND = re.compile(r"\\(?:frac|binom|sqrt)(?![a-zA-Z])(?:\s*\[[^\[\]]*\])?")
 _TOKEN = re.compile(r"\s*(\\[a-zA-Z]+|[^\s{}])")
 _PAIRS = {"{": "}", "(": ")"}
 _MOST_COMMANDS = 100
+_DEEPEST = 20
 _DELIMITERS = (
     re.compile(r"^\$\$(.*)\$\$$", re.DOTALL),
     re.compile(r"^\$([^$]*)\$$", re.DOTALL),
@@ -137,24 +138,26 @@ def spell(answer: str) -> str:
     return _peeled(" ".join(text.split()).strip(" ,;:").rstrip(".").rstrip())
 
 
-def brace_arguments(text: str) -> str:
+def brace_arguments(text: str, depth: int = 0) -> str:
     r"""With braces around the arguments of `\frac`, `\binom` and `\sqrt`: `\frac12`, `\sqrt(2)`, `\sqrt\frac{1}{2}`.
 
     As in LaTeX an argument without braces is one character or command; a command takes its own arguments along, and
-    round brackets after a root are its argument.
+    round brackets after a root are its argument. Deeper than _DEEPEST nothing changes.
     """
+    if depth > _DEEPEST:
+        return text
     done, at = [], 0
     for _ in range(_MOST_COMMANDS):
         command = _COMMAND.search(text, at)
         if not command:
             break
-        written, end = _with_arguments(text, command)
+        written, end = _with_arguments(text, command, depth)
         done += [text[at : command.start()], written]
         at = end
     return "".join(done) + text[at:]
 
 
-def _with_arguments(text: str, command: re.Match[str], depth: int = 0) -> tuple[str, int]:
+def _with_arguments(text: str, command: re.Match[str], depth: int) -> tuple[str, int]:
     """The command with its arguments in braces, and where they end."""
     name = command[0].split("[")[0].strip()
     written, at = command[0], command.end()
@@ -171,9 +174,9 @@ def _argument(text: str, at: int, name: str, depth: int) -> tuple[str, int]:
     sign = text[begin : begin + 1]
     if sign == "{" or (sign == "(" and name == r"\sqrt"):
         end = _closing(text, begin)
-        return brace_arguments(text[begin + 1 : end]), end + 1
+        return brace_arguments(text[begin + 1 : end], depth + 1), end + 1
     inner = _COMMAND.match(text, begin)
-    if inner and depth < _MOST_COMMANDS:
+    if inner and depth < _DEEPEST:
         return _with_arguments(text, inner, depth + 1)
     return (token[1], token.end()) if token else ("", at)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stepscore.verify.answer_pool import LATE, AnswerPool
 from stepscore.verify.equality import group, group_answers, same_answer
+from stepscore.verify.normal import read_structure
 
 EQUAL = [
     ("70,000", r"\$70000.00"),
@@ -214,6 +215,17 @@ def test_a_hanging_comparison_does_not_delay_another_thread() -> None:
         assert first == "16"
         assert slow.result() is LATE
     pool.close()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [r"\{x:x", "(a,", "$a", r"\frac", r"\sqrt(", "1 to ", r"\\", "C(", "a:", r"{a\choose ", "x = ", "1 ", "{", "0.1"],
+)
+@pytest.mark.parametrize("characters", [1900, 20_000])
+def test_the_structure_of_a_hostile_answer_is_read_in_time(unit: str, characters: int) -> None:
+    started = time.process_time()
+    read_structure(unit[:4] + unit * (characters // len(unit)))
+    assert time.process_time() - started < 5
 
 
 def test_a_worker_that_was_killed_is_replaced() -> None:
