@@ -70,10 +70,10 @@ def _texts(problems: list[Problem]) -> frozenset[str]:
 
 def _write_problem(source: random.Random) -> Problem:
     name, thing = source.choice(NAMES), source.choice(THINGS)
-    boxes, each = source.randint(2, 9), source.randint(3, 12)
+    boxes, each = source.randint(2, 5), source.randint(2, 10)
     value = boxes * each
     sentences = [f"{name} has {boxes} boxes with {each} {thing} in each."]
-    steps = [f"{name} starts with {boxes} * {each} = {value} {thing}."]
+    steps = [f"{boxes}*{each}={value}"]
     for _ in range(source.randint(1, 2)):
         sentence, step, value = _change(source, value)
         sentences.append(sentence)
@@ -84,11 +84,11 @@ def _write_problem(source: random.Random) -> Problem:
 
 def _change(source: random.Random, value: int) -> tuple[str, str, int]:
     """A sentence, its step, and the new number of things."""
-    other, less = source.choice(NAMES), source.randint(2, max(2, min(value - 1, 60)))
-    more = source.randint(5, 60)
+    other, less = source.choice(NAMES), source.randint(2, max(2, min(value - 1, 20)))
+    more = source.randint(2, 20)
     kinds = {
-        "gain": (f"{other} brings {more} more.", f"Then there are {value} + {more} = {value + more}.", value + more),
-        "loss": (f"{other} takes {less} away.", f"Then there are {value} - {less} = {value - less}.", value - less),
-        "double": ("The number doubles.", f"Then there are {value} * 2 = {value * 2}.", value * 2),
+        "gain": (f"{other} brings {more} more.", f"{value}+{more}={value + more}", value + more),
+        "loss": (f"{other} takes {less} away.", f"{value}-{less}={value - less}", value - less),
+        "double": ("The number doubles.", f"{value}*2={value * 2}", value * 2),
     }
     return kinds[source.choice(tuple(kinds))]

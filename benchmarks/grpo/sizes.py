@@ -12,7 +12,7 @@ SIZES = {
     "steps": (36, "updates of the policy"),
     "prompts": (2, "problems of a step"),
     "group": (8, "completions of each problem"),
-    "max_tokens": (56, "tokens of a completion at most"),
+    "max_tokens": (40, "tokens of a completion at most"),
     "held_out": (64, "problems of which accuracy is measured"),
     "every": (6, "steps between two measurements, and between two checkpoints"),
 }

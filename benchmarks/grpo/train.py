@@ -22,10 +22,10 @@ from benchmarks.grpo.problems import held_out_problems, training_problems
 from benchmarks.grpo.rewards import reward_function
 from benchmarks.grpo.sizes import ACCURACY, REWARDS, SECONDS, add_sizes
 
-LEARNING_RATE = 2e-4
+LEARNING_RATE = 5e-4
 MICRO_BATCH = 4
 """Completions of one backward; it divides those of a step."""
-LORA = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+LORA = LoraConfig(r=16, lora_alpha=32, target_modules=["q_proj", "v_proj", "o_proj"], task_type="CAUSAL_LM")
 
 
 @dataclass(frozen=True, slots=True)

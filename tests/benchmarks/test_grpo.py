@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from hypothesis import given
@@ -18,12 +19,12 @@ def test_each_calculation_of_a_solution_is_right_and_continues_the_one_before(se
     (problem,) = write_problems(1, seed)
     value = None
     for step in problem.steps[:-1]:
-        calculation = step[step.index(next(filter(str.isdigit, step))) :].removesuffix(".")
-        left, right = calculation.split(" = ")
-        first, sign, second = left.split()
-        assert value is None or int(first) == value
-        value = {"+": int(first) + int(second), "-": int(first) - int(second), "*": int(first) * int(second)}[sign]
-        assert int(right.split()[0]) == value
+        found = re.fullmatch(r"(\d+)([-+*])(\d+)=(\d+)", step)
+        assert found
+        first, second, result = int(found[1]), int(found[3]), int(found[4])
+        assert value in (None, first)
+        assert result == {"+": first + second, "-": first - second, "*": first * second}[found[2]]
+        value = result
     assert value == problem.answer == answer_in(problem.solution)
 
 

@@ -32,7 +32,8 @@ async def prm_reward(
 
     shape, blend: of POST /reward, else PRM_SHAPE and PRM_BLEND: the number is the sum of the shape, or the blended
     reward. A blend needs the data set's column `answer`. Without either, the number is the score.
-    A completion that cannot be scored gets None, which TRL leaves out (PRM_ON_ERROR=skip, the default).
+    A completion that cannot be scored gets None (PRM_ON_ERROR=skip, the default), which TRL from 1.6 on leaves out if
+    no other reward function gives it a number.
     Raises ServiceError or httpx.TransportError if the service fails beyond all retries, ValueError for lists of
     unequal length and for a blend without answers.
     """
