@@ -36,8 +36,9 @@ def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
 def warm_up(problems: Sequence[Problem], steps: int, folder: Path) -> list[float]:
     """Train all weights of the base on worked solutions, and save it in bfloat16. The loss of each step."""
     model, _ = load_smollm2()
-    if hasattr(model, "hf_quantizer"):  # of the GGUF file; the weights here are whole, and may be saved as such
-        model.hf_quantizer.remove_quantization_config(model)
+    quantizer: Any = getattr(model, "hf_quantizer", None)
+    if quantizer is not None:  # of the GGUF file; the weights here are whole, and may be saved as such
+        quantizer.remove_quantization_config(model)
     tokenizer = _base_tokenizer()
     optimizer = torch.optim.AdamW(model.parameters(), lr=WARM_UP_RATE, weight_decay=0.0)
     losses = []

@@ -6,13 +6,14 @@ Each number that the trainer received is compared with the offline scorer of the
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,7 @@ EXPECTED = {"refuse": 6, "answer_half": 2, "kill": 1, "slow": 1, "swap": 1}
 """How often each fault happens."""
 
 
-def test_a_run_survives_faults_without_a_made_up_reward(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_run_survives_faults_without_a_made_up_reward(tmp_path: Path) -> None:
     first, second = checkpoints.qwen_math(tmp_path / "first"), checkpoints.qwen_math(tmp_path / "second", seed=7)
     with service(first, tmp_path) as running:
         plan = {
@@ -66,7 +65,7 @@ def test_a_run_survives_faults_without_a_made_up_reward(
     for row, before, after in zip(rows, old, new, strict=True):
         for reward, *known in zip(row["rewards"], before, after, strict=True):
             counted[name_of(reward, *known, step=row["step"])] += 1
-    record_property("rewards", dict(counted))
+    logging.getLogger(__name__).info("requests: %s; rewards: %s", dict(seen), dict(counted))
     assert sum(counted.values()) == STEPS * GROUP
     assert set(counted) == {"first weights", "second weights", "not scorable"}, counted
     logged = [entry["rewards/reward/mean"] for entry in log if "rewards/reward/mean" in entry]
