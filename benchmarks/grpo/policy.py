@@ -30,7 +30,14 @@ CHATML = """{% for message in messages %}<|im_start|>{{ message['role'] }}
 
 def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A saved policy in its own number format."""
-    return AutoModelForCausalLM.from_pretrained(folder, dtype="auto"), AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    return _with_contiguous_head(model), AutoTokenizer.from_pretrained(folder)
+
+
+def _with_contiguous_head(model: PreTrainedModel) -> PreTrainedModel:
+    """PyTorch multiplies a sliced batch (`logits_to_keep`) by a copy of the head's weights for each of its rows."""
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
+    return model
 
 
 def warm_up(problems: Sequence[Problem], steps: int, folder: Path) -> list[float]:
@@ -39,7 +46,7 @@ def warm_up(problems: Sequence[Problem], steps: int, folder: Path) -> list[float
     quantizer: Any = getattr(model, "hf_quantizer", None)
     if quantizer is not None:  # of the GGUF file; the weights here are whole, and may be saved as such
         quantizer.remove_quantization_config(model)
-    tokenizer = _base_tokenizer()
+    tokenizer, model = _base_tokenizer(), _with_contiguous_head(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=WARM_UP_RATE, weight_decay=0.0)
     losses = []
     for step in range(steps):

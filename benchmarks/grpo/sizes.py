@@ -7,7 +7,7 @@ import argparse
 ACCURACY, SECONDS = "held_out_accuracy", "seconds"
 """What is added to the trainer's log."""
 REWARDS = ("process", "outcome", "blend")
-WARM_UP_STEPS = 24
+WARM_UP_STEPS = 10
 SIZES = {
     "steps": (36, "updates of the policy"),
     "prompts": (2, "problems of a step"),

@@ -55,7 +55,13 @@ class Service:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self._finish()
+
+    def _finish(self, seconds: float | None = None) -> None:
+        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        self.process.wait(seconds)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def metric(self, name: str) -> float:
         """The sum of a metric's series; an absent one is an error."""
@@ -73,7 +79,7 @@ class Service:
     ) -> None:
         self.process.terminate()
         try:
-            self.process.wait(60)
+            self._finish(60)
         except subprocess.TimeoutExpired:
             self.kill()
 

@@ -148,7 +148,7 @@ def policy(folder: Path) -> Path:
     checkpoints_causal.causal(folder, "qwen2")
     state = load_file(folder / "model.safetensors")
     end = json.loads((folder / "config.json").read_text())["eos_token_id"]
-    state["lm_head.weight"][end] *= 2
+    state["lm_head.weight"][end] *= 1.6
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     return folder
 
