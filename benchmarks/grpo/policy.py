@@ -21,6 +21,8 @@ from stepscore.embedded.smollm2 import HUB_ID, load_smollm2, smollm2_file
 IGNORED = -100
 WARM_UP_RATE = 2e-4
 WARM_UP_BATCH = 16
+AT_ONCE = 32
+"""Problems whose solutions are written side by side; each costs memory for its cache."""
 CHATML = """{% for message in messages %}<|im_start|>{{ message['role'] }}
 {{ message['content'] }}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
@@ -101,19 +103,28 @@ def _prompts(problems: Sequence[Problem], tokenizer: PreTrainedTokenizerBase) ->
     return [str(text) for text in texts]
 
 
-@torch.no_grad()
 def accuracy(model: Any, tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem], max_tokens: int) -> float:
     """The share that greedy decoding answers right."""
     training = model.training
     model.eval()
+    right = 0
+    for first in range(0, len(problems), AT_ONCE):
+        some = problems[first : first + AT_ONCE]
+        written = _write(model, tokenizer, some, max_tokens)
+        right += sum(answer_in(text) == problem.answer for text, problem in zip(written, some, strict=True))
+    model.train(training)
+    return right / len(problems)
+
+
+@torch.no_grad()
+def _write(model: Any, tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem], max_tokens: int) -> list[str]:
     prompts = tokenizer(
         _prompts(problems, tokenizer), return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
     )
     ids = model.generate(**prompts, do_sample=False, max_new_tokens=max_tokens, pad_token_id=tokenizer.pad_token_id)
-    written = tokenizer.batch_decode(ids[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True)
-    model.train(training)
-    right = [answer_in(text) == problem.answer for text, problem in zip(written, problems, strict=True)]
-    return sum(right) / len(right)
+    return [
+        str(text) for text in tokenizer.batch_decode(ids[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True)
+    ]
 
 
 def main() -> None:
