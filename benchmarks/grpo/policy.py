@@ -38,7 +38,8 @@ def load_policy(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 def _with_contiguous_head(model: PreTrainedModel) -> PreTrainedModel:
     """PyTorch multiplies a sliced batch (`logits_to_keep`) by a copy of the head's weights for each of its rows."""
-    model.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
+    head: torch.nn.Module = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
     return model
 
 
