@@ -362,6 +362,20 @@ def test_jobs_run_commands_with_flags_that_exist(name):
     assert claims == {yaml.safe_load((ROOT / "deploy/jobs/data.yaml").read_text())["metadata"]["name"]}
 
 
+def test_the_job_on_ray_runs_a_command_with_flags_that_exist_and_as_many_workers_as_pods():
+    spec = yaml.safe_load((ROOT / "deploy/ray/label.yaml").read_text())["spec"]
+    program, command, *arguments = spec["entrypoint"].split()
+    flags = dict(argument.partition("=")[::2] for argument in arguments if argument.startswith("--"))
+    known = invoke(command, "--help", env={"COLUMNS": "300"}).output
+    assert (program, command) == ("stepscore", "label")
+    assert [flag for flag in flags if f"{flag} " not in known] == []
+    (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
+    assert workers["replicas"] == int(flags["--workers"])
+    heads = [spec["rayClusterSpec"]["headGroupSpec"], workers]
+    images = {each["template"]["spec"]["containers"][0]["image"] for each in heads}
+    assert images == {f"stepscore:{VERSION}-jobs"}
+
+
 def test_one_autoscaler_at_most_owns_the_replicas(manifests):
     kinds = {overlay: set(manifests(overlay)) for overlay in OVERLAYS}
     scalers = {overlay: found & {"HorizontalPodAutoscaler", "ScaledObject"} for overlay, found in kinds.items()}
