@@ -37,7 +37,7 @@ def run(plan: LabelPlan, file: str, options: LabelRunOptions, open_: OpenLabelle
     """Label what the output folder lacks. Ends the command, saying what to change if something fails."""
     source = _source(file, options.columns)
     source.refuse_output(*options.out.glob("*.jsonl"))
-    inputs = LabelInputs(source, plan, options.limit)
+    inputs = LabelInputs(source, plan, options.limit, options.skip_bad)
     try:
         plan.check()
         verifier = open_verifier(plan.method.verifier)
@@ -49,6 +49,8 @@ def run(plan: LabelPlan, file: str, options: LabelRunOptions, open_: OpenLabelle
     except StepscoreError as error:
         console.fail_with(error)
     report_sandboxes(held)
+    for message in inputs.bad.values():
+        console.info(f"Passed over: {message}")
     with closing(folder), _interruptible(folder):
         _label(plan, options, inputs, folder, count, open_)
     _report(folder)
@@ -116,6 +118,7 @@ def _identity(plan: LabelPlan, options: LabelRunOptions, source: Source) -> dict
         "input_sha256": source.digest,
         "input_rows": source.total,
         "limit": options.limit,
+        **({"skip_bad": options.skip_bad} if options.skip_bad else {}),
         "shard_problems": options.shard_problems,
         **({"columns": options.columns} if options.columns else {}),
         **plan.identity(),

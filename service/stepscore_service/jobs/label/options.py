@@ -90,5 +90,6 @@ class LabelRunOptions:
     shard_problems: Annotated[int, Option(min=1, help="problems of a shard: what a kill can lose")] = 16
     rollouts: Annotated[bool, Option("--rollouts", help="also write the rollouts themselves")] = False
     limit: Annotated[int, Option(min=0, help="only the first rows; 0 takes all")] = 0
+    skip_bad: Annotated[int, Option(min=0, help="how many unusable rows are passed over")] = 0
     ray: Annotated[str | None, Option(metavar="ADDRESS", help="a Ray cluster: its address, `auto`, or `local`")] = None
     workers: Annotated[int, Option(min=1, help="of --ray: processes, each with its own policy")] = 1

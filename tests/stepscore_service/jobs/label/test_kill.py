@@ -31,7 +31,8 @@ def deadly(prefix, number, rng):
         os.kill(os.getpid(), signal.SIGKILL)
     return script(prefix, number, rng)
 
-run(plan(k=3), "in.jsonl", LabelRunOptions(Path(sys.argv[1]), 2), partial(scripted, policy=ScriptedPolicy(deadly)))
+options = LabelRunOptions(Path(sys.argv[1]), shard_problems=2)
+run(plan(k=3), "in.jsonl", options, partial(scripted, policy=ScriptedPolicy(deadly)))
 """
 
 

@@ -19,7 +19,7 @@ from stepscore_service.commands.label_run import run
 from stepscore_service.jobs.label.options import FilterOptions, LabelRunOptions
 
 for name, ray in (("here", None), ("cluster", "local")):
-    run(plan("binary-search", k=3), "in.jsonl", LabelRunOptions(Path(name), 2, ray=ray), scripted)
+    run(plan("binary-search", k=3), "in.jsonl", LabelRunOptions(Path(name), shard_problems=2, ray=ray), scripted)
 """
 
 

@@ -137,7 +137,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_whole(
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         with pytest.raises(typer.Exit) as caught:
-            run(plan(k=2), str(source), LabelRunOptions(tmp_path / "out", 2), fills)
+            run(plan(k=2), str(source), LabelRunOptions(tmp_path / "out", shard_problems=2), fills)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.exit_code == 3
@@ -166,7 +166,7 @@ def test_consensus_keeps_agreement_and_sets_the_rest_apart(source: Path, tmp_pat
     def opened(plan: LabelPlan, told: OnProgress) -> Labeller:
         return replace(scripted(plan, told), judge=cast(Scoring, Severe()))
 
-    run(plan(k=4), str(source), LabelRunOptions(tmp_path / "out", 6), opened)
+    run(plan(k=4), str(source), LabelRunOptions(tmp_path / "out", shard_problems=6), opened)
     kept, dropped = (read(tmp_path / "out" / f"{kind}-00000.jsonl") for kind in ("labels", "dropped"))
     assert [row["id"] for row in kept] == ["p1", "p5"]
     assert {row["consensus"]["agreement"] for row in kept} == {"agree_error"}
@@ -239,6 +239,23 @@ def test_a_bad_input_is_refused_before_anything_is_opened(
     policy = ScriptedPolicy()
     assert said in refused(capsys, source=source, out=tmp_path / "out", policy=policy)
     assert not (tmp_path / "out").exists()
+
+
+def test_unusable_rows_are_passed_over_by_name_up_to_a_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [ROWS[0], "{", ROWS[1], {"text": "x"}, ROWS[2]])
+    options = LabelRunOptions(tmp_path / "out", shard_problems=2, skip_bad=2)
+    run(plan(k=2), str(source), options, partial(scripted, policy=None))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Passed over: line 2 is not JSON" in said
+    assert 'Passed over: line 4: "problem"' in said
+    rows = [row for index in range(2) for row in read(tmp_path / "out" / f"labels-{index:05}.jsonl")]
+    assert [row["id"] for row in rows] == [given["id"] for given in ROWS[:3]]
+    with pytest.raises(typer.Exit):
+        run(plan(k=2), str(source), replace(options, out=tmp_path / "one", skip_bad=1), partial(scripted, policy=None))
+    assert "line 4" in capsys.readouterr().err
+    assert not (tmp_path / "one").exists()
 
 
 def test_another_command_on_the_folder_is_refused(
