@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import tokenizers_for_tests as tokenizers
-from checkpoints import HIDDEN, backbone_state, decoder_config, linear, save
+from checkpoints import HIDDEN, State, backbone_state, decoder_config, linear, save
 
 
 def outcome(folder: Path, kind: str = "qwen2", **changes: Any) -> Path:
@@ -34,12 +34,16 @@ def armo_rm(folder: Path, objectives: int = 6, inner: int = 12, **changes: Any) 
     """LlamaForRewardModelWithGating: objectives, their transform and a gating network of two hidden layers."""
     tokenizer = tokenizers.llama3()
     config = decoder_config("llama", tokenizer, **{"pad_token_id": None} | changes)
+    gating = {"gating_temperature": 0.7, "gating_hidden_dim": inner, "gating_n_hidden": 2}
+    extra = {"num_objectives": objectives, **gating}
+    state = backbone_state(config) | gating_network(objectives, inner)
+    return save(folder, config, state, tokenizer, "LlamaForRewardModelWithGating", extra_config=extra)
+
+
+def gating_network(objectives: int, inner: int) -> State:
     generator = torch.Generator().manual_seed(11)
     head = linear("regression_layer", objectives, bias=False) | linear("gating.layers.0", inner)
     head |= linear("gating.layers.1", inner, inner) | linear("gating.layers.2", objectives, inner)
     head["gating.logit_scale"] = torch.tensor([1.7])
     head["reward_transform_matrix"] = torch.randn(objectives, objectives, generator=generator) * 0.2
-    gating = {"gating_temperature": 0.7, "gating_hidden_dim": inner, "gating_n_hidden": 2}
-    extra = {"num_objectives": objectives, **gating}
-    state = backbone_state(config) | head
-    return save(folder, config, state, tokenizer, "LlamaForRewardModelWithGating", extra_config=extra)
+    return head

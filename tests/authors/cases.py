@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 EGGS = "Janet's ducks lay 16 eggs per day. She eats three for breakfast. How many are left?"
 
 CASES: list[tuple[str, list[str]]] = [
@@ -21,3 +23,9 @@ CASES: list[tuple[str, list[str]]] = [
 BLANK: list[tuple[str, list[str]]] = [
     ("How many?\n\n", ["First:\n\n3 + 4 = 7.\n\n", "\n\nSecond: 8.\n", " The answer\n\n\n is 8. \n\n"]),
 ]
+
+SHORT = [case for case in CASES + BLANK if len(case[1]) <= 4]
+"""For families that read a solution in several sequences."""
+
+PLAIN = [case for case in CASES if not any(re.match(r"\s*(Step )?[0-9]+[.:]", step) for step in case[1])]
+"""For authors who take a number off the beginning of a step."""

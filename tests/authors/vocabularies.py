@@ -30,13 +30,17 @@ NAMES: dict[str, dict[str, str]] = {
     "llama": {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>", "chat_template": made.LLAMA3},
     "mistral": {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"},
 }
-LLAMA_SPECIALS = {
-    "<|begin_of_text|>": 128000, "<|end_of_text|>": 128001, "<|finetune_right_pad_id|>": 128004,
-    "<|start_header_id|>": 128006, "<|end_header_id|>": 128007, "<|eot_id|>": 128009,
+SPECIALS = {
+    "qwen": {"<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645, "<extra_0>": 151651},
+    "llama": {"<|begin_of_text|>": 128000, "<|end_of_text|>": 128001, "<|finetune_right_pad_id|>": 128004,
+              "<|start_header_id|>": 128006, "<|end_header_id|>": 128007, "<|eot_id|>": 128009},
 }  # fmt: skip
+"""At the ids of Qwen2.5-Math-PRM and Llama 3.1, whichever checkpoint the vocabulary was found with."""
+
 # What the authors encode besides texts, to find the ids that they read.
 FIXED = ["+", "-", " +", " -", "+ -", " + -", "ки", " ки", "\n", "\n\n", " \n\n\n\n", " \n\n\n\n\n", "correct",
-         "incorrect", "assistant", "user", "system", "<extra_0>"]  # fmt: skip
+         "incorrect", "assistant", "user", "system", "<extra_0>", "Yes", "No", " Yes", " No", "x", "y",
+         "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"]  # fmt: skip
 
 
 @lru_cache
@@ -45,8 +49,10 @@ def spec(name: str) -> dict[str, Any]:
     if not WHOLE:
         return dict(json.loads((FOLDER / f"vocabulary-{name}.json").read_text(encoding="utf-8")))
     found: dict[str, Any] = json.loads(getattr(real, {"llama": "llama3"}.get(name, name))().backend_tokenizer.to_str())
-    if name == "llama":
-        found["added_tokens"] = [_special(token, number) for token, number in LLAMA_SPECIALS.items()]
+    if name in SPECIALS:
+        for token in found["added_tokens"]:
+            found["model"]["vocab"].pop(token["content"], None)
+        found["added_tokens"] = [_special(token, number) for token, number in SPECIALS[name].items()]
     return _with_specials(found)
 
 
@@ -62,10 +68,10 @@ def _with_specials(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def tokenizer(name: str, marker: str = "", **changes: str | None) -> PreTrainedTokenizerFast:
-    """A tokenizer of one vocabulary. marker: one more token, behind all others. changes: special tokens by role."""
+def tokenizer(name: str, *markers: str, **changes: str | None) -> PreTrainedTokenizerFast:
+    """A tokenizer of one vocabulary. markers: more tokens, after all others. changes: special tokens by role."""
     found = copy.deepcopy(spec(name))
-    if marker:
+    for marker in markers:
         found["added_tokens"].append(_special(marker, 1 + max(found["model"]["vocab"].values())))
         _with_specials(found)
     roles = {role: token for role, token in (NAMES[name] | changes).items() if token is not None}

@@ -22,7 +22,7 @@ from stepscore.family.heads import GatedHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder
 from stepscore.family.outcome import OUTCOME_REWARDS, OutcomeChat, for_each_step, outcome_options
 from stepscore.family.readers import joined, reading
-from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Parts
+from stepscore.family.registry import CLASS_ON_HUB, Compared, Evidence, Family, Parts
 from stepscore.types import EncodedSolution, Reading, Values
 
 HEADER = "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
@@ -73,7 +73,7 @@ FAMILY = Family(
     marker="the <|eot_id|> after the problem (gate) and the last token of the chat (objectives)",
     formula="sum over objectives of gate weight * objective, for the answer that ends with the step",
     build=build,
-    compared=(Compared("Red-Hat-AI-Innovation-Team/reward_hub", "fc6150d", "reward_hub/hf/reward.py", BY_HAND),),
+    compared=(Compared("Red-Hat-AI-Innovation-Team/reward_hub", "fc6150d", "reward_hub/hf/reward.py", CLASS_ON_HUB),),
     evidence=Evidence(architectures=("LlamaForRewardModelWithGating",), tensors=(r"regression_layer\.weight",)),
     reward_range=OUTCOME_REWARDS,
     aggregate="last",

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from stepscore.errors import NoVerdict
 from stepscore.family.judging import judge_parts, sampling_of, sampling_options
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
-from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Parts
+from stepscore.family.registry import SCRIPTED, Compared, Evidence, Family, Parts
 from stepscore.generate.protocol import Generator, Request, Sampling
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
@@ -111,7 +111,7 @@ FAMILY = Family(
     marker="the number in the last \\boxed{} of the critique",
     formula="share of the samples whose first wrong paragraph is none or comes after the step",
     build=build,
-    compared=(Compared("QwenLM/ProcessBench", "e802463", "code/run_eval.py (prompt, vote)", BY_HAND),),
+    compared=(Compared("QwenLM/ProcessBench", "e802463", "code/run_eval.py (prompt, vote)", SCRIPTED),),
     evidence=Evidence(),
     aggregate="last",
     options=sampling_options(n=8, temperature=0.7, top_p=0.9, max_tokens=8192),

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from stepscore.errors import NoVerdict
 from stepscore.family.judging import Opinion, judge_parts, mean_reading, sampling_of, sampling_options
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
-from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Option, Parts
+from stepscore.family.registry import SCRIPTED, Compared, Evidence, Family, Option, Parts
 from stepscore.generate.protocol import Completion, Generator, Request, SampledToken, Sampling
 from stepscore.sandbox.judge_code import JudgeSandbox, open_sandbox
 from stepscore.text.tokenizer import StepTokenizer
@@ -220,7 +220,12 @@ FAMILY = Family(
     formula="mean over the samples of p(Yes) / (p(Yes) + p(No))",
     build=build,
     compared=(
-        Compared("RyanLiu112/GenPRM", "cc80f47", "src/prm_evaluation/genprm_inference.py (without execution)", BY_HAND),
+        Compared(
+            "RyanLiu112/GenPRM",
+            "cc80f47",
+            "src/prm_evaluation/genprm_inference.py (without execution)",
+            SCRIPTED,
+        ),
     ),
     evidence=Evidence(architectures=("Qwen2ForCausalLM",), repositories=(r"(^|/)GenPRM",)),
     options=sampling_options(n=1, temperature=0.6, top_p=0.95, top_k=20, max_tokens=2048)

@@ -23,7 +23,7 @@ from dataclasses import replace
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.outcome import OUTCOME_REWARDS, OutcomeChat, outcome_options, outcome_value
-from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Parts
 
 ACEMATH_SYSTEM = "Please reason step by step, and check your final answer within \\boxed{}."
 
@@ -52,7 +52,7 @@ FAMILY = Family(
     marker="the last token of the chat",
     formula="the logit of the answer that ends with the step",
     build=build,
-    compared=(Compared("huggingface/transformers", "v4.48.3", "AutoModelForSequenceClassification", BY_HAND),),
+    compared=(Compared("allenai/reward-bench", "05a9005", "rewardbench/models/pipeline.py, RewardBenchPipeline"),),
     evidence=Evidence(architectures=(r".*ForSequenceClassification",), tensors=(r"score\.weight",)),
     reward_range=OUTCOME_REWARDS,
     aggregate="last",

@@ -24,7 +24,7 @@ import numpy as np
 from stepscore.family.heads import VocabularyHead
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, Place, SequenceBuilder, Text, check
 from stepscore.family.readers import joined, softmax
-from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Option, Parts
+from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solution, Values
 
@@ -107,7 +107,9 @@ FAMILY = Family(
     build=build,
     compared=(
         Compared(
-            "declare-lab/PathFinder-PRM", "2f80ed4", "src/evaluation (reward-guided search, ProcessBench)", BY_HAND
+            "declare-lab/PathFinder-PRM",
+            "2f80ed4",
+            "src/evaluation (PathFinderPRM.py, run_eval_pathfinder_prm.py)",
         ),
     ),
     evidence=Evidence(architectures=("Qwen2ForCausalLM",), repositories=("path[-_]?finder",)),

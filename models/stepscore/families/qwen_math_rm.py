@@ -13,7 +13,7 @@ from __future__ import annotations
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.outcome import OUTCOME_REWARDS, OutcomeChat, outcome_options, outcome_value
-from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Parts
+from stepscore.family.registry import CLASS_ON_HUB, Compared, Evidence, Family, Parts
 
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 
@@ -35,7 +35,7 @@ FAMILY = Family(
     marker="the last token of the chat",
     formula="the head's number for the answer that ends with the step",
     build=build,
-    compared=(Compared("Red-Hat-AI-Innovation-Team/reward_hub", "fc6150d", "reward_hub/hf/reward.py", BY_HAND),),
+    compared=(Compared("Red-Hat-AI-Innovation-Team/reward_hub", "fc6150d", "reward_hub/hf/reward.py", CLASS_ON_HUB),),
     evidence=Evidence(architectures=("Qwen2ForRewardModel",), tensors=(r"score\.0\.weight", r"score\.2\.weight")),
     reward_range=OUTCOME_REWARDS,
     aggregate="last",

@@ -20,7 +20,7 @@ import numpy as np
 from stepscore.family.judging import Opinion, judge_parts, mean_reading, sampling_of, sampling_options
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.readers import softmax
-from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Option, Parts
+from stepscore.family.registry import SCRIPTED, Compared, Evidence, Family, Option, Parts
 from stepscore.generate.protocol import Generator, Request, Sampling
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
@@ -131,7 +131,7 @@ FAMILY = Family(
     marker="the token after 'Is the step correct (Yes/No)?'",
     formula='mean over the samples of softmax(logits of " Yes", " No")[0]',
     build=build,
-    compared=(Compared("NJUNLP/R-PRM", "e3dd605", "src/utils/inference.py, evaluate-PRM-CoT.py", BY_HAND),),
+    compared=(Compared("NJUNLP/R-PRM", "e3dd605", "src/utils/inference.py, evaluate-PRM-CoT.py", SCRIPTED),),
     evidence=Evidence(architectures=("Qwen2ForCausalLM",), repositories=(r"(^|/)R-PRM",)),
     options=sampling_options(n=10, temperature=0.95, top_p=0.95, max_tokens=8192)
     | {"clean": Option("authors", "strip the analysis as the authors' code does, or not at all", ("authors", "none"))},

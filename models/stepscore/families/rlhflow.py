@@ -70,7 +70,10 @@ FAMILY = Family(
     marker="the token before each assistant's `+`",
     formula="softmax(logits of `+` and `-`)[0]",
     build=build,
-    compared=(Compared("RLHFlow/RLHF-Reward-Modeling", "fc39179", "math-rm/prm_evaluate.py, select_sample"),),
+    compared=(
+        Compared("RLHFlow/RLHF-Reward-Modeling", "fc39179", "math-rm/prm_evaluate.py, select_sample"),
+        Compared("ssmisya/PRMBench", "a1ae4ea", "mr_eval/models/llama3_1_8b_prm.py", "`probability=vocabulary`"),
+    ),
     evidence=Evidence(
         architectures=("LlamaForCausalLM",),
         repositories=(r"rlhflow(?!.*(-ORM-|ArmoRM))", r"Llama-?3\.1-8B-PRM-(Mistral|Deepseek)-Data"),

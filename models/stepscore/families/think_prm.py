@@ -26,7 +26,7 @@ from stepscore.errors import InvalidOption
 from stepscore.family.judging import Opinion, float_option, judge_parts, mean_reading, sampling_of, sampling_options
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, check
 from stepscore.family.readers import softmax
-from stepscore.family.registry import BY_HAND, Compared, Evidence, Family, Option, Parts
+from stepscore.family.registry import SCRIPTED, Compared, Evidence, Family, Option, Parts
 from stepscore.generate.protocol import Generator, Request, Sampling
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import EncodedSolution, Reading, Solution
@@ -131,7 +131,7 @@ FAMILY = Family(
     marker="the answer (yes or no) after 'Is the solution correct? '",
     formula="mean over the samples of softmax(mean log-probability of yes, of no)[0], for each prefix",
     build=build,
-    compared=(Compared("mukhal/ThinkPRM", "0beccfb", "prm/thinkprm_api.py, utils/helper.py (prompt)", BY_HAND),),
+    compared=(Compared("mukhal/ThinkPRM", "0beccfb", "prm/thinkprm_api.py, utils/helper.py", SCRIPTED),),
     evidence=Evidence(architectures=("Qwen2ForCausalLM",), repositories=(r"ThinkPRM",)),
     aggregate="last",
     options=sampling_options(n=1, temperature=0.7, top_p=1.0, max_tokens=8172)

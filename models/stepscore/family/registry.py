@@ -19,8 +19,10 @@ from stepscore.family.readers import Reader
 from stepscore.types import PROBABILITY, RewardRange
 
 ENTRY_POINTS = "stepscore.families"
-BY_HAND = "equal; compared once, not part of `make test-authors`"
-"""Remark of a comparison that no adapter of tests/authors repeats."""
+SCRIPTED = "equal prompts and readings of scripted texts; what a server samples was not compared"
+"""Remark of a comparison of a judge."""
+CLASS_ON_HUB = "equal; the model's class is on the Hub alone, and a transcription of it was run"
+"""Remark of a comparison of a checkpoint that brings its own code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,18 +29,27 @@ def cut(file: Path, *names: str, replace: dict[str, str] | None = None, **namesp
 
 def statement(file: Path, containing: str, **namespace: Any) -> SimpleNamespace:
     """The innermost `for` loop that contains a piece of source, run once."""
-    loops = [node for node in ast.walk(ast.parse(_source(file))) if isinstance(node, ast.For)]
-    found = [node for node in loops if containing in ast.unparse(node)]
-    return _run(file, [min(found, key=lambda node: len(ast.unparse(node)))], namespace)
+    return _run(file, [_innermost(file, ast.For, containing)], namespace)
 
 
-def module(folder: Path, name: str) -> Any:
-    """A module that imports as it is."""
-    sys.path.insert(0, str(folder))
+def branch(file: Path, containing: str, **namespace: Any) -> SimpleNamespace:
+    """The innermost `if` that contains a piece of source, with its `else`, run once."""
+    return _run(file, [_innermost(file, ast.If, containing)], namespace)
+
+
+def module(folder: Path, name: str, root: Path | None = None) -> Any:
+    """A module that imports as it is. root: where it looks for others."""
+    paths = [str(folder), *([str(root)] if root else [])]
+    sys.path[:0] = paths
     try:
         return importlib.import_module(name)
     finally:
-        sys.path.remove(str(folder))
+        del sys.path[: len(paths)]
+
+
+def _innermost(file: Path, kind: type[ast.stmt], containing: str) -> ast.stmt:
+    found = [node for node in ast.walk(ast.parse(_source(file))) if isinstance(node, kind)]
+    return min((node for node in found if containing in ast.unparse(node)), key=lambda node: len(ast.unparse(node)))
 
 
 def _source(file: Path, replace: dict[str, str] | None = None) -> str:

@@ -53,19 +53,27 @@ class Job:
 
 
 class Recorder:
-    """A model that remembers the ids of its last call and what it answered."""
+    """A model that remembers the ids of its calls, and what it answered last."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.ids: list[int] = []
+        self.calls: list[list[int]] = []
         self.device = torch.device("cpu")
 
     def __call__(self, input_ids: Any = None, *args: Any, **kwargs: Any) -> Any:
         self.ids = input_ids[0].tolist()
+        self.calls.append(self.ids)
         with torch.no_grad():
             self.answer = self.model(input_ids, *args, **kwargs)
         return self.answer
 
 
 def result(ids: Any, rewards: Any) -> dict[str, list[Any]]:
-    return {"ids": [int(each) for each in ids], "rewards": [float(each) for each in rewards]}
+    """A solution that is read in one sequence."""
+    return sequences([ids], rewards)
+
+
+def sequences(ids: Any, rewards: Any) -> dict[str, list[Any]]:
+    """A solution that is read in several sequences, in order."""
+    return {"ids": [[int(each) for each in one] for one in ids], "rewards": [float(each) for each in rewards]}

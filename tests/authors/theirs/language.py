@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from theirs.cut import cut, module
-from theirs.job import Case, Job, Recorder, result
+from theirs.job import Case, Job, Recorder, result, sequences
 from torch.nn.utils.rnn import pad_sequence
 
 
@@ -48,8 +49,6 @@ def implicit_processbench(job: Job, cases: list[Case]) -> list[Any]:
 
 
 def _numbered(steps: list[str]) -> list[str]:
-    import re
-
     return [s if re.match(r"Step \d+:", s) else f"Step {n + 1}: {s}" for n, s in enumerate(steps)]
 
 
@@ -154,3 +153,56 @@ def fover(job: Job, cases: list[Case]) -> list[Any]:
             logits = model(torch.tensor([ids])).logits[0]
         found.append(result(ids, read.extract_fover_scores(np.array(ids), logits, tokenizer)))
     return found
+
+
+def rlhflow_vocabulary(job: Job, cases: list[Case]) -> list[Any]:
+    """PRMBench's wrapper: getitem_function, and the share of `+` in the whole vocabulary, as its respond reads it."""
+    file = job.file("ssmisya/PRMBench/mr_eval/models/llama3_1_8b_prm.py")
+    utils = job.file("ssmisya/PRMBench/mr_eval/utils/model_utils.py")
+    helpers = cut(utils, "remove_step_prefix", "find_subsequence", re=re, torch=torch)
+    theirs = cut(file, "getitem_function", remove_step_prefix=helpers.remove_step_prefix)
+    tokenizer, model, found = job.tokenizer(), job.causal(), []
+    pattern = torch.tensor([128006, 78191, 128007, 271, 10, 128009])
+    for problem, steps in cases:
+        row = {"idx": 0, "steps": steps, "question": problem}
+        ids = theirs.getitem_function(SimpleNamespace(tokenizer=tokenizer), [row], 0)["input_ids"]
+        reads = [at + 3 for at in helpers.find_subsequence(ids, pattern)]
+        with torch.no_grad():
+            probabilities = model(ids[None]).logits[0][reads].softmax(dim=-1)
+        found.append(result(ids, probabilities[:, 10]))
+    return found
+
+
+def path_finder(job: Job, cases: list[Case]) -> list[Any]:
+    """PathFinderPRM.inference_single, over the messages of the ProcessBench script's single_process."""
+    root = job.file("declare-lab/PathFinder-PRM/src/evaluation")
+    quiet = SimpleNamespace(info=lambda *_: None)
+    prm = cut(root / "reward_guided_search/PathFinderPRM.py", "PathFinderPRM", torch=torch, F=torch.nn.functional,
+              logger=quiet, **{"__name__": "cut"}).PathFinderPRM  # fmt: skip
+    scorer = prm.__new__(prm)
+    scorer.tokenizer, scorer.model = job.tokenizer(), _Keywords(job.causal())
+    scorer.pos_token_id, scorer.neg_token_id = (scorer.tokenizer.encode(each)[0] for each in ("<+>", "<->"))
+    script = root / "ProcessBench/code/run_eval_pathfinder_prm.py"
+    prompt = next(line for line in script.read_text().splitlines() if line.startswith("SYSTEM_PROMPT="))
+    instruction, found = prompt.partition("=")[2].strip('"'), []
+    for problem, steps in cases:
+        scorer.model.calls, rewards, seen = [], [], []
+
+        def score(messages: list[dict[str, str]], rewards: Any = rewards, seen: Any = seen) -> bool:
+            scorer.model.calls = []
+            rewards.append(scorer.inference_single([dict(each) for each in messages]))
+            seen.append(scorer.model.calls)
+            return False
+
+        cut(script, "single_process", inference_single=score, SYSTEM_PROMPT=instruction).single_process(
+            {"problem": problem, "steps": steps}
+        )
+        found.append(
+            sequences([ids for calls in seen for ids in (calls if len(calls) == 2 else [*calls, []])], rewards)
+        )
+    return found
+
+
+class _Keywords(Recorder):
+    def __call__(self, **inputs: Any) -> Any:
+        return super().__call__(inputs.pop("input_ids"), **inputs)
