@@ -63,6 +63,11 @@ def check(found: Results, theirs: Results) -> float:
     return max(abs(one - other) for one, other in pairs)
 
 
+def rewards_of(comparison: Comparison) -> list[list[float]]:
+    """What the authors' code gave for each solution."""
+    return [one["rewards"] for one in json.loads(stored(comparison).read_text(encoding="utf-8"))["results"]]
+
+
 def same(ids: list[int], written: list[int] | str) -> bool:
     """written: ids, after which an author may write more than is read; or their digest."""
     return digest(ids) == written if isinstance(written, str) else written[: len(ids)] == ids
@@ -78,8 +83,7 @@ def test_the_rewards_are_those_that_the_authors_code_gave(comparison: Comparison
 
 def test_the_stored_rewards_differ_from_step_to_step(comparison: Comparison) -> None:
     """Guards the comparison: on constant rewards it would always hold."""
-    results = json.loads(stored(comparison).read_text(encoding="utf-8"))["results"]
-    rewards = [reward for one in results for reward in one["rewards"]]
+    rewards = [reward for one in rewards_of(comparison) for reward in one]
     assert max(rewards) - min(rewards) > 1e-3
 
 

@@ -1,4 +1,8 @@
-"""ActivePRM's published snippet with its network classes, transcribed: sigmoid of every member, then their mean."""
+"""ActivePRM's published snippet with its network classes, transcribed: sigmoid of every member, then their mean.
+
+sail-sg/ActivePRM at a93b338bd842679b6154364dbee5fbe088fdbc79: `src/active_prm/models/nets.py` lines 103-191 (the
+ensemble) and `examples/py_scripts/code_snippets.py` lines 5-11 (`make_step_rewards`) and the prompt below them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""ArmoRM's `modeling_custom.py` and its card's call, transcribed, once for each prefix of the steps."""
+"""ArmoRM's `modeling_custom.py` and its card's call, transcribed, once for each prefix of the steps.
+
+The class is on the Hub only (RLHFlow/ArmoRM-Llama3-8B-v0.1); it was read beside public copies of the file. The call is
+that of Red-Hat-AI-Innovation-Team/reward_hub at fc6150df140087271746654c1de59aa7d066e548, `reward_hub/hf/reward.py`
+lines 68-83, which runs this class in tests/authors.
+"""
 
 from __future__ import annotations
 

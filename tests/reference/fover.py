@@ -1,5 +1,8 @@
 """FoVer's input format and score extraction, transcribed.
 
+psunlpgroup/FoVer at 742fcf90c277f99cd9fe07c510f63e871a1d97e9: `src/prm/preprocessing.py` lines 14-62
+(`get_fover_input_format`) and `src/prm/postprocessing.py` lines 89-122 (`extract_fover_scores`).
+
 One departure: the authors find the read position by single tokens (`assistant` among them); the tests' tokenizer
 spells that word in several, so the whole header is matched.
 """

@@ -1,4 +1,13 @@
-"""The judges' scoring procedures, transcribed over plain transformers; greedy, where the authors sample."""
+"""The judges' scoring procedures, transcribed over plain transformers; greedy, although the authors sample.
+
+NJUNLP/R-PRM at e3dd60563264eb250fbe1322956de1df2a991574: `src/utils/inference.py` lines 31-36 and 165-172,
+`src/evaluate/GenPRM/evaluate-PRM-CoT.py` lines 78-103.
+mukhal/ThinkPRM at 0beccfb28f45fd8d7d979a5251212962d38260ac: `prm/thinkprm_api.py` lines 87-187,
+`utils/helper.py` lines 3-35.
+RyanLiu112/GenPRM at cc80f47f7f37ae32383f74aa84763f20e974b5fc: `src/prm_evaluation/genprm_inference.py` lines 79-143
+(`get_reward_score`) and 199-326 (`_single_inference`), `src/utils/util.py` lines 58-64 (`build_prompt`).
+tests/authors runs the authors' own functions.
+"""
 
 from __future__ import annotations
 

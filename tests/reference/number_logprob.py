@@ -1,4 +1,7 @@
-"""The language-model reading, written out with transformers: the least likely event of each step's numbers."""
+"""The language-model reading, written out with transformers: the least likely event of each step's numbers.
+
+Nobody else's code: the reading is this project's own.
+"""
 
 from __future__ import annotations
 

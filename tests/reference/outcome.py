@@ -1,4 +1,10 @@
-"""Outcome reward models as their cards run them, once for each prefix of the steps (or once for the whole answer)."""
+"""Outcome reward models as their cards run them, once for each prefix of the steps (or once for the whole answer).
+
+Red-Hat-AI-Innovation-Team/reward_hub at fc6150df140087271746654c1de59aa7d066e548: `reward_hub/hf/reward.py` lines 43-66
+(Qwen2.5-Math-RM; its class is on the Hub only, in modeling_qwen2_rm.py).
+allenai/reward-bench at 05a9005efb607249822c193590c8ecab87c77052: `rewardbench/models/pipeline.py` lines 26-81 (sequence
+classifiers; the BOS is dropped here as Skywork's card drops it, and masked there).
+"""
 
 from __future__ import annotations
 

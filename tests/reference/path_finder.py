@@ -1,4 +1,9 @@
-"""The PathFinder-PRM card's inference, transcribed: two passes a step, the second only if the first is clean."""
+"""The PathFinder-PRM card's inference, transcribed: two passes a step, the second only if the first is clean.
+
+declare-lab/PathFinder-PRM at 2f80ed4c30b4d3a0433502acd585513de3aed77e, in `src/evaluation`:
+`reward_guided_search/PathFinderPRM.py` lines 35-109 (`inference_single`) and
+`ProcessBench/code/run_eval_pathfinder_prm.py` lines 71-95 (the messages).
+"""
 
 from __future__ import annotations
 

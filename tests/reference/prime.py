@@ -1,5 +1,10 @@
-"""PRIME's update in plain Python numbers: source of truth for the tests of jobs/online (formulas, not code, of
-arXiv 2502.01456 sections 3 and 4, and of the verl recipe's padded form, term by term)."""
+"""PRIME's update in plain Python numbers: source of truth for the tests of jobs/online.
+
+Not a transcription: the formulas of arXiv 2502.01456, sections 3 and 4, term by term. They give what the authors' code
+gives (tests/authors/prime.py): PRIME-RL/PRIME at 18ad596f08d487bb546d80d738d99ec697bd2e75, in `training/verl`:
+`trainer/ppo/core_algos.py` lines 108-152 and 265-268, `workers/actor/dp_prime.py` lines 239-241 and
+`utils/torch_functional.py` lines 107-136.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The PURE-PRM card's loop, transcribed: ids joined step by step, probability of right minus probability of wrong."""
+"""The PURE-PRM card's loop, transcribed: ids joined step by step, probability of right minus probability of wrong.
+
+The same loop: ssmisya/PRMBench at a1ae4eab803e14c4c6316bf89d1679b0486faa8c, `mr_eval/models/pure_prm.py` lines
+41-66 and 112-118, with the separator as an argument.
+"""
 
 from __future__ import annotations
 

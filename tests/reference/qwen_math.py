@@ -1,5 +1,8 @@
 """The Qwen2.5-Math-PRM model card's own loop, transcribed: class, prompt and `make_step_rewards`.
 
+The same loop: Red-Hat-AI-Innovation-Team/reward_hub at fc6150df140087271746654c1de59aa7d066e548,
+`reward_hub/hf/reward.py` lines 94-104 and 178-211. The class is on the Hub only (Qwen/Qwen2.5-Math-PRM-7B).
+
 One departure: the card keeps `probabilities != 0`, which loses a step whose probability underflows; the marker mask
 selects the same entries otherwise.
 """

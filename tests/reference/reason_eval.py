@@ -1,4 +1,8 @@
-"""ReasonEval's `get_results`, transcribed: separators in, separators out, three classes at the noted indices."""
+"""ReasonEval's `get_results`, transcribed: separators in, separators out, three classes at the noted indices.
+
+GAIR-NLP/ReasonEval at 6c91c7a16e2b0e12ebc89685207cd091fb411478: `codes/examples.py` lines 8-99 (the two classes) and
+101-167 (`get_results`).
+"""
 
 from __future__ import annotations
 

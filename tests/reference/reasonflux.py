@@ -1,4 +1,8 @@
-"""ReasonFlux-PRM-7B's card: the Qwen loop with a conversation of user and assistant only."""
+"""ReasonFlux-PRM-7B's card: the Qwen loop with a conversation of user and assistant only.
+
+Gen-Verse/ReasonFlux at 8980b8b9298e6a02f730a14579106bd5ba34fcb3: `ReasonFlux_PRM/README.md` lines 92-117 and
+`ReasonFlux_PRM/utils/rm_utils.py` lines 7-16 (`make_step_rewards`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""RLHFlow's `select_sample` loop, transcribed: one forward for each step, read three tokens before the end."""
+"""RLHFlow's `select_sample` loop, transcribed: one forward for each step, read three tokens before the end.
+
+RLHFlow/RLHF-Reward-Modeling at fc39179f5a9a4dd75047a4c0311672905b9d9a04: `math-rm/prm_evaluate.py` lines 36-71.
+ssmisya/PRMBench at a1ae4eab803e14c4c6316bf89d1679b0486faa8c: `mr_eval/models/llama3_1_8b_prm.py` lines 52-112
+(the whole vocabulary).
+"""
 
 from __future__ import annotations
 

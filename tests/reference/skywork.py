@@ -1,5 +1,9 @@
 """skywork-o1-prm-inference, transcribed: `prepare_input`, the value head wrapped around the causal model, sigmoid.
 
+SkyworkAI/skywork-o1-prm-inference at 719b56b17447405e0f10e6c0360a581cf4ffa9c1, in `model_utils`: `io_utils.py` lines
+4-23 (`prepare_input`) and 43-50 (`derive_step_rewards`), `prm_model.py` lines 20-57 (`ValueHead`), 60-245
+(`PRM_MODEL`).
+
 The authors give one number per line of the response; `step_rewards` joins the steps with line breaks and keeps the
 number of each step's last line.
 """

@@ -1,5 +1,15 @@
 """The loops of Math-Shepherd's card, PRMBench, ER-PRM, OpenR and Multi-RM, transcribed: encode the string, softmax two
-columns of the logits, keep the positions where the tag's id stands."""
+columns of the logits, keep the positions that hold the tag's id.
+
+ssmisya/PRMBench at a1ae4eab803e14c4c6316bf89d1679b0486faa8c: `mr_eval/models/math_shepherd.py` lines 43-100.
+hanningzhang/ER-PRM at 5a996d45fbf9b82c818fd05e27670aac34619355: `evaluation/evaluate_math_reward_model.py` lines
+149-190.
+openreasoner/openr at 54ae004c69623ebb9a97b22211d6b236033a710d: `prm/infer_fns.py` lines 4-34,
+`reason/inference/rm_call.py` lines 27-33 (`replace_step_tag`).
+UW-Madison-Lee-Lab/VersaPRM at 81a3c993eb80c38ee3900405bee67405dd79f610: `evaluation/prm_models/prm_llama.py` lines
+31-120.
+db-Lee/Multi-RM at 65b3e8e17a91a8a85807cb85035bddfd256db861: `discriminative/reward_model.py` lines 16-137.
+"""
 
 from __future__ import annotations
 
