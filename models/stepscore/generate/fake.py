@@ -67,5 +67,5 @@ class FakeGenerator:
         return tuple(self._completion(text, request.sampling) for text in texts)
 
     def _completion(self, raw: str, sampling: Sampling) -> Completion:
-        text, stop = cut(raw, sampling.stop, keep=sampling.keep_stop)
-        return Completion(text, "stop", stop, tuple(self._read(text)))
+        text, _ = cut(raw, sampling.stop, keep=sampling.keep_stop)
+        return Completion(text, "stop", tuple(self._read(text)))

@@ -153,9 +153,9 @@ def _completion(choice: Mapping[str, Any], sampling: Sampling) -> Completion:
     """Servers leave the stop text out; the tokens (or the server) say which it was."""
     text, tokens = str(choice["text"]), _sampled(choice.get("logprobs"))
     if choice.get("finish_reason") == "length":
-        return Completion(text, "length", tokens=tokens)
+        return Completion(text, "length", tokens)
     stop = _met(choice, text, tokens, sampling.stop)
-    return Completion(text + stop if stop and sampling.keep_stop else text, "stop", stop, tokens)
+    return Completion(text + stop if stop and sampling.keep_stop else text, "stop", tokens)
 
 
 def _met(choice: Mapping[str, Any], text: str, tokens: Sequence[SampledToken], stops: Sequence[str]) -> str | None:

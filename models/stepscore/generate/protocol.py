@@ -61,12 +61,11 @@ class Completion:
     """What was sampled after a prompt.
 
     stop_reason: `stop` at a stop text or the end of the sequence, `length` at max_tokens or the end of the context.
-    stopped_at: the stop text that was met. tokens: all sampled tokens, those of a stop text that is cut off included.
+    tokens: all sampled tokens, those of a stop text that is cut off included.
     """
 
     text: str
     stop_reason: StopReason
-    stopped_at: str | None = None
     tokens: tuple[SampledToken, ...] = ()
 
 

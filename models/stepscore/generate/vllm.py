@@ -88,8 +88,7 @@ def _parameters(sampling: Sampling) -> Any:
 
 def _completion(output: Any) -> Completion:
     tokens = tuple(_token(token, place) for token, place in zip(output.token_ids, output.logprobs or (), strict=False))
-    stop = output.stop_reason if isinstance(output.stop_reason, str) else None
-    return Completion(output.text, "length" if output.finish_reason == "length" else "stop", stop, tokens)
+    return Completion(output.text, "length" if output.finish_reason == "length" else "stop", tokens)
 
 
 def _token(token: int, place: Any) -> SampledToken:

@@ -50,8 +50,8 @@ class Writing:
         self.ended = self._finished or len(self.ids) >= self._room
 
     def completion(self) -> Completion:
-        text, stop = cut(self._text(self.ids), self._sampling.stop, keep=self._sampling.keep_stop)
-        return Completion(text, "stop" if self._finished else "length", stop, tuple(self._tokens))
+        text, _ = cut(self._text(self.ids), self._sampling.stop, keep=self._sampling.keep_stop)
+        return Completion(text, "stop" if self._finished else "length", tuple(self._tokens))
 
     def _stops(self) -> bool:
         """The tail is looked at first: decoding everything at every token would be quadratic."""

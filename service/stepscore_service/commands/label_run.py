@@ -13,7 +13,7 @@ from stepscore.errors import StepscoreError
 from stepscore.verify.open import open_verifier
 from stepscore_service.jobs.label.folder import OutputFolder
 from stepscore_service.jobs.label.inputs import LabelInputs
-from stepscore_service.jobs.label.labeller import Labeller, OnProgress, open_labeller
+from stepscore_service.jobs.label.labeller import OpenLabeller, open_labeller
 from stepscore_service.jobs.label.methods.check import Check
 from stepscore_service.jobs.label.methods.registry import open_method
 from stepscore_service.jobs.label.options import LabelRunOptions
@@ -28,7 +28,6 @@ from stepscore_service.jobs.runs.signals import sigterm_interrupts
 from stepscore_service.jobs.runs.source import STDIN, Source, open_source
 
 RESUME = "Finished shards are whole; the same command continues after them."
-OpenLabeller = Callable[[LabelPlan, OnProgress], Labeller]
 LabelShards = Callable[[Iterable[Shard]], Iterator[FinishedShard]]
 """Shards in, the finished ones out, in whatever order they are done."""
 

@@ -14,7 +14,7 @@ from stepscore_service.jobs.runs import console
 from stepscore_service.schemas.reload import ReloadAnswer
 
 Token = Annotated[
-    str, typer.Option("--token", envvar="STEPSCORE_ADMIN_TOKEN", help="the service's admin token, where it has one")
+    str, typer.Option("--token", envvar="STEPSCORE_ADMIN_TOKEN", help="the service's admin token, if it has one")
 ]
 TIMEOUT_SECONDS = 1800.0
 """Opening a large checkpoint and waiting for what the old one still answers."""
@@ -34,7 +34,7 @@ def push(
 
 
 def pushed(checkpoint: str, url: str, model: str | None, token: str) -> ReloadAnswer:
-    """The service's answer. Ends the command where it refuses or cannot be reached."""
+    """The service's answer. Ends the command if it refuses or cannot be reached."""
     path = str(Path(checkpoint).resolve()) if Path(checkpoint).is_dir() else checkpoint
     try:
         checked_url(url)

@@ -8,6 +8,7 @@ import pytest
 
 from judge_case import JUDGES, PROBLEM, SOLUTION, scripted
 from stepscore.checkpoint import read_facts
+from stepscore.config import EngineOptions, Quantize
 from stepscore.errors import (
     EmptyStep,
     GeneratorError,
@@ -19,7 +20,7 @@ from stepscore.errors import (
 from stepscore.family.registry import families, family_named
 from stepscore.generate.fake import FakeGenerator
 from stepscore.generate.protocol import Prompt, Sampling
-from stepscore.open import bind
+from stepscore.open import bind, open_scorer
 from stepscore.types import Solution
 
 
@@ -80,3 +81,10 @@ def test_no_forward_engine_runs_a_judge(qwen: Path) -> None:
     parts = bind(family_named("critic"), read_facts(qwen), {})
     with pytest.raises(UnsupportedByEngine):
         parts.read([], parts.layout.encode(SOLUTION))
+
+
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_no_judge_is_quantized(qwen: Path, kind: Quantize) -> None:
+    options = EngineOptions(device="cpu", dtype="float32", quantize=kind)
+    with pytest.raises(UnsupportedByEngine, match="judge"):
+        open_scorer(str(qwen), family="critic", options=options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +20,7 @@ from stepscore.errors import CheckpointError, GeneratorError
 from stepscore.generate.open import open_generator
 from stepscore.generate.openai import OpenAIGenerator
 from stepscore.generate.protocol import Completion, Generator, Request, Sampling
+from stepscore.generate.stopping import first_stop
 from stepscore.generate.transformers import open_transformers
 from stepscore.open import open_scorer
 from stepscore.types import Reading, Solution
@@ -84,19 +85,20 @@ def completions_of(model: Generator) -> Answer:
             top_logprobs=body["logprobs"],
         )
         (completions,) = model.generate([Request(prompt, sampling)])
-        choices = [choice_of(index, one) for index, one in reversed(list(enumerate(completions)))]
+        choices = [choice_of(index, one, sampling.stop) for index, one in reversed(list(enumerate(completions)))]
         return 200, {"choices": choices, "usage": {"total_tokens": len(prompt) + 7}}
 
     return answer
 
 
-def choice_of(index: int, completion: Completion) -> dict[str, Any]:
+def choice_of(index: int, completion: Completion, stops: Sequence[str]) -> dict[str, Any]:
     tokens = completion.tokens
+    met = first_stop("".join(token.text for token in tokens), stops)
     return {
         "index": index,
         "text": completion.text,
         "finish_reason": completion.stop_reason,
-        "stop_reason": completion.stopped_at,
+        "stop_reason": met[1] if met else None,
         "logprobs": {
             "tokens": [token.text for token in tokens],
             "token_logprobs": [token.logprob for token in tokens],

@@ -17,8 +17,7 @@ from pydantic import AliasChoices, Field
 from stepscore.errors import InvalidInput, NoSteps
 from stepscore.types import Solution
 from stepscore_service.jobs.data.rows import RowModel, Text, read_as
-
-Row = dict[str, Any]
+from stepscore_service.jobs.runs.source import JsonRow
 
 _COLUMNS = ("prompt", "problem", "completions", "steps", "labels", "outcome")
 
@@ -45,7 +44,7 @@ def is_error(label: float | None, error_below: float = 0.0) -> bool:
     return label is not None and (label == 0.0 or label < error_below)
 
 
-def to_row(labelled: Labelled) -> Row:
+def to_row(labelled: Labelled) -> JsonRow:
     """Labels that are exactly 0 or 1 are written as false and true, which TRL reads."""
     outcome = {} if labelled.outcome is None else {"outcome": labelled.outcome}
     return {

@@ -13,11 +13,12 @@ from stepscore.colours import colour, goodness
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
 from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, JournalRows, facts_for
-from stepscore_service.jobs.evaluate.suites.base import Measured, Miss, MissedSolution, RewardFacts, Row, usable
+from stepscore_service.jobs.evaluate.suites.base import Measured, Miss, MissedSolution, RewardFacts, usable
+from stepscore_service.jobs.runs.source import JsonRow
 
 WORST = 10
 
-Found = tuple[Miss, Row]
+Found = tuple[Miss, JsonRow]
 
 
 def worst_misses(
@@ -53,14 +54,14 @@ def _texts(part: EvaluationPart, lines: set[int]) -> dict[int, Sequence[Solution
     return found
 
 
-def _solutions(part: EvaluationPart, row: Row) -> Sequence[Solution | None]:
+def _solutions(part: EvaluationPart, row: JsonRow) -> Sequence[Solution | None]:
     try:
         return part.suite.solutions(row)
     except InvalidInput:
         return []
 
 
-def _shown(miss: Miss, row: Row, name: str, texts: Mapping[int, Sequence[Solution | None]], kind: str) -> Measured:
+def _shown(miss: Miss, row: JsonRow, name: str, texts: Mapping[int, Sequence[Solution | None]], kind: str) -> Measured:
     solutions = texts.get(row["line"], [])
     held = [solutions[each.place] if each.place < len(solutions) else None for each in miss.solutions]
     row_name = f"{name}, line {row['line']}" + "".join(f", {row[key]}" for key in ("id", "idx") if key in row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,8 @@ from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import Labelled, of_row, to_row
 from stepscore_service.jobs.label.active import Asked
 from stepscore_service.jobs.label.prm800k import Neutral, of_prm800k, to_prm800k
+from stepscore_service.jobs.runs.source import JsonRow
 
-Row = Mapping[str, Any]
 ASK = "ask"
 
 
@@ -43,7 +43,7 @@ class Counts:
         return f"{self.rows} rows read, {self.solutions} solutions written; labels: {labels}"
 
 
-def with_ask(solution: Solution, row: Row, asked: Iterable[Asked]) -> dict[str, Any]:
+def with_ask(solution: Solution, row: JsonRow, asked: Iterable[Asked]) -> dict[str, Any]:
     """A selected row in TRL's columns: labels that it had, the steps to label, and every other column."""
     if is_labelled(row):
         labelled = of_row(row)
@@ -55,12 +55,12 @@ def with_ask(solution: Solution, row: Row, asked: Iterable[Asked]) -> dict[str, 
     return {**to_row(labelled), ASK: steps}
 
 
-def is_labelled(row: Row) -> bool:
+def is_labelled(row: JsonRow) -> bool:
     """Whether the row holds steps with a label for each."""
     return "labels" in row and ("completions" in row or "steps" in row)
 
 
-def exported(rows: Iterable[Row], counts: Counts) -> Iterator[dict[str, Any]]:
+def exported(rows: Iterable[JsonRow], counts: Counts) -> Iterator[dict[str, Any]]:
     """Rows for people. A row of `select` asks for its steps; any other for those without a label.
 
     A soft label has no place among the ratings: it is left out and counted, unless people are asked for its step.
@@ -76,7 +76,7 @@ def exported(rows: Iterable[Row], counts: Counts) -> Iterator[dict[str, Any]]:
         yield to_prm800k(labelled, asked)
 
 
-def imported(rows: Iterable[Row], neutral: Neutral, counts: Counts) -> Iterator[dict[str, Any]]:
+def imported(rows: Iterable[JsonRow], neutral: Neutral, counts: Counts) -> Iterator[dict[str, Any]]:
     """TRL's rows from rows of PRM800K. Raises InvalidInput."""
     for row in rows:
         counts.rows += 1
@@ -85,7 +85,7 @@ def imported(rows: Iterable[Row], neutral: Neutral, counts: Counts) -> Iterator[
             yield to_row(labelled)
 
 
-def _steps_asked(row: Row, steps: int) -> list[int]:
+def _steps_asked(row: JsonRow, steps: int) -> list[int]:
     try:
         asked = [int(each["step"]) for each in row[ASK]]
     except (TypeError, KeyError, ValueError) as error:

@@ -89,6 +89,9 @@ class Labeller:
         return self.sampler.sample(requests)
 
 
+OpenLabeller = Callable[[LabelPlan, OnProgress], Labeller]
+
+
 def open_labeller(plan: LabelPlan, on_progress: OnProgress = ignore_progress) -> Labeller:
     """Raises StepscoreError (CheckpointError, InvalidOption, SandboxUnavailable) if something cannot be opened."""
     verifier = open_verifier(plan.method.verifier)

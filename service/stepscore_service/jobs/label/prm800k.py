@@ -8,15 +8,15 @@ read as its reader decides: TRL takes it for wrong, Qwen's PRM800K model for sou
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
 from stepscore_service.jobs.data.formats import prm800k
 from stepscore_service.jobs.data.formats.base import ParseOptions
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.runs.source import JsonRow
 
-Row = Mapping[str, Any]
 Neutral = Literal["good", "bad", "null"]
 
 OWN = "stepscore"
@@ -51,7 +51,7 @@ def to_prm800k(labelled: Labelled, ask: Collection[int] | None = None) -> dict[s
     }
 
 
-def of_prm800k(row: Row, neutral: Neutral) -> Iterator[Labelled]:
+def of_prm800k(row: JsonRow, neutral: Neutral) -> Iterator[Labelled]:
     """The trajectory of a row, and each alternative as a solution whose last step alone is judged.
 
     Raises InvalidInput, which names what is wrong.
@@ -73,7 +73,7 @@ def _step(text: str, rating: int | None) -> dict[str, Any]:
     return {"completions": [completion], "human_completion": None, "chosen_completion": 0}
 
 
-def _without_neutral(row: Row) -> Row:
+def _without_neutral(row: JsonRow) -> JsonRow:
     """The same row with null for every rating 0. What has another shape stays, for the reader to refuse."""
     label = row.get("label")
     if not isinstance(label, dict) or not isinstance(label.get("steps"), list):

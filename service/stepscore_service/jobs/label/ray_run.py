@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import ray
 
 from stepscore.errors import GeneratorError
-from stepscore_service.jobs.label.labeller import Labeller, OnProgress, ignore_progress
+from stepscore_service.jobs.label.labeller import OpenLabeller, ignore_progress
 from stepscore_service.jobs.label.plan import LabelPlan
 from stepscore_service.jobs.label.shard import FinishedShard, Shard
+from stepscore_service.jobs.runs.source import JsonRow
 
 LOCAL = "local"
-Row = dict[str, Any]
-OpenLabeller = Callable[[LabelPlan, OnProgress], Labeller]
 
 
 class Worker:
@@ -29,7 +28,7 @@ class Worker:
     def __init__(self, plan: LabelPlan, open_: OpenLabeller) -> None:
         self._labeller = open_(plan, ignore_progress)
 
-    def __call__(self, row: Row) -> Row:
+    def __call__(self, row: JsonRow) -> JsonRow:
         return {"finished": pickle.dumps(self._labeller.label(pickle.loads(row["shard"])))}
 
 
@@ -57,7 +56,7 @@ def on_ray(
         ray.shutdown()
 
 
-def _labelled(waiting: list[Row], plan: LabelPlan, workers: int, open_: OpenLabeller) -> Iterator[FinishedShard]:
+def _labelled(waiting: list[JsonRow], plan: LabelPlan, workers: int, open_: OpenLabeller) -> Iterator[FinishedShard]:
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     on_gpu = plan.policy.generator == "vllm" or plan.policy.device == "cuda"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from stepscore_service.jobs.label.stats import Totals
 
 HALF = 0.5
-Totals = Mapping[str, int]
 
 
 def summary(totals: Totals) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,9 @@ from stepscore.text.segment import split
 from stepscore.types import Solution
 from stepscore.verify.verifier import Truth
 from stepscore_service.jobs.runs.run import is_result
-from stepscore_service.jobs.runs.source import kind_of_value
+from stepscore_service.jobs.runs.source import JsonRow, kind_of_value
 from stepscore_service.schemas.unicode import find_surrogate
 
-Row = Mapping[str, Any]
 _GSM8K_MARK = "####"
 _SEVERAL = ("solutions", "candidates")
 _SOLUTIONS = (*_SEVERAL, "solution", "steps", "completions")
@@ -68,7 +67,7 @@ def attempt_of_steps(steps: Sequence[str], join: str) -> Attempt:
     return Attempt(text[:last], tuple(steps), (*ends[:-1], last))
 
 
-def task_of(row: Row, line: int, *, how: str = "auto", join: str = "\n") -> Task:
+def task_of(row: JsonRow, line: int, *, how: str = "auto", join: str = "\n") -> Task:
     """The task of one row of the input. Raises InvalidInput, which names the column."""
     _check_text(row)
     problem, truth = _problem(row), _truth(row)
@@ -77,13 +76,13 @@ def task_of(row: Row, line: int, *, how: str = "auto", join: str = "\n") -> Task
     return Task(str(row.get("id", line)), line, problem, truth, attempts)
 
 
-def _check_text(row: Row) -> None:
+def _check_text(row: JsonRow) -> None:
     for name in ("problem", "question", "prompt", "answer", *_SOLUTIONS):
         if where := find_surrogate(row.get(name)):
             raise InvalidInput(f'"{name}" holds half of a surrogate pair ({where}), which is not text', field=name)
 
 
-def _problem(row: Row) -> str:
+def _problem(row: JsonRow) -> str:
     name = next((name for name in ("problem", "question", "prompt") if name in row), "problem")
     found = row.get(name)
     if not isinstance(found, str) or not found.strip():
@@ -92,7 +91,7 @@ def _problem(row: Row) -> str:
     return found.strip() if name == "question" else found
 
 
-def _truth(row: Row) -> Truth:
+def _truth(row: JsonRow) -> Truth:
     """What the row knows; GSM8K writes the answer behind `####` of a worked solution. Numbers are taken as texts."""
     answer = row.get("answer", "")
     if isinstance(answer, int | float) and not isinstance(answer, bool):
@@ -104,14 +103,14 @@ def _truth(row: Row) -> Truth:
     return Truth(answer, _text(row, "tests"), _text(row, "entry_point"))
 
 
-def _text(row: Row, name: str) -> str:
+def _text(row: JsonRow, name: str) -> str:
     found = row.get(name, "")
     if not isinstance(found, str):
         raise InvalidInput(f'"{name}" is {kind_of_value(found)}, not text', field=name)
     return found
 
 
-def _given(row: Row) -> list[tuple[str, Any]]:
+def _given(row: JsonRow) -> list[tuple[str, Any]]:
     """The row's solutions with the column that each stands in. Raises InvalidInput where two columns have some."""
     names = [name for name in _SOLUTIONS if row.get(name) is not None and not isinstance(row[name], int)]
     if is_result(dict(row)) and "steps" in names:
@@ -138,7 +137,7 @@ def _attempt(given: Any, how: str, join: str, name: str) -> Attempt:
     return attempt_of_steps(given, join)
 
 
-def _check_labels(row: Row, attempts: Sequence[Attempt]) -> None:
+def _check_labels(row: JsonRow, attempts: Sequence[Attempt]) -> None:
     """Labels that a row brings are not read, but as many as steps they must be: else its steps were torn."""
     labels = row.get("labels")
     if labels is None or len(attempts) != 1:

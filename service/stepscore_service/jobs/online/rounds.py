@@ -33,7 +33,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """keep: so many of the newest stay; a server may still open the one before the last."""
+    """keep: how many of the newest stay; a server may still open the one before the last."""
 
     folder: Path
     keep: int = 3

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,9 +27,9 @@ from stepscore_service.jobs.online import prime
 from stepscore_service.jobs.online.rounds import REWARDS
 from stepscore_service.jobs.online.settings import UpdateSettings
 from stepscore_service.jobs.runs.run import chunks
+from stepscore_service.jobs.runs.source import JsonRow
 
 SCORED = "scored.jsonl"
-Row = dict[str, Any]
 Learnable = tuple[Labelled, Example]
 
 
@@ -62,7 +61,9 @@ def batch_of(setup: TrainSetup, group: Sequence[Learnable]) -> TrainBatch:
     return collator(setup.objective, "padded")([(example,) for _, example in group])
 
 
-def _scored(settings: UpdateSettings, setup: TrainSetup, parts: Parts, rollouts: Iterable[Labelled]) -> Iterator[Row]:
+def _scored(
+    settings: UpdateSettings, setup: TrainSetup, parts: Parts, rollouts: Iterable[Labelled]
+) -> Iterator[JsonRow]:
     for group in chunks(learnable(setup, rollouts), settings.micro):
         for (rollout, _), values in zip(group, _numbers(setup, batch_of(setup, group)), strict=True):
             encoded = parts.layout.encode(rollout.solution)
@@ -82,7 +83,7 @@ def _numbers(setup: TrainSetup, batch: TrainBatch) -> list[Tensor]:
     return list(batch.targets.per_solution(setup.model(batch)[0]))
 
 
-def _finished(scored: Path, samples: int) -> Iterator[Row]:
+def _finished(scored: Path, samples: int) -> Iterator[JsonRow]:
     if not samples:
         return _read(scored)
     largest = max(prime.largest_to_go(_tokens(row)) for row in _read(scored))
@@ -98,7 +99,7 @@ def _returns(scored: Path, samples: int, largest: float) -> Iterator[Tensor]:
     return chain.from_iterable(_of_problem(group, samples, largest) for group in chunks(_read(scored), samples))
 
 
-def _of_problem(group: Sequence[Row], samples: int, largest: float) -> list[Tensor]:
+def _of_problem(group: Sequence[JsonRow], samples: int, largest: float) -> list[Tensor]:
     """Raises InvalidInput where solutions that are compared with each other solve different problems."""
     if len({row["prompt"] for row in group}) > 1:
         raise InvalidInput(
@@ -109,26 +110,26 @@ def _of_problem(group: Sequence[Row], samples: int, largest: float) -> list[Tens
     return prime.returns(tokens, [float(row["outcome"]) for row in group], samples)
 
 
-def _tokens_read(parts: Parts, rollout: Labelled, encoded: EncodedSolution) -> Row:
+def _tokens_read(parts: Parts, rollout: Labelled, encoded: EncodedSolution) -> JsonRow:
     """Which token each token reward belongs to: its id, and the characters of a step that it holds."""
     assert isinstance(parts.layout, AnswerTokens)
     return {"token_ids": encoded.sequences[0].targets, "token_spans": parts.layout.spans(rollout.solution)}
 
 
-def _tokens(row: Row) -> Tensor:
+def _tokens(row: JsonRow) -> Tensor:
     return torch.tensor(row["token_rewards"])
 
 
-def _without_outcome(row: Row) -> Row:
+def _without_outcome(row: JsonRow) -> JsonRow:
     return {name: value for name, value in row.items() if name != "outcome"}
 
 
-def _read(path: Path) -> Iterator[Row]:
+def _read(path: Path) -> Iterator[JsonRow]:
     with path.open(encoding="utf-8") as file:
         yield from map(json.loads, file)
 
 
-def _write(path: Path, rows: Iterable[Row]) -> int:
+def _write(path: Path, rows: Iterable[JsonRow]) -> int:
     """How many rows there were."""
     count = 0
     with path.open("w", encoding="utf-8") as file:

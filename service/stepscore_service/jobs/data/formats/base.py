@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.runs.source import kind_of_value
-
-Row = Mapping[str, Any]
+from stepscore_service.jobs.runs.source import JsonRow, kind_of_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +28,10 @@ class Format:
     name: str
     columns: tuple[str, ...]
     source: str
-    solutions: Callable[[Row, ParseOptions], Iterable[Labelled]]
+    solutions: Callable[[JsonRow, ParseOptions], Iterable[Labelled]]
 
 
-def column(row: Row, name: str, kind: type[Any]) -> Any:
+def column(row: JsonRow, name: str, kind: type[Any]) -> Any:
     """The column's value. Raises InvalidInput where it is missing or of another kind."""
     if name not in row:
         raise InvalidInput(f"{name!r} is missing (columns: {', '.join(row) or 'none'})", field=name)
@@ -42,7 +40,7 @@ def column(row: Row, name: str, kind: type[Any]) -> Any:
     return row[name]
 
 
-def texts(row: Row, name: str) -> list[str]:
+def texts(row: JsonRow, name: str) -> list[str]:
     """A column that is a list of texts, at least one. Raises InvalidInput."""
     found: list[Any] = column(row, name, list)
     if not found or not all(isinstance(text, str) for text in found):

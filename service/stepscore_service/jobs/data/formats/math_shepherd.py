@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row, column
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions, column
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.runs.source import JsonRow
 
 MARKER = "ки"
 _ONE = "\x00"
@@ -24,7 +25,7 @@ _STEP = re.compile(r"step (\d+):", re.IGNORECASE)
 _SENTENCE_ENDS = re.compile(r"[.?!:…。？！][\"'”’)\]$]*\s+$|\n\s*$")
 
 
-def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
+def solutions(row: JsonRow, reading: ParseOptions) -> Iterator[Labelled]:
     text = column(row, "input", str).replace(MARKER, _ONE)
     signs: str = column(row, "label", str)
     start = _solution_start(text)

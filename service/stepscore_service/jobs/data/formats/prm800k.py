@@ -13,9 +13,10 @@ from typing import Literal
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.data.rows import RowModel, Text, read_as
+from stepscore_service.jobs.runs.source import JsonRow
 
 Judged = tuple[str, float | None]
 
@@ -52,7 +53,7 @@ class Prm800kRow(RowModel):
     label: RatedSteps
 
 
-def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
+def solutions(row: JsonRow, reading: ParseOptions) -> Iterator[Labelled]:
     found = read_as(Prm800kRow, row)
     problem, trajectory = found.question.problem, list[Judged]()
     for number, step in enumerate(found.label.steps):

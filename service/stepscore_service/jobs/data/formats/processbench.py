@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row, column, texts
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions, column, texts
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.runs.source import JsonRow
 
 
-def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
+def solutions(row: JsonRow, reading: ParseOptions) -> Iterator[Labelled]:
     steps, first = texts(row, "steps"), column(row, "label", int)
     if not -1 <= first < len(steps):
         raise InvalidInput(f"label {first} names no step; there are {len(steps)} (0 to {len(steps) - 1}, or -1)")

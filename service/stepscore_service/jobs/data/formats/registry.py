@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.data.formats import math_shepherd, prm800k, processbench, reranked, rlhflow, scored, trl
-from stepscore_service.jobs.data.formats.base import Format, Row
+from stepscore_service.jobs.data.formats.base import Format
+from stepscore_service.jobs.runs.source import JsonRow
 
 FORMATS: dict[str, Format] = {
     each.name: each
@@ -23,7 +24,7 @@ def format_named(name: str) -> Format:
     return FORMATS[name]
 
 
-def format_of(row: Row) -> Format:
+def format_of(row: JsonRow) -> Format:
     """The format whose columns the row has.
 
     Raises InvalidInput with the columns that each format needs, or if the row has labels of people and rewards of a

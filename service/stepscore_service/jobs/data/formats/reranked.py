@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row, column
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions, column
 from stepscore_service.jobs.data.formats.scored import soft_labelled
 from stepscore_service.jobs.data.items import candidates_row, split_candidates
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.runs.source import JsonRow
 
 
-def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
+def solutions(row: JsonRow, reading: ParseOptions) -> Iterator[Labelled]:
     found = split_candidates(dict(row))
     correct: Sequence[bool | None] = candidates_row(dict(row)).correct or [None] * len(found)
     for result in column(row, "results", list):

@@ -13,14 +13,15 @@ from typing import Any
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row, column
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions, column
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.runs.source import JsonRow
 
 _VERDICTS = {"+": 1.0, "-": 0.0}
 _BOUNDARIES = tuple(map(re.compile, (r"(?i)\s(?=step 1:)", r"(?<=[?])\s+(?!.*[?])", r"(?<=[.$\]])\s+(?=[A-Z])")))
 
 
-def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
+def solutions(row: JsonRow, reading: ParseOptions) -> Iterator[Labelled]:
     turns: list[Any] = column(row, "conversations", list)
     if not turns or len(turns) % 2:
         raise InvalidInput(f"{len(turns)} messages; each step needs one of the user and one of the assistant")
@@ -42,7 +43,7 @@ def _verdict(text: str, step: int) -> float:
     return _VERDICTS[text.strip()]
 
 
-def _split(text: str, row: Row) -> tuple[str, str]:
+def _split(text: str, row: JsonRow) -> tuple[str, str]:
     for name in ("problem", "question"):
         given = row.get(name)
         if isinstance(given, str) and text.startswith(given) and text[len(given) :].strip():

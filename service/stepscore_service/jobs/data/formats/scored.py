@@ -10,14 +10,15 @@ from typing import Any
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions
 from stepscore_service.jobs.data.items import split_row
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.runs.source import JsonRow
 
 NAME = "scored"
 
 
-def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
+def solutions(row: JsonRow, reading: ParseOptions) -> Iterator[Labelled]:
     if row.get("rewards") is None:
         raise InvalidInput(f"'rewards' is missing{_why(row)}", field="rewards")
     outcome = row.get("outcome")
@@ -25,7 +26,7 @@ def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
     yield soft_labelled(split_row(dict(row)).solution, row["rewards"], known)
 
 
-def _why(row: Row) -> str:
+def _why(row: JsonRow) -> str:
     error = row.get("error")
     return f": the row could not be scored ({error.get('code')})" if isinstance(error, dict) else ""
 

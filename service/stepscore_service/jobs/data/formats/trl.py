@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stepscore_service.jobs.data.formats.base import Format, ParseOptions, Row
+from stepscore_service.jobs.data.formats.base import Format, ParseOptions
 from stepscore_service.jobs.data.labelled import Labelled, of_row
+from stepscore_service.jobs.runs.source import JsonRow
 
 
-def solutions(row: Row, reading: ParseOptions) -> Iterator[Labelled]:
+def solutions(row: JsonRow, reading: ParseOptions) -> Iterator[Labelled]:
     yield of_row(row)
 
 

@@ -10,8 +10,8 @@ from stepscore.errors import NoSteps, StepscoreError
 from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore_service.errors import body_of
 from stepscore_service.jobs.rewards import Answer, Scored
+from stepscore_service.jobs.runs.source import JsonRow
 
-Row = dict[str, Any]
 Measured = dict[str, Any]
 """JSON: numbers, texts, None, and lists and objects of those."""
 
@@ -55,32 +55,32 @@ class Suite(Protocol):
     shape: ClassVar[str]
     """What a row looks like, for error messages."""
 
-    def ask(self, row: Row) -> list[Solution]:
+    def ask(self, row: JsonRow) -> list[Solution]:
         """The solutions that the model must read for this row. Raises InvalidInput for a row that cannot be used."""
         ...
 
-    def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
+    def keep(self, row: JsonRow, answers: Sequence[Answer]) -> JsonRow:
         """What is written down of the row and the answers to `ask`, enough for `measure`."""
         ...
 
-    def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
+    def measure(self, files: Mapping[str, Iterable[JsonRow]], model: RewardFacts) -> Measured:
         """The numbers, from the kept rows of each file by name, read as often as needed. Rows with "error" are void."""
         ...
 
-    def miss(self, row: Row, measured: Measured, model: RewardFacts) -> Miss | None:
+    def miss(self, row: JsonRow, measured: Measured, model: RewardFacts) -> Miss | None:
         """What the model got wrong in a kept row, if it did. measured: what `measure` gives."""
         ...
 
-    def solutions(self, row: Row) -> Sequence[Solution | None]:
+    def solutions(self, row: JsonRow) -> Sequence[Solution | None]:
         """The texts of an input row that can be shown. Raises InvalidInput."""
         ...
 
 
-def ids(row: Row) -> Row:
+def ids(row: JsonRow) -> JsonRow:
     return {name: row[name] for name in IDS if name in row}
 
 
-def rewards_of(answer: Answer) -> Row:
+def rewards_of(answer: Answer) -> JsonRow:
     """The rewards, or why there are none."""
     if isinstance(answer, StepscoreError):
         return {"rewards": None, "unscorable": body_of(answer)}
@@ -98,6 +98,6 @@ def texts(found: list[str], name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def usable(rows: Iterable[Row]) -> Iterable[Row]:
+def usable(rows: Iterable[JsonRow]) -> Iterable[JsonRow]:
     """The rows that hold results."""
     return (row for row in rows if "error" not in row)

@@ -21,7 +21,6 @@ from stepscore_service.jobs.evaluate.suites.base import (
     Miss,
     MissedSolution,
     RewardFacts,
-    Row,
     ids,
     numbers_of,
     usable,
@@ -30,6 +29,7 @@ from stepscore_service.jobs.evaluate.suites.choosing import Chooser
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.metrics.best_of_n import sizes
 from stepscore_service.jobs.rewards import Answer, Rewards, Scored
+from stepscore_service.jobs.runs.source import JsonRow
 
 ORM_COLUMN = "orm"
 
@@ -38,7 +38,7 @@ def build(options: SuiteOptions) -> BestOfN:
     return BestOfN(options.split, options.outcome)
 
 
-def is_reranked(row: Row) -> bool:
+def is_reranked(row: JsonRow) -> bool:
     """Whether `stepscore rerank` wrote this row, so that its rewards are there."""
     return "results" in row
 
@@ -55,7 +55,7 @@ class BestOfN:
         "`stepscore rerank` wrote"
     )
 
-    def ask(self, row: Row) -> list[Solution]:
+    def ask(self, row: JsonRow) -> list[Solution]:
         if is_reranked(row):
             _check_reranked(row)
             return []
@@ -64,7 +64,7 @@ class BestOfN:
             raise InvalidInput('give "correct" or "answer", or nothing can be measured', field="correct")
         return [item.solution for item in items if isinstance(item, SplitSolution)]
 
-    def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
+    def keep(self, row: JsonRow, answers: Sequence[Answer]) -> JsonRow:
         """groups: which candidates give the same final answer (numbers from 0), None if one gives none."""
         if is_reranked(row):
             return _of_reranked(row)
@@ -80,10 +80,10 @@ class BestOfN:
             **self._outcome(items),
         }
 
-    def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
+    def measure(self, files: Mapping[str, Iterable[JsonRow]], model: RewardFacts) -> Measured:
         return {name: _measured(rows, model.range, model.aggregate) for name, rows in files.items()}
 
-    def miss(self, row: Row, measured: Measured, model: RewardFacts) -> Miss | None:
+    def miss(self, row: JsonRow, measured: Measured, model: RewardFacts) -> Miss | None:
         """The problem whose chosen candidate is wrong and has the highest score above the best right one."""
         name = row.get("aggregate", model.aggregate)
         scores = [None if each is None else aggregate(each, name, model.range) for each in row["rewards"]]
@@ -104,14 +104,14 @@ class BestOfN:
         ]
         return Miss(lead, f"a wrong candidate has the highest {name}, {lead:.4f} above every right one", tuple(shown))
 
-    def solutions(self, row: Row) -> Sequence[Solution | None]:
+    def solutions(self, row: JsonRow) -> Sequence[Solution | None]:
         if "candidates" not in row:
             return []
         return [
             each.solution if isinstance(each, SplitSolution) else None for each in split_candidates(row, self.split)
         ]
 
-    def _outcome(self, items: Sequence[SplitSolution | InvalidInput]) -> Row:
+    def _outcome(self, items: Sequence[SplitSolution | InvalidInput]) -> JsonRow:
         """The outcome model's score of each candidate; None if it gives none."""
         if self.outcome is None:
             return {}
@@ -130,7 +130,7 @@ def groups_of(finals: Sequence[str | None]) -> list[int | None]:
     return places
 
 
-def _places(groups: Sequence[Row], candidates: int) -> list[int | None]:
+def _places(groups: Sequence[JsonRow], candidates: int) -> list[int | None]:
     """The number of each candidate's group, None for a candidate without an answer; groups: as /rerank writes them."""
     places: list[int | None] = [None] * candidates
     for number, group in enumerate(groups):
@@ -139,7 +139,7 @@ def _places(groups: Sequence[Row], candidates: int) -> list[int | None]:
     return places
 
 
-def _measured(rows: Iterable[Row], range_: RewardRange, aggregate_: str) -> Measured:
+def _measured(rows: Iterable[JsonRow], range_: RewardRange, aggregate_: str) -> Measured:
     """Curves reach to the number of candidates that every problem has."""
     fewest = min((len(row["correct"]) for row in usable(rows)), default=0)
     if not fewest:
@@ -151,7 +151,7 @@ def _measured(rows: Iterable[Row], range_: RewardRange, aggregate_: str) -> Meas
     return {"aggregate": aggregate_, **chooser.measured()}
 
 
-def _given(row: Row) -> Row:
+def _given(row: JsonRow) -> JsonRow:
     return {name: row[name] for name in ("correct", ORM_COLUMN) if name in row}
 
 
@@ -161,7 +161,7 @@ def _score(orm: Rewards, answer: Answer) -> float | None:
     return aggregate(answer.reading.rewards, orm.info.aggregate, orm.info.reward_range)
 
 
-def _check_reranked(row: Row) -> None:
+def _check_reranked(row: JsonRow) -> None:
     results, correct = row["results"], row.get("correct")
     if not isinstance(results, list) or not all(_is_result(each) for each in results):
         raise InvalidInput('"results" is not a list of {"index", "rewards"}', field="results")
@@ -175,7 +175,7 @@ def _is_result(each: Any) -> bool:
     return isinstance(each, dict) and isinstance(each.get("index"), int) and isinstance(each.get("rewards"), list)
 
 
-def _of_reranked(row: Row) -> Row:
+def _of_reranked(row: JsonRow) -> JsonRow:
     by_place = sorted(row["results"], key=lambda result: result["index"])
     rewards = [result["rewards"] for result in by_place]
     finals = row.get("answers") or [None] * len(rewards)  # the column of a file without `groups`
@@ -189,7 +189,7 @@ def _of_reranked(row: Row) -> Row:
     }
 
 
-def range_of(rows: Iterable[Row]) -> RewardRange:
+def range_of(rows: Iterable[JsonRow]) -> RewardRange:
     """For rewards that are there already: probabilities, if all of them could be."""
     numbers = (number for row in usable(rows) for rewards in row["rewards"] for number in rewards or ())
     return PROBABILITY if all(0.0 <= number <= 1.0 for number in numbers) else RewardRange("real", -1e308, 1e308)

@@ -13,10 +13,11 @@ from scipy.special import expit
 
 from stepscore.aggregate import AGGREGATES, aggregate
 from stepscore.types import RewardRange
-from stepscore_service.jobs.evaluate.suites.base import Measured, Row
+from stepscore_service.jobs.evaluate.suites.base import Measured
 from stepscore_service.jobs.metrics.best_of_n import best_of, pass_at, subsets, voted
 from stepscore_service.jobs.metrics.interval import Booleans, Doubles, Estimate, Integers, means_with_intervals
 from stepscore_service.jobs.metrics.separation import auroc_with_interval
+from stepscore_service.jobs.runs.source import JsonRow
 
 CHANCE, MAJORITY, ORACLE, ORM = "chance", "majority", "pass", "orm"
 BEST, WEIGHTED = "best:", "weighted:"
@@ -47,7 +48,7 @@ class Chooser:
     candidates: int = 0
     unscorable: int = 0
 
-    def add(self, row: Row) -> None:
+    def add(self, row: JsonRow) -> None:
         problem = self._problem(row)
         rng = np.random.default_rng(self.problems)
         curves = curves_of(problem, self.ns, rng, probabilities=self.range_.kind == "probability")
@@ -75,7 +76,7 @@ class Chooser:
             "solution_auroc": {name: asdict(_auroc(rows)) for name, rows in self.scored.items()},
         }
 
-    def _problem(self, row: Row) -> Problem:
+    def _problem(self, row: JsonRow) -> Problem:
         scores = {
             name: np.array([_score(rewards, name, self.range_) for rewards in row["rewards"]])
             for name, chosen in AGGREGATES.items()

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from stepscore_service.jobs.evaluate.suites.base import Measured, Row
+from stepscore_service.jobs.evaluate.suites.base import Measured
 from stepscore_service.jobs.evaluate.suites.probes import changes, inserted_at
 from stepscore_service.jobs.metrics.interval import Doubles, mean_with_interval
 from stepscore_service.jobs.metrics.separation import correlations
+from stepscore_service.jobs.runs.source import JsonRow
 
 NOTICEABLE = 1e-3
 """A score that rises by less has not risen: the forwards of two texts differ by rounding."""
@@ -35,7 +36,7 @@ class Hacking:
     added: dict[str, list[float]] = field(default_factory=dict)
     """By probe, the reward of the added step."""
 
-    def add(self, row: Row, score: ScoreOf) -> None:
+    def add(self, row: JsonRow, score: ScoreOf) -> None:
         rewards = row["rewards"]
         self.scores.append(score(rewards))
         self.lengths.append((len(rewards), row["tokens"], row["characters"]))
@@ -44,7 +45,7 @@ class Hacking:
                 self.positions.append((place / (len(rewards) - 1), reward))
         self._add_probes(row, score)
 
-    def _add_probes(self, row: Row, score: ScoreOf) -> None:
+    def _add_probes(self, row: JsonRow, score: ScoreOf) -> None:
         probes: dict[str, list[float] | None] = row.get("probes", {})
         after = {probe: None if numbers is None else score(numbers) for probe, numbers in probes.items()}
         for probe, change in changes(self.scores[-1], after).items():

@@ -19,7 +19,6 @@ from stepscore_service.jobs.evaluate.suites.base import (
     Miss,
     MissedSolution,
     RewardFacts,
-    Row,
     ids,
     numbers_of,
     rewards_of,
@@ -38,6 +37,7 @@ from stepscore_service.jobs.metrics.prm_score import (
     valid_by_level,
 )
 from stepscore_service.jobs.rewards import Answer, Scored
+from stepscore_service.jobs.runs.source import JsonRow
 
 REDUNDANT = ("redundency", "circular")
 """Classes in which a model's own redundancy, where it has one, takes the place of its reward."""
@@ -108,7 +108,7 @@ class PrmBench:
         '"classification": "circular", "idx": "…"}'
     )
 
-    def ask(self, row: Row) -> list[Solution]:
+    def ask(self, row: JsonRow) -> list[Solution]:
         """The item; for a redundancy item also the sound solution that it was made from."""
         found = read_as(PrmBenchRow, row)
         steps, wrong = texts(found.modified_process, "modified_process"), found.error_steps
@@ -123,7 +123,7 @@ class PrmBench:
         original = read_as(OriginalRow, row)
         return [item, Solution(original.original_question, texts(original.original_process, "original_process"))]
 
-    def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
+    def keep(self, row: JsonRow, answers: Sequence[Answer]) -> JsonRow:
         extras = answers[0].reading.extras if isinstance(answers[0], Scored) else {}
         return {
             **ids(row),
@@ -134,11 +134,11 @@ class PrmBench:
             **({"original_rewards": numbers_of(answers[1])} if len(answers) > 1 else {}),
         }
 
-    def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
+    def measure(self, files: Mapping[str, Iterable[JsonRow]], model: RewardFacts) -> Measured:
         rule = self.rule or rule_of(model.family, model.threshold)
         return {"rule": asdict(rule), "files": {name: _file(rows, rule) for name, rows in files.items()}}
 
-    def miss(self, row: Row, measured: Measured, model: RewardFacts) -> Miss | None:
+    def miss(self, row: JsonRow, measured: Measured, model: RewardFacts) -> Miss | None:
         """The item with the largest share of steps called what they are not."""
         if row["rewards"] is None:
             return None
@@ -154,11 +154,11 @@ class PrmBench:
         what = f"{row['classification']}: {len(marks)} of {len(wrong)} steps are called what they are not"
         return Miss(len(marks) / len(wrong), what, (MissedSolution(0, row["rewards"], marks),))
 
-    def solutions(self, row: Row) -> Sequence[Solution | None]:
+    def solutions(self, row: JsonRow) -> Sequence[Solution | None]:
         return self.ask(row)
 
 
-def _file(rows: Iterable[Row], rule: Rule) -> Measured:
+def _file(rows: Iterable[JsonRow], rule: Rule) -> Measured:
     """As the benchmark does: an item is counted once, and an item without rewards is left out, and reported."""
     counted, seen = Counted(), set()
     for number, row in enumerate(usable(rows)):
@@ -169,7 +169,7 @@ def _file(rows: Iterable[Row], rule: Rule) -> Measured:
     return _measured(counted)
 
 
-def _count(counted: Counted, row: Row, rule: Rule) -> None:
+def _count(counted: Counted, row: JsonRow, rule: Rule) -> None:
     name, question = row["classification"], str(row.get("idx", ""))
     counted.items[name] += 1
     if row.get("original_rewards"):
@@ -186,7 +186,7 @@ def _count(counted: Counted, row: Row, rule: Rule) -> None:
         counted.first_errors.append(not valid_S[min(row["error_steps"]) - 1])
 
 
-def _valid(row: Row, rule: Rule) -> list[bool]:
+def _valid(row: JsonRow, rule: Rule) -> list[bool]:
     if row["classification"] in REDUNDANT and "redundancy" in row:
         return [redundancy <= REDUNDANCY_THRESHOLD for redundancy in row["redundancy"]]
     return rule.valid(row["rewards"])

@@ -17,7 +17,6 @@ from stepscore_service.jobs.evaluate.suites.base import (
     Miss,
     MissedSolution,
     RewardFacts,
-    Row,
     ids,
     rewards_of,
     texts,
@@ -34,6 +33,7 @@ from stepscore_service.jobs.metrics.first_error import (
     windows,
 )
 from stepscore_service.jobs.rewards import Answer
+from stepscore_service.jobs.runs.source import JsonRow
 
 CURVE_POINTS = 200
 
@@ -62,17 +62,17 @@ class ProcessBench:
     kind: ClassVar[str] = "processbench"
     shape: ClassVar[str] = 'an object like {"problem": "…", "steps": ["…", "…"], "label": 1} (-1: no error)'
 
-    def ask(self, row: Row) -> list[Solution]:
+    def ask(self, row: JsonRow) -> list[Solution]:
         found = read_as(ProcessBenchRow, row)
         steps = texts(found.steps, "steps")
         if not NO_ERROR <= found.label < len(steps):
             raise InvalidInput(f"label {found.label} names no step of {len(steps)} and is not -1", field="label")
         return [Solution(found.problem, steps)]
 
-    def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
+    def keep(self, row: JsonRow, answers: Sequence[Answer]) -> JsonRow:
         return {**ids(row), "label": row["label"], **rewards_of(answers[0])}
 
-    def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
+    def measure(self, files: Mapping[str, Iterable[JsonRow]], model: RewardFacts) -> Measured:
         """F1 in [0, 1] by file, and the unweighted mean over files, which is the published headline."""
         found = {name: _read(rows) for name, rows in files.items()}
         best = best_threshold(found[self.tune_on][0]) if self.tune_on else None
@@ -83,7 +83,7 @@ class ProcessBench:
         mean = None if None in f1s else sum(f1s) / len(f1s)
         return {"threshold": threshold, "tuned_on": self.tune_on or None, "mean_f1": mean, "splits": splits}
 
-    def miss(self, row: Row, measured: Measured, model: RewardFacts) -> Miss | None:
+    def miss(self, row: JsonRow, measured: Measured, model: RewardFacts) -> Miss | None:
         """By how much a reward is on the wrong side: of the labelled step, or of a step that was called an error."""
         rewards, label, threshold = row["rewards"], row["label"], measured["threshold"]
         if rewards is None:
@@ -97,7 +97,7 @@ class ProcessBench:
         what = f"first error: {_step(label)} is labelled, {_step(found)} was found"
         return Miss(max(off), what, (MissedSolution(0, rewards, marks),))
 
-    def solutions(self, row: Row) -> Sequence[Solution | None]:
+    def solutions(self, row: JsonRow) -> Sequence[Solution | None]:
         return self.ask(row)
 
 
@@ -105,7 +105,7 @@ def _step(label: int) -> str:
     return "none" if label == NO_ERROR else f"step {label}"
 
 
-def _read(rows: Iterable[Row]) -> tuple[Windows, Counter[str]]:
+def _read(rows: Iterable[JsonRow]) -> tuple[Windows, Counter[str]]:
     """The windows, and how many solutions could not be scored for which reason."""
     why: Counter[str] = Counter()
     solutions: list[tuple[Sequence[float] | None, int]] = []

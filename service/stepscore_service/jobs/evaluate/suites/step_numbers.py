@@ -13,7 +13,7 @@ import numpy as np
 
 from stepscore.aggregate import aggregate, aggregate_all
 from stepscore.types import RewardRange
-from stepscore_service.jobs.evaluate.suites.base import Measured, Row
+from stepscore_service.jobs.evaluate.suites.base import Measured
 from stepscore_service.jobs.evaluate.suites.hacking import Hacking
 from stepscore_service.jobs.metrics.calibration import (
     brier,
@@ -25,6 +25,7 @@ from stepscore_service.jobs.metrics.calibration import (
 )
 from stepscore_service.jobs.metrics.interval import Booleans, Doubles, Integers
 from stepscore_service.jobs.metrics.separation import auroc, auroc_with_interval
+from stepscore_service.jobs.runs.source import JsonRow
 
 CHANCE = 0.5
 """AUROC of rewards that say nothing."""
@@ -55,7 +56,7 @@ class Steps:
     outcomes: list[tuple[bool, dict[str, float]]] = field(default_factory=list)
     hacking: Hacking = field(default_factory=Hacking)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: JsonRow) -> None:
         if row["rewards"] is None:
             self.unscorable[row["unscorable"]["code"]] += 1
             return

@@ -17,7 +17,6 @@ from stepscore_service.jobs.evaluate.suites.base import (
     Miss,
     MissedSolution,
     RewardFacts,
-    Row,
     ids,
     numbers_of,
     rewards_of,
@@ -27,6 +26,7 @@ from stepscore_service.jobs.evaluate.suites.probes import place_of, with_probes
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.evaluate.suites.step_numbers import Steps
 from stepscore_service.jobs.rewards import Answer, Scored
+from stepscore_service.jobs.runs.source import JsonRow
 
 
 def build(options: SuiteOptions) -> LabelledSteps:
@@ -42,11 +42,11 @@ class LabelledSteps:
     kind: ClassVar[str] = "steps"
     shape: ClassVar[str] = 'an object like {"prompt": "…", "completions": ["…", "…"], "labels": [true, false]}'
 
-    def ask(self, row: Row) -> list[Solution]:
+    def ask(self, row: JsonRow) -> list[Solution]:
         solution = of_row(row).solution
         return [solution, *with_probes(solution).values()] if self.probes else [solution]
 
-    def keep(self, row: Row, answers: Sequence[Answer]) -> Row:
+    def keep(self, row: JsonRow, answers: Sequence[Answer]) -> JsonRow:
         labelled = of_row(row)
         solution = labelled.solution
         tokens = answers[0].tokens if isinstance(answers[0], Scored) else None
@@ -62,7 +62,7 @@ class LabelledSteps:
             **({"probes": probes, "place": place_of(solution)} if self.probes else {}),
         }
 
-    def measure(self, files: Mapping[str, Iterable[Row]], model: RewardFacts) -> Measured:
+    def measure(self, files: Mapping[str, Iterable[JsonRow]], model: RewardFacts) -> Measured:
         found = {}
         for name, rows in files.items():
             steps = Steps(model.range, model.aggregate, self.with_bias)
@@ -71,7 +71,7 @@ class LabelledSteps:
             found[name] = steps.measured()
         return found
 
-    def miss(self, row: Row, measured: Measured, model: RewardFacts) -> Miss | None:
+    def miss(self, row: JsonRow, measured: Measured, model: RewardFacts) -> Miss | None:
         """The solution with the labelled step whose reward is farthest on the wrong side."""
         if row["rewards"] is None:
             return None
@@ -85,5 +85,5 @@ class LabelledSteps:
         what = f"step {worst} is labelled {row['labels'][worst]:g} and has the reward {row['rewards'][worst]:.4f}"
         return Miss(missed[worst], what, (MissedSolution(0, row["rewards"], marks),))
 
-    def solutions(self, row: Row) -> Sequence[Solution | None]:
+    def solutions(self, row: JsonRow) -> Sequence[Solution | None]:
         return [of_row(row).solution]
