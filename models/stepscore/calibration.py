@@ -34,7 +34,7 @@ class Calibration:
             return np.asarray(1.0 / (1.0 + np.exp(-z)), dtype=np.float64)
 
     def check(self, range_: RewardRange, revision: str) -> None:
-        """Raises InvalidOption where these rewards are no probabilities, or it was fitted on other weights."""
+        """Raises InvalidOption if these rewards are no probabilities, or it was fitted on other weights."""
         if range_.kind != "probability":
             raise InvalidOption(
                 f"a temperature needs rewards that are probabilities; this model's are of kind {range_.kind}",
@@ -57,7 +57,7 @@ def calibrated(reading: Reading, calibration: Calibration | None) -> Reading:
 
 
 def read_calibration(file: Path) -> Calibration:
-    """The `calibration.json` that `stepscore evaluate` writes. Raises InvalidOption where it is none."""
+    """The `calibration.json` that `stepscore evaluate` writes. Raises InvalidOption if it is none."""
     try:
         row = json.loads(file.read_text(encoding="utf-8"))
         found = Calibration(float(row["temperature"]), float(row.get("bias", 0.0)), str(row.get("revision", "")))

@@ -172,7 +172,7 @@ class TransformersGenerator:
         return logits
 
     def _room(self, tokens: int, needed: int) -> int:
-        """Tokens that the context still has. Raises GeneratorError where that is less than needed."""
+        """Tokens that the context still has. Raises GeneratorError if that is less than needed."""
         room = self._info.max_tokens - tokens
         if room < needed:
             raise GeneratorError(
@@ -208,7 +208,7 @@ def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerFast) -> frozenset[int
 
 
 def open_transformers(path: Path, device: torch.device, dtype: torch.dtype, max_tokens: int) -> TransformersGenerator:
-    """Load the causal language model in a folder. Raises CheckpointError where it is not whole."""
+    """Load the causal language model in a folder. Raises CheckpointError if it is not whole."""
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, trust_remote_code=False, local_files_only=True, output_loading_info=True

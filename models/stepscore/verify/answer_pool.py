@@ -1,7 +1,7 @@
 """Algebra on answers (math-verify) by a pool of processes: safe from any thread, each question with a time limit.
 
 math-verify stops itself with SIGALRM, which works in no thread but the main one, and SymPy may hold the interpreter
-lock for minutes on a short answer. So it runs in processes of its own, which are started when all others are busy, have
+lock for minutes on a short answer. So it runs in separate processes, which are started when all others are busy, have
 a limit on their processor time for each question, and are killed when they do not reply: a slow question takes one
 worker, never the others' time.
 """

@@ -7,7 +7,7 @@ number, values at fixed points for a formula with variables, intervals for an in
 Formulas are LaTeX without `$`. A formula of which the parser reads only the beginning cannot be read.
 The line `ready` comes before all else.
 
-A process of its own because SymPy can neither be stopped from outside nor kept from taking the interpreter lock for
+A separate process because SymPy can neither be stopped from outside nor kept from taking the interpreter lock for
 minutes (`9^{9^{9^9}}`). An alarm goes off after SECONDS of processor time ("late"); if the lock is held, so that no
 alarm is heard, the kernel ends the process some seconds later. Time that a busy machine gives to others does not count.
 """

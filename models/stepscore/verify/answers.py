@@ -188,7 +188,7 @@ def _marked(text: str) -> Said | None:
 
 
 def _stated(text: str) -> Said | None:
-    """Raises _CutOff if the text ends where an answer was to follow."""
+    """Raises _CutOff if the text ends before the answer that was to follow."""
     if ends_open(text):
         raise _CutOff
     return stated(text)

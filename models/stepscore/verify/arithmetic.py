@@ -24,7 +24,7 @@ ROUNDED_OPERAND = Fraction(1, 100)
 
 
 class ArithmeticChecker:
-    """Judges the calculations that steps write out, each step by itself. Safe from any thread."""
+    """Judges the calculations that steps write out, each step separately. Safe from any thread."""
 
     name = "arithmetic"
 
@@ -47,7 +47,7 @@ def check_step(step: str) -> Checked:
 
 
 def holds(link: Link) -> bool | None:
-    """Whether the two sides are equal; None where that cannot be said."""
+    """Whether the two sides are equal; None if that is unknown."""
     if _is_scale(link):
         return None
     if not any(token.kind == "operator" for token in (*link.left[1:], *link.right[1:])):
@@ -72,7 +72,7 @@ def differs(link: Link) -> bool:
 
 
 def _repeats(link: Link) -> bool | None:
-    """A chain that goes on with a number (`3 + 4 = 7 = 7`): it may be rounded or change its unit, nothing else."""
+    """A chain that continues with a number (`3 + 4 = 7 = 7`): it may be rounded or change its unit, nothing else."""
     if link.units or link.hundredths:
         return None
     try:
@@ -135,5 +135,5 @@ def _numbers(side: Side) -> list[str]:
 
 
 def _decimals(side: Side) -> int:
-    """The most digits behind the point that a number of this side shows."""
+    """The most digits after the decimal point in a number of this side."""
     return max((len(number.partition(".")[2]) for number in _numbers(side)), default=0)

@@ -31,7 +31,7 @@ def _read_all(descriptor: int) -> bytes:
 
 
 def _failure(program: str, tests: str, entry_point: str) -> str:
-    """Why the program fails, on one line; empty where it passes. SystemExit is a failure like any other."""
+    """Why the program fails, on one line; empty if it passes. SystemExit is a failure like any other."""
     names: dict[str, object] = {"__name__": "solution"}
     try:
         exec(compile(program, "program", "exec"), names)

@@ -42,17 +42,17 @@ class CodeVerifier:
     name = "code"
 
     def __init__(self, limits: Limits = DEFAULT, weak: bool = False) -> None:
-        """weak: run even where the kernel cannot take away network and files. Raises SandboxUnavailable."""
+        """weak: run even if the kernel cannot take away network and files. Raises SandboxUnavailable."""
         self.sandbox = Sandbox(limits, interpreter(), weak)
 
     def verify(self, solutions: Sequence[str], truth: Truth) -> list[Verified]:
-        """Raises InvalidInput where the truth has no tests, or they are no Python."""
+        """Raises InvalidInput if the truth has no tests, or they are not Python."""
         if not truth.tests.strip():
             raise InvalidInput('the truth has no "tests", which this verifier runs', field="tests")
         try:
             ast.parse(truth.tests)
         except SyntaxError as error:
-            raise InvalidInput(f'"tests" is no Python: {error}', field="tests") from error
+            raise InvalidInput(f'"tests" is not Python: {error}', field="tests") from error
         with ThreadPoolExecutor(min(len(solutions) or 1, os.cpu_count() or 1)) as pool:
             return list(pool.map(partial(self._verified, truth), solutions))
 
@@ -69,7 +69,7 @@ class CodeVerifier:
 def program_of(solution: str, entry_point: str = "") -> str | None:
     """The program in a text: the last fenced block (that defines `entry_point`, if one does), else a text that is one.
 
-    None where there is neither.
+    None if there is neither.
     """
     blocks = [match[1] for match in _FENCED.finditer(solution)]
     defining = [block for block in blocks if entry_point and re.search(rf"\bdef\s+{re.escape(entry_point)}\b", block)]

@@ -1,6 +1,6 @@
 """The formal statements that a step carries, and which Coq scripts are taken as proofs.
 
-A statement stands in a block fenced as ```coq, or in a comment `(* coq: … *)`. A script may load modules of Coq's own
+A statement is in a block fenced as ```coq, or in a comment `(* coq: … *)`. A script may load modules of Coq's own
 library, open scopes, and state and prove; nothing else, so that what it proves follows from Coq alone: no axiom, no
 admitted proof, no notation or definition that gives a statement another meaning, no plugin, no other file.
 """
@@ -36,7 +36,7 @@ _PROOF_ENDS = ("Qed", "Defined")
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """text: the script as it stands. header: its loads and scopes. statements: what it states, quantifiers included."""
+    """text: the script unchanged. header: its loads and scopes. statements: what it states, quantifiers included."""
 
     text: str
     header: str
@@ -61,7 +61,7 @@ def read_script(text: str) -> Script:
         if proving:
             proving = sentence not in _PROOF_ENDS
             if proving and sentence[0].isupper() and not re.fullmatch(r"Proof(\s+using\b.*)?", sentence):
-                raise Refused(f"`{sentence[:60]}` is no step of a proof")
+                raise Refused(f"`{sentence[:60]}` is not a step of a proof")
         elif stated:
             statements.append(_closed(stated))
             proving = True
@@ -75,7 +75,7 @@ def read_script(text: str) -> Script:
 
 
 def refutation(script: Script) -> str:
-    """A script that proves the negation of the last statement by automatic tactics, where they can."""
+    """A script that proves the negation of the last statement by automatic tactics, if they can."""
     reals = " Lra" if "Reals" in script.header or "Lra" in script.header else ""
     tactics = [
         "lia",
@@ -109,7 +109,7 @@ def _loads_the_library(sentence: str) -> bool:
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """Sentences without comments and bullets. Raises Refused where something stands after the last full stop."""
+    """Sentences without comments and bullets. Raises Refused if there is anything after the last full stop."""
     plain = _without_comments(text)
     end = 0
     for match in _SENTENCE.finditer(plain):

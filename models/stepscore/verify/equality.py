@@ -2,7 +2,7 @@
 
 So equality is transitive and does not depend on the order of the answers. Only what people leave out needs more than
 one answer to decide. A number without a unit joins the one group with that number and a unit; if there are several
-such groups, or the group fits several numbers, it stays by itself. `50%` is `0.5`; a `50` joins it as a percentage
+such groups, or the group fits several numbers, it stays alone. `50%` is `0.5`; a `50` joins it as a percentage
 without its sign, unless `0.5` is there too. Names (`x = 5`) count if there are several for one value.
 """
 
@@ -32,7 +32,7 @@ TOTAL_SECONDS = 10.0
 class Canonical:
     """key: equal for equal answers. bare: the key that it has without its unit, which was perhaps left out elsewhere.
 
-    label: the variable whose value is given, "" if none is. value: the number or formula behind it, if it is a single
+    label: the variable whose value is given, "" if none is. value: the number or formula after it, if it is a single
     one. readable: whether it is more than a text. late: whether a calculation was stopped, so that it is compared as
     text only.
     """

@@ -18,7 +18,7 @@ AFTER_THESE = _words(
     "plus minus times over by divided multiplied than of sqrt root log ln sin cos tan floor ceil lcm gcd mod max min"
     " squared cubed half twice double triple choose base"
 )
-"""Words that change the number behind them: a calculation that follows one is only a part."""
+"""Words that change the number after them: a calculation that follows one is only a part."""
 
 BEFORE_THESE = _words(
     "dozen dozens hundred thousand million billion trillion squared cubed half mod modulo choose plus minus times"
@@ -27,10 +27,10 @@ BEFORE_THESE = _words(
 """Words that change the number before them."""
 
 NO_UNITS = _words("because is are was were and so then equals makes gives but if or")
-"""Words that end what stands before them: a sentence's, not a number's."""
+"""Words that end what comes before them: they belong to a sentence, not to a number."""
 
 UNIT_WORDS = 3
-"""At most so many words may stand between a number and the operator behind it (`12 dollars per hour * 3`)."""
+"""The most words between a number and the operator after it (`12 dollars per hour * 3`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _closed(side: Side, *, opening: bool) -> Side:
 
 
 def _reach_left(found: Sequence[Token], equals: int) -> int | None:
-    """Index of the first token of the expression that ends before the sign; None where it is a part of something."""
+    """Index of the first token of the expression that ends before the sign; None if it is a part of something."""
     at = equals
     words = 0
     while at > 0 and (found[at - 1].kind not in ("equals", "barrier")):
@@ -123,7 +123,7 @@ def _behind_number(found: Sequence[Token], at: int) -> bool:
 
 
 def _attached(found: Sequence[Token], at: int) -> bool:
-    """Whether what stands before the expression changes it: an operator's other side, a letter, a function."""
+    """Whether what comes before the expression changes it: an operator's other side, a letter, a function."""
     if at == 0:
         return False
     before, first = found[at - 1], found[at]
@@ -137,7 +137,7 @@ def _attached(found: Sequence[Token], at: int) -> bool:
 
 
 def _reach_right(found: Sequence[Token], equals: int) -> int | None:
-    """Index behind the last token of the expression after the sign; None where it is a part of something."""
+    """Index after the last token of the expression after the sign; None if it is a part of something."""
     at = equals + 1
     while at < len(found) and found[at].kind not in ("equals", "barrier", "word"):
         if found[at].kind == "number" and found[at - 1].kind == "number" and not _mixed(found, at - 1):
@@ -162,14 +162,14 @@ def _continues(found: Sequence[Token], at: int) -> bool:
 
 
 def _between_digits(found: Sequence[Token], at: int) -> bool:
-    """Whether a sign stands inside what looks like one number or a time: `16,0000`, `7:50`."""
+    """Whether a sign is inside what looks like one number or a time: `16,0000`, `7:50`."""
     around = found[max(at - 1, 0) : at + 2]
     touching = len(around) == 3 and around[0].end == around[1].start and around[1].end == around[2].start
     return touching and around[0].kind == around[2].kind == "number"
 
 
 def _mixed(found: Sequence[Token], at: int) -> bool:
-    """Whether a number and the three tokens behind it are a mixed number, `3 1/2`."""
+    """Whether a number and the three tokens after it are a mixed number, `3 1/2`."""
     parts = found[at : at + 4]
     kinds = [part.kind for part in parts]
     return kinds == ["number", "number", "operator", "number"] and parts[2].text == "/" and parts[0].text.isdigit()

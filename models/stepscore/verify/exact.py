@@ -13,12 +13,12 @@ from stepscore.verify.verifier import Truth, Verified
 
 
 class ExactVerifier:
-    """Right where the two answers have one plain form; no unit is converted and nothing computed."""
+    """Right if the two answers have the same plain form; no unit is converted and nothing computed."""
 
     name = "exact"
 
     def verify(self, solutions: Sequence[str], truth: Truth) -> list[Verified]:
-        """Raises InvalidInput where the truth has no answer."""
+        """Raises InvalidInput if the truth has no answer."""
         right = answer_of(truth)
         return [_verified(read_answer(solution), right) for solution in solutions]
 

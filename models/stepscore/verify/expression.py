@@ -14,7 +14,7 @@ DEPTH = 30
 
 
 class Unreadable(Exception):
-    """The tokens are no expression, or one that is too large or has no value."""
+    """The tokens are not an expression, or one that is too large or has no value."""
 
 
 def evaluate(tokens: Sequence[Token]) -> Fraction:

@@ -34,7 +34,7 @@ class CoqChecker:
         self.sandbox = Sandbox(limits, _library(self._coqc), weak)
 
     def check(self, problem: str, steps: Sequence[str]) -> list[Checked]:
-        """Each script is checked by itself; it does not see those of earlier steps."""
+        """Each script is checked separately; it does not see those of earlier steps."""
         return [self._check(step) for step in steps]
 
     def _check(self, step: str) -> Checked:

@@ -31,7 +31,7 @@ _MARK = re.compile(r"\(?[A-J]\)?")
 
 
 def guessed(text: str) -> Said | None:
-    """None if no line holds a number or formula, nor is a letter, yes or no by itself."""
+    """None if no line holds a number or formula, or is nothing but a letter, yes or no."""
     lines = [line for line in text.rstrip().splitlines()[-4 * LINES :] if line.strip()]
     chosen = _option_of(lines)
     if chosen:

@@ -95,7 +95,7 @@ def _by_form(one: Canonical, other: Canonical, tolerance: float) -> bool | None:
 
 
 def _by_algebra(found: str, right: str) -> bool | None:
-    """What math-verify says; None if one of the two is no formula as a whole, or if it was stopped."""
+    """What math-verify says; None if one of the two is not, as a whole, a formula, or if it was stopped."""
     formulas = [as_algebra(spell(text)) for text in (right, found)]
     if formulas[0] is None or formulas[1] is None:
         return None

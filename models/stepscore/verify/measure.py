@@ -13,7 +13,7 @@ Z_95 = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """hits of count, and the 95% Wilson interval of the share; share and bounds are None where count is 0."""
+    """hits of count, and the 95% Wilson interval of the share; share and bounds are None if count is 0."""
 
     hits: int
     count: int

@@ -27,10 +27,12 @@ class NumericVerifier:
         self._relative, self._absolute = relative, absolute
 
     def verify(self, solutions: Sequence[str], truth: Truth) -> list[Verified]:
-        """Raises InvalidInput where the truth's answer is no number."""
+        """Raises InvalidInput if the truth's answer is not a number."""
         right = number_of(answer_of(truth))
         if right is None:
-            raise InvalidInput(f"the truth {truth.answer!r} is no number; verify it with math or exact", field="answer")
+            raise InvalidInput(
+                f"the truth {truth.answer!r} is not a number; verify it with math or exact", field="answer"
+            )
         return [self._verified(solution, right) for solution in solutions]
 
     def _verified(self, solution: str, right: float) -> Verified:
@@ -62,7 +64,7 @@ def number_of(answer: str) -> float | None:
 
 
 def _fraction(key: str) -> Fraction | None:
-    """The number behind the canonical form of a formula."""
+    """The number that the canonical form of a formula holds."""
     try:
         return Fraction(key)
     except (ValueError, ZeroDivisionError):

@@ -21,7 +21,7 @@ Opened = TypeVar("Opened")
 def open_verifier(name: str) -> Verifier:
     """math and numeric (option: relative tolerance), exact, code (option weak: accept less than full sandbox).
 
-    Raises InvalidOption for an unknown name or option, and SandboxUnavailable where programs cannot be sandboxed.
+    Raises InvalidOption for an unknown name or option, and SandboxUnavailable if programs cannot be sandboxed.
     """
     kind, _, option = name.partition(":")
     return _chosen(VERIFIERS, kind, "verifier")(option)

@@ -80,7 +80,7 @@ _WORDS = re.compile(r"[^\W\d_][^\W\d_]+(?:[\s.'’\"&/-]+[^\W\d_]+)*[.!]?|[^\W\d
 class Value:
     """text: its form; of a formula what algebra is to read. number: its exact value if it is a number written out.
 
-    unit: None without. shown: the number beside the unit. settled: no algebra can tell more about it.
+    unit: None without. shown: the number beside the unit. settled: algebra adds nothing to it.
     label: the left side of `x = …`.
     """
 

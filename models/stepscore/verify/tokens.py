@@ -45,7 +45,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """start, end: where it stands in the plain text."""
+    """start, end: its place in the plain text."""
 
     kind: Kind
     text: str

@@ -14,8 +14,8 @@ Outcome = Literal["right", "wrong", "unreadable"]
 class Truth:
     """What is known of a problem: its final answer, or unit tests of the program that solves it.
 
-    answer: as a person would write it. tests: Python that raises where the program is wrong. entry_point: the name of
-    the function under test, where `tests` calls `check(entry_point)`.
+    answer: as a person would write it. tests: Python that raises if the program is wrong. entry_point: the name of
+    the function under test, if `tests` calls `check(entry_point)`.
     """
 
     answer: str = ""
@@ -43,5 +43,5 @@ class Verifier(Protocol):
     def name(self) -> str: ...
 
     def verify(self, solutions: Sequence[str], truth: Truth) -> list[Verified]:
-        """One result for each text, in order. Raises InvalidInput where the truth lacks what this verifier needs."""
+        """One result for each text, in order. Raises InvalidInput if the truth lacks what this verifier needs."""
         ...

@@ -2,7 +2,7 @@
 
     weighted    weight of a group = sum of the scores of its members (arXiv 2408.03314; `weighted` in search-and-learn)
     majority    weight of a group = the number of its members
-    none        every candidate is a group by itself, with its own score
+    none        every candidate is its own group, with its own score
 
 A weighted vote adds scores, so it needs scores that are all >= 0, as probabilities are. Scores that may be negative
 (log-ratios, differences, raw logits) go through the logistic function first, s -> 1 / (1 + exp(-s)), as the implicit
@@ -30,7 +30,7 @@ VOTES: tuple[str, ...] = get_args(Vote)
 class Group:
     """Candidates that give one answer.
 
-    answer: as its best member states it; None for a candidate without an answer, which is a group by itself.
+    answer: as its best member states it; None for a candidate without an answer, which is its own group.
     weight: what the groups are sorted by.
     score: the best score among the members.
     members: candidate indices, best score first, earliest first among equals; `members[0]` speaks for the group.

@@ -184,7 +184,7 @@ def _is_money(said: str, match: re.Match[str]) -> bool:
 
 
 def _with_unit(said: str) -> str:
-    """An expression and at most a few words after it; what is longer is a sentence that goes on."""
+    """An expression and at most a few words after it; anything longer is a sentence that continues."""
     plain = re.search(r"\s(?=[A-Za-z]{2,}(?:\s+[A-Za-z']+){4,}\s*$)", said)
     if plain and not re.search(r"\b(?:and|or|base)\b", said[plain.end() :]):
         return said[: plain.start()]

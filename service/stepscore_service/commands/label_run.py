@@ -85,7 +85,7 @@ def _label(
 def _opened(
     plan: LabelPlan, options: LabelRunOptions, progress: LabelProgress, open_: OpenLabeller
 ) -> Iterator[LabelShards]:
-    """What labels shards: this process or a cluster. Ends the command where it cannot be had."""
+    """What labels shards: this process or a cluster. Ends the command if it cannot be had."""
     if options.ray is not None:
         yield _on_ray(plan, options, open_)
         return

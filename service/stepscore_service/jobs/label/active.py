@@ -1,7 +1,7 @@
 """Active selection: the steps of which a model is least certain, for people to label.
 
 Certainty is read from the step reward alone. entropy: of the reward as a probability, in bits, largest at 0.5. margin:
-how near the reward lies to the model's threshold, for rewards of any range. What is chosen depends on the rewards and
+how near the reward is to the model's threshold, for rewards of any range. What is chosen depends on the rewards and
 the order of the rows and on nothing else.
 """
 
@@ -31,7 +31,7 @@ class Asked:
 
 
 def uncertainty_of(measure: Measure, range_: RewardRange, threshold: float) -> Uncertainty:
-    """Raises InvalidInput for entropy where the rewards are no probabilities."""
+    """Raises InvalidInput for entropy if the rewards are not probabilities."""
     if measure == "margin":
         return lambda reward: -abs(reward - threshold)
     if range_.kind != "probability":

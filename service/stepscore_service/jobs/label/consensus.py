@@ -1,8 +1,8 @@
-"""Consensus filtering: a labelled solution is kept where a judge sees its first error at the same step.
+"""Consensus filtering: a labelled solution is kept if a judge sees its first error at the same step.
 
 The rule of Qwen's PRM data (arXiv 2501.07301, section 3.1): the labels of rollouts and the verdict of a judge agree
-where both name the same first wrong step, or both none. The judge is any scorer: a judge family that writes a critique,
-or a reward model. What the judge cannot score, and what its labels leave open, is neither kept nor called a
+if both name the same first wrong step, or both name none. The judge is any scorer: a judge family that writes a
+critique, or a reward model. What the judge cannot score, and what its labels leave open, is neither kept nor called a
 disagreement.
 """
 
@@ -20,14 +20,15 @@ from stepscore.types import Reading, Solution
 from stepscore_service.jobs.data.labelled import Labelled
 
 Agreement = Literal["agree_sound", "agree_error", "disagree", "unscored", "open"]
-"""agree_sound: both see no error. agree_error: both at the same step. open: the labels do not settle where it is."""
+"""agree_sound: neither sees an error. agree_error: both see it at the same step. open: the labels do not
+say at which step it is."""
 
 KEPT: tuple[Agreement, ...] = ("agree_sound", "agree_error")
 AT_ONCE = 32
 
 
 class ConsensusJudge(Protocol):
-    """A Scoring, a JudgeScorer, or what stands in for one."""
+    """A Scoring, a JudgeScorer, or a substitute for one."""
 
     def score(self, solutions: Sequence[Solution]) -> Sequence[Reading | StepscoreError]: ...
 

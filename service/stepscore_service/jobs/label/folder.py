@@ -33,7 +33,7 @@ class OutputFolder:
     def __init__(self, path: Path, identity: Manifest, made_by: Mapping[str, Any]) -> None:
         """identity: what the labels depend on. made_by: versions and the like, noted only.
 
-        Raises InvalidInput where the folder holds another run's labels or other files, OutputError.
+        Raises InvalidInput if the folder holds another run's labels or other files, OutputError.
         """
         self.path = path
         self.done: dict[int, dict[str, Any]] = {}

@@ -64,7 +64,7 @@ def exported(rows: Iterable[JsonRow], counts: Counts) -> Iterator[dict[str, Any]
     """Rows for people. A row of `select` asks for its steps; any other for those without a label.
 
     A soft label has no place among the ratings: it is left out and counted, unless people are asked for its step.
-    Raises InvalidInput for a row that is no labelled solution or asks for steps that it does not have.
+    Raises InvalidInput for a row that is not a labelled solution or asks for steps that it does not have.
     """
     for row in rows:
         counts.rows += 1
@@ -89,7 +89,7 @@ def _steps_asked(row: JsonRow, steps: int) -> list[int]:
     try:
         asked = [int(each["step"]) for each in row[ASK]]
     except (TypeError, KeyError, ValueError) as error:
-        raise InvalidInput('"ask" is no list of objects with a "step"', field=ASK) from error
+        raise InvalidInput('"ask" is not a list of objects with a "step"', field=ASK) from error
     if not all(0 <= step < steps for step in asked):
         raise InvalidInput(f'"ask" names steps {asked} of a solution with {steps}', field=ASK)
     return asked

@@ -64,7 +64,7 @@ class LabelInputs:
 
 
 def check_task(task: Task, plan: LabelPlan, verifier: Verifier) -> None:
-    """Raises InvalidInput where the method needs what the row does not have."""
+    """Raises InvalidInput if the method needs what the row does not have."""
     if not plan.method.name.startswith(CHECK):
         verifier.verify([], task.truth)
     if not task.attempts and not plan.method.samples and plan.method.name != "omega":
@@ -72,7 +72,7 @@ def check_task(task: Task, plan: LabelPlan, verifier: Verifier) -> None:
 
 
 def _at(line: int, error: InvalidInput) -> InvalidInput:
-    """The same error with its line; `detail` names the column where the error did."""
+    """The same error with its line; `detail` names the column if the error did."""
     if error.message.startswith("line "):
         return error
     return type(error)(f"line {line}: {error.message}", **{**error.detail, "line": line})

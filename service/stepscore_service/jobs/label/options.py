@@ -45,7 +45,7 @@ class MethodOptions:
 
 @dataclass(frozen=True, slots=True)
 class FilterOptions:
-    """Which labelled rows are kept; the others are written to files of their own."""
+    """Which labelled rows are kept; the others are written to separate files."""
 
     consensus: Annotated[
         str, Option(metavar="MODEL", help="keep only rows whose first error this model sees at the same step")

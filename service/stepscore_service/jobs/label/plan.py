@@ -44,7 +44,7 @@ class LabelPlan:
             raise InvalidOption(f"{self.method.name} makes no rollouts to drop by", option="drop_unsolved", known=[])
 
     def identity(self) -> dict[str, Any]:
-        """What the labels depend on, besides the input. Sizes of calls and kinds of hardware are no part of it."""
+        """What the labels depend on, besides the input. Batch sizes and hardware are not part of it."""
         record = {**asdict(self), "policy": asdict(self.policy) | {"revision": self.policy.revision}}
         judge = self.filters.consensus
         record["consensus_revision"] = checkpoint_facts(judge).revision if judge else None

@@ -26,7 +26,7 @@ _RATINGS = {1.0: 1, 0.0: -1}
 def to_prm800k(labelled: Labelled, ask: Collection[int] | None = None) -> dict[str, Any]:
     """The row for people. ask: the steps to label, which get no rating; None asks for those without a label.
 
-    A soft label is no rating: its step is written as one without.
+    A soft label is not a rating: its step is written without one.
     """
     asked = [step for step, label in enumerate(labelled.labels) if label is None] if ask is None else sorted(ask)
     ratings = [None if step in asked else _RATINGS.get(label) for step, label in enumerate(_known(labelled))]
@@ -64,7 +64,7 @@ def of_prm800k(row: JsonRow, neutral: Neutral) -> Iterator[Labelled]:
 
 
 def _known(labelled: Labelled) -> tuple[float, ...]:
-    """Labels as numbers; -1 where there is none, which has no rating."""
+    """Labels as numbers; -1 for a step without one, which has no rating."""
     return tuple(-1.0 if label is None else label for label in labelled.labels)
 
 

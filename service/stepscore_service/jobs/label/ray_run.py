@@ -39,8 +39,8 @@ def on_ray(
 
     address: `local` starts Ray on this machine; else a running cluster's, or `auto`.
 
-    A worker takes as many GPUs as its policy spans where the plan says vllm or cuda, and none otherwise.
-    Raises GeneratorError where the cluster cannot be reached or a worker fails.
+    A worker takes as many GPUs as its policy spans if the plan says vllm or cuda, and none otherwise.
+    Raises GeneratorError if the cluster cannot be reached or a worker fails.
     """
     waiting = [{"shard": pickle.dumps(shard)} for shard in shards]
     if not waiting:

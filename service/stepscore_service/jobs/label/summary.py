@@ -8,7 +8,7 @@ HALF = 0.5
 
 
 def summary(totals: Totals) -> str:
-    """One line on labels, one on rollouts where there were any."""
+    """One line on labels, and one on rollouts if there were any."""
     labels = (
         f"{totals.get('rows', 0)} rows of {totals.get('problems', 0)} problems, {totals.get('rows_with_error', 0)} "
         f"with an error: {totals.get('steps', 0)} steps, {totals.get('steps_without_label', 0)} without a label."
@@ -27,7 +27,7 @@ def summary(totals: Totals) -> str:
 
 
 def none_right(totals: Totals) -> str:
-    """What is wrong where rollouts were made and not one was right; "" where that is not so."""
+    """What is wrong if rollouts were made and none was right; otherwise ""."""
     rollouts = totals.get("rollouts", 0)
     if not rollouts or totals.get("right", 0):
         return ""

@@ -58,7 +58,7 @@ def attempt_of_text(text: str, how: str = "auto", *, complete: bool = True) -> A
 
 
 def attempt_of_steps(steps: Sequence[str], join: str) -> Attempt:
-    """join: what stands between two steps where they are read as one text."""
+    """join: the text between two steps when they are read as one text."""
     ends, text = [], ""
     for step in steps:
         text += step + join
@@ -86,13 +86,13 @@ def _problem(row: JsonRow) -> str:
     name = next((name for name in ("problem", "question", "prompt") if name in row), "problem")
     found = row.get(name)
     if not isinstance(found, str) or not found.strip():
-        wrong = f'"{name}" is no text' if name in row else '"problem" (or "question") is missing'
+        wrong = f'"{name}" is not a text' if name in row else '"problem" (or "question") is missing'
         raise InvalidInput(f"{wrong} (columns: {', '.join(row) or 'none'})", field=name)
     return found.strip() if name == "question" else found
 
 
 def _truth(row: JsonRow) -> Truth:
-    """What the row knows; GSM8K writes the answer behind `####` of a worked solution. Numbers are taken as texts."""
+    """The known answer of a row; GSM8K writes it after `####` of a worked solution. Numbers are taken as texts."""
     answer = row.get("answer", "")
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         answer = str(answer)
@@ -111,7 +111,7 @@ def _text(row: JsonRow, name: str) -> str:
 
 
 def _given(row: JsonRow) -> list[tuple[str, Any]]:
-    """The row's solutions with the column that each stands in. Raises InvalidInput where two columns have some."""
+    """The row's solutions, each with the name of its column. Raises InvalidInput if two columns hold solutions."""
     names = [name for name in _SOLUTIONS if row.get(name) is not None and not isinstance(row[name], int)]
     if is_result(dict(row)) and "steps" in names:
         names = ["steps"]  # a row of `stepscore score` holds the text and the steps that it was split into
@@ -123,7 +123,7 @@ def _given(row: JsonRow) -> list[tuple[str, Any]]:
     if name not in _SEVERAL:
         return [(name, row[name])]
     if not isinstance(row[name], list):
-        raise InvalidInput(f'"{name}" is no list', field=name)
+        raise InvalidInput(f'"{name}" is not a list', field=name)
     return [(name, given) for given in row[name]]
 
 

@@ -45,7 +45,7 @@ def build(plan: TrainPlan) -> TrainSetup:
 
 
 def layout_of(base: Base, output: Output) -> Layout:
-    """The family's own, as scoring builds it. Raises CheckpointError where the tokenizer does not allow it."""
+    """The family's own, as scoring builds it. Raises CheckpointError if the tokenizer does not allow it."""
     family = output.family
     if family is None:
         return PolicyText(base.tokenizer)
@@ -75,7 +75,7 @@ def _encoder(plan: TrainPlan, base: Base, layout: Layout) -> Encoder:
 
 
 def _check_window(plan: TrainPlan, base: Base, limit: int) -> None:
-    """Raises InvalidInput where a tree, which says for itself what a token sees, would lose a sliding window."""
+    """Raises InvalidInput if a tree, which says for itself what a token sees, would lose a sliding window."""
     config = base.lm.config
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     if plan.learning.layout == "shared" and window and limit > window:

@@ -26,7 +26,7 @@ class Rollouts:
 
 @contextmanager
 def opened(path: str) -> Iterator[Source]:
-    """A file, or standard input kept in one. Ends the command where it cannot be read."""
+    """A file, or a temporary copy of standard input. Ends the command if it cannot be read."""
     if path != STDIN:
         yield open_source(path)
         return

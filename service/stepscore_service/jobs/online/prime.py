@@ -30,7 +30,7 @@ def to_go(rewards_T: Tensor) -> Tensor:
 
 
 def largest_to_go(rewards_T: Tensor) -> float:
-    """Its |sum to go| where it is largest; the largest of a round is the scale of all its rewards."""
+    """Its largest |sum to go|; the largest of a round is the scale of all its rewards."""
     return float(to_go(rewards_T).abs().max())
 
 
@@ -43,11 +43,11 @@ def leave_one_out(rewards: Sequence[Tensor], samples: int) -> list[Tensor]:
     """Each token's reward against the mean rewards of the same problem's other solutions.
 
     r'_{i,t} = r_{i,t} K/(K-1) - sum_j mean_t(r_{j,t}) / (K-1). rewards: K = samples in a row belong to one problem.
-    Raises InvalidInput where K is below 2 or does not divide their number.
+    Raises InvalidInput if K is below 2 or does not divide their number.
     """
     if samples < 2 or len(rewards) % samples:
         raise InvalidInput(
-            f"{len(rewards)} solutions are no groups of {samples}; two or more of each problem are needed"
+            f"{len(rewards)} solutions do not form groups of {samples}; two or more of each problem are needed"
         )
     found = []
     for start in range(0, len(rewards), samples):

@@ -61,11 +61,11 @@ class Rounds:
             shutil.rmtree(old)
 
     def check(self, settings: Mapping[str, Any]) -> Round | None:
-        """The last round. Raises InvalidInput where it was made with other settings, which one run never mixes."""
+        """The last round. Raises InvalidInput if it was made with other settings, which one run never mixes."""
         last = self.last()
         if last is not None and last.made_of["settings"] != dict(settings):
             raise InvalidInput(
-                f"{self.folder} was begun with {last.made_of['settings']}; go on with them, or choose another --out"
+                f"{self.folder} was begun with {last.made_of['settings']}; continue with them, or choose another --out"
             )
         return last
 

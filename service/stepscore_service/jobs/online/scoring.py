@@ -100,11 +100,11 @@ def _returns(scored: Path, samples: int, largest: float) -> Iterator[Tensor]:
 
 
 def _of_problem(group: Sequence[JsonRow], samples: int, largest: float) -> list[Tensor]:
-    """Raises InvalidInput where solutions that are compared with each other solve different problems."""
+    """Raises InvalidInput if solutions that are compared with each other solve different problems."""
     if len({row["prompt"] for row in group}) > 1:
         raise InvalidInput(
             f"{samples} rollouts in a row solve different problems, the first {group[0]['prompt'][:80]!r}; let the "
-            f"{samples} of each problem stand together, all with an outcome"
+            f"{samples} of each problem must be consecutive, all with an outcome"
         )
     tokens = [prime.scaled(_tokens(row), largest) for row in group]
     return prime.returns(tokens, [float(row["outcome"]) for row in group], samples)

@@ -27,7 +27,7 @@ from stepscore_service.logs import quiet_libraries
 
 
 class Diverged(StepscoreError):
-    """The loss or a gradient is no number; no round was made. detail: step."""
+    """The loss or a gradient is not a number; no round was made. detail: step."""
 
     code = "diverged"
 
@@ -40,9 +40,9 @@ def update(
     done: Callable[[str], None],
     total: int | None = None,
 ) -> Round:
-    """The next round, or the last one where it was made of these very rollouts.
+    """The next round, or the last one if it was made of these very rollouts.
 
-    rollouts: the same each time that they are gone through. digest, total: of them. done: told what has been done.
+    rollouts: the same at every iteration. digest, total: of them. done: called with what has been done.
     Raises InvalidInput, CheckpointError, Diverged, OSError.
     """
     quiet_libraries()
@@ -97,7 +97,7 @@ def _learn(
     size = settings.batch or solutions
     sizes = (min(size, solutions - start) for start in range(0, solutions, size))
     losses = [_step(settings, setup, optimiser, islice(pairs, size), size) for size in sizes]
-    next(pairs, None)  # goes past the rollouts behind the last one that was learnt from, which ends the bar
+    next(pairs, None)  # skips the rollouts after the last one that was learnt from, which ends the bar
     return losses
 
 
@@ -114,6 +114,6 @@ def _step(
         loss += part.item()
     norm = float(torch.nn.utils.clip_grad_norm_(setup.model.parameters(), settings.clip))
     if not torch.isfinite(torch.tensor([loss, norm])).all():
-        raise Diverged("the loss is no finite number; no round was made. Lower --rate or look at the rollouts")
+        raise Diverged("the loss is not a finite number; no round was made. Lower --rate or check the rollouts")
     optimiser.step()
     return {"loss": loss, "gradient_norm": norm}

@@ -32,7 +32,7 @@ def read(
 ) -> TrainData:
     """share: of problems that are held out, the same ones in every run. seen: called for each solution.
 
-    Raises InvalidInput where nothing is left to train on.
+    Raises InvalidInput if nothing is left to train on.
     """
     train: list[Example] = []
     held_out: list[Example] = []
@@ -47,7 +47,7 @@ def read(
 
 
 def check_labels(examples: Sequence[Example], error_below: float = 0.0) -> None:
-    """Raises InvalidInput where no step is judged, or all are of one kind."""
+    """Raises InvalidInput if no step is judged, or all are of one kind."""
     labels = np.concatenate([example.labels for example in examples])
     _check_kinds(labels[~np.isnan(labels)], "steps", error_below)
 

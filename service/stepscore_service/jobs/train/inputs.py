@@ -56,7 +56,7 @@ class TrainInputs:
 
 
 def open_inputs(paths: Sequence[Path], columns: str = "") -> tuple[Source, ...]:
-    """Files, and folders as the shards in them. Ends the command where one cannot be read or holds nothing."""
+    """Files, and folders as the shards in them. Ends the command if one cannot be read or holds nothing."""
     return tuple(open_source(str(file), columns=columns) for path in paths for file in _files(path))
 
 

@@ -87,7 +87,7 @@ class TrainRun:
 def train(plan: TrainPlan, setup: TrainSetup, data: TrainData, run: TrainRun, console: Console) -> bool:
     """Train and write the checkpoint. Whether it came to its end; a stopped run leaves a checkpoint to go on from.
 
-    Raises InvalidInput where nothing can be learnt, TrainingError.
+    Raises InvalidInput if nothing can be learnt, TrainingError.
     """
     check(plan, data)
     started = time.monotonic()
@@ -108,7 +108,7 @@ def train(plan: TrainPlan, setup: TrainSetup, data: TrainData, run: TrainRun, co
 
 
 def check(plan: TrainPlan, data: TrainData) -> None:
-    """Raises InvalidInput where the data teach this objective nothing."""
+    """Raises InvalidInput if the data teach this objective nothing."""
     if plan.objective == "implicit":
         check_outcomes(data.train)
     elif plan.objective in ("soft", "mse"):

@@ -12,7 +12,7 @@ from stepscore_service.jobs.modeling.outputs import output_named
 
 
 def check_name(output: str, folder: Path) -> None:
-    """Some families are known by their names only. Raises InvalidInput where this one would be read as another."""
+    """Some families are known by their names only. Raises InvalidInput if this one would be read as another."""
     wanted = output_named(output)
     if wanted.family is None:
         return

@@ -52,5 +52,5 @@ def test_scale_returns_and_advantages() -> None:
 
 @pytest.mark.parametrize("samples", [1, 3])
 def test_groups_must_be_whole(samples: int) -> None:
-    with pytest.raises(InvalidInput, match="no groups"):
+    with pytest.raises(InvalidInput, match="do not form groups"):
         prime.returns(TOKENS, OUTCOMES, samples)

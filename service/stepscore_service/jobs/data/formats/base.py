@@ -32,7 +32,7 @@ class Format:
 
 
 def column(row: JsonRow, name: str, kind: type[Any]) -> Any:
-    """The column's value. Raises InvalidInput where it is missing or of another kind."""
+    """The column's value. Raises InvalidInput if it is missing or of another kind."""
     if name not in row:
         raise InvalidInput(f"{name!r} is missing (columns: {', '.join(row) or 'none'})", field=name)
     if not isinstance(row[name], kind):

@@ -17,7 +17,7 @@ from stepscore_service.jobs.label.task import Attempt, Task, attempt_of_text
 
 @dataclass(frozen=True, slots=True)
 class TaskLabels:
-    """What a method found for one task: labelled rows in order, and OmegaPRM's tree where there is one."""
+    """What a method found for one task: labelled rows in order, and OmegaPRM's tree if there is one."""
 
     rows: tuple[Labelled, ...]
     tree: Mapping[str, Any] | None = None
@@ -38,7 +38,7 @@ def value_of(options: MethodOptions, counts: RolloutCounts) -> float | None:
 
 
 def sample(task: Task, options: MethodOptions) -> RolloutTask[tuple[Attempt, ...]]:
-    """The task's own solutions; where it brought none, sampled ones. Blank ones are left out."""
+    """The task's own solutions; sampled ones if it has none. Blank ones are left out."""
     if task.attempts or not options.samples:
         return task.attempts
     (rollouts,) = yield [RolloutRequest(task.problem, task.truth, "", options.samples, "solution")]
@@ -57,7 +57,7 @@ def own_ending(task: Task, attempt: Attempt, verifier: Verifier) -> Ending:
 
 
 def of_ending(ending: Ending) -> float | None:
-    """The value of a whole solution; None where nothing can be said."""
+    """The value of a whole solution; None if it is unknown."""
     return {"right": 1.0, "wrong": 0.0}.get(ending)
 
 
@@ -66,7 +66,7 @@ def outcome_of(ending: Ending) -> bool | None:
 
 
 def hard(value: float | None) -> float | None:
-    """1 where any rollout succeeded, 0 where none did (Math-Shepherd's hard estimation)."""
+    """1 if any rollout succeeded, 0 if none did (Math-Shepherd's hard estimation)."""
     return None if value is None else float(value > 0.0)
 
 

@@ -22,7 +22,7 @@ from stepscore_service.jobs.label.task import Task
 class ErrorSearch:
     """What is known of a solution of n steps. good: steps of the longest prefix that was completed.
 
-    bad: steps of the shortest prefix that was not, n + 1 where none is known. [low, high]: where to look next.
+    bad: steps of the shortest prefix that was not, n + 1 if none is known. [low, high]: where to look next.
     """
 
     good: int
@@ -79,7 +79,7 @@ class BinarySearch:
 
 
 def begin(steps: int, ending: Ending) -> ErrorSearch:
-    """What the solution's own ending tells: all steps good, the last prefix bad, or nothing."""
+    """What follows from the solution's own ending: all steps good, the last prefix bad, or nothing."""
     if ending == "right":
         return ErrorSearch(good=steps, bad=steps + 1, low=1, high=0)
     bad = steps if ending == "wrong" else steps + 1

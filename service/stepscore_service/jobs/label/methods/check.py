@@ -1,7 +1,7 @@
 """TaskLabels by a step checker: calculation or proof, and no rollouts.
 
 Sound steps are 1 and the first wrong one is 0; a step that carries nothing to check has no label, nor has any step
-behind the first wrong one.
+after the first wrong one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VALUES = {"sound": 1.0, "wrong": 0.0, "unknown": None}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A step checker as a method. The outcome is added where the task's truth is known."""
+    """A step checker as a method. The outcome is added if the task's truth is known."""
 
     options: MethodOptions
     verifier: Verifier

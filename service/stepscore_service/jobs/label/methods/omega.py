@@ -58,7 +58,7 @@ class Omega:
                 node.value = 0.0
             else:
                 yield from self._estimate(task, tree, node)
-            if node.value is None:  # no rollout could be judged, so there is no side to go on to
+            if node.value is None:  # no rollout could be judged, so there is no half to continue in
                 return
             if node.value == 0.0:
                 high = steps - 1
@@ -90,5 +90,5 @@ class Omega:
 
 
 def _child(node: OmegaNode, attempt: Attempt, steps: int) -> OmegaNode:
-    """The node behind the rollout's first `steps` steps."""
+    """The node after the rollout's first `steps` steps."""
     return OmegaNode(node.prefix + attempt.prefix(steps), node.steps + attempt.steps[:steps])

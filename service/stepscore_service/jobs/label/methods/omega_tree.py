@@ -50,7 +50,7 @@ class OmegaNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WrongRollout:
-    """A wrong rollout behind a node's prefix."""
+    """A wrong rollout that continues a node's prefix."""
 
     node: OmegaNode
     rollout: Rollout
@@ -70,7 +70,7 @@ class OmegaTree:
     spent: int = 0
 
     def admit(self, node: OmegaNode, rollouts: tuple[Rollout, ...]) -> None:
-        """Take a node's wrong rollouts into the pool where some of its rollouts are right and some wrong."""
+        """Add a node's wrong rollouts to the pool if some of its rollouts are right and some wrong."""
         self.spent += len(rollouts)
         if node.value is not None and 0.0 < node.value < 1.0:
             self.pool += [WrongRollout(node, rollout) for rollout in rollouts if rollout.ending == "wrong"]
@@ -86,6 +86,6 @@ class OmegaTree:
         return best
 
     def priority(self, candidate: WrongRollout) -> float:
-        """Computed when it is needed, so that it always follows from the statistics as they stand."""
+        """Computed when it is needed, so that it always follows from the current statistics."""
         exploration = C_PUCT * math.sqrt(self.visits) / (1 + candidate.node.visits)
         return candidate.quality() + exploration

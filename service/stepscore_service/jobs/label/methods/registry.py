@@ -24,7 +24,7 @@ KNOWN = (*ROLLOUT_METHODS, f"{CHECK}arithmetic", f"{CHECK}coq")
 
 
 def needs_policy(options: MethodOptions) -> bool:
-    """Whether the method asks for rollouts; a checker does only where solutions are to be sampled."""
+    """Whether the method asks for rollouts; a checker does only if solutions are to be sampled."""
     return not options.name.startswith(CHECK) or options.samples > 0
 
 

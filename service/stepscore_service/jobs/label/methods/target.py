@@ -17,7 +17,7 @@ from stepscore_service.jobs.label.task import Attempt, Task
 
 @dataclass(frozen=True, slots=True)
 class LabelTarget:
-    """One solution of a task. place: which of them, from 0. ending: how it ends by itself."""
+    """One solution of a task. place: which of them, from 0. ending: how the solution itself ends."""
 
     task: Task
     place: int
@@ -29,7 +29,7 @@ class LabelTarget:
         return len(self.attempt.steps)
 
     def request(self, steps: int, k: int) -> RolloutRequest:
-        """For k rollouts from behind the first `steps` steps."""
+        """For k rollouts that continue after the first `steps` steps."""
         return RolloutRequest(self.task.problem, self.task.truth, self.attempt.prefix(steps), k)
 
     def labelled(self, method: str, labels: Iterable[float | None], **found: Any) -> Labelled:
