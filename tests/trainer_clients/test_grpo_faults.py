@@ -34,8 +34,6 @@ from stepscore_service.integrations.connection import item
 from stepscore_service.serving.scoring import resolve_options, score_offline
 from trainer_clients.faults import Fault, FaultyHandler, answer_half, faulty, refuse
 
-pytestmark = [pytest.mark.trainers, pytest.mark.timeout(900)]
-
 ROOT = Path(__file__).parents[2]
 STEPS, GROUP = 12, 8
 STORM, HALF, KILLED, SLOW, SWAPPED = 2, 3, 4, 6, 8
@@ -45,6 +43,8 @@ EXPECTED = {"refuse": 6, "answer_half": 2, "kill": 1, "slow": 1, "swap": 1}
 """How often each fault happens."""
 
 
+@pytest.mark.trainers
+@pytest.mark.timeout(900)
 def test_a_run_survives_faults_without_a_made_up_reward(tmp_path: Path) -> None:
     first, second = checkpoints.qwen_math(tmp_path / "first"), checkpoints.qwen_math(tmp_path / "second", seed=7)
     with service(first, tmp_path) as running:
@@ -70,6 +70,15 @@ def test_a_run_survives_faults_without_a_made_up_reward(tmp_path: Path) -> None:
     assert set(counted) == {"first weights", "second weights", "not scorable"}, counted
     logged = [entry["rewards/reward/mean"] for entry in log if "rewards/reward/mean" in entry]
     assert logged == pytest.approx([mean(row["rewards"]) for row in rows], abs=TOLERANCE)
+
+
+def test_a_reward_of_nobody_is_called_made_up() -> None:
+    assert name_of(0.5, 0.5, 0.7, step=SWAPPED - 1) == "first weights"
+    assert name_of(0.7, 0.5, 0.7, step=SWAPPED + 1) == "second weights"
+    assert name_of(0.7, 0.5, 0.7, step=SWAPPED - 1) == name_of(0.5, 0.5, 0.7, step=SWAPPED + 1) == "made up"
+    assert name_of(0.0, None, None, step=0) == name_of(0.5 + 1e-4, 0.5, 0.7, step=0) == "made up"
+    assert name_of(None, 0.5, 0.7, step=0) == "lost"
+    assert name_of(None, None, None, step=0) == "not scorable"
 
 
 def name_of(reward: float | None, before: float | None, after: float | None, *, step: int) -> str:
