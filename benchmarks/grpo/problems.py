@@ -9,7 +9,7 @@ from dataclasses import dataclass
 NAMES = ("Tom", "Ana", "Omar", "Lily", "Ken", "Mia", "Raj", "Eva", "Sam", "Zoe", "Ben", "Ida")
 THINGS = ("apples", "books", "coins", "stamps", "pencils", "shells", "cards", "marbles", "stickers", "beads")
 PROBLEMS = 1000
-WARM_UP_SEED, HELD_OUT_SEED, TRAIN_SEED = 1, 2, 3
+WARM_UP_SEED, HELD_OUT_SEED, TRAIN_SEED, FRESH_SEED = 1, 2, 3, 4
 ANSWER = re.compile(r"The answer is (-?\d+)\.")
 
 
@@ -62,6 +62,12 @@ def training_problems(held_out: int) -> list[Problem]:
     """Neither of the warm-up nor held out."""
     unlike = _texts(warm_up_problems()) | _texts(held_out_problems(held_out))
     return write_problems(PROBLEMS, TRAIN_SEED, unlike=unlike)
+
+
+def fresh_problems(count: int) -> list[Problem]:
+    """Seen by no run, neither in the warm-up nor in training nor as held out at up to 100 problems."""
+    seen = (*warm_up_problems(), *training_problems(100), *held_out_problems(100))
+    return write_problems(count, FRESH_SEED, unlike=_texts(list(seen)))
 
 
 def _texts(problems: list[Problem]) -> frozenset[str]:

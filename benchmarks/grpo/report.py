@@ -49,7 +49,7 @@ def draw(folder: Path, file: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "stepscore"
+    mpl.rcParams |= {"svg.hashsalt": "stepscore", "svg.fonttype": "none"}
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(2, 2, figsize=(9, 6), layout="constrained")
@@ -57,6 +57,7 @@ def draw(folder: Path, file: Path) -> None:
         for run, found in curves(folder).items():
             _draw_curve(panel, found[name], run, smooth=name != ACCURACY)
         panel.set(title=title, xlabel="step", ylim=(0, None))
+        panel.xaxis.get_major_locator().set_params(integer=True)
         panel.grid(alpha=0.3)
     panels.flat[0].legend(title="paid for")
     figure.savefig(file, metadata={"Date": None})
