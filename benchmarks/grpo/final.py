@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from peft import PeftModel
 from scipy.stats import binomtest
@@ -25,6 +26,7 @@ def main() -> None:
     problems = fresh_problems(options.problems)
     print("| policy | right | 95% interval |\n|---|---|---|", flush=True)
     for name in ("before", *REWARDS):
+        model: Any
         model, tokenizer = load_policy(options.out / "policy")
         if name != "before":
             last = get_last_checkpoint(str(options.out / name))  # type: ignore[no-untyped-call]
