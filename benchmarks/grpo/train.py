@@ -56,6 +56,9 @@ def main() -> None:
 def train(run: Run) -> None:
     """Train to the last step, from the last checkpoint in `run.out` if it has one."""
     run.out.mkdir(parents=True, exist_ok=True)
+    last = get_last_checkpoint(str(run.out))  # type: ignore[no-untyped-call]
+    if (run.out / f"checkpoint-{run.steps}").is_dir():  # which the trainer would continue by one more step
+        return
     model, tokenizer = load_policy(run.policy)
     trainer = GRPOTrainer(
         model=model,
@@ -68,7 +71,6 @@ def train(run: Run) -> None:
         callbacks=[HeldOutAccuracy(run, tokenizer)],
         peft_config=LORA,
     )
-    last = get_last_checkpoint(str(run.out))  # type: ignore[no-untyped-call]
     trainer.train(resume_from_checkpoint=last)
 
 
