@@ -89,7 +89,7 @@ def _write_problem(source: random.Random) -> Problem:
 
 
 def _change(source: random.Random, value: int) -> tuple[str, str, int]:
-    """A sentence, its step, and the new number of things."""
+    """A sentence, its step, and the new number of things. Nobody takes more than there is."""
     other, less = source.choice(NAMES), source.randint(2, max(2, min(value - 1, 20)))
     more = source.randint(2, 20)
     kinds = {
@@ -97,4 +97,5 @@ def _change(source: random.Random, value: int) -> tuple[str, str, int]:
         "loss": (f"{other} takes {less} away.", f"{value}-{less}={value - less}", value - less),
         "double": ("The number doubles.", f"{value}*2={value * 2}", value * 2),
     }
-    return kinds[source.choice(tuple(kinds))]
+    kind = source.choice(tuple(kinds))
+    return kinds["gain" if less > value else kind]
