@@ -31,7 +31,7 @@ def test_an_answer_against_the_truth(name: str, found: str, truth: str, outcome:
 
 
 def test_a_numeric_truth_must_be_a_number() -> None:
-    with pytest.raises(InvalidInput, match="no number"):
+    with pytest.raises(InvalidInput, match="is not a number"):
         open_verifier("numeric").verify(["1"], Truth("x"))
 
 
