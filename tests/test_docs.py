@@ -11,6 +11,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,7 +118,7 @@ def test_settings(page: Path, block: Block) -> None:
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     mkdocs = pytest.importorskip("mkdocs.__main__")
     assert mkdocs
-    command = ["mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     pages = {page.name for page in (tmp_path / "site").glob("*.html")}
