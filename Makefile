@@ -25,8 +25,8 @@ TRL := trl==1.13.0
 # What the authors' scoring code ran on. Of trl only the value-head wrapper is imported, so its needs are left out.
 AUTHORS_NEEDS := transformers==4.48.3 tokenizers==0.21.0 accelerate==1.15.0 sentencepiece==0.2.3 protobuf==7.36.2 jinja2==3.1.6
 AUTHORS_TRL := trl==0.9.6
-# Clients that trainers and search tools use; their own remote reward functions come from checkouts.
 AUDIT_NEEDS := pip-audit>=2.9,<3 cyclonedx-bom>=7,<8
+# Clients that trainers and search tools use; their own remote reward functions come from checkouts.
 TRAINERS_NEEDS := aiohttp==3.14.5 cohere==7.3.1 kserve==0.21.0 openai==3.57.0 requests tei-client==0.2.4
 
 # Which interpreter makes the environments; empty means the first of these that is new enough.
@@ -129,6 +129,7 @@ docs: $(VENV)/.stamp ## build the documentation as a site (site/index.html); a w
 docs-serve: $(VENV)/.stamp ## show the documentation on 127.0.0.1:8001 while you write
 	@$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
 
+replay: OUT = runs/replay
 replay: ## the Dockerfile's cpu target without a container engine, in an empty folder (OUT=folder), and serve from it
 	@python3 deploy/replay.py $(OUT) $(ARGS)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
 
 from stepscore.calibration import calibrated
 from stepscore.config import CheckpointFacts, EngineOptions
@@ -16,7 +15,7 @@ from stepscore.family.registry import Family, Parts
 from stepscore.generate.open import open_generator
 from stepscore.generate.protocol import Generator, GeneratorInfo
 from stepscore.placement import check_quantize
-from stepscore.scoring import ModelInfo, check_sequences, check_steps, checked, info_of, score_one_or_many
+from stepscore.scoring import ModelInfo, OneOrMany, check_sequences, check_steps, checked, info_of
 from stepscore.types import EncodedSolution, Reading, Solution
 
 
@@ -27,7 +26,7 @@ class PromptedSolution(EncodedSolution):
     solution: Solution
 
 
-class JudgeScorer:
+class JudgeScorer(OneOrMany):
     """Rewards read from generated text. The solutions of a batch are judged one after another."""
 
     def __init__(self, info: ModelInfo, judge: Judge, generator: Generator) -> None:
@@ -55,16 +54,6 @@ class JudgeScorer:
 
     def release(self, work: Work) -> None:
         """Nothing is held for a work between forwards."""
-
-    @overload
-    def score(self, solutions: Solution) -> Reading: ...
-
-    @overload
-    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]: ...
-
-    def score(self, solutions: Solution | Sequence[Solution]) -> Reading | list[Reading | StepscoreError]:
-        """One solution or many; see `Scoring.score`."""
-        return score_one_or_many(self, solutions)
 
     def counts(self) -> TokenCounts:
         return TokenCounts(prompt=self._generator.tokens, computed=self._generator.tokens)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from itertools import accumulate
-from typing import overload
 
 from stepscore.engine.process.engine import ProcessEngine
 from stepscore.engine.protocol import TokenCounts
@@ -14,7 +13,7 @@ from stepscore.engine.work import Work
 from stepscore.errors import StepscoreError
 from stepscore.family.registry import Parts
 from stepscore.scorer import Scorer
-from stepscore.scoring import ModelInfo, score_one_or_many
+from stepscore.scoring import ModelInfo, OneOrMany
 from stepscore.types import EncodedSolution, Reading, Solution
 
 
@@ -42,7 +41,7 @@ class ReplicaScorer(Scorer):
         self._process.kill()
 
 
-class ReplicatedScorer:
+class ReplicatedScorer(OneOrMany):
     """Scores on all replicas at once. A service puts a batcher in front of each of `replicas` instead."""
 
     def __init__(self, replicas: Sequence[ReplicaScorer]) -> None:
@@ -85,16 +84,6 @@ class ReplicatedScorer:
 
     def release(self, work: Work) -> None:
         """Nothing is held for a work between forwards."""
-
-    @overload
-    def score(self, solutions: Solution) -> Reading: ...
-
-    @overload
-    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]: ...
-
-    def score(self, solutions: Solution | Sequence[Solution]) -> Reading | list[Reading | StepscoreError]:
-        """One solution or many; see `Scoring.score`."""
-        return score_one_or_many(self, solutions)
 
     def counts(self) -> TokenCounts:
         """Of all replicas together, those that were replaced included."""

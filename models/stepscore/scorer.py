@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import overload
 
 from stepscore.calibration import calibrated
 from stepscore.config import Quantize
@@ -14,11 +13,11 @@ from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, 
 from stepscore.engine.work import Work
 from stepscore.errors import StepscoreError, UnsupportedByEngine
 from stepscore.family.registry import Parts
-from stepscore.scoring import ModelInfo, check_sequences, check_steps, checked, score_one_or_many
+from stepscore.scoring import ModelInfo, OneOrMany, check_sequences, check_steps, checked
 from stepscore.types import EncodedSolution, Reading, Solution, Values
 
 
-class Scorer:
+class Scorer(OneOrMany):
     """A family's layout and reader over an engine. Forwards must come from one thread at a time."""
 
     def __init__(self, info: ModelInfo, parts: Parts, engine: Engine) -> None:
@@ -56,16 +55,6 @@ class Scorer:
         """Cancel a work. May be called while a forward runs."""
         if self.info.chunked and isinstance(self._engine, ChunkedEngine):
             self._engine.release(work)
-
-    @overload
-    def score(self, solutions: Solution) -> Reading: ...
-
-    @overload
-    def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]: ...
-
-    def score(self, solutions: Solution | Sequence[Solution]) -> Reading | list[Reading | StepscoreError]:
-        """One solution or many; see `Scoring.score`."""
-        return score_one_or_many(self, solutions)
 
     def quantize(self, kind: Quantize, bound: float) -> None:
         """Turn weights into 8 bits. Raises QuantizationError if that moves a probe's reward beyond `bound`."""

@@ -138,16 +138,23 @@ def encode_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[Encoded
     return [_try_encode(scoring, solution) for solution in solutions]
 
 
-def score_one_or_many(
-    scoring: Scoring, solutions: Solution | Sequence[Solution]
-) -> Reading | list[Reading | StepscoreError]:
-    """What `Scoring.score` does."""
-    if isinstance(solutions, Solution):
-        (reading,) = score_each(scoring, [solutions])
-        if isinstance(reading, StepscoreError):
-            raise reading
-        return reading
-    return score_each(scoring, solutions)
+class OneOrMany:
+    """`Scoring.score` for a class that has the rest of the protocol."""
+
+    @overload
+    def score(self: Scoring, solutions: Solution) -> Reading: ...
+
+    @overload
+    def score(self: Scoring, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]: ...
+
+    def score(self: Scoring, solutions: Solution | Sequence[Solution]) -> Reading | list[Reading | StepscoreError]:
+        """One solution or many; see `Scoring.score`."""
+        if isinstance(solutions, Solution):
+            (reading,) = score_each(self, [solutions])
+            if isinstance(reading, StepscoreError):
+                raise reading
+            return reading
+        return score_each(self, solutions)
 
 
 def score_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:

@@ -33,7 +33,9 @@ class ReadPrompt:
 
     @property
     def bytes(self) -> int:
-        return sum(part.nbytes for layer in self.layers for part in layer)
+        """Of all its tensors."""
+        logits = 0 if self.logits is None else self.logits.nbytes
+        return logits + sum(part.nbytes for layer in self.layers for part in layer)
 
     def until(self, tokens: int) -> ReadPrompt:
         """Its first tokens; shares their keys."""

@@ -15,7 +15,7 @@ Ids = tuple[int, ...]
 
 
 class PrefixCache:
-    """Read prompts, the ones that were used longest ago dropped first. max_bytes: of their keys and values."""
+    """Read prompts, the ones that were used longest ago dropped first. max_bytes: of their tensors."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

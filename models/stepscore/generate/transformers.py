@@ -27,7 +27,7 @@ ROWS = 128
 """Completions that are sampled side by side; a request for more is still sampled in one go."""
 
 PREFIX_BYTES = 2**30
-"""Of the keys and values of prompts that are kept for later calls."""
+"""Of the prompts that are kept for later calls."""
 
 
 class TransformersGenerator:

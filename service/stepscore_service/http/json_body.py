@@ -40,6 +40,7 @@ READ_ONCE = (
     "x-request-timeout-ms",
     "x-priority",
     "x-tenant",
+    "x-policy-version",
 )
 SHOWN = 100
 """Characters of a caller's key that a message repeats."""
