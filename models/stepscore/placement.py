@@ -20,16 +20,12 @@ BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a model runs. max_tokens: its longest sequence. tile: rows of each matrix product (`Linear`), 0 for any.
-
-    packed: whether linear layers are `PackedLinear`.
-    """
+    """Where a model runs. max_tokens: its longest sequence. tile: rows of each matrix product (`Linear`), 0 for any."""
 
     device: torch.device
     dtype: torch.dtype
     max_tokens: int
     tile: int = 0
-    packed: bool = False
 
     @property
     def dtype_name(self) -> str:

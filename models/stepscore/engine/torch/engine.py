@@ -24,7 +24,6 @@ from stepscore.engine.torch.inputs import ForwardInputs
 from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.torch.linear import tile_for
 from stepscore.engine.torch.loading import load_decoder
-from stepscore.engine.torch.packed_linear import packs
 from stepscore.engine.torch.packing import Packed
 from stepscore.engine.torch.planning import Plan, UnsharedPlan, needed_ids
 from stepscore.engine.torch.quantize import quantize
@@ -198,10 +197,8 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
     checkpoints = checkpoints_of(facts, head, options)
     check_memory(checkpoints, options.kv_cache_bytes, placement.dtype, device)
     max_batch_tokens = options.max_batch_tokens or choose_forward(device)
-    compiled = compiles(options.compile, options.mode, device)
-    placement = replace(placement, packed=packs(placement) and not compiled)
     models = [_load(each, head, placement) for each in checkpoints]
-    if compiled:
+    if compiles(options.compile, options.mode, device):
         keep_compiled(cache_folder() / "compiled")
         for model in models:
             model.decoder.compile()

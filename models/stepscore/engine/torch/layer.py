@@ -14,7 +14,6 @@ import torch
 from torch.nn import functional
 
 from stepscore.engine.torch.linear import Projection
-from stepscore.engine.torch.packed_linear import PackedGate, PackedLinear
 
 SERIAL_NUMBERS = 32_767
 """Up to here PyTorch computes elementwise functions on one thread. Above, it cuts the numbers into as many parts as
@@ -23,10 +22,7 @@ threads, and what lies at a cut goes through another exp than the rest: a last b
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The weights of one layer. query_norm and key_norm are (E,) if the architecture has them.
-
-    gate_up: both, one under the other, or the gate as a whole.
-    """
+    """The weights of one layer. query_norm and key_norm are (E,) if the architecture has them."""
 
     input_norm: torch.Tensor
     query_key_value: Projection
@@ -68,10 +64,9 @@ def project(
 
 def finish(layer: Layer, sizes: LayerSizes, attended_TD: torch.Tensor, hidden_TD: torch.Tensor) -> torch.Tensor:
     """The next layer's input (T, D). attended_TD: (T, H x E)."""
-    hidden_TD = _add(layer.attention_out, attended_TD, hidden_TD)
-    mixed = layer.gate_up(rms_norm(hidden_TD, layer.mlp_norm, sizes.epsilon))
-    gated = mixed if isinstance(layer.gate_up, PackedGate) else _gated(mixed, sizes.serial_rows)
-    return _add(layer.down, gated, hidden_TD)
+    hidden_TD = layer.attention_out(attended_TD).add_(hidden_TD)
+    gate_up = layer.gate_up(rms_norm(hidden_TD, layer.mlp_norm, sizes.epsilon))
+    return layer.down(_gated(gate_up, sizes.serial_rows)).add_(hidden_TD)
 
 
 def rms_norm(rows: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
@@ -88,12 +83,6 @@ def rotate(rows_TXE: torch.Tensor, cosine_T1E: torch.Tensor, sine_T1E: torch.Ten
     turned[..., :half].addcmul_(second, sine_T1E[..., :half], value=-1)
     turned[..., half:].addcmul_(first, sine_T1E[..., half:])
     return turned
-
-
-def _add(projection: Projection, rows: torch.Tensor, hidden_TD: torch.Tensor) -> torch.Tensor:
-    if isinstance(projection, PackedLinear):
-        return projection.add(rows, hidden_TD)
-    return projection(rows).add_(hidden_TD)
 
 
 def _gated(gate_up: torch.Tensor, serial_rows: int) -> torch.Tensor:

@@ -10,8 +10,7 @@ import torch
 from stepscore.engine.torch.architecture import Architecture
 from stepscore.engine.torch.decoder import Decoder
 from stepscore.engine.torch.layer import Layer
-from stepscore.engine.torch.linear import Linear, Projection
-from stepscore.engine.torch.packed_linear import PackedGate, PackedLinear
+from stepscore.engine.torch.linear import Linear
 from stepscore.engine.torch.weights import Weights, backbone_prefix
 from stepscore.errors import CheckpointError
 from stepscore.placement import Placement
@@ -54,17 +53,8 @@ class _Reader:
     def vector(self, key: str, shape: tuple[int, ...]) -> torch.Tensor:
         return self._weights.get(key, shape).to(self._placement.device, self._placement.dtype)
 
-    def linear(self, names: Sequence[str], heights: Sequence[int], inputs: int, *, bias: bool) -> Projection:
+    def linear(self, names: Sequence[str], heights: Sequence[int], inputs: int, *, bias: bool) -> Linear:
         """One layer from several of the checkpoint that read the same input, one under the other."""
-        linear = self._linear(names, heights, inputs, bias=bias)
-        return PackedLinear.of(linear) if self._placement.packed else linear
-
-    def gate(self, names: Sequence[str], heights: Sequence[int], inputs: int, *, bias: bool) -> Projection:
-        """The same of the two layers of a gate."""
-        linear = self._linear(names, heights, inputs, bias=bias)
-        return PackedGate.of(linear) if self._placement.packed else linear
-
-    def _linear(self, names: Sequence[str], heights: Sequence[int], inputs: int, *, bias: bool) -> Linear:
         weight = self._stacked([f"{name}.weight" for name in names], heights, (inputs,))
         biases = self._stacked([f"{name}.bias" for name in names], heights, ()) if bias else None
         return Linear(weight, biases, self._placement.tile)
@@ -92,7 +82,7 @@ def _layer(reader: _Reader, prefix: str, architecture: Architecture, number: int
         key_norm=reader.vector(f"{attention}k_norm.weight", (architecture.head_width,)) if normed else None,
         attention_out=reader.linear([f"{attention}o_proj"], (architecture.width,), queries, bias=architecture.out_bias),
         mlp_norm=reader.vector(f"{prefix}post_attention_layernorm.weight", (architecture.width,)),
-        gate_up=reader.gate(
+        gate_up=reader.linear(
             [f"{mlp}gate_proj", f"{mlp}up_proj"],
             (architecture.inner, architecture.inner),
             architecture.width,

@@ -14,9 +14,8 @@ import torch
 from torch.nn import functional
 
 from stepscore.engine.torch.architecture import Architecture
-from stepscore.engine.torch.linear import Linear, Projection
+from stepscore.engine.torch.linear import Linear
 from stepscore.engine.torch.loading import refuse_leftovers
-from stepscore.engine.torch.packed_linear import PackedLinear
 from stepscore.engine.torch.weights import Weights, backbone_prefix
 from stepscore.errors import CheckpointError, UnsupportedByEngine
 from stepscore.family.heads import EnsembleHead, GatedHead, Head, LinearHead, TokenLogProbHead, VocabularyHead
@@ -50,8 +49,7 @@ def load_readout(head: Head, weights: Weights, architecture: Architecture, place
                 _check_token_ids(head.beside, architecture), dtype=torch.long, device=placement.device
             )
             step = LOG_PROB_ROWS.get(placement.device.type, LOG_PROB_ROWS["cpu"])
-            vocabulary = Linear(rows, None, placement.tile and step)
-            return TokenLogProbs(PackedLinear.of(vocabulary) if placement.packed else vocabulary, beside, step)
+            return TokenLogProbs(Linear(rows, None, placement.tile and step), beside, step)
     raise UnsupportedByEngine(f"no forward engine runs a {type(head).__name__}", engine="torch")
 
 
@@ -96,7 +94,7 @@ class TokenLogProbs:
     The product runs in the model's dtype, the softmax in fp32. rows: of one product.
     """
 
-    vocabulary: Projection
+    vocabulary: Linear
     beside: torch.Tensor
     rows: int
 
