@@ -59,9 +59,9 @@ class Canonical:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """groups: indices of equal answers, in order of first appearance. undecided: pairs of first members of groups
+    """groups: indices of equal answers, in order of first appearance.
 
-    that may be equal, because a calculation did not come to an end.
+    undecided: pairs of first members of groups that may be equal, because a calculation did not come to an end.
     """
 
     groups: list[list[int]]
