@@ -200,7 +200,9 @@ def test_a_compressed_body_is_refused_as_such(http: httpx.Client) -> None:
     assert refused(answer, 415, _MEDIA) == {"content_encoding": "gzip"}
 
 
-@pytest.mark.parametrize("name", ["content-type", "x-tenant", "x-priority", "x-request-timeout-ms", "idempotency-key"])
+@pytest.mark.parametrize(
+    "name", ["content-type", "x-tenant", "x-policy-version", "x-priority", "x-request-timeout-ms", "idempotency-key"]
+)
 def test_a_header_that_comes_twice(http: httpx.Client, name: str) -> None:
     values = {"content-type": "application/json", "x-priority": "bulk", "x-request-timeout-ms": "60000"}
     given = [*JSON.items(), (name, values.get(name, "a"))]
