@@ -12,7 +12,7 @@ import torch
 from stepscore.config import CPU_BFLOAT16, Compile, Device, DType, Mode, Quantize
 from stepscore.errors import CheckpointError, UnsupportedByEngine
 
-CPU_FORWARD, CUDA_FORWARD = 1024, 4096
+CPU_FORWARD, CUDA_FORWARD, LARGE_CUDA_FORWARD = 1024, 4096, 16_384
 """Tokens of a forward: the measured best on CPU is 512 to 1,024; a GPU needs more to be busy."""
 
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -62,6 +62,11 @@ def choose_dtype(wanted: DType, device: torch.device) -> torch.dtype:
 
 def choose_forward(device: torch.device) -> int:
     return CUDA_FORWARD if device.type == "cuda" else CPU_FORWARD
+
+
+def choose_large_forward(device: torch.device, forward: int) -> int:
+    """Tokens of a forward while nothing small waits. forward: of any other; 0 if it was not chosen by hand."""
+    return LARGE_CUDA_FORWARD if device.type == "cuda" and not forward else forward or choose_forward(device)
 
 
 def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

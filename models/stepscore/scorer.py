@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +13,7 @@ from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, 
 from stepscore.engine.work import Work
 from stepscore.errors import StepscoreError, UnsupportedByEngine
 from stepscore.family.registry import Parts
-from stepscore.scoring import ModelInfo, OneOrMany, check_sequences, check_steps, checked
+from stepscore.scoring import ModelInfo, OneOrMany, Results, check_sequences, check_steps, checked
 from stepscore.types import EncodedSolution, Reading, Solution, Values
 
 
@@ -46,10 +46,19 @@ class Scorer(OneOrMany):
 
         An engine that cannot stop in the middle computes every work whole. Raises EngineError for the whole batch.
         """
+        return self.launch(works)()
+
+    def launch(self, works: Sequence[Work]) -> Callable[[], Results]:
+        """Start the forward of `advance`, if the engine can; see `PipelinedScoring`."""
         if not (self.info.chunked and isinstance(self._engine, ChunkedEngine)):
-            return list(self.forward([work.encoded for work in works]))
-        self._engine.advance(works)
-        return [self._read(work.encoded, iter(work.outputs)) if work.finished else None for work in works]
+            return lambda: list(self.forward([work.encoded for work in works]))
+        finish = self._engine.launch(works)
+
+        def results() -> Results:
+            finish()
+            return [self._read(work.encoded, iter(work.outputs)) if work.finished else None for work in works]
+
+        return results
 
     def release(self, work: Work) -> None:
         """Cancel a work. May be called while a forward runs."""

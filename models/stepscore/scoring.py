@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Protocol, Self, overload
+from typing import Any, Protocol, Self, overload, runtime_checkable
 
 from stepscore.calibration import Calibration
 from stepscore.config import CheckpointFacts
@@ -16,13 +16,16 @@ from stepscore.errors import StepscoreError, UnscorableError, map_ok
 from stepscore.family.registry import Family
 from stepscore.types import EncodedSolution, Reading, RewardRange, Solution
 
+INSIDE = ("chunked", "in_flight", "large_batch_tokens")
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What is served: names, meaning of the rewards, limits (tokens) and where it runs.
 
     calibration: applied to rewards after the family has read them; None leaves them unchanged.
-    chunked: whether a solution may be computed over several forwards.
+    chunked: whether a solution may be computed over several forwards. in_flight: forwards that may run at a time.
+    large_batch_tokens: a forward while nothing small waits; 0 for max_batch_tokens.
     quantize_error: the largest change of a probe's reward by 8-bit weights; None without them.
     """
 
@@ -41,14 +44,16 @@ class ModelInfo:
     mode: str
     calibration: Calibration | None = None
     chunked: bool = False
+    in_flight: int = 1
+    large_batch_tokens: int = 0
     quantize_error: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as JSON values: an infinite bound of the rewards is null, and what is None is left out.
 
-        `chunked` is not among them: it matters inside one process only.
+        Those that matter inside one process only are not among them (`INSIDE`).
         """
-        facts = {name: value for name, value in asdict(self).items() if value is not None and name != "chunked"}
+        facts = {name: value for name, value in asdict(self).items() if value is not None and name not in INSIDE}
         bounds = {name: getattr(self.reward_range, name) for name in ("low", "high")}
         finite = {name: bound if math.isfinite(bound) else None for name, bound in bounds.items()}
         return {**facts, "reward_range": {"kind": self.reward_range.kind, **finite}}
@@ -82,6 +87,8 @@ def info_of(name: str, family: Family, facts: CheckpointFacts, running: EngineIn
         dtype=running.dtype,
         mode=running.mode,
         chunked=running.chunked,
+        in_flight=running.in_flight,
+        large_batch_tokens=running.large_batch_tokens,
     )
 
 
@@ -131,6 +138,18 @@ class Scoring(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+Results = list[Reading | StepscoreError | None]
+
+
+@runtime_checkable
+class PipelinedScoring(Protocol):
+    """What a scorer has besides, if it can start `info.in_flight` forwards before the first of them is finished."""
+
+    def launch(self, works: Sequence[Work]) -> Callable[[], Results]:
+        """Start the forward of `advance`; a call of what is returned waits for the results. Both raise EngineError."""
+        ...
 
 
 def encode_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[EncodedSolution | StepscoreError]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -15,8 +15,10 @@ from stepscore.types import Encoded, Values
 class EngineInfo:
     """What an engine runs on.
 
-    max_tokens: longest sequence accepted. max_batch_tokens: the forward it likes best. chunked: whether it computes a
-    sequence over several forwards (`ChunkedEngine`).
+    max_tokens: longest sequence accepted. max_batch_tokens: the forward it likes best. large_batch_tokens: the largest,
+    for when nothing small waits; 0 if there is no difference. chunked: whether it computes a sequence over several
+    forwards (`ChunkedEngine`). in_flight: forwards that may be started before the first of them
+    is finished (`launch`).
     """
 
     name: str
@@ -26,6 +28,8 @@ class EngineInfo:
     max_tokens: int
     max_batch_tokens: int
     chunked: bool = False
+    in_flight: int = 1
+    large_batch_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,14 @@ class ChunkedEngine(Engine, Protocol):
 
         More is spent only if what was computed could not be kept until the next forward.
         Raises EngineError if the forward fails; the works are then as they were before.
+        """
+        ...
+
+    def launch(self, works: Sequence[Work]) -> Callable[[], None]:
+        """Start the forward of `advance`; the call of what is returned waits for its end and does the rest.
+
+        Forwards are finished in the order in which they were started, and no work is in two of them.
+        Both calls raise as `advance` does.
         """
         ...
 

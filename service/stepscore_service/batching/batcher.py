@@ -12,9 +12,10 @@ import asyncio
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import structlog
 
@@ -32,7 +33,7 @@ from stepscore_service.batching.protocols import (
     SolutionOutcome,
 )
 from stepscore_service.batching.queue import BatchLimits, QueuedRequest, QueuedSolution, load_for, take_batch
-from stepscore_service.batching.worker import ForwardResult, ThroughputEstimate, forward, results_of
+from stepscore_service.batching.worker import ForwardResult, ThroughputEstimate, start
 from stepscore_service.errors import DeadlineExceeded, Draining
 
 log = structlog.get_logger("stepscore.batcher")
@@ -66,6 +67,15 @@ class ResponseFuture:
         self.done.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class StartedForward:
+    """A forward that was started. tokens: its budgets together. results: waits for its end."""
+
+    solutions: list[QueuedSolution]
+    tokens: int
+    results: Callable[[], Sequence[ForwardResult]]
+
+
 class Batcher:
     """Scores solutions for many callers at once. Made on the running event loop, to which its methods belong.
 
@@ -91,14 +101,17 @@ class Batcher:
         self._max_forward_seconds = max_forward_seconds
         self._fault: str | None = None
         self._forward_began = 0.0
-        self._limits = BatchLimits(scorer.info.max_batch_tokens, max_solutions, chunked=scorer.info.chunked)
+        info = scorer.info
+        self._limits = BatchLimits(
+            info.max_batch_tokens, max_solutions, chunked=info.chunked, large_budget=info.large_batch_tokens
+        )
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._responses: dict[QueuedRequest, ResponseFuture] = {}
         self._lock = threading.Lock()
         self._queue: dict[QueuedRequest, None] = {}
         self._running = False
-        self._running_tokens = 0
+        self._ahead: deque[StartedForward] = deque()
         self._draining = False
         self._closed = False
         self._throughput = ThroughputEstimate()
@@ -205,7 +218,8 @@ class Batcher:
     def _load_for(self, request: QueuedRequest) -> QueueLoad:
         with self._lock:
             waiting = list(self._queue)
-            running, elapsed = self._running_tokens, self._clock() - self._forward_began
+            running = sum(forward.tokens for forward in self._ahead)
+            elapsed = self._clock() - self._forward_began
         rate = self._throughput.tokens_per_second
         return load_for(request, waiting, max(0, running - int(rate * elapsed)), rate, self._limits.budget)
 
@@ -256,15 +270,42 @@ class Batcher:
             self._scorer.release(solution)
 
     def _start_next(self) -> None:
-        """Start a forward unless one runs. On the event loop, or on the engine's thread when a forward has ended."""
+        """Wake the engine's thread, unless it is at work."""
         with self._lock:
-            solutions = [] if self._running else self._take()
-            if solutions:
+            wake = not (self._running or self._closed)
+            if wake:
                 self._running, self._forward_began = True, self._clock()
-                self._running_tokens = sum(solution.token_budget for solution in solutions)
-        if solutions:
-            finished = partial(self._finished, solutions, self._clock())
-            self._engine.submit(forward, self._scorer, solutions, self._failed).add_done_callback(finished)
+        if wake:
+            self._engine.submit(self._run_forwards)
+
+    def _run_forwards(self) -> None:
+        """On the engine's thread: forwards until nothing waits. The next one is started before one is finished, if the
+        scorer can have it ahead and enough waits to fill it: until then its batch would only be settled too early."""
+        while True:
+            with self._lock:
+                solutions = self._take() if self._may_start() else []
+                self._running = bool(solutions or self._ahead)
+            if solutions:
+                self._launch(solutions)
+            elif self._ahead:
+                self._finish(self._ahead[0])
+            else:
+                return
+
+    def _may_start(self) -> bool:
+        """Whether a batch should be taken now; the lock is held."""
+        if not self._ahead:
+            return True
+        full = sum(request.left for request in self._queue) >= self._limits.budget
+        return full and len(self._ahead) < self._scorer.info.in_flight
+
+    def _launch(self, solutions: list[QueuedSolution]) -> None:
+        if not self._ahead:
+            self._forward_began = self._clock()
+        tokens = sum(solution.token_budget for solution in solutions)
+        results = start(self._scorer, solutions, self._failed)
+        with self._lock:
+            self._ahead.append(StartedForward(solutions, tokens, results))
 
     def _take(self) -> list[QueuedSolution]:
         """Remove the solutions of the next batch from the queue; the lock is held."""
@@ -290,20 +331,20 @@ class Batcher:
     def _price(self, solution: QueuedSolution) -> int:
         return self._scorer.cost(solution.remaining)
 
-    def _finished(self, solutions: list[QueuedSolution], started: float, future: Future[list[ForwardResult]]) -> None:
-        """On the engine's thread: start the next forward, then hand the results over to the event loop."""
-        results = list(zip(solutions, results_of(solutions, future), strict=True))
+    def _finish(self, forward: StartedForward) -> None:
+        """On the engine's thread: wait for the oldest forward, and hand its results over to the event loop."""
+        results = list(zip(forward.solutions, forward.results(), strict=True))
         settled = [(solution, result) for solution, result in results if result is not None]
-        seconds = self._clock() - started
+        seconds = self._clock() - self._forward_began
         tokens = sum(solution.count_part(finished=result is not None) for solution, result in results)
-        self._metrics.forwarded(len(solutions), tokens, seconds)
+        self._metrics.forwarded(len(results), tokens, seconds)
         self._throughput.update(tokens, seconds)
         self._release(solution for solution, _ in settled)
         with self._lock:
-            self._running, self._running_tokens = False, 0
+            self._ahead.popleft()
+            self._forward_began = self._clock()
             for solution in [solution for solution, result in reversed(results) if result is None]:
                 self._requeue(solution)
-        self._start_next()
         self._loop.call_soon_threadsafe(self._settle, settled)
 
     def _requeue(self, solution: QueuedSolution) -> None:

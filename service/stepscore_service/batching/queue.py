@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from stepscore.engine.work import SMALLEST_SHARE, Work
@@ -103,6 +103,7 @@ class Batch:
 class BatchLimits:
     """budget: tokens to compute in one forward. max_solutions: 0 sets no limit.
 
+    large_budget: while every request that waits would fill a forward; 0 for the budget.
     chunked: whether a solution may be computed over several forwards. max_wait: seconds until a request is starved.
     """
 
@@ -110,6 +111,12 @@ class BatchLimits:
     max_solutions: int = 0
     chunked: bool = False
     max_wait: float = MAX_WAIT_SECONDS
+    large_budget: int = 0
+
+    def for_queue(self, waiting: Sequence[QueuedRequest]) -> BatchLimits:
+        """The limits of the next batch: nobody who wants little waits longer for a large forward."""
+        large = self.large_budget > self.budget and all(each.left >= self.budget for each in waiting)
+        return replace(self, budget=self.large_budget) if large else self
 
     def starves(self, request: QueuedRequest, now: float) -> bool:
         return now - request.arrived >= self.max_wait * (BULK_PATIENCE if request.bulk else 1)
@@ -130,9 +137,11 @@ def take_batch(queue: Sequence[QueuedRequest], limits: BatchLimits, now: float, 
     makes progress.
 
     Tenants share each part of a batch evenly; what one does not need goes to the others. Bulk requests go after all
-    interactive ones, and are starved only after BULK_PATIENCE times max_wait.
+    interactive ones, and are starved only after BULK_PATIENCE times max_wait. If nothing small waits, the batch may be
+    larger (`BatchLimits.large_budget`).
     """
     live = [each for each in queue if not each.departed and each.deadline > now and each.waiting]
+    limits = limits.for_queue(live)
     starved = [each for each in live if limits.starves(each, now)]
     batch = _Selection(limits, price)
     batch.share(sorted(starved, key=lambda each: each.arrived), until=-(-limits.budget // 2))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from functools import partial
 
 import structlog
 
 from stepscore.engine.failures import forget_frames
 from stepscore.engine.work import SMALLEST_FORWARD, Work
 from stepscore.errors import EngineDead, EngineError, OutOfMemory, StepscoreError
-from stepscore.scoring import Scoring
+from stepscore.scoring import PipelinedScoring, Scoring
 from stepscore.types import Reading
 
 ForwardResult = Reading | StepscoreError | None
@@ -24,6 +24,41 @@ KEPT_SHARE = 0.9
 log = structlog.get_logger("stepscore.batcher")
 
 
+def start(scorer: Scoring, works: Sequence[Work], failed: Failed) -> Callable[[], Sequence[ForwardResult]]:
+    """Start a forward, if the scorer can have one ahead; what waits for its results, one for each work, in order.
+
+    What is returned never raises: a defect of the program becomes an error of every work, and is logged.
+    """
+    if not isinstance(scorer, PipelinedScoring) or scorer.info.in_flight == 1:
+        return partial(_guarded, works, partial(forward, scorer, works, failed))
+    started: Callable[[], Sequence[ForwardResult]]
+    try:
+        started = scorer.launch(works)
+    except EngineError as error:
+        forget_frames(error)
+        started = partial(_again, scorer, works, error, failed)
+    return partial(_guarded, works, partial(_finish, scorer, works, started, failed))
+
+
+def _finish(
+    scorer: Scoring, works: Sequence[Work], started: Callable[[], Sequence[ForwardResult]], failed: Failed
+) -> Sequence[ForwardResult]:
+    try:
+        return started()
+    except EngineError as caught:
+        error = caught
+    forget_frames(error)
+    return _again(scorer, works, error, failed)
+
+
+def _guarded(works: Sequence[Work], run: Callable[[], Sequence[ForwardResult]]) -> Sequence[ForwardResult]:
+    try:
+        return run()
+    except Exception as defect:
+        log.error("forward_broke", solutions=len(works), exc_info=defect)
+        return [EngineError(f"the forward pass broke: {type(defect).__name__}") for _ in works]
+
+
 def forward(scorer: Scoring, works: Sequence[Work], failed: Failed = lambda error: None) -> list[ForwardResult]:
     """The result of each work, in order. failed: called with each error of a forward.
 
@@ -35,6 +70,11 @@ def forward(scorer: Scoring, works: Sequence[Work], failed: Failed = lambda erro
     except EngineError as caught:
         error = caught
     forget_frames(error)
+    return _again(scorer, works, error, failed)
+
+
+def _again(scorer: Scoring, works: Sequence[Work], error: EngineError, failed: Failed) -> list[ForwardResult]:
+    """The results after a forward that failed."""
     failed(error)
     log.warning("forward_failed", solutions=len(works), code=error.code, reason=error.message)
     if isinstance(error, EngineDead):
@@ -51,15 +91,6 @@ def _smaller(scorer: Scoring, works: Sequence[Work], error: EngineError) -> Iter
     elif out_of_memory and scorer.info.chunked and works[0].token_budget > SMALLEST_FORWARD:
         works[0].token_budget //= 2
         yield works
-
-
-def results_of(works: Sequence[Work], future: Future[list[ForwardResult]]) -> Sequence[ForwardResult]:
-    """The results of a forward. A defect of the program becomes an error of every solution, and is logged."""
-    defect = future.exception()
-    if defect is None:
-        return future.result()
-    log.error("forward_broke", solutions=len(works), exc_info=defect)
-    return [EngineError(f"the forward pass broke: {type(defect).__name__}") for _ in works]
 
 
 class ThroughputEstimate:

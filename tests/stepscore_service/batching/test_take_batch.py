@@ -37,6 +37,21 @@ def request(*tokens: int, arrived: float = 0.0, deadline: float = math.inf, depa
     return made
 
 
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(1, BUDGET), min_size=1, max_size=30), min_size=1, max_size=5))
+def test_a_batch_is_large_while_every_request_would_fill_a_forward(queue: list[list[int]]) -> None:
+    made = [request(*tokens) for tokens in queue]
+    limits = BatchLimits(BUDGET, large_budget=4 * BUDGET)
+    taken = take_batch(made, limits, 0.0, price=lambda item: item.tokens)
+    spent = sum(sum(shares) for _, shares in taken.selected)
+    whole = sum(map(sum, queue))
+    if min(map(sum, queue)) >= BUDGET:
+        assert spent > min(whole, 4 * BUDGET) - BUDGET
+        assert spent <= 4 * BUDGET
+    else:
+        assert spent <= BUDGET
+
+
 sizes = st.lists(st.integers(1, 3 * BUDGET), max_size=12)
 requests = st.builds(
     lambda tokens, arrived, deadline, departed: request(*tokens, arrived=arrived, deadline=deadline, departed=departed),

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
@@ -22,22 +24,38 @@ from stepscore.errors import EngineError, StepscoreError, UnsupportedByEngine
 
 
 class EngineHost:
-    """Runs the calls of the parent on an engine. begun: the works that need further forwards, by key."""
+    """Runs the calls of the parent on an engine, in order.
+
+    begun: the works that need further forwards, by key. started: calls that are not answered yet, each with what is
+    left to do of it, or its error.
+    """
 
     def __init__(self, connection: Connection, engine: Engine) -> None:
         self._connection = connection
         self._engine = engine
         self._begun: dict[int, Work] = {}
         self._calls: SimpleQueue[Call] = SimpleQueue()
+        self._started: deque[tuple[int, Any]] = deque()
 
     def run(self) -> None:
         """Until the engine is closed, or the parent's end of the connection."""
         threading.Thread(target=self._read, daemon=True).start()
         method = ""
         while method != "close":
+            if self._started and (self._calls.empty() or len(self._started) == self._engine.info.in_flight):
+                self._answer_oldest()
+                continue
             call = self._calls.get()
             method = call.method
-            self._connection.send(Reply(call.number, self._result(call), self._engine.counts()))
+            while self._started and method != "advance":
+                self._answer_oldest()
+            self._started.append((call.number, self._tried(partial(self._start, call))))
+        self._answer_oldest()
+
+    def _answer_oldest(self) -> None:
+        number, rest = self._started.popleft()
+        result = self._tried(rest) if callable(rest) else rest
+        self._connection.send(Reply(number, result, self._engine.counts()))
 
     def _read(self) -> None:
         while True:
@@ -50,35 +68,42 @@ class EngineHost:
             else:
                 self._calls.put(message)
 
-    def _result(self, call: Call) -> Any:
+    def _tried(self, run: Callable[[], Any]) -> Any:
+        """What it returns, or its error."""
         try:
-            return self._run(call)
+            return run()
         except StepscoreError as error:
             return error
         except Exception as error:  # a defect of the program, which the parent reports
             return EngineError(f"the engine broke: {type(error).__name__}: {error}")
 
-    def _run(self, call: Call) -> Any:
+    def _start(self, call: Call) -> Callable[[], Any]:
+        """The rest of a call: all of it, but for an `advance`, whose forward is started."""
         match call.method:
             case "forward":
-                return self._engine.forward(call.argument)
+                return partial(self._engine.forward, call.argument)
             case "advance":
-                return self._advance(call.argument)
+                return self._launch(call.argument)
             case "purge":
-                return self._engine.purge()
+                return self._engine.purge
             case "quantize":
                 if not isinstance(self._engine, QuantizableEngine):
                     raise UnsupportedByEngine(f"engine {self._engine.info.name} does not quantize")
-                return self._engine.quantize(call.argument)
+                return partial(self._engine.quantize, call.argument)
             case "close":
-                return self._engine.close()
+                return self._engine.close
 
-    def _advance(self, parts: Sequence[Part]) -> list[PartResult]:
+    def _launch(self, parts: Sequence[Part]) -> Callable[[], list[PartResult]]:
         assert isinstance(self._engine, ChunkedEngine)
         works = [self._work_of(part) for part in parts]
         before = [len(work.outputs) for work in works]
-        self._engine.advance(works)
-        return [self._keep(part, work, count) for part, work, count in zip(parts, works, before, strict=True)]
+        finish = self._engine.launch(works)
+
+        def results() -> list[PartResult]:
+            finish()
+            return [self._keep(part, work, count) for part, work, count in zip(parts, works, before, strict=True)]
+
+        return results
 
     def _work_of(self, part: Part) -> Work:
         work = self._begun[part.key] if part.encoded is None else Work(part.encoded)

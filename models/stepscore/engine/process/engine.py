@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
@@ -138,6 +139,9 @@ class ProcessEngine:
         return values
 
     def advance(self, works: Sequence[Work]) -> None:
+        self.launch(works)()
+
+    def launch(self, works: Sequence[Work]) -> Callable[[], None]:
         keys = [_key_of(work) for work in works]
         parts = [
             Part(next(self._numbers), work.remaining, work.token_budget)
@@ -145,9 +149,14 @@ class ProcessEngine:
             else Part(key, None, work.token_budget)
             for key, work in zip(keys, works, strict=True)
         ]
-        results: list[PartResult] = self._call("advance", parts)
-        for part, work, result in zip(parts, works, results, strict=True):
-            self._note(part, work, result)
+        answer = self._send_call("advance", parts)
+
+        def finish() -> None:
+            results: list[PartResult] = answer()
+            for part, work, result in zip(parts, works, results, strict=True):
+                self._note(part, work, result)
+
+        return finish
 
     def release(self, work: Work) -> None:
         work.release()
@@ -199,6 +208,10 @@ class ProcessEngine:
 
     def _call(self, method: Method, argument: Any = None) -> Any:
         """Raises what the engine raised, EngineDead if the process ends before it has answered."""
+        return self._send_call(method, argument)()
+
+    def _send_call(self, method: Method, argument: Any) -> Callable[[], Any]:
+        """What waits for the answer. Raises as `_call` does."""
         future: Future[Any] = Future()
         call = Call(next(self._numbers), method, argument)
         with self._lock:
@@ -206,10 +219,7 @@ class ProcessEngine:
                 raise EngineDead(self._fault)
             self._waiting[call.number] = future
         self.send(call)
-        result = future.result()
-        if isinstance(result, StepscoreError):
-            raise result
-        return result
+        return partial(_result_of, future)
 
     def _read(self) -> None:
         """On a thread of its own: hand replies to those who wait, and errors at the process's end."""
@@ -232,6 +242,13 @@ class ProcessEngine:
         self._process.connection.close()
         for future in waiting:
             future.set_result(EngineDead(fault))
+
+
+def _result_of(future: Future[Any]) -> Any:
+    result = future.result()
+    if isinstance(result, StepscoreError):
+        raise result
+    return result
 
 
 def _key_of(work: Work) -> int | None:

@@ -38,6 +38,7 @@ class KnownPrefixes:
                 plan.add_part(encoded, new)
             else:
                 plan.add(encoded)
+            plan.commit()
             plan.finish(np.zeros((len(encoded.reads), 1), dtype=np.float32))
 
     def clear(self) -> None:

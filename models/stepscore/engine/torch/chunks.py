@@ -38,23 +38,27 @@ class Chunks:
             left -= cost
         return True
 
+    def commit(self) -> None:
+        """The forward was started: keep what is to be continued."""
+        parts = [(work, part) for work, part in self._taken if part is not None and part.kept]
+        for _, cursor in parts:
+            cursor.lock()
+        self._plan.commit()
+        for work, _ in self._taken:
+            work.release()
+        for work, cursor in parts:
+            work.cursor = cursor
+
     def finish(self, values: Values) -> int:
-        """Append the numbers to the works' outputs and keep what is to be continued.
+        """Append the numbers to the works' outputs. After `commit`.
 
         values: (P, C) of the plan. Returns the tokens of the sequences that are finished.
         """
         tokens = 0
-        parts = [(work, part) for work, part in self._taken if part is not None and part.kept]
-        for _, cursor in parts:
-            cursor.lock()
         for (work, part), numbers in zip(self._taken, self._plan.finish(values), strict=True):
             if part is None:
                 tokens += len(work.encoded.sequences[len(work.outputs)].ids)
                 work.outputs.append(numbers)
-                work.release()
-        for work, cursor in parts:
-            work.release()
-            work.cursor = cursor
         return tokens
 
     def _take_part(self, work: Work, sequence: Encoded, room: int) -> bool:

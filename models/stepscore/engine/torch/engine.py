@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-import numpy as np
 import torch
 
 from stepscore.checkpoint import read_facts
@@ -20,6 +20,7 @@ from stepscore.engine.torch.architecture import Architecture, read_architecture
 from stepscore.engine.torch.chunks import Chunks
 from stepscore.engine.torch.compiling import compiles, keep_compiled
 from stepscore.engine.torch.decoder import Decoder
+from stepscore.engine.torch.host_copy import HostCopy
 from stepscore.engine.torch.inputs import ForwardInputs
 from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.torch.linear import tile_for
@@ -30,14 +31,17 @@ from stepscore.engine.torch.quantize import quantize
 from stepscore.engine.torch.radix import RadixTree
 from stepscore.engine.torch.readout import Readout, load_readout
 from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
-from stepscore.engine.torch.varlen_attention import check_invariant
+from stepscore.engine.torch.varlen_attention import check_invariant, has_flash
 from stepscore.engine.torch.weights import Weights
 from stepscore.engine.validation import SequenceLimits
 from stepscore.engine.work import SMALLEST_FORWARD, Work
 from stepscore.errors import CheckpointError, OutOfMemory
 from stepscore.family.heads import Head, TokenLogProbHead
-from stepscore.placement import Placement, choose_forward, place
+from stepscore.placement import Placement, choose_forward, choose_large_forward, place
 from stepscore.types import Encoded, EncodedSolution, Values
+
+IN_FLIGHT = 2
+"""Forwards on a GPU at a time: one is planned while the other runs. On a CPU both would want the same cores."""
 
 
 @dataclass(slots=True)
@@ -85,21 +89,21 @@ class TorchEngine:
         self._limits.check(batch)
         each = [Work(EncodedSolution((one,), len(one.reads))) for one in batch]
         waiting = sorted(each, key=lambda work: work.encoded.sequences[0].ids, reverse=True)
-        budget = self.info.max_batch_tokens
         try:
             with self._running:
-                while waiting:
-                    budget = self._next_forward(waiting, budget)
+                self._run_all(waiting)
         finally:
             for work in waiting:
                 self.release(work)
         return [work.outputs[0] for work in each]
 
     def advance(self, works: Sequence[Work]) -> None:
+        self.launch(works)()
+
+    def launch(self, works: Sequence[Work]) -> Callable[[], None]:
         self._limits.check([sequence for work in works for sequence in work.remaining.sequences])
-        with self._running, self._chunks() as chunks:
-            for work in works:
-                chunks.take(work)
+        with self._running:
+            return self._launch(lambda chunks: [chunks.take(work) for work in works])
 
     def release(self, work: Work) -> None:
         with self._lock:
@@ -122,64 +126,80 @@ class TorchEngine:
         self.purge()
         self.models.clear()
 
-    def _next_forward(self, waiting: list[Work], budget: int) -> int:
-        """Run one forward; the budget of the next, which is half if this one did not fit into memory."""
-        whole = list(waiting)
-        try:
-            self._one_forward(waiting, budget)
-            return budget
-        except OutOfMemory as error:
-            if budget <= SMALLEST_FORWARD:
-                raise
-            forget_frames(error)
-        waiting[:] = whole
-        return budget // 2
+    def _run_all(self, waiting: list[Work]) -> None:
+        """Forwards until nothing is left, in halves from one on that does not fit into memory."""
+        budget, running = self.info.large_batch_tokens or self.info.max_batch_tokens, deque[Callable[[], None]]()
+        while waiting or running:
+            whole = list(waiting)
+            try:
+                if waiting and len(running) < self.info.in_flight:
+                    running.append(self._launch(partial(_fill, waiting, budget), budget))
+                else:
+                    running.popleft()()
+            except OutOfMemory as error:
+                if budget <= SMALLEST_FORWARD:
+                    raise
+                forget_frames(error)
+                waiting[:] = whole
+                budget //= 2
+                while running:
+                    running.popleft()()
 
-    def _one_forward(self, waiting: list[Work], budget: int) -> None:
-        """Take works off the end of `waiting` until a forward is full, and run it."""
-        for work in waiting:
-            work.token_budget = budget
-        with self._chunks(budget) as chunks:
-            while waiting and chunks.take(waiting[-1]):
-                waiting.pop()
-
-    @contextmanager
-    def _chunks(self, budget: float = math.inf) -> Iterator[Chunks]:
-        """Filled inside the context, run at its end. A forward that fails leaves no trace."""
+    def _launch(self, fill: Callable[[Chunks], object], budget: float = math.inf) -> Callable[[], None]:
+        """Start one forward; what waits for its numbers. One that cannot be started leaves no trace."""
         plan: Plan = UnsharedPlan() if self._tree is None else TreePlan(self._tree)
-        finished = False
+        started = False
         try:
             chunks = Chunks(plan, budget)
             with self._lock:
-                yield chunks
-            values = self._run(plan.packed())
+                fill(chunks)
+            numbers = self._start(plan.packed())
             with self._lock:
-                self._prompt += chunks.finish(values)
+                chunks.commit()
             self._computed += plan.rows
-            finished = True
+            started = True
         finally:
-            if not finished:
+            if not started:
                 with self._lock:
                     plan.abandon()
+        return partial(self._finish, chunks, numbers, plan.rows)
+
+    def _finish(self, chunks: Chunks, numbers: HostCopy, rows: int) -> None:
+        try:
+            values = numbers.wait()
+        except RuntimeError as error:
+            if self._tree is not None:
+                with self._lock:
+                    self._tree.clear()
+            raise engine_error(error, rows) from error
+        with self._lock:
+            self._prompt += chunks.finish(values)
 
     @torch.inference_mode()
-    def _run(self, packed: Packed) -> Values:
+    def _start(self, packed: Packed) -> HostCopy:
         """(P, C): the numbers of all models, side by side."""
         if not len(packed.ids):
-            return np.empty((0, self._limits.outputs), dtype=np.float32)
+            return HostCopy(torch.empty((0, self._limits.outputs)))
         if self._ran_out and torch.cuda.is_available():
             torch.cuda.empty_cache()
         try:
             first = self.models[0]
             inputs = first.decoder.load(packed, first.pool.slots)
-            numbers = torch.cat([model.run(inputs) for model in self.models], dim=1)
+            numbers = HostCopy(torch.cat([model.run(inputs) for model in self.models], dim=1))
         except RuntimeError as error:
             failure = engine_error(error, len(packed.ids))
             self._ran_out = isinstance(failure, OutOfMemory)
             raise failure from error
         self._ran_out = False
-        values: Values = numbers.cpu().numpy()
-        return values
+        return numbers
+
+
+def _fill(waiting: list[Work], budget: int, chunks: Chunks) -> None:
+    """Take works off the end of `waiting` until the forward is full."""
+    for work in waiting:
+        work.token_budget = budget
+    while waiting and chunks.take(waiting[-1]):
+        waiting.pop()
 
 
 def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions) -> TorchEngine:
@@ -202,9 +222,10 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
         keep_compiled(cache_folder() / "compiled")
         for model in models:
             model.decoder.compile()
-    cache = cache_bytes(options.kv_cache_bytes, device, activation_bytes(models, max_batch_tokens))
+    large = choose_large_forward(device, options.max_batch_tokens)
+    cache = cache_bytes(options.kv_cache_bytes, device, activation_bytes(models, large))
     if options.mode == "fast":
-        add_cache(models, cache)
+        add_cache(models, cache, scratch=large if has_flash(device, placement.dtype) else 0)
     info = EngineInfo(
         name="torch",
         device=str(device),
@@ -213,17 +234,22 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
         max_tokens=max_tokens,
         max_batch_tokens=max_batch_tokens,
         chunked=options.mode == "fast" and cache > 0,
+        large_batch_tokens=large,
+        in_flight=IN_FLIGHT if device.type == "cuda" else 1,
     )
     vocabulary = min(model.decoder.architecture.vocabulary for model in models)
     return TorchEngine(models, info, SequenceLimits(max_tokens, vocabulary, head))
 
 
-def add_cache(models: Sequence[Model], kv_cache_bytes: int) -> None:
-    """As many slots as the budget holds, over all models; the same slot number serves each of them."""
+def add_cache(models: Sequence[Model], kv_cache_bytes: int, scratch: int = 0) -> None:
+    """As many slots as the budget holds, over all models; the same slot number serves each of them.
+
+    scratch: slots for rows that are not kept, so that no forward has to make room for them.
+    """
     decoders = [model.decoder for model in models]
     each = sum(bytes_per_token(decoder.architecture, decoder.dtype) for decoder in decoders)
     for model, decoder in zip(models, decoders, strict=True):
-        model.pool = KVPool(decoder.architecture, kv_cache_bytes // each, decoder.device, decoder.dtype)
+        model.pool = KVPool(decoder.architecture, kv_cache_bytes // each, decoder.device, decoder.dtype, scratch)
 
 
 def activation_bytes(models: Sequence[Model], rows: int) -> int:

@@ -43,11 +43,13 @@ class KVPool:
     Scratch slots come after the cache's own. They hold rows that are not kept, for the time of one forward.
     """
 
-    def __init__(self, architecture: Architecture, slots: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, architecture: Architecture, slots: int, device: torch.device, dtype: torch.dtype, scratch: int = 0
+    ) -> None:
         self.slots = slots
         self._shape = (2, architecture.key_heads, architecture.head_width)
         self._layers = [
-            torch.empty((slots, *self._shape), device=device, dtype=dtype) for _ in range(architecture.layers)
+            torch.empty((slots + scratch, *self._shape), device=device, dtype=dtype) for _ in range(architecture.layers)
         ]
 
     @property

@@ -23,7 +23,7 @@ def reads_of(encoded: Encoded) -> list[Read]:
 
 
 class Plan(Protocol):
-    """One forward in the making: sequences go in, then it is run, then their numbers come out."""
+    """One forward: sequences go in, it is started, and when it has run their numbers come out."""
 
     @property
     def rows(self) -> int: ...
@@ -40,12 +40,16 @@ class Plan(Protocol):
 
     def packed(self) -> Packed: ...
 
+    def commit(self) -> None:
+        """The forward was started: forwards that are started later may use what it keeps."""
+        ...
+
     def finish(self, values: Values) -> list[Values]:
         """The numbers of every sequence added, in order. values: (P, C), one row for each packed pair."""
         ...
 
     def abandon(self) -> None:
-        """Undo, after a forward that failed."""
+        """Undo, after a forward that could not be started."""
         ...
 
 
@@ -100,6 +104,9 @@ class UnsharedPlan:
 
     def packed(self) -> Packed:
         return self._collected.packed([])
+
+    def commit(self) -> None:
+        """Nothing is kept."""
 
     def finish(self, values: Values) -> list[Values]:
         return [values[self._seen[encoded]] for encoded in self._order]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,18 +62,27 @@ class TreePlan:
     def packed(self) -> Packed:
         return self._collected.packed([(n.row, n.slots) for n in self._fresh() if n.slots is not None])
 
-    def finish(self, values: Values) -> list[Values]:
-        results = [self._result(wanted, values) for wanted in self._wanted]
-        for node in self._fresh():
+    def commit(self) -> None:
+        """Rows that are kept become slots, the others leave the tree. What was wanted stays locked until it is read."""
+        anchors = [_deepest_kept(wanted.end) for wanted in self._wanted]
+        for anchor in anchors:
+            self._tree.lock(anchor)
+        fresh = self._fresh()
+        for node in fresh:
             if node.slots is not None:
                 node.row = NO_ROW
+        self._release(fresh)
+        self._wanted = [replace(wanted, end=anchor) for wanted, anchor in zip(self._wanted, anchors, strict=True)]
+
+    def finish(self, values: Values) -> list[Values]:
+        results = [self._result(wanted, values) for wanted in self._wanted]
         for wanted in self._wanted:
             self._remember(wanted, values)
-        self._release(keep=True)
+            self._tree.unlock(wanted.end)
         return results
 
     def abandon(self) -> None:
-        self._release(keep=False)
+        self._release(self._fresh())
 
     def _grow(self, parent: Node, ids: Ids) -> Node:
         """Add the unknown rest of a sequence below its known part; the lock moves down with it."""
@@ -142,13 +151,20 @@ class TreePlan:
                 each = each.parent
         return list(found.values())
 
-    def _release(self, *, keep: bool) -> None:
-        gone = [node for node in self._fresh() if not keep or node.slots is None]
-        for node in gone:
-            if node.parent is not None:
+    def _release(self, fresh: list[Node]) -> None:
+        """Unlock what was wanted; nodes that still have rows leave the tree."""
+        for node in fresh:
+            if node.row != NO_ROW and node.parent is not None:
                 self._tree.evict(node)
         for wanted in self._wanted:
             self._tree.unlock(wanted.end)
+
+
+def _deepest_kept(node: Node) -> Node:
+    """The node itself, or the last one on the way to it that outlives the forward."""
+    while node.slots is None and node.parent is not None:
+        node = node.parent
+    return node
 
 
 def tree_cost(tree: RadixTree, encoded: Encoded) -> int:
