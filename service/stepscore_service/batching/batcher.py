@@ -279,18 +279,29 @@ class Batcher:
             self._engine.submit(self._run_forwards)
 
     def _run_forwards(self) -> None:
-        """On the engine's thread: forwards until nothing waits. The next one is started before one is finished, if the
-        scorer can have it ahead and enough waits to fill it: until then its batch would only be settled too early."""
-        while True:
-            with self._lock:
-                solutions = self._take() if self._may_start() else []
-                self._running = bool(solutions or self._ahead)
-            if solutions:
-                self._launch(solutions)
-            elif self._ahead:
-                self._finish(self._ahead[0])
-            else:
-                return
+        """On the engine's thread: forwards until nothing waits. A defect of the program ends the engine."""
+        try:
+            while self._step():
+                pass
+        except Exception as defect:
+            log.error("batcher_broke", exc_info=defect)
+            self._failed(EngineDead(f"the batcher broke: {type(defect).__name__}"))
+            self._loop.call_soon_threadsafe(self.fault)
+
+    def _step(self) -> bool:
+        """Start a forward, or else finish the oldest; False if there is neither.
+
+        The next one is started before one is finished, if the scorer can have it ahead and enough waits to fill it:
+        until then its batch would only be settled too early.
+        """
+        with self._lock:
+            solutions = self._take() if self._may_start() else []
+            self._running = busy = bool(solutions or self._ahead)
+        if solutions:
+            self._launch(solutions)
+        elif self._ahead:
+            self._finish(self._ahead[0])
+        return busy
 
     def _may_start(self) -> bool:
         """Whether a batch should be taken now; the lock is held."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NoReturn
 
 import structlog
 
@@ -31,13 +32,17 @@ def start(scorer: Scoring, works: Sequence[Work], failed: Failed) -> Callable[[]
     """
     if not isinstance(scorer, PipelinedScoring) or scorer.info.in_flight == 1:
         return partial(_guarded, works, partial(forward, scorer, works, failed))
-    started: Callable[[], Sequence[ForwardResult]]
     try:
         started = scorer.launch(works)
-    except EngineError as error:
-        forget_frames(error)
-        started = partial(_again, scorer, works, error, failed)
+    except Exception as error:  # an EngineError, or a defect of the program: its turn comes with the results
+        if isinstance(error, EngineError):
+            forget_frames(error)
+        started = partial(_raise, error)
     return partial(_guarded, works, partial(_finish, scorer, works, started, failed))
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _finish(

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import pytest
+
 from held_scorer import BIT, INFO, Counted, HeldScorer
 from stepscore.engine.work import Work
-from stepscore.errors import OutOfMemory
+from stepscore.errors import EngineDead, EngineError, OutOfMemory
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import ScoredSolution
@@ -21,10 +23,14 @@ FORWARD = 4
 
 
 class PipelinedScorer(HeldScorer):
-    """launched: the texts of each forward, when it was started. full: launches of more solutions fail."""
+    """launched: the texts of each forward, when it was started. full: launches of more solutions fail.
+
+    breaks: raised by the second launch.
+    """
 
     info = replace(INFO, max_batch_tokens=FORWARD * BIT, in_flight=2)
     full = 100
+    breaks: Exception | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,6 +43,8 @@ class PipelinedScorer(HeldScorer):
         self.launched.append([bytes(work.encoded.sequences[0].ids).decode().strip() for work in works])
         if len(self.launched) == 2:
             self.second.set()
+            if self.breaks is not None:
+                raise self.breaks
         return lambda: self.advance(works)
 
 
@@ -97,3 +105,91 @@ async def test_a_forward_ahead_that_does_not_fit_into_memory_is_computed_in_halv
     rewards, meter = await submit(scorer, 4, 4)
     assert rewards == [0.01] + [0.02] * 8
     assert meter.failures == ["out_of_memory", "out_of_memory"]
+
+
+async def two_in_flight(scorer: PipelinedScorer, batcher: Batcher, *counts: int) -> list[asyncio.Task[list[object]]]:
+    """Requests of so many solutions, of which two forwards are started; the first one is held."""
+    scorer.free.clear()
+    tasks = [asyncio.create_task(batcher.submit(of(count))) for count in counts]
+    assert await asyncio.to_thread(scorer.second.wait, 10)
+    assert await asyncio.to_thread(scorer.entered.wait, 10)
+    return tasks
+
+
+async def test_a_defect_at_the_start_of_a_second_forward_is_an_error_of_its_solutions_alone() -> None:
+    scorer, meter = PipelinedScorer(), Counted()
+    scorer.breaks = ZeroDivisionError("a defect")
+    batcher = Batcher(scorer, meter, admission=Admission(10_000))
+    (task,) = await two_in_flight(scorer, batcher, 9)
+    scorer.free.set()
+    outcomes = await task
+    assert [type(each) for each in outcomes] == [ScoredSolution] * 4 + [EngineError] * 4 + [ScoredSolution]
+    assert len(await batcher.submit(of(3))) == 3, "the engine goes on"
+    await batcher.close()
+
+
+async def test_an_error_at_the_start_of_a_second_forward_is_tried_again_one_by_one() -> None:
+    scorer, meter = PipelinedScorer(), Counted()
+    scorer.breaks = EngineError("not now")
+    batcher = Batcher(scorer, meter, admission=Admission(10_000))
+    (task,) = await two_in_flight(scorer, batcher, 8)
+    scorer.free.set()
+    assert [type(each) for each in await task] == [ScoredSolution] * 8
+    assert [len(texts) for texts in scorer.batches] == [4, 1, 1, 1, 1]
+    assert meter.failures == ["engine_failed"]
+    await batcher.close()
+
+
+async def test_who_hangs_up_while_two_forwards_run_costs_no_third() -> None:
+    scorer, meter = PipelinedScorer(), Counted()
+    batcher = Batcher(scorer, meter, admission=Admission(10_000))
+    (task,) = await two_in_flight(scorer, batcher, 12)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    scorer.free.set()
+    await batcher.close()
+    assert [len(texts) for texts in scorer.launched] == [4, 4]
+    assert meter.skips == {"departed": 4}
+
+
+async def test_a_service_that_closes_finishes_both_forwards_before_it_frees_the_model() -> None:
+    scorer, meter = PipelinedScorer(), Counted()
+    batcher = Batcher(scorer, meter, admission=Admission(10_000))
+    (task,) = await two_in_flight(scorer, batcher, 8)
+    closing = asyncio.create_task(batcher.close())
+    await asyncio.sleep(0.05)
+    assert not scorer.closed
+    scorer.free.set()
+    await closing
+    assert scorer.closed
+    assert len(await task) == 8
+    assert meter.batches == [4, 4]
+
+
+async def test_a_hung_forward_is_noticed_while_another_waits_for_it() -> None:
+    scorer = PipelinedScorer()
+    batcher = Batcher(scorer, Counted(), admission=Admission(10_000), max_forward_seconds=0.1)
+    (task,) = await two_in_flight(scorer, batcher, 8)
+    await asyncio.sleep(0.2)
+    assert batcher.fault() is not None
+    with pytest.raises(EngineDead):
+        await task
+    scorer.free.set()
+    await batcher.close()
+
+
+async def test_a_defect_of_the_batcher_ends_the_engine_and_tells_who_waits() -> None:
+    scorer = PipelinedScorer()
+    batcher = Batcher(scorer, Unmeasured(), admission=Admission(10_000))
+    with pytest.raises(EngineDead, match="the batcher broke"):
+        await batcher.submit(of(1))
+    assert batcher.fault() is not None
+    await batcher.close()
+
+
+class Unmeasured(Counted):
+    """Breaks when a forward has ended."""
+
+    def forwarded(self, solutions: int, tokens: int, seconds: float) -> None:
+        raise ZeroDivisionError("a defect")

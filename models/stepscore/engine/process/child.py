@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
+from stepscore.engine.failures import forget_frames
 from stepscore.engine.open import open_engine
 from stepscore.engine.process.messages import Call, Opened, OpenEngine, Part, PartResult, Release, Reply
 from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine
@@ -69,10 +70,11 @@ class EngineHost:
                 self._calls.put(message)
 
     def _tried(self, run: Callable[[], Any]) -> Any:
-        """What it returns, or its error."""
+        """What it returns, or its error, which does not keep the tensors of a failed forward alive."""
         try:
             return run()
         except StepscoreError as error:
+            forget_frames(error)
             return error
         except Exception as error:  # a defect of the program, which the parent reports
             return EngineError(f"the engine broke: {type(error).__name__}: {error}")

@@ -110,7 +110,7 @@ class TorchEngine:
             work.release()
 
     def purge(self) -> None:
-        """Waits for a running forward. New weights come in an engine of their own, with its own tree."""
+        """Waits for a forward that is being started. New weights come in an engine of their own, with its own tree."""
         if self._tree is not None:
             with self._running, self._lock:
                 self._tree.clear()
@@ -129,21 +129,29 @@ class TorchEngine:
     def _run_all(self, waiting: list[Work]) -> None:
         """Forwards until nothing is left, in halves from one on that does not fit into memory."""
         budget, running = self.info.large_batch_tokens or self.info.max_batch_tokens, deque[Callable[[], None]]()
-        while waiting or running:
-            whole = list(waiting)
-            try:
-                if waiting and len(running) < self.info.in_flight:
-                    running.append(self._launch(partial(_fill, waiting, budget), budget))
+        try:
+            while waiting or running:
+                if not waiting or len(running) == self.info.in_flight:
+                    running.popleft()()
+                elif (finish := self._try_launch(waiting, budget)) is not None:
+                    running.append(finish)
                 else:
-                    running.popleft()()
-            except OutOfMemory as error:
-                if budget <= SMALLEST_FORWARD:
-                    raise
-                forget_frames(error)
-                waiting[:] = whole
-                budget //= 2
-                while running:
-                    running.popleft()()
+                    budget //= 2
+                    _finish_all(running)
+        finally:
+            _finish_all(running)
+
+    def _try_launch(self, waiting: list[Work], budget: int) -> Callable[[], None] | None:
+        """Start a forward with works off the end; None, and nothing, if only less might fit into memory."""
+        whole = list(waiting)
+        try:
+            return self._launch(partial(_fill, waiting, budget), budget)
+        except OutOfMemory as error:
+            if budget <= SMALLEST_FORWARD:
+                raise
+            forget_frames(error)
+            waiting[:] = whole
+            return None
 
     def _launch(self, fill: Callable[[Chunks], object], budget: float = math.inf) -> Callable[[], None]:
         """Start one forward; what waits for its numbers. One that cannot be started leaves no trace."""
@@ -192,6 +200,11 @@ class TorchEngine:
             raise failure from error
         self._ran_out = False
         return numbers
+
+
+def _finish_all(running: deque[Callable[[], None]]) -> None:
+    while running:
+        running.popleft()()
 
 
 def _fill(waiting: list[Work], budget: int, chunks: Chunks) -> None:

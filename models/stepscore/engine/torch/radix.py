@@ -138,7 +138,10 @@ class RadixTree:
             each.slots, each.parent, each.tick = None, None, -1
 
     def clear(self) -> None:
-        """Forget everything, between forwards. A lock on a removed node protects nothing and may be released."""
+        """Forget everything, while no forward is being planned.
+
+        A lock on a removed node protects nothing and may be released.
+        """
         for root in self._roots.values():
             for child in list(root.children.values()):
                 self.evict(child)

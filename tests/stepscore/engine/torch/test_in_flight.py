@@ -6,7 +6,9 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -16,9 +18,10 @@ from hypothesis import strategies as st
 import engine_case as case
 from stepscore.config import CheckpointFacts
 from stepscore.engine.torch.engine import TorchEngine
+from stepscore.engine.torch.host_copy import HostCopy
 from stepscore.engine.work import Work
-from stepscore.errors import OutOfMemory
-from stepscore.types import EncodedSolution
+from stepscore.errors import EngineDead, EngineError, OutOfMemory
+from stepscore.types import EncodedSolution, Values
 
 SEEDS = st.integers(0, 10_000)
 
@@ -132,6 +135,51 @@ def test_a_call_that_runs_out_of_memory_with_a_forward_in_flight_is_answered_in_
     batch = case.batch(6, size=30, shared=2)
     case.assert_close(engine.forward(batch), exact.forward(batch))
     assert max(forwards[1:]) > 100 >= forwards[-1]
+
+
+def test_a_call_that_fails_with_a_forward_in_flight_leaves_no_trace(facts: CheckpointFacts, exact: TorchEngine) -> None:
+    engine = pipelined(facts, 1000, max_batch_tokens=100)
+    decoder = engine.models[0].decoder
+    attention_for, forwards = decoder.attention_for, list[int]()
+
+    def second_fails(inputs, pool, dtype):
+        forwards.append(len(inputs.packed.ids))
+        return (_broken if len(forwards) == 2 else attention_for)(inputs, pool, dtype)
+
+    decoder.attention_for = second_fails
+    batch = case.batch(7, size=30, shared=2)
+    with pytest.raises(EngineError, match="shapes do not match"):
+        engine.forward(batch)
+    assert len(forwards) == 2
+    assert nothing_locked(engine)
+    case.assert_close(engine.forward(batch), exact.forward(batch))
+
+
+def test_a_device_that_fails_under_two_forwards_fails_both_and_what_they_kept_is_forgotten(
+    facts: CheckpointFacts, exact: TorchEngine
+) -> None:
+    engine = pipelined(facts, 1000)
+    batch = case.batch(8, size=2)
+    works = [Work(EncodedSolution((each,), 1), token_budget=100) for each in batch]
+    started = [cast("partial[None]", engine.launch([work])) for work in works]
+    assert engine.counts().kept
+    for chunks, _, rows in (finish.args for finish in started):
+        with pytest.raises(EngineDead):
+            engine._finish(chunks, LostCopy(torch.empty(0)), rows)
+    assert engine.counts().kept == 0
+    case.assert_close(engine.forward(batch), exact.forward(batch))
+    assert nothing_locked(engine)
+
+
+class LostCopy(HostCopy):
+    """Numbers of a device that failed on the way to them."""
+
+    def wait(self) -> Values:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def _broken(*inputs: object) -> None:
+    raise RuntimeError("shapes do not match")
 
 
 def _no_memory(*inputs: object) -> None:
