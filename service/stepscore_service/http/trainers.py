@@ -17,12 +17,13 @@ from stepscore_service.http.dependencies import TheContext, ThePool
 from stepscore_service.http.json_body import while_connected
 from stepscore_service.schemas.chat import (
     Dialogue,
+    dialogue_after,
     dialogue_of,
     messages_of,
     on_own_lines,
-    problem_of,
     problem_of_messages,
     response_after,
+    response_of,
     without_thinking,
 )
 from stepscore_service.schemas.score import ScoreAnswer
@@ -89,11 +90,11 @@ class View:
             results = await _score_parsed(served, [self._solution(each) for each in items], self.context, options)
             return ViewResults(served.info, results, self.options, options.aggregate)
 
-    def problem(self, prompt: str | Sequence[Any]) -> str:
+    def join(self, prompt: str | Sequence[Any], response: str) -> Dialogue:
         """Of a prompt that is a text, templated or not, or the messages of a chat. Raises InvalidChat."""
         if isinstance(prompt, str):
-            return problem_of(prompt, self.options.template)
-        return problem_of_messages(messages_of(prompt))
+            return dialogue_after(prompt, response, self.options.template)
+        return Dialogue(problem_of_messages(messages_of(prompt)), response_of(response))
 
     def split(self, text: str) -> Parsed:
         """Prompt and response of one templated text, or why they cannot be told apart."""
@@ -111,7 +112,9 @@ class View:
 
     def scored_text(self, item: Dialogue) -> str:
         """The response, or what follows its thinking if the URL says so."""
-        return without_thinking(item.response) if self.options.thinking == "drop" else item.response
+        if self.options.thinking == "keep":
+            return item.response
+        return without_thinking(item.response, item.in_thought)
 
     def _solution(self, item: Parsed) -> SolutionRequest | StepscoreError:
         if not isinstance(item, Dialogue):

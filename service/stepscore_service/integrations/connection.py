@@ -22,7 +22,7 @@ from typing import Any, Literal, cast
 from stepscore_service.client import ServiceError, StepscoreClient
 from stepscore_service.client.errors import error_of_item
 from stepscore_service.errors import is_of_text
-from stepscore_service.schemas.chat import messages_of, problem_of, problem_of_messages, response_of
+from stepscore_service.schemas.chat import messages_of, on_own_lines, problem_of, problem_of_messages, response_of
 from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 
 OnError = Literal["raise", "lowest", "skip"]
@@ -78,15 +78,19 @@ def lowest_reward(error: ServiceError) -> float:
 
 
 def item(prompt: Any, completion: Any) -> dict[str, str]:
-    """One item of /score: texts, templated or not, or messages as trainers have them."""
+    """One item of /score: texts, templated or not, or messages as trainers have them.
+
+    Raises InvalidChat for what is neither, and for a text in a chat template that is not known.
+    """
     problem = problem_of(prompt) if isinstance(prompt, str) else problem_of_messages(messages_of(prompt))
-    return {"problem": problem, "solution": _written(completion)}
+    return {"problem": problem, "solution": solution_text(completion)}
 
 
-def _written(completion: Any) -> str:
+def solution_text(completion: Any) -> str:
+    """What the policy wrote, as the service's own views score it. Raises InvalidChat for neither text nor messages."""
     if isinstance(completion, str):
-        return response_of(completion)
-    return "\n\n".join(each.content for each in messages_of(completion) if each.role == "assistant")
+        return on_own_lines(response_of(completion))
+    return on_own_lines("\n\n".join(each.content for each in messages_of(completion) if each.role == "assistant"))
 
 
 def problem_in(extra_info: Mapping[str, Any]) -> str:

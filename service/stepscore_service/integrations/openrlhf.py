@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from stepscore_service.integrations.connection import client, on_error, options
+from stepscore_service.integrations.connection import client, on_error, options, solution_text
 from stepscore_service.integrations.shaped import Rewarded, ShapedReward, shaped_reward
 from stepscore_service.schemas.chat import response_after
 from stepscore_service.schemas.openrlhf import OpenRlhfAnswer
@@ -46,10 +46,16 @@ def reward_func(
 def _shaped(
     shaped: ShapedReward, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]
 ) -> tuple[list[float], list[float], dict[str, list[float]]]:
-    """Rewards, scores for dynamic filtering (the outcomes if they are known), and what is logged."""
+    """Rewards, scores for dynamic filtering (the outcomes if they are known), and what is logged.
+
+    Raises ValueError for lists of unequal length.
+    """
     chosen = on_error("raise", ("raise", "lowest"))
+    if not len(queries) == len(prompts) == len(labels):
+        raise ValueError(f"{len(queries)} queries, {len(prompts)} prompts and {len(labels)} labels; give one of each")
     dialogues = [response_after(prompt, query) for prompt, query in zip(prompts, queries, strict=True)]
-    items = [shaped.item(each.problem, each.response, one) for each, one in zip(dialogues, labels, strict=True)]
+    texts = [(each.problem, solution_text(each.response)) for each in dialogues]
+    items = [shaped.item(*text, label) for text, label in zip(texts, labels, strict=True)]
     results = shaped.submit(items).result().results if items else []
     rewards = [reward for each in results if (reward := shaped.number(each, chosen)) is not None]
     rows = [_log(each, reward) for each, reward in zip(results, rewards, strict=True)]

@@ -33,12 +33,10 @@ class ShapedReward:
         return client().submit(lambda each: each.reward(items, **wanted))
 
     def item(self, problem: str, solution: str, answer: Any) -> dict[str, Any]:
-        """answer: used if the outcome is blended in. Raises ValueError if it is missing then."""
+        """answer: used if the outcome is blended in. Raises ValueError if it is missing then, or not one answer."""
         if self.blend is None:
             return {"problem": problem, "solution": solution}
-        if answer is None or not str(answer).strip():
-            raise ValueError("a blended reward needs the known answer of each sample, and one has none")
-        return {"problem": problem, "solution": solution, "answer": str(answer)}
+        return {"problem": problem, "solution": solution, "answer": _one_answer(answer)}
 
     def number(self, result: Rewarded, chosen: OnError) -> float | None:
         """The sum of the shape if one is named, else the reward. Raises as `number_of` of a score."""
@@ -54,6 +52,16 @@ class ShapedReward:
         clipped = lowest if blend.clip is None else min(max(lowest, blend.clip[0]), blend.clip[1])
         blended = blend.process * clipped + blend.outcome * blend.wrong
         return blended if blend.gate is None else min(blended, blend.gate)
+
+
+def _one_answer(answer: Any) -> str:
+    """Raises ValueError for none, and for a list or object, of which the text is not an answer."""
+    value = answer.item() if getattr(answer, "shape", None) == () else answer
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise ValueError("a blended reward needs the known answer of each sample, and one has none")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"the known answer of a sample is one text or number, not {type(value).__name__}: {value!r}")
+    return str(value)
 
 
 def shaped_reward(

@@ -24,12 +24,15 @@ from stepscore_service.integrations.connection import (
     on_error,
     options,
     problem_in,
+    solution_text,
 )
 from stepscore_service.integrations.shaped import Rewarded, ShapedReward, shaped_reward
+from stepscore_service.schemas.chat import on_own_lines
 from stepscore_service.schemas.score import ErrorBody, FailedItem, ScoreAnswer
 
 Result = ScoreAnswer | FailedItem
 Steps = list[tuple[tuple[int, int], float]]
+TextOf = Callable[[Sequence[int]], str]
 
 
 async def compute_score(
@@ -50,9 +53,10 @@ async def compute_score(
     scored, unless PRM_ON_ERROR is `lowest`; KeyError without a problem, ValueError for a blend without ground truth.
     """
     problem, shaped = problem_in(extra_info or {}), shaped_reward(shape, blend, reference, groups=False)
+    solution = solution_text(solution_str)
     if shaped is None:
-        return await _logged(await _score(problem, solution_str))
-    return await _logged_shaped(shaped, await _reward(shaped, problem, solution_str, ground_truth))
+        return await _logged(await _score(problem, solution))
+    return await _logged_shaped(shaped, await _reward(shaped, problem, solution, ground_truth))
 
 
 class StepScore(float):
@@ -92,17 +96,21 @@ class StepRewardManager:
         self._shaped = shaped_reward(shape, blend, reference, groups=False)
 
     async def run_single(self, data: Any) -> dict[str, Any]:
-        """The score of the one sample in `data`, and what verl logs."""
+        """The score of the one sample in `data`, and what verl logs. What tools wrote into the response is left out."""
         sample = data[0]
-        columns, ids = sample.non_tensor_batch, _response_ids(sample.batch)
-        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        columns, places = sample.non_tensor_batch, _places(sample.batch)
+        ids = [int(sample.batch["responses"][place]) for place in places]
         raw = columns.get("raw_prompt")
         problem = problem_in(columns.get("extra_info") or {}) if raw is None else item(list(raw), "")["problem"]
-        logged, steps = await self._rewarded(problem, text, columns)
-        ends = step_ends(self.tokenizer.decode, ids, [span for span, _ in steps])
-        tokens = [(end, reward) for end, (_, reward) in zip(ends, steps, strict=True)]
-        score = StepScore(logged["score"], tokens or [(len(ids) - 1, logged["score"])])
+        logged, steps = await self._rewarded(problem, self._text(ids), columns)
+        ends = step_ends(self._text, ids, [span for span, _ in steps])
+        tokens = [(places[end], reward) for end, (_, reward) in zip(ends, steps, strict=True)]
+        score = StepScore(logged["score"], tokens or [(places[-1] if places else 0, logged["score"])])
         return {"reward_score": score, "reward_extra_info": logged}
+
+    def _text(self, ids: Sequence[int]) -> str:
+        """What the tokens say, as it is scored. It never gets shorter if tokens are added."""
+        return on_own_lines(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     async def _rewarded(self, problem: str, text: str, columns: Mapping[str, Any]) -> tuple[dict[str, float], Steps]:
         """What verl logs, and for each step its characters and what its end gets; none for a sample without its own."""
@@ -127,28 +135,32 @@ class StepRewardManager:
         return rewards_BT
 
 
-def step_ends(decode: Callable[..., str], ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[int]:
-    """The index of the token with which each step ends, in order. spans: characters in the decoded text."""
-    return [_first_reaching(decode, ids, end) - 1 for _, end in spans]
+def step_ends(text_of: TextOf, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[int]:
+    """The index of the token with which each step ends, in order. spans: characters in the text of all tokens."""
+    return [_first_reaching(text_of, ids, end) - 1 for _, end in spans]
 
 
-def _first_reaching(decode: Callable[..., str], ids: Sequence[int], characters: int) -> int:
+def _first_reaching(text_of: TextOf, ids: Sequence[int], characters: int) -> int:
     """How many tokens at least write so many characters."""
     low, high = 1, len(ids)
     while low < high:
         middle = (low + high) // 2
-        if len(decode(ids[:middle], skip_special_tokens=True)) >= characters:
+        if len(text_of(ids[:middle])) >= characters:
             high = middle
         else:
             low = middle + 1
     return low
 
 
-def _response_ids(batch: Any) -> list[int]:
-    """The response without its padding."""
-    responses = batch["responses"]
-    valid = int(batch["attention_mask"][-responses.shape[-1] :].sum())
-    return [int(token) for token in responses[:valid]]
+def _places(batch: Any) -> list[int]:
+    """Where in the response the policy's own tokens stand: not padding, nor what a tool wrote in between.
+
+    `response_mask` says it; without one the response holds nothing else.
+    """
+    width = batch["responses"].shape[-1]
+    own = batch.get("response_mask")
+    mask = batch["attention_mask"][-width:] if own is None else own
+    return [place for place in range(width) if int(mask[place])]
 
 
 async def _score(problem: str, solution: str) -> Result:

@@ -93,6 +93,73 @@ def test_a_view_gives_the_number_of_score(http: httpx.Client, view: str, text: s
     assert VIEWS[view][2](answer.json()) == pytest.approx(expected(http, text), abs=1e-6)
 
 
+THOUGHTS = {
+    "apart": "<think>\n16 - 3 = 13.\n13 - 4 = 9.\n</think>\nShe sells 9 eggs.\nShe makes $18.",
+    "inline": "<think>16 - 3 = 13.\n13 - 4 = 9.</think>She sells 9 eggs.\nShe makes $18.",
+}
+"""As R1 writes its thinking, and with tags that share lines with it."""
+
+
+@pytest.mark.parametrize("name", sorted(THOUGHTS))
+@pytest.mark.parametrize("view", sorted(VIEWS.keys() - {"tei", "kserve"}))
+def test_tags_of_thinking_are_no_steps_and_join_none(http: httpx.Client, view: str, name: str) -> None:
+    answer = VIEWS[view][2](post(http, view, THOUGHTS[name], "?aggregate=mean").json())
+    lines = ["16 - 3 = 13.", "13 - 4 = 9.", "She sells 9 eggs.", "She makes $18."]
+    apart = {"problem": PROBLEM, "solution": THOUGHTS["apart"], "aggregate": "mean"}
+    bare = {"problem": PROBLEM, "steps": lines, "aggregate": "mean"}
+    assert answer == pytest.approx(http.post("/score", json=apart).json()["score"], abs=1e-6)
+    assert answer == pytest.approx(http.post("/score", json=bare).json()["score"], abs=1e-6)
+
+
+@pytest.mark.parametrize("view", ["openrlhf", "slime", "roll"])
+def test_thinking_that_the_prompt_opened_is_dropped(http: httpx.Client, view: str) -> None:
+    """The tag in the prompt is the only one if the completion was cut before the thinking ended."""
+    prompt, cut = PROMPT + "<think>\n", "16 - 3 = 13, so"
+    bodies: dict[str, tuple[str, Body]] = {
+        "openrlhf": ("/get_reward", {"query": [prompt + cut], "prompts": [prompt]}),
+        "slime": ("/rm", {"prompt": prompt, "response": cut, "label": None}),
+        "roll": ("/roll/submit", {"prompt": prompt, "response": cut}),
+    }
+    path, body = bodies[view]
+    answer = http.post(f"{path}?thinking=drop", json=body)
+    if view == "roll":
+        assert "no_steps" in rolled(http, answer.json()["reward_request_id"])["errmsg"]
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (422, "no_steps")
+
+
+def rolled(http: httpx.Client, key: str) -> Body:
+    while (found := http.request("GET", "/roll/result", json={"reward_request_id": key}).json())["errcode"] == 1:
+        time.sleep(0.01)
+    return dict(found)
+
+
+UNKNOWN_TEMPLATE = f"<|start|>user<|message|>{PROBLEM}<|end|><|start|>assistant"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/get_reward", {"query": [UNKNOWN_TEMPLATE + STEPS[0]], "prompts": [UNKNOWN_TEMPLATE]}),
+        ("/rm", {"prompt": UNKNOWN_TEMPLATE, "response": STEPS[0]}),
+        ("/roll/submit", {"prompt": UNKNOWN_TEMPLATE, "response": STEPS[0]}),
+    ],
+)
+def test_a_prompt_in_a_template_that_is_not_known_is_no_problem_to_score(
+    http: httpx.Client, path: str, body: Body
+) -> None:
+    answer = http.post(f"{path}?on_error=lowest", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_chat")
+    assert "<|start|>" in answer.json()["message"]
+
+
+def test_a_named_template_that_a_text_does_not_have_is_an_error(folder: Path) -> None:
+    with live({"tiny": fake_scorer(folder, "tiny")}, chat_template="llama3") as url, connect(url) as http:
+        answer = http.post("/rm", json={"prompt": PROMPT, "response": STEPS[0]})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_chat")
+        assert http.post("/rm", json={"prompt": PROBLEM, "response": STEPS[0]}).is_success
+
+
 @EVERY
 def test_the_url_says_how_to_aggregate(http: httpx.Client, view: str) -> None:
     text = "\n".join(STEPS)

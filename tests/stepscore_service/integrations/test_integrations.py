@@ -9,14 +9,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import torch
 
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
 from stepscore_service.client import ServiceError
+from stepscore_service.errors import InvalidChat
 from stepscore_service.integrations import openrlhf, trl, verl
 
 TEXT = "\n".join(STEPS)
+BLEND = {"process": 0.5, "outcome": 1.0, "gate": 0.0}
 PROMPT = f"<|im_start|>user\n{PROBLEM}<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -201,12 +204,86 @@ def test_verl_s_manager_writes_step_rewards_where_steps_end(service: httpx.Clien
     assert all(isinstance(each, float) for each in scores), "paths that take one number get the score"
 
 
+def test_verl_s_manager_scores_what_the_policy_wrote_and_not_what_a_tool_answered(
+    service: httpx.Client, batch: Batch
+) -> None:
+    """`response_mask` leaves the tool's answer out; steps end on the policy's own tokens."""
+    tool, own = "<tool>The total is 99.</tool>\n", f"{STEPS[0]}\n"
+    text = own + tool + STEPS[1]
+    row = torch.tensor([ord(each) for each in text])
+    mask = torch.tensor([1] * len(own) + [0] * len(tool) + [1] * len(STEPS[1]))
+    whole = {"prompts": torch.zeros(1, 3), "responses": row[None], "attention_mask": torch.ones(1, 3 + len(text))}
+    sample = Batch({**whole, "response_mask": mask[None]}, raw_prompt=batch.columns["raw_prompt"][:1])
+    found = asyncio.run(run_all(verl.StepRewardManager(None, Letters()), sample))
+    expected = service.post("/score", json={"problem": PROBLEM, "solution": TEXT}).json()
+    tokens = found[0]["reward_score"].tokens
+    assert [place for place, _ in tokens] == [len(STEPS[0]) - 1, len(text) - 1]
+    assert [reward for _, reward in tokens] == pytest.approx(expected["rewards"], abs=1e-6)
+
+
+def test_verl_s_manager_finds_step_ends_beside_tags_that_share_their_lines(service: httpx.Client, batch: Batch) -> None:
+    text = f"<think>{STEPS[0]}</think>{STEPS[1]}"
+    row = torch.tensor([[ord(each) for each in text]])
+    whole = {"prompts": torch.zeros(1, 3), "responses": row, "attention_mask": torch.ones(1, 3 + len(text))}
+    sample = Batch(whole, raw_prompt=batch.columns["raw_prompt"][:1])
+    found = asyncio.run(run_all(verl.StepRewardManager(None, Letters()), sample))
+    assert found[0]["reward_score"].tokens == tuple(
+        (place, pytest.approx(reward, abs=1e-6))
+        for place, reward in zip(
+            [text.index(STEPS[1]) - 1, len(text) - 1],
+            service.post("/score", json={"problem": PROBLEM, "steps": STEPS}).json()["rewards"],
+            strict=True,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "written", [f"{TEXT}<|im_end|>", f"{TEXT}<|im_end|>\n<|endoftext|>", f"<think>\n</think>{TEXT}"]
+)
+def test_every_function_scores_what_the_policy_wrote(service: httpx.Client, score: float, written: str) -> None:
+    """End tokens and tags of thinking are no part of it, whether a trainer's decoding keeps them or not."""
+    assert asyncio.run(trl.prm_reward([PROBLEM], [written])) == pytest.approx([score], abs=1e-6)
+    found = asyncio.run(verl.compute_score("math", written, "", {"question": PROBLEM}))
+    assert found["score"] == pytest.approx(score, abs=1e-6)
+    assert openrlhf.reward_func([PROMPT + written], [PROMPT], [""])["rewards"] == pytest.approx(score, abs=1e-6)
+    rewarded = openrlhf.reward_func([PROMPT + written], [PROMPT], [""], shape="last")
+    assert rewarded["rewards"] == pytest.approx(score, abs=1e-6)
+
+
+@pytest.mark.parametrize("completion", [None, 7, b"9 eggs", {"role": "assistant", "content": "9 eggs"}])
+def test_a_completion_that_is_neither_text_nor_messages_is_named(service: httpx.Client, completion: Any) -> None:
+    with pytest.raises(InvalidChat, match=f"not {type(completion).__name__}"):
+        asyncio.run(trl.prm_reward([PROBLEM], [completion]))
+    with pytest.raises(InvalidChat, match=f"not {type(completion).__name__}"):
+        asyncio.run(verl.compute_score("math", completion, "", {"question": PROBLEM}))
+
+
+def test_a_prompt_in_a_template_that_is_not_known_is_an_error(service: httpx.Client) -> None:
+    with pytest.raises(InvalidChat, match="marker of a chat template"):
+        asyncio.run(trl.prm_reward([f"<|start|>user<|message|>{PROBLEM}<|end|><|start|>assistant"], [TEXT]))
+
+
+@pytest.mark.parametrize("answer", [["18", "18.0"], {"target": "18"}, np.array(["18", "$18"]), True])
+def test_a_known_answer_is_one_text_or_number(service: httpx.Client, answer: Any) -> None:
+    """The text of a list would be compared as if it were an answer, and every sample be wrong."""
+    with pytest.raises(ValueError, match="one text or number"):
+        asyncio.run(trl.prm_reward([PROBLEM], [TEXT], blend=BLEND, answer=[answer]))
+
+
+@pytest.mark.parametrize("answer", ["18", 18, np.int64(18), np.str_("18"), np.array(18)])
+def test_numbers_are_known_answers_too(service: httpx.Client, answer: Any) -> None:
+    found = asyncio.run(verl.compute_score("math", TEXT, answer, {"question": PROBLEM}, blend=BLEND))
+    assert found["outcome"] == 1
+
+
+def test_openrlhf_names_the_lengths_of_lists_that_do_not_fit(service: httpx.Client) -> None:
+    with pytest.raises(ValueError, match="1 queries, 1 prompts and 2 labels"):
+        openrlhf.reward_func([PROMPT + TEXT], [PROMPT], ["18", "19"], blend=BLEND)
+
+
 def test_a_plain_number_goes_to_the_last_token(batch: Batch) -> None:
     rewards = verl.StepRewardManager.assemble_rm_scores(batch, [0.25, 0.5])
     assert [(int(row.nonzero()), float(row.sum())) for row in rewards] == [(len(TEXT), 0.25), (len(STEPS[0]), 0.5)]
-
-
-BLEND = {"process": 0.5, "outcome": 1.0, "gate": 0.0}
 
 
 @pytest.fixture

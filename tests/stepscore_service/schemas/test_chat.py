@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,13 +71,13 @@ def test_one_text_is_taken_apart(name: str) -> None:
 @EVERY
 def test_with_its_prompt_the_response_is_found_by_its_place(name: str) -> None:
     prompt, text = written(name)
-    assert response_after(prompt, text) == Dialogue(PROBLEM, RESPONSE)
+    assert response_after(prompt, text) == Dialogue(PROBLEM, RESPONSE, in_thought=name == "deepseek")
 
 
 @EVERY
 def test_a_response_that_was_cut_or_is_empty_stays_so(name: str) -> None:
     prompt, _ = written(name)
-    assert response_after(prompt, prompt + "3 + 4 =") == Dialogue(PROBLEM, "3 + 4 =")
+    assert response_after(prompt, prompt + "3 + 4 =").response == "3 + 4 ="
     assert response_after(prompt, prompt + ENDS[name]).response == ""
 
 
@@ -98,7 +100,7 @@ def test_an_invitation_to_write_after_the_response_is_no_part_of_it(name: str, i
     prompt, text = written(name)
     for whole in (text + invitation, text + invitation + 2 * PADS.get(name, "")):
         assert dialogue_of(whole) == dialogue_of(text)
-        assert response_after(prompt, whole) == Dialogue(PROBLEM, RESPONSE)
+        assert response_after(prompt, whole) == response_after(prompt, text)
         assert response_of(whole[len(prompt) :]) == RESPONSE
     assert response_of(ENDS[name] + invitation) == ""
 
@@ -138,6 +140,73 @@ def test_a_text_without_two_turns_is_an_error(text: str) -> None:
 def test_a_text_that_does_not_begin_with_its_prompt_is_an_error() -> None:
     with pytest.raises(InvalidChat, match="does not begin"):
         response_after("What is 3 + 4?", "What is 3 + 5? 8")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "end"),
+    [
+        ("<|im_start|>user<|im_sep|>{}<|im_end|><|im_start|>assistant<|im_sep|>", "<|im_end|>"),
+        ("[gMASK]<sop><|user|>\n{}<|assistant|>\n", "<|user|>"),
+        ("<|user|>\n{}</s>\n<|assistant|>\n", "</s>"),
+        ("<s>[INST] <<SYS>>\nBe brief.\nAlways.\n<</SYS>>\n\n{} [/INST] ", "</s>"),
+        ("<s>[SYSTEM_PROMPT]Be brief.[/SYSTEM_PROMPT][INST]{}[/INST]", "</s>"),
+    ],
+    ids=["phi-4", "glm-4", "zephyr", "llama-2", "mistral-small"],
+)
+def test_relatives_of_a_template_are_read_too(prompt: str, end: str) -> None:
+    prompt = prompt.format(PROBLEM)
+    assert response_after(prompt, prompt + RESPONSE + end) == Dialogue(PROBLEM, RESPONSE)
+    assert dialogue_of(prompt + RESPONSE + end) == Dialogue(PROBLEM, RESPONSE)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "<|start|>user<|message|>{}<|end|><|start|>assistant",
+        "<|start_of_role|>user<|end_of_role|>{}<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>",
+        "<bos><|turn>user\n{}<turn|>\n<|turn>model\n",
+        "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>{}<|END_OF_TURN_TOKEN|>",
+        "<｜hy_User｜>{}<｜hy_Assistant｜>",
+    ],
+)
+def test_markers_of_an_unknown_template_are_not_scored_as_the_problem(prompt: str) -> None:
+    prompt = prompt.format(PROBLEM)
+    with pytest.raises(InvalidChat, match="marker of a chat template"):
+        problem_of(prompt)
+    with pytest.raises(InvalidChat, match="marker of a chat template"):
+        response_after(prompt, prompt + RESPONSE)
+
+
+@EVERY
+def test_a_template_that_was_named_and_is_not_that_of_the_prompt_is_an_error(name: str) -> None:
+    prompt, _ = written(name)
+    other = "gemma" if name != "gemma" else "chatml"
+    with pytest.raises(InvalidChat, match="marker of a chat template"):
+        problem_of(prompt, other)
+
+
+@pytest.mark.parametrize("problem", ["If |x|<|y| and |y|<|z|, is |x|<|z|>0?", "a < b|c > d", "Is <b>7</b> prime?"])
+def test_signs_of_mathematics_are_no_markers(problem: str) -> None:
+    assert problem_of(problem) == problem
+
+
+@EVERY
+def test_a_response_may_begin_with_the_marker_that_opens_it(name: str) -> None:
+    """A prompt that was written without `add_generation_prompt`."""
+    prompt, text = written(name)
+    first = max(found.start() for found in TEMPLATES[name].turn.finditer(prompt))
+    assert response_after(prompt[:first], text).problem == PROBLEM
+    assert strip_ends(response_after(prompt[:first], text).response.removeprefix("<think>")) == RESPONSE
+
+
+def test_a_prompt_of_the_assistant_alone_asks_nothing() -> None:
+    assert problem_of_messages(messages_of([{"role": "assistant", "content": "hello"}])) == ""
+
+
+@pytest.mark.parametrize("given", [None, 7, "text", b"text", {"role": "user", "content": "x"}])
+def test_what_is_no_list_of_messages_is_named(given: Any) -> None:
+    with pytest.raises(InvalidChat, match=f"not {type(given).__name__}"):
+        messages_of(given)
 
 
 def test_a_plain_prompt_is_the_problem() -> None:
@@ -183,8 +252,31 @@ def test_thinking_can_be_dropped(text: str, kept: str) -> None:
     assert without_thinking(text) == kept
 
 
+def test_thinking_that_the_prompt_has_opened_is_dropped_though_it_was_cut() -> None:
+    prompt = PROMPTS["deepseek"].format(problem=PROBLEM)
+    cut = response_after(prompt, prompt + "3 + 4 must be")
+    assert (cut.response, without_thinking(cut.response, cut.in_thought)) == ("3 + 4 must be", "")
+    closed = "<|im_start|>user\n3 + 4?<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    assert not response_after(closed, closed + "7").in_thought
+
+
 def test_tags_of_thinking_come_on_lines_of_their_own() -> None:
-    assert on_own_lines("<think> a\nb </think>c") == "\n<think>\na\nb\n</think>\nc"
+    assert on_own_lines("<think> a\nb </think>c") == "<think>\n a\nb\n </think>\nc"
+    assert on_own_lines("<think></think>7") == "<think>\n</think>\n7"
+
+
+@pytest.mark.parametrize("text", ["<think>\na\nb\n</think>\n\nc\nd", "  <think>  \na\n</think>", "no tags", ""])
+def test_tags_that_have_lines_of_their_own_are_left_as_they_are(text: str) -> None:
+    assert on_own_lines(text) == text
+
+
+PIECES = st.sampled_from(["a", " ", "\n", "<think>", "</think>", "[/THINK]", "<", "b "])
+
+
+@given(st.lists(PIECES, max_size=12).map("".join), st.integers(0, 80))
+def test_a_text_that_grows_never_gets_shorter_by_its_tags(text: str, end: int) -> None:
+    assert len(on_own_lines(text[:end])) <= len(on_own_lines(text))
+    assert on_own_lines(on_own_lines(text)) == on_own_lines(text)
 
 
 def test_steps_that_a_client_marked_are_taken_as_they_are() -> None:

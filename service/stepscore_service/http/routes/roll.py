@@ -13,7 +13,6 @@ from stepscore_service.errors import InvalidRequest
 from stepscore_service.http.json_body import Json, JsonRoute
 from stepscore_service.http.responses import ERRORS
 from stepscore_service.http.trainers import TheView, ViewResults
-from stepscore_service.schemas.chat import Dialogue, response_of
 from stepscore_service.schemas.roll import RollQuery, RollResult, RollSubmit, RollTicket
 from stepscore_service.schemas.score import ScoreAnswer
 from stepscore_service.serving.submitted import Submissions, SubmittedWork
@@ -29,7 +28,7 @@ async def submit(body: RollSubmit, view: TheView) -> RollTicket:
     deadline = time.monotonic() + body.timeout
     kept: Submissions[ViewResults] = view.request.app.state.submissions
     until = replace(view, context=replace(view.context, deadline=deadline))
-    sample = Dialogue(view.problem(body.prompt), response_of(body.response))
+    sample = view.join(body.prompt, body.response)
     key = kept.submit(until.score_unwatched([sample]), body.timeout)
     return RollTicket(reward_request_id=key)
 

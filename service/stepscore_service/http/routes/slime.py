@@ -9,8 +9,7 @@ from starlette.responses import JSONResponse
 
 from stepscore_service.http.json_body import Json, JsonRoute
 from stepscore_service.http.responses import ERRORS
-from stepscore_service.http.trainers import TheView, View
-from stepscore_service.schemas.chat import Dialogue, response_of
+from stepscore_service.http.trainers import TheView
 from stepscore_service.schemas.score import ScoreAnswer
 from stepscore_service.schemas.slime import SlimeAnswer, SlimeRequest
 
@@ -24,7 +23,7 @@ async def rm(
     body: SlimeRequest, view: TheView, format: Annotated[Literal["number", "dict"], Query()] = "number"
 ) -> Response:
     """The whole answer is the sample's reward: a number, or with ?format=dict an object for --reward-key score."""
-    found = await view.score([_dialogue(body, view)])
+    found = await view.score([view.join(body.prompt, body.response)])
     (score,) = found.numbers()
     if format == "number":
         return JSONResponse(score)
@@ -32,7 +31,3 @@ async def rm(
     if isinstance(result, ScoreAnswer):
         return Json(SlimeAnswer(score=score, steps=result.rewards, first_error=result.first_error, scored=True))
     return Json(SlimeAnswer(score=score, steps=[], first_error=None, scored=False))
-
-
-def _dialogue(body: SlimeRequest, view: View) -> Dialogue:
-    return Dialogue(view.problem(body.prompt), response_of(body.response))
