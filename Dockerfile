@@ -79,7 +79,14 @@ USER 10001:10001
 FROM cuda-runtime AS vllm
 COPY --from=vllm-environment /opt/stepscore /opt/stepscore
 
+# KubeRay's probes call wget.
 FROM cuda-runtime AS jobs
+USER 0:0
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends wget \
+ && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
 COPY --from=jobs-environment /opt/stepscore /opt/stepscore
 
 FROM cuda-runtime AS gpu

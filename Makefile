@@ -42,9 +42,9 @@ AUTHORS ?=
 TRAINERS ?=
 
 # Markers of tests with targets of their own.
-UNUSUAL := slow or gpu or vllm or trl or weights or authors or trainers
+UNUSUAL := slow or gpu or vllm or ray or trl or weights or authors or trainers
 
-.PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-trl test-authors test-trainers test-weights \
+.PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-ray test-trl test-authors test-trainers test-weights \
 	bench-engine bench-gpu bench-grpo bench-service dist audit docs docs-serve replay embedded clean
 
 help: ## list the targets
@@ -88,6 +88,9 @@ test-weights: $(VENV)/.stamp ## the tests that need a published checkpoint on th
 
 test-vllm: $(VLLM_VENV)/.stamp ## the tests against vLLM on CPU, in an environment of their own (3.5 GB)
 	@HF_HUB_OFFLINE=1 VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_VENV)/bin/pytest -m vllm $(ARGS)
+
+test-ray: $(VENV)/.stamp ## the service on a local Ray cluster of two replicas, one of which is killed (some minutes)
+	@$(BIN)/pytest -m ray $(ARGS)
 
 test-trl: $(TRL_VENV)/.stamp ## the training loss against TRL's PRMTrainer, in an environment of their own
 	@HF_HUB_OFFLINE=1 $(TRL_VENV)/bin/pytest -m trl tests/stepscore_service/jobs/train $(ARGS)

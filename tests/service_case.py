@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 
 from stepscore.config import EngineOptions
@@ -19,8 +26,11 @@ from stepscore.family.registry import resolve
 from stepscore.open import bind, checkpoint_facts, open_scorer
 from stepscore.scorer import Scorer
 from stepscore.scoring import Scoring
+from stepscore.types import Reading, Solution
+from stepscore_service.client import StepscoreClient
 from stepscore_service.http.app import ROUTES, create_app
 from stepscore_service.http.serve import listen, server_config
+from stepscore_service.schemas.score import ScoreAnswer
 from stepscore_service.serving.search import PolicyServer
 from stepscore_service.settings import Settings
 
@@ -69,6 +79,12 @@ def live(
             listener.close()
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def connect(url: str) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=60)
 
@@ -78,3 +94,49 @@ def metric(client: httpx.Client, name: str, **labels: str) -> float:
     lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
     wanted = [f'{key}="{value}"' for key, value in labels.items()]
     return sum(float(line.rpartition(" ")[2]) for line in lines if all(part in line for part in wanted))
+
+
+def items_of_problems(count: int) -> list[dict[str, Any]]:
+    """Three solutions of each of so many problems, one after the other."""
+    problems = [f"{PROBLEM} On day {day}?" for day in range(count)]
+    return [{"problem": problem, "steps": [*STEPS[:1], f"That is ${n}."]} for problem in problems for n in range(3)]
+
+
+def offline_rewards(folder: Path, items: Sequence[Mapping[str, Any]]) -> list[tuple[float, ...]]:
+    """What the checkpoint gives to each item without a service."""
+    solutions = [Solution(item["problem"], tuple(item["steps"])) for item in items]
+    return [each.rewards for each in torch_scorer(folder, "one").score(solutions) if isinstance(each, Reading)]
+
+
+def check_problem_by_problem(
+    client: StepscoreClient, items: Sequence[Mapping[str, Any]], wanted: Sequence[Sequence[float]], first: int = 0
+) -> None:
+    """Scores `items_of_problems`, each problem in a request of its own, from the problem `first` on and around."""
+    starts = range(0, len(items), 3)
+    for start in (*starts[first:], *starts[:first]):
+        for answer, rewards in zip(
+            client.score_items(items[start : start + 3]).results, wanted[start : start + 3], strict=True
+        ):
+            assert isinstance(answer, ScoreAnswer)
+            assert answer.rewards == pytest.approx(rewards, abs=1e-5)
+
+
+@contextmanager
+def started(command: Sequence[str], log: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A `stepscore` command that serves in a process of its own, and its base URL. Standard error goes to the log."""
+    stepscore = shutil.which("stepscore", path=str(Path(sys.executable).parent))
+    assert stepscore, "the console script is not installed"
+    given = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [stepscore, *command], env=os.environ | given, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    try:
+        assert process.stdout is not None
+        found = (re.search(r"docs +(http\S+)/docs", line) for line in process.stdout)
+        url = next((match[1] for match in found if match), "")
+        assert url, f"it did not start: {log.read_text()}"
+        yield url, process
+    finally:
+        process.terminate()
+        process.communicate(timeout=120)

@@ -30,9 +30,15 @@ def main() -> None:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=3600.0, help="the run ends after this time at the latest")
+    parser.add_argument(
+        "--kv-cache-bytes",
+        default="-1",
+        help="of the prefix cache; a small one is full, and evicts, for most of the run",
+    )
     options = parser.parse_args()
     print(header("Soak", "benchmarks.proof.soak"))
-    with served(options.model) as model, Service(models=model, dtype="float32") as service:
+    settings = {"dtype": "float32", "kv_cache_bytes": options.kv_cache_bytes}
+    with served(options.model) as model, Service(models=model, **settings) as service:
         began = time.monotonic()
         sizes = asyncio.run(soak(service, options))
         print(f"\n{time.monotonic() - began:.0f} s")

@@ -125,6 +125,19 @@ class Settings(BaseSettings):
         description="engines over each model behind this address, each in a process of its own with a GPU of its own, "
         "or with an even share of the CPU's threads (docs/engine.md)",
     )
+    ray: bool = Field(
+        False,
+        description="serve from replicas on the Ray cluster that the variable RAY_ADDRESS names, else on a new one on "
+        "this machine (extra ray; docs/deploy.md)",
+    )
+    ray_replicas: int = Field(1, ge=1, description="replicas on the Ray cluster, or the fewest of them")
+    ray_max_replicas: int = Field(
+        0, ge=0, description="most replicas on the Ray cluster; 0 keeps as many as --ray-replicas"
+    )
+    ray_replica_tokens: int = Field(
+        20_000, ge=1, description="waiting tokens per replica beyond which Ray starts a further one"
+    )
+    ray_replica_cpus: int = Field(1, ge=1, description="CPUs that Ray gives to a replica; its GPUs follow the device")
     kv_cache_bytes: int = Field(
         ENGINE.kv_cache_bytes,
         ge=-1,
@@ -278,6 +291,19 @@ class Settings(BaseSettings):
             raise ValueError("give both --tls-certificate and --tls-key, or neither")
         if self.tls_client_ca and self.tls_certificate is None:
             raise ValueError("--tls-client-ca needs --tls-certificate")
+        return self
+
+    @model_validator(mode="after")
+    def _replicas_can_do_it(self) -> Self:
+        if not self.ray:
+            return self
+        missing = {"--admin-port": self.admin_port, "--tls-client-ca": self.tls_client_ca}
+        if given := [flag for flag, value in missing.items() if value is not None]:
+            raise ValueError(f"Ray's proxy has no {given[0]}: leave it out, or serve without --ray")
+        if self.allow_reload:
+            raise ValueError("--allow-reload would exchange the weights of one replica: leave it out, or --ray")
+        if 0 < self.ray_max_replicas < self.ray_replicas:
+            raise ValueError("--ray-max-replicas is less than --ray-replicas")
         return self
 
     @property

@@ -25,13 +25,19 @@ Tool = Callable[..., subprocess.CompletedProcess[str]]
 def find_tool(name: str) -> str:
     """Path of a tool of the environment or the system. Absent: a skip, or a failure where CI wants every test run."""
     beside_python = shutil.which(name, path=str(Path(sys.executable).parent))
-    found = beside_python or shutil.which(name)
+    found = beside_python or shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found:
         return found
     message = f"{name} is not on this machine (see .ci/packages.txt and `make venv`)"
     if os.environ.get("REQUIRE_SYSTEM_TOOLS") == "1":
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def system_tool() -> Callable[[str], str]:
+    """The path of a tool by its name; see `find_tool`."""
+    return find_tool
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from cli_case import invoke
 from stepscore_service.client.asynchronous import session_headers
@@ -33,6 +34,8 @@ CUSTOM = {"keda.sh", "monitoring.coreos.com", "gateway.networking.k8s.io", "gate
 GIB = 1 << 30
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+(RAY,) = [each for each in EXTRAS["ray"] if each.startswith("ray[")]
 
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 
@@ -374,6 +377,34 @@ def test_the_job_on_ray_runs_a_command_with_flags_that_exist_and_as_many_workers
     heads = [spec["rayClusterSpec"]["headGroupSpec"], workers]
     images = {each["template"]["spec"]["containers"][0]["image"] for each in heads}
     assert images == {f"stepscore:{VERSION}-jobs"}
+
+
+def test_the_service_on_ray_has_settings_that_hold_and_pods_for_its_replicas():
+    on_ray = pytest.importorskip("stepscore_service.http.on_ray", reason="needs the extra ray")
+    from ray.serve.schema import ServeDeploySchema
+
+    (document,) = yaml.safe_load_all((ROOT / "deploy/ray/serve.yaml").read_text())
+    spec = document["spec"]
+    config = ServeDeploySchema.model_validate(yaml.safe_load(spec["serveConfigV2"]))
+    (served,) = config.applications
+    module, _, name = served.import_path.partition(":")
+    assert (module, getattr(on_ray, name)) == (on_ray.__name__, on_ray.build_application)
+    settings = Settings(**served.args, ray=True)
+    assert settings.needs_key
+    assert not settings.insecure
+    assert "deployments" not in served.model_fields_set
+    (workers,) = spec["rayClusterConfig"]["workerGroupSpecs"]
+    pods = [spec["rayClusterConfig"]["headGroupSpec"], workers]
+    containers = [each["template"]["spec"]["containers"][0] for each in pods]
+    for each in containers:
+        mounts = [Path(mount["mountPath"]) for mount in each["volumeMounts"]]
+        assert settings.api_keys.parent in mounts
+        assert each["image"] == f"stepscore:{VERSION}-jobs"
+    assert (workers["minReplicas"], workers["maxReplicas"]) == (settings.ray_replicas, settings.ray_max_replicas)
+    assert int(containers[1]["resources"]["limits"]["cpu"]) >= settings.ray_replica_cpus
+    assert workers["template"]["spec"]["terminationGracePeriodSeconds"] > settings.drain_seconds
+    assert spec["rayClusterConfig"]["rayVersion"] in Requirement(RAY).specifier
+    assert {port["name"]: port["containerPort"] for port in containers[0]["ports"]}["serve"] == config.http_options.port
 
 
 def test_one_autoscaler_at_most_owns_the_replicas(manifests):

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import yaml
 
 from checkpoints import qwen_math
 from cli_case import invoke
+from service_case import free_port
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 180
@@ -30,11 +30,6 @@ def variables():
     settings = (ROOT / "deploy/base/settings.env").read_text().splitlines()
     own = {each["name"]: each["value"] for each in container()["env"] if "value" in each}
     return dict(image) | dict(line.split("=", 1) for line in settings) | own
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def container():

@@ -28,7 +28,7 @@ def test_help_names_every_target():
     assert targets <= named
 
 
-@pytest.mark.parametrize("marker", ["slow", "gpu", "vllm", "weights"])
+@pytest.mark.parametrize("marker", ["slow", "gpu", "vllm", "weights", "ray"])
 def test_each_marker_has_the_target_that_its_description_names(marker):
     assert f"{marker}: " in (ROOT / "pyproject.toml").read_text()
     assert re.search(rf"^test-{marker}:", MAKEFILE, re.MULTILINE)
@@ -82,4 +82,4 @@ def test_ci_runs_the_two_commands_of_the_readme_and_installs_what_they_need():
     assert commands == ["make check", "make prepare", "make test", "make test-cpu-probe"]
     assert "REQUIRE_SYSTEM_TOOLS=1" in script
     listed = {line.split()[1] for line in (ROOT / ".ci/packages.txt").read_text().splitlines() if line[:1] != "#"}
-    assert listed == {"docker-compose", "promtool", "curl", "coqc", "chromium"}
+    assert listed == {"docker-compose", "promtool", "curl", "coqc", "chromium", "nginx"}

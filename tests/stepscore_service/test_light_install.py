@@ -76,13 +76,20 @@ def metadata(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("gone", "arguments"), [("typer", ["--help"]), ("fastapi", ["serve", "--port", "0"])])
-def test_a_command_says_which_extra_is_missing(gone: str, arguments: list[str], metadata: Path) -> None:
+@pytest.mark.parametrize(
+    ("gone", "extra", "arguments"),
+    [
+        ("typer", "serve", ["--help"]),
+        ("fastapi", "serve", ["serve", "--port", "0"]),
+        ("ray", "ray", ["serve", "--port", "0", "--ray"]),
+    ],
+)
+def test_a_command_says_which_extra_is_missing(gone: str, extra: str, arguments: list[str], metadata: Path) -> None:
     code = f"import sys; sys.path.insert(0, '{metadata}'); sys.modules['{gone}'] = None; sys.argv[1:] = {arguments!r}\n"
     result = run(sys.executable, code + "from stepscore_service.commands.main import main; main()")
     assert (result.returncode, result.stdout) == (2, "")
     assert re.fullmatch(
-        f'stepscore: this needs {gone}(\\.\\w+)*, which is not installed: pip install "stepscore\\[serve\\]"\n',
+        f'stepscore: this needs {gone}(\\.\\w+)*, which is not installed: pip install "stepscore\\[{extra}\\]"\n',
         result.stderr,
     )
 

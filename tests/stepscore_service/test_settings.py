@@ -100,3 +100,21 @@ def test_the_usual_short_names_of_number_formats_are_understood(alias: str, dtyp
 def test_half_precision_is_refused_with_a_reason(dtype: str) -> None:
     with pytest.raises(ValidationError, match="overflows"):
         Settings.model_validate({"dtype": dtype})
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"admin_port": 9000}, "Ray's proxy has no --admin-port"),
+        (
+            {"tls_client_ca": "ca.pem", "tls_certificate": "c.pem", "tls_key": "k.pem"},
+            "Ray's proxy has no --tls-client",
+        ),
+        ({"allow_reload": True}, "--allow-reload would exchange the weights of one replica"),
+        ({"ray_replicas": 3, "ray_max_replicas": 2}, "--ray-max-replicas is less than --ray-replicas"),
+    ],
+)
+def test_what_replicas_on_ray_cannot_do_is_refused(given: dict[str, object], reason: str) -> None:
+    assert not Settings(**given).ray
+    with pytest.raises(ValidationError, match=reason):
+        Settings(ray=True, **given)

@@ -15,7 +15,8 @@ FIRST_SECONDS, LONGEST_SECONDS = 0.25, 30.0
 """Of the pause after an attempt, if the service names none."""
 JITTER = 0.25
 """By how much of itself a pause is lengthened at random, so that clients that were refused together come back apart."""
-BUSY, GATEWAY = (429, 503), (502, 504)
+BUSY, GATEWAY = (429, 503), (500, 502, 504)
+"""GATEWAY: of a proxy whose server is gone, if the body is not our own; Ray Serve's answers 500."""
 
 Attempt = Callable[[float], Awaitable[httpx.Response]]
 """Sends the request once, with the seconds that are left."""
@@ -24,9 +25,10 @@ Attempt = Callable[[float], Awaitable[httpx.Response]]
 async def send_with_retries(attempt: Attempt, seconds: float) -> httpx.Response:
     """The first answer that is a success.
 
-    Sends again after a connection that failed, a busy service (503, or 429 with Retry-After) and a gateway without it
-    (502, 504). Raises ServiceError or httpx.TransportError of the last attempt when no further one fits into `seconds`,
-    and at once for every other error of the service and for a request that cannot be sent as it stands.
+    Sends again after a connection that failed, a busy service (503, or 429 with Retry-After) and a proxy without it
+    (500, 502 or 504 with a body that is not the service's). Raises ServiceError or httpx.TransportError of the last
+    attempt when no further one fits into `seconds`, and at once for every other error of the service and for a request
+    that cannot be sent as it stands.
     """
     deadline, pause = time.monotonic() + seconds, FIRST_SECONDS
     while True:

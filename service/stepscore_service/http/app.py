@@ -137,7 +137,7 @@ def _add_middleware(app: FastAPI, settings: Settings, measured: Metrics, traces:
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
         )
     app.add_middleware(Refusals, metrics=measured, max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(AccessLog, metrics=measured, traces=traces)
+    app.add_middleware(AccessLog, metrics=measured, traces=traces, sends_id=not settings.ray)
     app.add_middleware(Credentials)
 
 

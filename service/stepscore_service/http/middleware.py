@@ -32,12 +32,15 @@ log = structlog.get_logger("stepscore.access")
 class AccessLog:
     """ASGI middleware. A caller's X-Request-Id comes back; if it is missing or not plain ASCII, a new one is made.
 
+    sends_id: False if a proxy of ours sends it back already.
+
     The line holds no text of the caller's but the path and that id: no body, no query, no header.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, traces: Traces | None = None) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, traces: Traces | None = None, sends_id: bool = True) -> None:
         self._app = app
         self._metrics = metrics
+        self._sends_id = sends_id
         self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,7 +57,8 @@ class AccessLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID] = request_id
+                if self._sends_id:
+                    headers[REQUEST_ID] = request_id
                 headers["Server-Timing"] = server_timing(facts, time.monotonic() - started)
             await send(message)
 

@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import FrameType
 from typing import Any, NoReturn
@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Does not call the base: it would end the process by the signal, and the exit code would say failure."""
         if self._stop_requested:
-            _leave()
+            leave()
         self._stop_requested = True
 
     async def on_tick(self, counter: int) -> bool:
@@ -78,7 +78,9 @@ def serve(settings: Settings) -> int:
     configure_logs(settings.log_format, settings.log_level)
     failed = functools.partial(_failed, json_lines=settings.log_format == "json")
     if settings.exposed:
-        return failed(ValueError(f"{settings.host} can be reached by others: give --api-keys, or --insecure"))
+        return failed(ValueError(exposed_reason(settings)))
+    if settings.ray:
+        return _serve_on_ray(settings, failed)
     try:
         settings, listeners = listen(settings)
     except OSError as error:
@@ -96,11 +98,24 @@ def serve(settings: Settings) -> int:
         _announce(settings, [scorer.info for scorer in scorers.values()], listeners)
         Server(server_config(settings, app), app, settings.drain_seconds).run(sockets=listeners)
     if app.state.pool.fault() is not None:
-        _leave()
+        leave()
     return 0
 
 
-def _leave() -> NoReturn:
+def exposed_reason(settings: Settings) -> str:
+    return f"{settings.host} can be reached by others: give --api-keys, or --insecure"
+
+
+def _serve_on_ray(settings: Settings, failed: Callable[[Exception], int]) -> int:
+    from stepscore_service.http.on_ray import serve_on_ray  # Ray is large, and an extra of its own
+
+    try:
+        return serve_on_ray(settings)
+    except (OSError, ValueError, RuntimeError) as error:
+        return failed(error)
+
+
+def leave() -> NoReturn:
     """End the process although a forward still runs, for which a return would wait."""
     logging.shutdown()
     sys.stdout.flush()
@@ -160,8 +175,12 @@ def banner(models: Sequence[ModelInfo], url: str, admin_url: str) -> str:
     for info in models:
         lines.append(f"  model    {info.id} (family {info.family}, revision {info.revision})")
         lines.append(f"           {info.engine} on {info.device}, {info.dtype}, mode {info.mode}")
-    lines += [f"  {name:8} {admin_url if name == 'metrics' else url}{path}" for name, path in PLACES.items()]
-    return "\n".join([*lines, "  Ctrl-C stops the service."])
+    return "\n".join([*lines, *places(url, admin_url), "  Ctrl-C stops the service."])
+
+
+def places(url: str, admin_url: str) -> list[str]:
+    """Where the page, the documentation and the metrics are, a line each."""
+    return [f"  {name:8} {admin_url if name == 'metrics' else url}{path}" for name, path in PLACES.items()]
 
 
 def listen(settings: Settings) -> tuple[Settings, list[socket.socket]]:

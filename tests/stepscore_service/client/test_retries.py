@@ -24,6 +24,7 @@ from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 Reply = tuple[int, dict[str, str], bytes]
 BUSY: Reply = (503, {"Retry-After": "1"}, b'{"code": "overloaded", "message": "full", "detail": {}}')
 GATEWAY: Reply = (502, {}, b"<html>bad gateway</html>")
+RAY: Reply = (500, {}, b"Internal Server Error")
 JUDGE: Reply = (502, {}, b'{"code": "no_verdict", "message": "nothing to read", "detail": {}}')
 HANG_UP: Reply = (0, {}, b"")
 
@@ -77,7 +78,7 @@ def answer(http: httpx.Client) -> bytes:
     return http.post("/score", json={"problem": PROBLEM, "steps": STEPS}).content
 
 
-@pytest.mark.parametrize("replies", [[BUSY], [GATEWAY], [HANG_UP], [HANG_UP, GATEWAY, HANG_UP]])
+@pytest.mark.parametrize("replies", [[BUSY], [GATEWAY], [RAY], [HANG_UP], [HANG_UP, GATEWAY, HANG_UP]])
 def test_what_may_pass_is_sent_again(answer: bytes, replies: list[Reply]) -> None:
     script = Script(list(replies), answer)
     with scripted(script) as url, StepscoreClient(url, timeout=20) as client:

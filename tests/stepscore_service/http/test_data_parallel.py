@@ -13,16 +13,14 @@ import httpx
 import pytest
 
 import checkpoints
-from service_case import PROBLEM, STEPS, connect, live, metric, torch_scorer
+from service_case import connect, items_of_problems, live, metric, offline_rewards
 from stepscore.replicated import ReplicatedScorer
-from stepscore.types import Reading, Solution
 from stepscore_service.client import StepscoreClient
 from stepscore_service.serving.model_pool import open_scorers
 from stepscore_service.settings import Settings
 
 RUN = {"device": "cpu", "dtype": "float32", "kv_cache_bytes": 1 << 20, "threads": 1, "data_parallel": 2}
-PROBLEMS = [f"{PROBLEM} On day {day}?" for day in range(12)]
-ITEMS = [{"problem": problem, "steps": [*STEPS[:1], f"That is ${n}."]} for problem in PROBLEMS for n in range(3)]
+ITEMS = items_of_problems(12)
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +39,6 @@ def http(served: tuple[ReplicatedScorer, str]) -> Iterator[httpx.Client]:
         yield client
 
 
-def offline(folder: Path) -> list[tuple[float, ...]]:
-    solutions = [Solution(str(item["problem"]), tuple(item["steps"])) for item in ITEMS]
-    return [each.rewards for each in torch_scorer(folder, "one").score(solutions) if isinstance(each, Reading)]
-
-
 def rewards(client: httpx.Client) -> list[list[float]]:
     answer = client.post("/score", json={"items": ITEMS})
     answer.raise_for_status()
@@ -62,7 +55,7 @@ def wait_for_engines(client: httpx.Client, working: int) -> None:
 def test_the_rewards_are_those_of_one_engine_and_both_engines_work(
     served: tuple[ReplicatedScorer, str], http: httpx.Client, folder: Path
 ) -> None:
-    for found, wanted in zip(rewards(http), offline(folder), strict=True):
+    for found, wanted in zip(rewards(http), offline_rewards(folder, ITEMS), strict=True):
         assert found == pytest.approx(wanted, abs=1e-5)
     each = [replica.counts().computed for replica in served[0].replicas]
     assert min(each) > 0.2 * sum(each), "twelve problems fall on both engines"
@@ -91,7 +84,7 @@ def test_what_a_killed_engine_leaves_is_computed_by_the_other_and_it_is_opened_a
     served: tuple[ReplicatedScorer, str], http: httpx.Client, folder: Path
 ) -> None:
     scorer, url = served
-    wanted = offline(folder)
+    wanted = offline_rewards(folder, ITEMS)
     victim = scorer.replicas[0]
     os.kill(victim.pid, signal.SIGSTOP)
     with ThreadPoolExecutor(4) as callers, connect(url) as one, connect(url) as other:
@@ -116,7 +109,7 @@ def test_new_weights_reach_every_engine(
     with StepscoreClient(served[1]) as client:
         swapped = client.reload("tiny", str(other))
     assert swapped.revision != swapped.previous_revision
-    for found, wanted in zip(rewards(http), offline(other), strict=True):
+    for found, wanted in zip(rewards(http), offline_rewards(other, ITEMS), strict=True):
         assert found == pytest.approx(wanted, abs=1e-5)
     assert all(replica.fault() for replica in served[0].replicas), "the old processes have ended"
 
