@@ -35,7 +35,7 @@ def check(
     longest_query: int,
     longest_key: int,
 ) -> None:
-    """As mha_varlen_fwd of flash_api.cpp refuses; and that lengths and maxima agree, which it trusts."""
+    """As mha_varlen_fwd of flash_api.cpp refuses; and that lengths agree and maxima are bounds, which it trusts."""
     assert query.dtype == key.dtype == value.dtype
     assert query_ends.dtype == key_ends.dtype == torch.int32
     assert query_ends.is_contiguous()
@@ -51,8 +51,10 @@ def check(
     assert int(query_ends[-1]) == len(query)
     assert int(key_ends[-1]) == len(key) == len(value)
     assert (type(longest_query), type(longest_key)) == (int, int)
-    assert longest_query == int(query_ends.diff().max())
-    assert longest_key == int(key_ends.diff().max())
+    assert longest_query >= int(query_ends.diff().max())
+    assert longest_key >= int(key_ends.diff().max())
+    assert int(query_ends.diff().min()) >= 0
+    assert int(key_ends.diff().min()) >= 0
 
 
 def flash(

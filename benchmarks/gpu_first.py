@@ -35,6 +35,7 @@ from stepscore.engine.torch.layer import Layer
 from stepscore.engine.torch.linear import Linear
 from stepscore.engine.torch.packing import Packed, Segment, pack
 from stepscore.engine.torch.quantize import Fp8Linear
+from stepscore.engine.torch.small_forwards import ROWS, CallRecorder, CudaRecorder, SmallForwards
 from stepscore.engine.torch.varlen_attention import VarlenAttention, flash_kernel
 
 Results = dict[str, Any]
@@ -43,7 +44,10 @@ BF16 = torch.bfloat16
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """A decoder's shape and the forwards to run: segments, tokens of each, cached tokens before each."""
+    """A decoder's shape and the forwards to run: segments, tokens of each, cached tokens before each.
+
+    small: those that CUDA graphs are for.
+    """
 
     width: int = 3584
     inner: int = 18944
@@ -61,6 +65,15 @@ class Sizes:
             "beam over 500": (16, 60, 500),
             "beam over 2000": (16, 60, 2000),
             "tree node": (1, 31, 500),
+        }
+    )
+    small: dict[str, tuple[int, int, int]] = field(
+        default_factory=lambda: {
+            "tree node": (1, 31, 500),
+            "tree node over 4000": (1, 31, 4000),
+            "beam 4x30": (4, 30, 500),
+            "beam 4x60": (4, 60, 500),
+            "beam 16x16": (16, 16, 500),
         }
     )
 
@@ -115,6 +128,7 @@ TINY = Sizes(
     square=128,
     slots=600,
     forwards={"singles, 4k": (3, 20, 0), "beam over 500": (2, 6, 9), "tree node": (1, 3, 9)},
+    small={"tree node": (1, 3, 9), "beam 4x30": (4, 5, 9)},
 )
 
 
@@ -335,31 +349,49 @@ def profile(bench: Bench) -> Iterator[Results]:
         yield {"forward": name, "us": {row.key[:80]: getattr(row, order) for row in rows}}
 
 
+@dataclass(frozen=True, slots=True)
+class BareModel:
+    """A decoder and its cache, without a head."""
+
+    decoder: Decoder
+    pool: KVPool
+
+
 def graph(bench: Bench) -> Iterator[Results]:
-    """A whole small forward as one CUDA graph, against its launches one by one."""
+    """Small forwards with CUDA graphs and without: beam steps and tree nodes, indices and launches included."""
     decoder = bench.decoder()
     decoder.compile()
-    pool = KVPool(bench.sizes.architecture, bench.sizes.slots, bench.device, BF16)
-    for name in ("tree node", "beam over 500"):
-        inputs = decoder.load(bench.packed(*bench.sizes.forwards[name]), pool.slots)
-        wanted = decoder.forward(inputs, pool).clone()
-        if not bench.cuda:
-            yield {"forward": name, "skipped": "no CUDA device"}
+    model = BareModel(
+        decoder, KVPool(bench.sizes.architecture, bench.sizes.slots, bench.device, BF16, scratch=max(ROWS))
+    )
+    for layer in model.pool.layers:
+        layer.normal_()
+    small = SmallForwards([model], CudaRecorder() if bench.cuda else CallRecorder())
+    for name, shape in bench.sizes.small.items():
+        work = bench.packed(*shape)
+
+        def launched(work: Packed = work) -> torch.Tensor:
+            return decoder.forward(decoder.load(work, model.pool.slots), model.pool)
+
+        wanted, start = launched(), time.perf_counter()
+        found = small.run(work)
+        first = time.perf_counter() - start
+        if found is None:
+            yield {"forward": name, "failed": small.fault or "too large for a graph"}
             continue
-        new_stream: Any = torch.cuda.Stream
-        stream = new_stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            decoder.forward(inputs, pool)
-        torch.cuda.current_stream().wait_stream(stream)
-        recorded = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(recorded):
-            found = decoder.forward(inputs, pool)
-        recorded.replay()
-        torch.cuda.synchronize()
-        same = torch.equal(wanted, found)
-        eager = bench.milliseconds(partial(decoder.forward, inputs, pool))
-        yield {"forward": name, "launched": eager, "graph": bench.milliseconds(recorded.replay), "same bits": same}
+        difference = float((found[0][0] - wanted).float().norm() / wanted.float().norm())
+        off, on = bench.milliseconds(launched), bench.milliseconds(partial(small.run, work))
+        yield {
+            "forward": name,
+            "rows": len(work.ids),
+            "graphs off": off,
+            "graphs on": on,
+            "off over on": off["ms"] / on["ms"],
+            "recorded in s": first,
+            "relative difference": difference,
+        }
+    if bench.cuda:
+        yield {"memory of all graphs": torch.cuda.memory_reserved() - torch.cuda.memory_allocated()}
 
 
 def invariance(bench: Bench) -> Iterator[Results]:

@@ -13,6 +13,7 @@ DType = Literal["auto", "float32", "bfloat16"]
 Mode = Literal["fast", "invariant", "reference"]
 Quantize = Literal["none", "int8", "fp8"]
 Compile = Literal["auto", "on", "off"]
+CudaGraphs = Literal["auto", "on", "off"]
 
 AUTO_KV_CACHE = -1
 
@@ -65,6 +66,8 @@ class EngineOptions:
     kv_cache_bytes: budget of the prefix cache across calls; 0 turns it off. -1 lets the engine choose: 1 GiB on CPU, on
         CUDA half of what is free after loading.
     compile: whether the layers' elementwise functions are fused (torch.compile); auto does it on CUDA. Mode fast only.
+    cuda_graphs: whether small forwards are recorded and launched whole; auto does it on CUDA in bfloat16. Mode fast
+        only.
     max_tokens: longest sequence accepted; 0 takes the checkpoint's own limit.
     threads: CPU threads of the forward; 0 takes torch's default.
     reference_model: folder of the reference model, for implicit PRMs.
@@ -81,6 +84,7 @@ class EngineOptions:
     max_batch_tokens: int = 0
     kv_cache_bytes: int = AUTO_KV_CACHE
     compile: Compile = "auto"
+    cuda_graphs: CudaGraphs = "auto"
     max_tokens: int = 0
     threads: int = 0
     reference_model: Path | None = None

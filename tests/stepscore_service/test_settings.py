@@ -74,6 +74,7 @@ OTHER_THAN_DEFAULT = EngineOptions(
     max_batch_tokens=2048,
     kv_cache_bytes=0,
     compile="off",
+    cuda_graphs="off",
     max_tokens=512,
     threads=3,
     reference_model=Path("reference"),

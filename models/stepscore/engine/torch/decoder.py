@@ -29,10 +29,26 @@ FEWEST_COMPILED_ROWS = 2
 
 @dataclass(frozen=True, slots=True)
 class RotaryEmbedding:
-    """Cosine and sine (T, 1, E) of every row's position, in the model's dtype."""
+    """Cosine and sine (T, 1, E) of every row's position, or of every position, in the model's dtype."""
 
     cosine: torch.Tensor
     sine: torch.Tensor
+
+    def at(self, positions: torch.Tensor) -> RotaryEmbedding:
+        return RotaryEmbedding(self.cosine.index_select(0, positions), self.sine.index_select(0, positions))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buffers:
+    """What a forward reads and writes beside its indices, and what may be replaced between two forwards."""
+
+    layers: tuple[Layer, ...]
+    rotations: RotaryEmbedding
+    pool: tuple[torch.Tensor, ...]
+
+    def same(self, other: Buffers) -> bool:
+        """Whether all of it lies where the other's does."""
+        return self.layers is other.layers and self.rotations is other.rotations and self.pool is other.pool
 
 
 class RotaryTable:
@@ -44,12 +60,11 @@ class RotaryTable:
         self._device, self._dtype = device, dtype
         self._table = self._compute(0)
 
-    def at(self, positions: torch.Tensor, last: int) -> RotaryEmbedding:
-        """last: the largest position, known to the host: the device is not asked."""
+    def up_to(self, last: int) -> RotaryEmbedding:
+        """By position, the last one included: the host knows it, so that the device is not asked."""
         if last >= len(self._table.cosine):
             self._table = self._compute(ROTATIONS * (1 + last // ROTATIONS))
-        table = self._table
-        return RotaryEmbedding(table.cosine.index_select(0, positions), table.sine.index_select(0, positions))
+        return self._table
 
     def _compute(self, count: int) -> RotaryEmbedding:
         angles_PE = torch.arange(count).unsqueeze(1).float() * self._frequencies
@@ -106,12 +121,19 @@ class Decoder:
 
     def forward(self, inputs: ForwardInputs, pool: KVPool) -> torch.Tensor:
         """(P, D) hidden states at the packed pairs' rows."""
-        rotation = self._rotation.at(inputs.positions, inputs.last_position)
         attention = self.attention_for(inputs, pool, self.dtype)
+        return self.run(inputs, attention, self.buffers(pool, inputs.last_position))
+
+    def buffers(self, pool: KVPool, last_position: int) -> Buffers:
+        return Buffers(self.layers, self._rotation.up_to(last_position), pool.layers)
+
+    def run(self, inputs: ForwardInputs, attention: Attention, buffers: Buffers) -> torch.Tensor:
+        """`forward`, as a function of tensors: it asks neither the host nor the device for anything else."""
+        rotation = buffers.rotations.at(inputs.positions)
         hidden_TD = functional.embedding(inputs.ids, self.embedding).to(self.dtype)
-        for number, layer in enumerate(self.layers):
-            attended_TD = self._attend(layer, hidden_TD, rotation, attention, pool.layer(number))
-            if number == len(self.layers) - 1:
+        for number, (layer, pool_S2GE) in enumerate(zip(buffers.layers, buffers.pool, strict=True)):
+            attended_TD = self._attend(layer, hidden_TD, rotation, attention, pool_S2GE)
+            if number == len(buffers.layers) - 1:
                 attended_TD, hidden_TD = (rows.index_select(0, inputs.read_rows) for rows in (attended_TD, hidden_TD))
             hidden_TD = self._finish(layer, self._sizes, attended_TD, hidden_TD)
         return rms_norm(hidden_TD, self._final_norm, self._sizes.epsilon)[: len(inputs.targets)]

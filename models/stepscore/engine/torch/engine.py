@@ -21,7 +21,6 @@ from stepscore.engine.torch.chunks import Chunks
 from stepscore.engine.torch.compiling import compiles, keep_compiled
 from stepscore.engine.torch.decoder import Decoder
 from stepscore.engine.torch.host_copy import HostCopy
-from stepscore.engine.torch.inputs import ForwardInputs
 from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.torch.linear import tile_for
 from stepscore.engine.torch.loading import load_decoder
@@ -30,6 +29,7 @@ from stepscore.engine.torch.planning import Plan, UnsharedPlan, needed_ids
 from stepscore.engine.torch.quantize import quantize
 from stepscore.engine.torch.radix import RadixTree
 from stepscore.engine.torch.readout import Readout, load_readout
+from stepscore.engine.torch.small_forwards import CudaRecorder, Recorder, SmallForwards, records
 from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
 from stepscore.engine.torch.varlen_attention import check_invariant, has_flash
 from stepscore.engine.torch.weights import Weights
@@ -52,10 +52,6 @@ class Model:
     readout: Readout
     pool: KVPool
 
-    def run(self, inputs: ForwardInputs) -> torch.Tensor:
-        """(P, C) fp32."""
-        return self.readout(self.decoder.forward(inputs, self.pool), inputs.targets)
-
 
 class TorchEngine:
     """Modes `fast` and `invariant` of the engine protocol.
@@ -63,9 +59,13 @@ class TorchEngine:
     `cost`, `counts` and `purge` may be called from other threads while a forward runs.
     """
 
-    def __init__(self, models: Sequence[Model], info: EngineInfo, limits: SequenceLimits) -> None:
+    def __init__(
+        self, models: Sequence[Model], info: EngineInfo, limits: SequenceLimits, recorder: Recorder | None = None
+    ) -> None:
+        """recorder: records small forwards; None runs them like all others."""
         self.info = info
         self.models = list(models)
+        self.small = None if recorder is None else SmallForwards(self.models, recorder)
         self._limits = limits
         self._prompt = self._computed = 0
         self._ran_out = False
@@ -124,6 +124,7 @@ class TorchEngine:
 
     def close(self) -> None:
         self.purge()
+        self.small = None
         self.models.clear()
 
     def _run_all(self, waiting: list[Work]) -> None:
@@ -191,15 +192,23 @@ class TorchEngine:
         if self._ran_out and torch.cuda.is_available():
             torch.cuda.empty_cache()
         try:
-            first = self.models[0]
-            inputs = first.decoder.load(packed, first.pool.slots)
-            numbers = HostCopy(torch.cat([model.run(inputs) for model in self.models], dim=1))
+            hidden, targets = self._hidden(packed)
+            read = [model.readout(each, targets) for model, each in zip(self.models, hidden, strict=True)]
+            numbers = HostCopy(torch.cat(read, dim=1))
         except RuntimeError as error:
             failure = engine_error(error, len(packed.ids))
             self._ran_out = isinstance(failure, OutOfMemory)
             raise failure from error
         self._ran_out = False
         return numbers
+
+    def _hidden(self, packed: Packed) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Hidden states (P, D) of each model, and targets (P,)."""
+        if self.small is not None and (found := self.small.run(packed)) is not None:
+            return found
+        first = self.models[0]
+        inputs = first.decoder.load(packed, first.pool.slots)
+        return [model.decoder.forward(inputs, model.pool) for model in self.models], inputs.targets
 
 
 def _finish_all(running: deque[Callable[[], None]]) -> None:
@@ -251,7 +260,8 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
         in_flight=IN_FLIGHT if device.type == "cuda" else 1,
     )
     vocabulary = min(model.decoder.architecture.vocabulary for model in models)
-    return TorchEngine(models, info, SequenceLimits(max_tokens, vocabulary, head))
+    recorder = CudaRecorder() if records(options.cuda_graphs, options.mode, device, placement.dtype) else None
+    return TorchEngine(models, info, SequenceLimits(max_tokens, vocabulary, head), recorder)
 
 
 def add_cache(models: Sequence[Model], kv_cache_bytes: int, scratch: int = 0) -> None:

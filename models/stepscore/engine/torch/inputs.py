@@ -6,14 +6,14 @@ Shapes: T rows of the forward, P rows that are read, K rows that are kept, N seg
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stepscore.engine.torch.packing import Indices, Packed, Segment
+from stepscore.engine.torch.packing import NO_SLOTS, Packed, Segment
 
 ALIGNMENT = 16
 """Bytes: where an array may begin in the buffer."""
@@ -55,72 +55,145 @@ def load_inputs(packed: Packed, device: torch.device, *, rows: int, reads: int, 
 
     rows, reads: T and P. scratch: the first scratch slot of the pools; row r takes scratch slot r if it is not kept.
     """
+    indices = index_arrays(packed, rows=rows, reads=reads, scratch=scratch)
+    return ForwardInputs(
+        packed=packed,
+        last_position=int(indices.positions.max()),
+        longest_query=int(np.diff(indices.query_ends).max()),
+        longest_key=int(np.diff(indices.key_ends).max()),
+        **_views(indices, stage(indices, device).to(device, non_blocking=True)),
+    )
+
+
+class IndexArrays(NamedTuple):
+    """On the host: the arrays of ForwardInputs, in the order in which the buffer holds them."""
+
+    ids: NDArray[Any]
+    positions: NDArray[Any]
+    read_rows: NDArray[Any]
+    targets: NDArray[Any]
+    keep_rows: NDArray[Any]
+    keep_slots: NDArray[Any]
+    write: NDArray[Any]
+    context: NDArray[Any]
+    query_ends: NDArray[Any]
+    key_ends: NDArray[Any]
+
+
+def index_arrays(packed: Packed, *, rows: int, reads: int, scratch: int) -> IndexArrays:
     write = np.arange(scratch, scratch + rows, dtype=np.int64)
     write[packed.keep_rows] = packed.keep_slots
     counts = [segment.stop - segment.start for segment in packed.segments]
-    lengths = [segment.depth + count for segment, count in zip(packed.segments, counts, strict=True)]
-    positions = packed.positions()
-    arrays = (
-        _padded(packed.ids, rows),
-        _padded(positions, rows),
-        _padded(packed.pair_rows, reads),
-        packed.pair_targets,
-        packed.keep_rows,
-        packed.keep_slots,
-        write,
-        _context(packed.segments, write),
-        _ends(counts),
-        _ends(lengths),
-    )
-    ids, places, read_rows, targets, keep_rows, keep_slots, slots, context, query_ends, key_ends = upload(
-        arrays, device
-    )
-    return ForwardInputs(
-        packed=packed,
-        ids=ids,
-        positions=places,
-        last_position=int(positions.max()),
-        read_rows=read_rows,
-        targets=targets,
-        keep_rows=keep_rows,
-        keep_slots=keep_slots,
-        write=slots,
-        context=context,
-        query_ends=query_ends,
-        key_ends=key_ends,
-        longest_query=max(counts),
-        longest_key=max(lengths),
+    return IndexArrays(
+        ids=_padded(packed.ids, rows),
+        positions=_padded(packed.positions(), rows),
+        read_rows=_padded(packed.pair_rows, reads),
+        targets=packed.pair_targets,
+        keep_rows=packed.keep_rows,
+        keep_slots=packed.keep_slots,
+        write=write,
+        context=_context(packed.segments, write),
+        query_ends=_ends(counts),
+        key_ends=_ends([segment.depth + count for segment, count in zip(packed.segments, counts, strict=True)]),
     )
 
 
-def upload(arrays: Sequence[NDArray[Any]], device: torch.device) -> list[torch.Tensor]:
-    """The arrays on a device, as views of one buffer. From pinned memory on CUDA: the host does not wait."""
-    starts = np.cumsum([0, *(_aligned(array.nbytes) for array in arrays)])
-    staging = torch.empty(int(starts[-1]), dtype=torch.uint8, pin_memory=device.type == "cuda")
+def stage(indices: IndexArrays, device: torch.device) -> torch.Tensor:
+    """The arrays in one buffer on the host; pinned if the device is CUDA, so that a copy of it does not wait."""
+    starts = _starts(indices)
+    staging = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=device.type == "cuda")
     room = staging.numpy()
-    for array, start in zip(arrays, starts, strict=False):
+    for array, start in zip(indices, starts, strict=False):
         room[start : start + array.nbytes] = np.ascontiguousarray(array).view(np.uint8)
-    buffer = staging.to(device, non_blocking=True)
-    return [
-        buffer[start : start + array.nbytes].view(torch.from_numpy(array[:0]).dtype)
-        for array, start in zip(arrays, starts.tolist(), strict=False)
-    ]
+    return staging
 
 
-def _aligned(count: int) -> int:
-    return ALIGNMENT * -(-count // ALIGNMENT)
+def _views(indices: IndexArrays, buffer: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The arrays' names, and where each lies in the buffer of `stage`."""
+    return {
+        name: buffer[start : start + array.nbytes].view(torch.from_numpy(array[:0]).dtype)
+        for name, array, start in zip(IndexArrays._fields, indices, _starts(indices), strict=False)
+    }
 
 
-def _padded(values: Indices, count: int) -> Indices:
-    """(count,): the values, then zeros."""
-    return np.pad(values, (0, count - len(values)))
+def _starts(indices: IndexArrays) -> list[int]:
+    return [0, *np.cumsum([ALIGNMENT * -(-array.nbytes // ALIGNMENT) for array in indices]).tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class FixedShape:
+    """Sizes to which smaller forwards are filled up. rows: T and P. context: L. segments: two of them are filling."""
+
+    rows: int
+    segments: int
+    context: int
+
+    def holds(self, packed: Packed) -> bool:
+        rows = max(len(packed.ids), len(packed.pair_rows))
+        filling = self.rows - len(packed.ids)
+        return (
+            rows <= self.rows
+            and len(packed.segments) <= self.segments - 2
+            and filling + sum(each.depth + each.stop - each.start for each in packed.segments) <= self.context
+        )
+
+
+class FixedInputs:
+    """The indices of forwards of one shape, one forward after another at the same addresses.
+
+    Rows beyond the packed ones are a segment of their own, which nobody reads: they write to scratch slots. What is
+    left of the context belongs to a last segment without rows. Reads beyond the packed ones read row 0.
+    Only for attention that needs no other description of the segments (`VarlenAttention`).
+    """
+
+    def __init__(self, shape: FixedShape, packed: Packed, device: torch.device, scratch: int) -> None:
+        self._shape, self._device, self._scratch = shape, device, scratch
+        indices = fixed_arrays(packed, shape, scratch)
+        self._buffer = stage(indices, device).to(device, copy=True)
+        self.inputs = ForwardInputs(
+            packed=fill_up(packed, shape.rows),
+            last_position=0,
+            longest_query=shape.rows,
+            longest_key=shape.context,
+            **_views(indices, self._buffer),
+        )
+
+    def load(self, packed: Packed) -> None:
+        """Put another forward in the place of the last one, after whatever the device still does with that."""
+        staging = stage(fixed_arrays(packed, self._shape, self._scratch), self._device)
+        self._buffer.copy_(staging, non_blocking=True)
+
+
+def fixed_arrays(packed: Packed, shape: FixedShape, scratch: int) -> IndexArrays:
+    indices = index_arrays(fill_up(packed, shape.rows), rows=shape.rows, reads=shape.rows, scratch=scratch)
+    return indices._replace(
+        targets=_padded(indices.targets, shape.rows),
+        keep_rows=NO_SLOTS,
+        keep_slots=NO_SLOTS,
+        context=_padded(indices.context, shape.context, scratch),
+        query_ends=_padded(indices.query_ends, shape.segments + 1, shape.rows),
+        key_ends=np.append(_padded(indices.key_ends, shape.segments, indices.key_ends[-1]), np.int32(shape.context)),
+    )
+
+
+def fill_up(packed: Packed, rows: int) -> Packed:
+    """The same forward with a segment more, if rows are missing."""
+    used = len(packed.ids)
+    if used == rows:
+        return packed
+    return replace(packed, ids=_padded(packed.ids, rows), segments=(*packed.segments, Segment(used, rows, 0)))
+
+
+def _padded(values: NDArray[Any], count: int, filling: int = 0) -> NDArray[Any]:
+    """(count,): the values, then the filling."""
+    return np.pad(values, (0, count - len(values)), constant_values=filling)
 
 
 def _ends(lengths: Sequence[int]) -> NDArray[np.int32]:
     return np.cumsum([0, *lengths], dtype=np.int32)
 
 
-def _context(segments: Sequence[Segment], write: Indices) -> Indices:
+def _context(segments: Sequence[Segment], write: NDArray[Any]) -> NDArray[Any]:
     parts = [
         part
         for segment in segments

@@ -41,6 +41,7 @@ class KVPool:
     """Keys and values by slot, for one model: a tensor (slots + scratch, 2, G, E) for each layer.
 
     Scratch slots come after the cache's own. They hold rows that are not kept, for the time of one forward.
+    layers: keys, then values, of every slot; another tuple as soon as there is more scratch.
     """
 
     def __init__(
@@ -48,26 +49,27 @@ class KVPool:
     ) -> None:
         self.slots = slots
         self._shape = (2, architecture.key_heads, architecture.head_width)
-        self._layers = [
+        self.layers = tuple(
             torch.empty((slots + scratch, *self._shape), device=device, dtype=dtype) for _ in range(architecture.layers)
-        ]
+        )
 
     @property
     def scratch(self) -> int:
-        return len(self._layers[0]) - self.slots
-
-    def layer(self, number: int) -> torch.Tensor:
-        """Keys, then values, of every slot: (slots + scratch, 2, G, E)."""
-        return self._layers[number]
+        return min(len(layer) for layer in self.layers) - self.slots
 
     def reserve(self, rows: int) -> None:
         """Make room for so many scratch rows. More than ever before costs a copy of the pool, layer by layer."""
         if rows <= self.scratch:
             return
-        for number, old in enumerate(self._layers):
-            new = old.new_empty((self.slots + rows, *self._shape))
-            new[: self.slots] = old[: self.slots]
-            self._layers[number] = new
+        layers, self.layers = list(self.layers), ()
+        try:
+            for number, old in enumerate(layers):
+                if len(old) < self.slots + rows:
+                    new = old.new_empty((self.slots + rows, *self._shape))
+                    new[: self.slots] = old[: self.slots]
+                    layers[number] = new
+        finally:  # out of memory on the way: what has grown so far stays
+            self.layers = tuple(layers)
 
 
 def bytes_per_token(architecture: Architecture, dtype: torch.dtype) -> int:

@@ -31,6 +31,23 @@ def test_varlen_attention_in_bfloat16_stays_near_fp32(tmp_path: Path, window: in
         assert all(abs(one - other).max() < 0.1 * widest for one, other in zip(exact, rough, strict=True))
 
 
+def test_graphs_on_cuda_give_the_numbers_of_launched_forwards(tmp_path: Path) -> None:
+    """Small calls that extend each other, over graphs that are used again."""
+    facts = case.write(tmp_path, head_dim=32)
+    options = {"device": "cuda", "dtype": "bfloat16", "compile": "off"}
+    graphs, launched = (case.engine(facts, cuda_graphs=wanted, **options) for wanted in ("on", "off"))
+    exact = case.engine(facts)
+    for seed in range(12):
+        batch = case.batch(seed // 2, size=4 + seed % 2, longest=20)
+        found, plain, wanted = (each.forward(batch) for each in (graphs, launched, exact))
+        widest = max(1.0, *(float(abs(one).max()) for one in wanted))
+        assert all(abs(one - other).max() < 0.1 * widest for one, other in zip(wanted, found, strict=True))
+        assert all(abs(one - other).max() < 0.1 * widest for one, other in zip(plain, found, strict=True))
+    assert graphs.small is not None
+    assert graphs.small.fault is None
+    assert launched.small is None
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_chunks_on_cuda_stay_near_one_forward(tmp_path: Path, dtype: str) -> None:
     """A sequence of many forwards, beside the searches that share its beginning; GQA over slots and rows."""

@@ -18,6 +18,7 @@ from stepscore.engine.torch.kv_pool import KVPool
 from stepscore.engine.torch.layer import Layer
 from stepscore.engine.torch.linear import Linear
 from stepscore.engine.torch.packing import Packed, Segment, pack
+from stepscore.engine.torch.small_forwards import CallRecorder, SmallForwards
 
 META, SLOTS = torch.device("meta"), 10_000
 KERNELS, COPIES = 31, 1
@@ -54,7 +55,7 @@ SIZES = {
     "7B": {"width": 3584, "inner": 18944, "heads": 28, "key_heads": 4},
     "72B": {"width": 8192, "inner": 29568, "heads": 64, "key_heads": 8},
 }
-FORWARDS = {"singles": (9, 455, 0), "beam": (16, 60, 500), "tree node": (1, 31, 500)}
+FORWARDS = {"singles": (9, 455, 0), "beam": (16, 60, 500), "small beam": (4, 40, 500), "tree node": (1, 31, 500)}
 """Segments, tokens of each, and how many tokens of its past are cached."""
 
 
@@ -106,6 +107,12 @@ def packed(segments: int, size: int, cached: int) -> Packed:
     return pack([0] * segments * size, made, [(each.stop - 1, -1) for each in made], keep)
 
 
+@dataclass(frozen=True)
+class ModelOf:
+    decoder: Decoder
+    pool: KVPool
+
+
 @dataclass
 class Device(TorchDispatchMode):
     """Counts kernels and copies from the host; an operation over two devices is an error, as it is on a GPU.
@@ -152,6 +159,27 @@ def trace(size: str, layers: int, forward: str, break_with=None) -> Device:
 @pytest.mark.parametrize("forward", FORWARDS)
 def test_a_forward_copies_once_never_waits_and_keeps_its_budget_of_kernels(size: str, forward: str) -> None:
     three, four = trace(size, 3, forward), trace(size, 4, forward)
+    of_a_layer = four.kernels - three.kernels
+    assert sum(of_a_layer.values()) <= KERNELS, of_a_layer
+    assert three.copies == four.copies == COPIES
+
+
+def trace_replayed(layers: int, forward: str) -> Device:
+    """A forward at a fixed shape, recorded before, with other indices: what is launched, or replayed as a graph."""
+    with torch.no_grad():
+        shape = architecture("7B", layers)
+        model = ModelOf(decoder(shape), KVPool(shape, SLOTS, META, torch.bfloat16, scratch=512))
+        small = SmallForwards([model], CallRecorder())
+        assert small.run(packed(*FORWARDS[forward])) is not None
+        segments, tokens, cached = FORWARDS[forward]
+        with Device() as device:
+            assert small.run(packed(segments, tokens - 1, cached + 1)) is not None
+    return device
+
+
+@pytest.mark.parametrize("forward", ["small beam", "tree node"])
+def test_a_recorded_forward_copies_its_indices_once_and_needs_nothing_else_from_the_host(forward: str) -> None:
+    three, four = trace_replayed(3, forward), trace_replayed(4, forward)
     of_a_layer = four.kernels - three.kernels
     assert sum(of_a_layer.values()) <= KERNELS, of_a_layer
     assert three.copies == four.copies == COPIES

@@ -63,3 +63,15 @@ def test_what_never_fits_is_an_error_that_holds_no_memory_of_the_tree(tmp_path: 
         engine.forward(case.batch(seed=1, size=12))
     assert engine.counts().kept == 0
     assert memory.forwards[-1] <= SMALLEST_FORWARD
+
+
+def test_a_pool_that_cannot_grow_stays_as_it_was(tmp_path: Path) -> None:
+    facts, (sequence, longer) = case.write(tmp_path), case.batch(seed=2, size=2)
+    engine = case.engine(facts)
+    engine.forward([sequence])
+    pool = engine.models[0].pool
+    before = pool.layers
+    with pytest.raises(RuntimeError, match="allocate"):
+        pool.reserve(1 << 48)
+    assert all(one is other for one, other in zip(pool.layers, before, strict=True))
+    case.assert_close(engine.forward([longer]), case.engine(facts).forward([longer]))

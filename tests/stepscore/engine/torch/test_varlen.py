@@ -83,6 +83,8 @@ def check_one(inputs: ForwardInputs, heads: tuple[int, int, int], window: int | 
         torch.testing.assert_close(found[segment.start : segment.stop].double(), wanted, rtol=0.0, atol=allowed)
     assert not found[len(inputs.packed.ids) :].any()
     check_pool(inputs, pool, past, key, value)
+    assert inputs.longest_query == int(inputs.query_ends.diff().max())
+    assert inputs.longest_key == int(inputs.key_ends.diff().max())
 
 
 def check_pool(

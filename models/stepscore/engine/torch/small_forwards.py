@@ -1,0 +1,181 @@
+"""Small forwards at fixed shapes, recorded once and replayed: on CUDA one launch instead of several hundred.
+
+A forward of a few rows is over on the device before the host has launched its kernels one by one. A CUDA graph launches
+all of them at once, but only over the same addresses and sizes. So a small forward is filled up to the next of a few
+shapes, and its indices are copied to where the recorded forward reads them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from typing import Any, Protocol
+
+import torch
+
+from stepscore.config import CudaGraphs, Mode
+from stepscore.engine.torch.attention import varlen_attention
+from stepscore.engine.torch.decoder import Buffers, Decoder
+from stepscore.engine.torch.inputs import FixedInputs, FixedShape
+from stepscore.engine.torch.kv_pool import KVPool
+from stepscore.engine.torch.packing import Packed
+from stepscore.engine.torch.varlen_attention import has_flash
+from stepscore.errors import UnsupportedByEngine
+
+ROWS = (16, 32, 64, 128, 256)
+"""A forward of more rows takes the device longer than the host."""
+CONTEXTS = (1024, 2048, 4096, 8192, 16_384)
+SEGMENTS = 64
+SHAPES = tuple(FixedShape(rows, SEGMENTS + 2, context) for rows, context in product(ROWS, CONTEXTS))
+"""All that are ever recorded, smallest first: 25."""
+
+Forward = Callable[[], torch.Tensor]
+
+
+class Recorder(Protocol):
+    """Turns a forward into one that runs again over the same addresses, and returns the same tensor each time."""
+
+    def record(self, forward: Forward) -> Forward: ...
+
+    def forget(self) -> None:
+        """Called before recorded forwards are dropped: waits for those that run."""
+        ...
+
+
+class CudaRecorder:
+    """CUDA graphs. All share one pool of memory: each is replayed and read before the next one is replayed."""
+
+    def __init__(self) -> None:
+        self._memory: Any = torch.cuda.graph_pool_handle()
+
+    def record(self, forward: Forward) -> Forward:
+        """Runs the forward once before: kernels are loaded and layers compiled outside of the graph.
+
+        Raises RuntimeError if it cannot be recorded.
+        """
+        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            forward()
+        current.wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"):
+            found = forward()
+
+        def replay() -> torch.Tensor:
+            graph.replay()
+            return found
+
+        return replay
+
+    def forget(self) -> None:
+        torch.cuda.synchronize()
+
+
+class CallRecorder:
+    """The same without CUDA: a call of the same function over the same tensors, and one tensor for what it returns."""
+
+    def record(self, forward: Forward) -> Forward:
+        found = forward().clone()
+
+        def replay() -> torch.Tensor:
+            return found.copy_(forward())
+
+        return replay
+
+    def forget(self) -> None:
+        """Nothing runs."""
+
+
+class RecordableModel(Protocol):
+    @property
+    def decoder(self) -> Decoder: ...
+
+    @property
+    def pool(self) -> KVPool: ...
+
+
+class Recording:
+    """The forward of every model at one shape, over indices that they share."""
+
+    def __init__(
+        self,
+        shape: FixedShape,
+        packed: Packed,
+        models: Sequence[RecordableModel],
+        buffers: Sequence[Buffers],
+        recorder: Recorder,
+    ) -> None:
+        first = models[0]
+        self._fixed = FixedInputs(shape, packed, first.decoder.device, first.pool.slots)
+        inputs = self._fixed.inputs
+        self._replays = [
+            recorder.record(partial(model.decoder.run, inputs, varlen_attention(inputs, model.pool), each))
+            for model, each in zip(models, buffers, strict=True)
+        ]
+
+    def run(self, packed: Packed) -> tuple[list[torch.Tensor], torch.Tensor]:
+        self._fixed.load(packed)
+        pairs = len(packed.pair_rows)
+        return [replay()[:pairs] for replay in self._replays], self._fixed.inputs.targets[:pairs]
+
+
+class SmallForwards:
+    """Runs forwards that fit into one of SHAPES. What it returns is overwritten by the next one.
+
+    Weights may change in place. If a tensor that was recorded is replaced, everything is recorded anew.
+    fault: why nothing can be recorded; None while that works.
+    """
+
+    def __init__(self, models: Sequence[RecordableModel], recorder: Recorder) -> None:
+        self.fault: str | None = None
+        self._models = models
+        self._recorder = recorder
+        self._buffers: list[Buffers] = []
+        self._recordings: dict[FixedShape, Recording] = {}
+
+    def run(self, packed: Packed) -> tuple[list[torch.Tensor], torch.Tensor] | None:
+        """Hidden states (P, D) of each model and targets (P,); None if the forward is not to be run here.
+
+        Raises torch.OutOfMemoryError; any other failure to record is a warning, and nothing is recorded from then on.
+        """
+        shape = next((each for each in SHAPES if each.holds(packed)), None)
+        if shape is None or self.fault is not None:
+            return None
+        self._check_buffers(shape, packed)
+        if shape not in self._recordings and not self._record(shape, packed):
+            return None
+        return self._recordings[shape].run(packed)
+
+    def _check_buffers(self, shape: FixedShape, packed: Packed) -> None:
+        for model in self._models:
+            model.pool.reserve(shape.rows)
+        last = max(each.depth + each.stop - each.start for each in packed.segments)
+        buffers = [model.decoder.buffers(model.pool, last) for model in self._models]
+        if not all(each.same(other) for each, other in zip(buffers, self._buffers, strict=False)):
+            self._recorder.forget()
+            self._recordings.clear()
+        self._buffers = buffers
+
+    def _record(self, shape: FixedShape, packed: Packed) -> bool:
+        try:
+            self._recordings[shape] = Recording(shape, packed, self._models, self._buffers, self._recorder)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self.fault = str(error)
+            warnings.warn(f"CUDA graphs are off, since a forward cannot be recorded: {error}", stacklevel=2)
+            return False
+        return True
+
+
+def records(wanted: CudaGraphs, mode: Mode, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether small forwards are recorded: auto does it on CUDA. Raises UnsupportedByEngine for `on` elsewhere."""
+    possible = mode == "fast" and device.type == "cuda" and has_flash(device, dtype)
+    if wanted == "on" and not possible:
+        raise UnsupportedByEngine(
+            "cuda_graphs=on is refused: graphs are for mode fast in bfloat16 on CUDA (Ampere or later)", engine="torch"
+        )
+    return possible and wanted != "off"
