@@ -65,6 +65,15 @@ def answer_of(truth: Truth) -> str:
     return known_answer(truth.answer)
 
 
+def is_readable(answer: str) -> bool:
+    """Whether a known answer is a number, a formula, words or a row of them, so that another one can differ from it.
+
+    Nothing but the very same text equals one that is not: half a formula, an object of a program, mere signs.
+    """
+    form = canonical(known_answer(answer))
+    return form.readable or form.late
+
+
 def equal_to_truth(found: str, right: str, tolerance: float = 0.0) -> bool | None:
     """Whether an answer is the known one; None if that could not be decided in time."""
     one, other = canonical(found), canonical(right)

@@ -16,7 +16,7 @@ class LlamaFactoryRequest(Wire):
     messages: Annotated[list[str], LimitedBy("max_items")] = Field(
         description="prompt and response, special tokens kept"
     )
-    max_length: int | None = Field(None, description="not used: nothing is truncated")
+    max_length: None = Field(None, description="nothing is truncated: a number is an error")
 
 
 class LlamaFactoryAnswer(BaseModel):

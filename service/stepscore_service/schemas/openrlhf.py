@@ -18,8 +18,9 @@ class OpenRlhfRequest(Wire):
 
     @model_validator(mode="after")
     def _same_length(self) -> Self:
-        if self.prompts and len(self.prompts) != len(self.query):
-            raise ValueError("`query` and `prompts` must have the same length")
+        for name, given in (("prompts", self.prompts), ("labels", self.labels)):
+            if given and len(given) != len(self.query):
+                raise ValueError(f"`query` and `{name}` must have the same length")
         return self
 
 

@@ -50,6 +50,12 @@ class BlendOptions(Wire):
         description="math, numeric or exact, with a tolerance as in math:1e-4",
     )
 
+    @property
+    def asks_for_outcome(self) -> bool:
+        """Whether it says anything about outcomes, so that every item needs a known answer."""
+        counts = self.outcome != 0 or self.gate is not None
+        return counts and bool(self.model_fields_set - {"process", "clip", "length"})
+
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
         if self.clip is not None and self.clip[0] > self.clip[1]:

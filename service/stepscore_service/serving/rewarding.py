@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from stepscore.aggregate import aggregate
 from stepscore.blending import Blend, BlendedReward, blend_rewards, clip_rewards, outcome_reward
-from stepscore.errors import InvalidShape, StepscoreError, TokensMismatch, map_ok
+from stepscore.errors import InvalidInput, InvalidShape, StepscoreError, TokensMismatch, map_ok
 from stepscore.hacking_signs import HackingSigns, find_signs, length_correlation, outcome_gap
 from stepscore.shaping import Shaping, shape_rewards
 from stepscore.text.blocks import Span
 from stepscore.text.policy_tokenizer import PolicyTokenizer
 from stepscore.token_rewards import TokenOffsets, check_offsets, place_rewards, tokens_of_steps
+from stepscore.verify.math_verifier import SHOWN, is_readable
 from stepscore.verify.open import open_verifier
 from stepscore.verify.verifier import Truth, Verified
 from stepscore_service.batching.encoding import SolutionRequest
@@ -198,7 +199,7 @@ class Rewarder:
         item = self._request.items[place]
         text = item.solution if item.steps is None else "\n".join(item.steps)
         try:
-            return self._verifier.verify([text or ""], Truth(answer=item.answer or ""))[0]
+            return _judged(self._verifier.verify([text or ""], Truth(answer=item.answer or ""))[0], item.answer or "")
         except StepscoreError as error:
             return error
 
@@ -221,6 +222,12 @@ class Rewarder:
 
     def _reward(self, place: int, answer: ScoreAnswer) -> RewardedSolution:
         item, blend, clipped = self._request.items[place], self._blend, self._clipped[place]
+        if item.answer is None and self._request.blend.asks_for_outcome:
+            raise InvalidInput(
+                "the blend is with an outcome, and this item has no `answer`; add it, or leave `outcome`, `right`, "
+                "`wrong`, `gate`, `unreadable` and `verifier` out of `blend`",
+                field="answer",
+            )
         tokens = find_tokens(item, self._tokenizer)
         at = () if tokens is None else tuple(tokens_of_steps(text_of(item), answer.spans, tokens.offsets))
         verified = self._verified.get(place)
@@ -270,6 +277,17 @@ class Rewarder:
                 **fields,
             }
         )
+
+
+def _judged(verified: Verified, answer: str) -> Verified:
+    """Raises InvalidInput if it is the known answer that cannot be read: no solution is at fault then, nor wrong."""
+    if verified.outcome == "unreadable" and verified.found is not None and not is_readable(answer):
+        raise InvalidInput(
+            f"the known answer {answer[:SHOWN]!r} cannot be read, so that no other answer can be compared with it; "
+            "correct it, or choose `verifier: exact`",
+            field="answer",
+        )
+    return verified
 
 
 def _each(

@@ -145,6 +145,41 @@ def test_options_that_cannot_be_used_fail_the_request(http: httpx.Client, body: 
     assert said in answer.text
 
 
+@pytest.mark.parametrize("answer", [r"\frac{1}{", '{"answer": 18}', "$$"])
+@pytest.mark.parametrize("unreadable", ["error", "wrong"])
+def test_a_known_answer_that_cannot_be_read_is_no_fault_of_the_solution(
+    http: httpx.Client, answer: str, unreadable: str
+) -> None:
+    """It is not `no_outcome`, which becomes the lowest reward on request, and no solution is taken as wrong for it."""
+    item = {"problem": PROBLEM, "solution": "So the answer is $x^2 + 2$.", "answer": answer}
+    (found,) = reward(http, item, blend={"unreadable": unreadable})
+    assert found["error"]["code"] == "invalid_input"
+    assert answer in found["error"]["message"]
+
+
+@pytest.mark.parametrize("answer", ["Evelyn", "12 or 13", "x^2 + 1", "N/A"])
+def test_words_rows_and_formulas_are_known_answers(http: httpx.Client, answer: str) -> None:
+    item = {"problem": PROBLEM, "solution": "So the answer is 18.", "answer": answer}
+    (found,) = reward(http, item, blend={"gate": 0})
+    assert (found["outcome"]["outcome"], found["reward"]) == ("wrong", 0.0)
+
+
+@pytest.mark.parametrize("blend", [{"gate": 0}, {"outcome": 2}, {"unreadable": "wrong"}, {"verifier": "exact"}])
+def test_an_item_without_an_answer_does_not_escape_the_outcome(http: httpx.Client, blend: dict[str, Any]) -> None:
+    """It would earn its score ungated, beside others that are gated."""
+    known = {"problem": PROBLEM, "solution": TEXT, "answer": "18"}
+    bad, good = reward(http, {"problem": PROBLEM, "solution": TEXT}, known, blend=blend)
+    assert bad["error"]["code"] == "invalid_input"
+    assert "`answer`" in bad["error"]["message"]
+    assert "reward" in good
+
+
+@pytest.mark.parametrize("blend", [{"process": 0.5}, {"clip": [0, 1]}, {"length": "steps"}, {"outcome": 0}])
+def test_a_blend_of_the_process_alone_needs_no_answer(http: httpx.Client, blend: dict[str, Any]) -> None:
+    (found,) = reward(http, {"problem": PROBLEM, "solution": TEXT}, blend=blend)
+    assert found["reward"] == pytest.approx(blend.get("process", 1) * found["score"])
+
+
 def test_progress_of_a_group_adds_up_to_zero(http: httpx.Client) -> None:
     other = {"problem": "How much is 2 + 3?", "solution": "2 + 3 = 5\n\nSo 5."}
     items = [ITEM, {"problem": PROBLEM, "solution": WRONG}, {"problem": PROBLEM, "solution": TEXT[:43]}, other, other]

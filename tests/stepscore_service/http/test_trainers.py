@@ -179,6 +179,29 @@ def test_an_item_that_cannot_be_scored_is_an_error_and_the_lowest_reward_only_on
     assert VIEWS[view][2](post(http, view, " ", "?on_error=lowest").json()) == 0.0
 
 
+@pytest.mark.parametrize("query", ["aggregate=min", "on_error=lowest"])
+def test_an_option_without_a_place_in_rows_of_steps_is_refused(http: httpx.Client, query: str) -> None:
+    body = {"model": "tiny", "input": PROMPT + STEPS[0]}
+    answer = http.post(f"/pooling?{query}", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/get_reward", {"query": [PROMPT + STEPS[0]], "prompts": [PROMPT], "labels": ["18", "19"]}, "labels"),
+        ("/get_reward", {"query": [PROMPT + STEPS[0]] * 2, "prompts": [PROMPT]}, "prompts"),
+        ("/v1/score/evaluation", {"messages": [PROMPT + STEPS[0]], "max_length": 16}, "max_length"),
+    ],
+)
+def test_what_a_trainer_asks_for_and_does_not_get_is_named(
+    http: httpx.Client, path: str, body: Body, said: str
+) -> None:
+    answer = http.post(path, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert said in answer.json()["message"]
+
+
 @EVERY
 def test_a_failure_of_the_service_is_never_a_number(folder: Path, view: str) -> None:
     def fail(batch: object) -> None:

@@ -276,6 +276,17 @@ def test_numbers_are_known_answers_too(service: httpx.Client, answer: Any) -> No
     assert found["outcome"] == 1
 
 
+def test_a_known_answer_that_cannot_be_read_is_raised_whatever_the_environment_says(
+    service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of the data set is at fault; the lowest reward would teach the policy something."""
+    text, blend = "So the answer is $x^2 + 2$.", {"gate": 0}
+    for chosen in ("skip", "lowest"):
+        monkeypatch.setenv("PRM_ON_ERROR", chosen)
+        with pytest.raises(ServiceError, match="cannot be read"):
+            asyncio.run(trl.prm_reward([PROBLEM], [text], blend=blend, answer=[r"\frac{1}{"]))
+
+
 def test_openrlhf_names_the_lengths_of_lists_that_do_not_fit(service: httpx.Client) -> None:
     with pytest.raises(ValueError, match="1 queries, 1 prompts and 2 labels"):
         openrlhf.reward_func([PROMPT + TEXT], [PROMPT], ["18", "19"], blend=BLEND)

@@ -10,7 +10,7 @@ import uuid
 from fastapi import APIRouter
 
 from stepscore_service.batching.encoding import SolutionRequest
-from stepscore_service.errors import InvalidChat
+from stepscore_service.errors import InvalidChat, InvalidRequest
 from stepscore_service.http.json_body import JsonRoute
 from stepscore_service.http.responses import ERRORS
 from stepscore_service.http.trainers import Parsed, TheView, View, ViewResults
@@ -53,6 +53,8 @@ async def embeddings(body: EmbeddingsRequest, view: TheView) -> EmbeddingsAnswer
 @router.post("/pooling", responses=ERRORS, summary="vLLM: the rewards of each step")
 async def pooling(body: PoolingRequest, view: TheView) -> PoolingAnswer:
     """In a text with <extra_0> a step ends at each of them, and an empty step is an error; other texts are split."""
+    if view.options.aggregate is not None or view.options.on_error != "raise":
+        raise InvalidRequest("the answer has a row for each step, and no place for `aggregate` and `on_error=lowest`")
     items = [_marked(each, view) for each in _items(body, view)]
     found = await view.score(items, body.model)
     pairs = found.info.reward_range.kind == "probability"
