@@ -9,6 +9,7 @@ VLLM_VENV := .venv-vllm
 TRL_VENV := .venv-trl
 AUTHORS_VENV := .venv-authors
 TRAINERS_VENV := .venv-trainers
+VERL_VENV := .venv-verl
 AUDIT_VENV := .venv-audit
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -28,6 +29,9 @@ AUTHORS_TRL := trl==0.9.6
 AUDIT_NEEDS := pip-audit>=2.9,<3 cyclonedx-bom>=7,<8
 # Clients that trainers and search tools use; their own remote reward functions come from checkouts.
 TRAINERS_NEEDS := aiohttp==3.14.5 cohere==7.3.1 kserve==0.21.0 openai==3.57.0 requests tei-client==0.2.4
+# What verl's reward loop imports, and our client; verl itself comes from a checkout.
+VERL_NEEDS := aiohttp==3.14.5 codetiming==1.4.0 httpx==0.28.1 hydra-core==1.3.8 omegaconf==2.3.0 orjson==3.13.0 pydantic==2.14.4 ray==2.60.0 \
+	tensordict==0.15.3 transformers==5.19.0
 
 # Which interpreter makes the environments; empty means the first of these that is new enough.
 PYTHON ?=
@@ -99,9 +103,10 @@ test-authors: $(VENV)/.stamp $(AUTHORS_VENV)/.stamp ## the authors' scoring func
 	@AUTHORS="$(abspath $(AUTHORS))" AUTHORS_PYTHON="$(abspath $(AUTHORS_VENV))/bin/python" \
 		$(BIN)/pytest -m authors tests/authors $(ARGS)
 
-test-trainers: $(VENV)/.stamp $(TRAINERS_VENV)/.stamp $(TRL_VENV)/.stamp ## trainers' own code against a live service (TRAINERS=folder of checkouts)
+test-trainers: $(VENV)/.stamp $(TRAINERS_VENV)/.stamp $(TRL_VENV)/.stamp $(VERL_VENV)/.stamp ## trainers' own code against a live service (TRAINERS=folder of checkouts)
 	@TRAINERS="$(if $(TRAINERS),$(abspath $(TRAINERS)))" TRAINERS_PYTHON="$(abspath $(TRAINERS_VENV))/bin/python" \
-		TRL_PYTHON="$(abspath $(TRL_VENV))/bin/python" $(BIN)/pytest -m trainers tests/trainer_clients $(ARGS)
+		TRL_PYTHON="$(abspath $(TRL_VENV))/bin/python" VERL_PYTHON="$(abspath $(VERL_VENV))/bin/python" \
+		$(BIN)/pytest -m trainers tests/trainer_clients $(ARGS)
 
 bench-engine: $(VENV)/.stamp ## the engine beside its peers, one table (ARGS="--quick" tries it; docs/engine.md)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
@@ -142,7 +147,7 @@ embedded: $(VENV)/.stamp ## train the embedded checkpoint again (DATA=folder wit
 	@$(BIN)/python -m recipes.embedded.recipe --data "$(DATA)" --out "$(OUT)"
 
 clean: ## remove the environments and what tools cached here
-	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) $(TRAINERS_VENV) $(AUDIT_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
+	@rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) $(AUTHORS_VENV) $(TRAINERS_VENV) $(VERL_VENV) $(AUDIT_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call make-venv,FOLDER): with an interpreter that is new enough and has the venv module, or a message that says what lacks.
@@ -183,6 +188,15 @@ $(TRAINERS_VENV)/bin/python:
 $(TRAINERS_VENV)/.stamp: | $(TRAINERS_VENV)/bin/python
 	@echo "Installing trainers' clients"
 	@$(TRAINERS_VENV)/bin/python $(PIP) install $(TRAINERS_NEEDS)
+	@touch $@
+
+$(VERL_VENV)/bin/python:
+	$(call make-venv,$(VERL_VENV))
+
+$(VERL_VENV)/.stamp: | $(VERL_VENV)/bin/python
+	@echo "Installing what verl's reward loop needs"
+	@$(VERL_VENV)/bin/python $(PIP) install "$(TORCH)"
+	@$(VERL_VENV)/bin/python $(PIP) install "$(TORCH)" $(VERL_NEEDS)
 	@touch $@
 
 $(AUDIT_VENV)/bin/python:
