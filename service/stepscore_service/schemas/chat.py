@@ -46,8 +46,12 @@ class Dialogue:
     in_thought: bool = False
 
 
+PADS = ("<pad>", "[PAD]", "<|pad|>", "<|PAD_TOKEN|>", "<|vision_pad|>", "<|fim_pad|>")
+"""Padding that users give to tokenizers which have none, whatever the template is."""
+
+
 def _template(turn: str, *ends: str) -> ChatFormat:
-    return ChatFormat(re.compile(turn), ends)
+    return ChatFormat(re.compile(turn), (*ends, *PADS))
 
 
 TEMPLATES: Mapping[str, ChatFormat] = MappingProxyType(
@@ -61,10 +65,8 @@ TEMPLATES: Mapping[str, ChatFormat] = MappingProxyType(
             "<|begin_of_text|>",
             "<|finetune_right_pad_id|>",
         ),
-        "mistral": _template(
-            r"(?P<role>\[/?INST\]|\[SYSTEM_PROMPT\])", "</s>", "<s>", "<pad>", "<unk>", "[/SYSTEM_PROMPT]"
-        ),
-        "gemma": _template(r"<start_of_turn>(?P<role>\w+)\n", "<end_of_turn>", "<eos>", "<bos>", "<pad>"),
+        "mistral": _template(r"(?P<role>\[/?INST\]|\[SYSTEM_PROMPT\])", "</s>", "<s>", "<unk>", "[/SYSTEM_PROMPT]"),
+        "gemma": _template(r"<start_of_turn>(?P<role>\w+)\n", "<end_of_turn>", "<eos>", "<bos>"),
         "deepseek": _template(
             r"(?P<role><｜User｜>|<｜Assistant｜>)",
             "<｜end▁of▁sentence｜>",

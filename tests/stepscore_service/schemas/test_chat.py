@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from stepscore_service.errors import InvalidChat
 from stepscore_service.schemas.chat import (
+    PADS as PADS_OF_USERS,
+)
+from stepscore_service.schemas.chat import (
     TEMPLATES,
     Dialogue,
     dialogue_of,
@@ -72,6 +75,16 @@ def test_one_text_is_taken_apart(name: str) -> None:
 def test_with_its_prompt_the_response_is_found_by_its_place(name: str) -> None:
     prompt, text = written(name)
     assert response_after(prompt, text) == Dialogue(PROBLEM, RESPONSE, in_thought=name == "deepseek")
+
+
+@EVERY
+@pytest.mark.parametrize("pad", PADS_OF_USERS)
+def test_padding_on_either_side_is_no_part_of_a_text(name: str, pad: str) -> None:
+    """Trainers that keep special tokens send it along."""
+    prompt, text = written(name)
+    padded = response_after(3 * pad + prompt, 3 * pad + text + 3 * pad)
+    assert (padded.problem, padded.response) == (PROBLEM, RESPONSE)
+    assert dialogue_of(3 * pad + text + 3 * pad).problem == PROBLEM
 
 
 @EVERY
