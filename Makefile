@@ -49,10 +49,10 @@ TRAINERS ?=
 UNUSUAL := slow or gpu or vllm or ray or trl or weights or authors or trainers
 
 .PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-ray test-trl test-authors test-trainers test-weights \
-	bench-engine bench-gpu bench-grpo bench-service dist audit docs docs-serve replay embedded clean
+	bench-engine bench-gpu bench-grpo bench-service bench-service-vllm dist audit docs docs-serve replay embedded clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 venv: $(VENV)/.stamp ## make .venv with everything that development and the tests need
 
@@ -119,6 +119,9 @@ bench-grpo: $(TRL_VENV)/.stamp ## TRL trains a small policy on three rewards of 
 
 bench-service: $(VENV)/.stamp ## throughput and latency of a live server under Poisson load
 	@$(BIN)/python -m benchmarks.service $(ARGS)
+
+bench-service-vllm: $(VENV)/.stamp $(VLLM_VENV)/.stamp ## the same requests to our server and to vLLM's own, on a CPU
+	@$(BIN)/python -m benchmarks.service_vllm --vllm-python $(VLLM_VENV)/bin/python $(ARGS)
 
 dist: $(VENV)/.stamp ## build the wheel and the sdist of a release into dist/ (a test of `make test-slow` installs and serves it)
 	@rm -rf dist

@@ -96,12 +96,13 @@ def service(model: str, name: str, **settings: object) -> Iterator[str]:
     environment |= {f"STEPSCORE_{key.upper()}": str(value) for key, value in settings.items()}
     with subprocess.Popen([sys.executable, "-c", RUN], env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield _url(process)
+            yield url_of(process)
         finally:
             process.terminate()
 
 
-def _url(process: subprocess.Popen[str]) -> str:
+def url_of(process: subprocess.Popen[str]) -> str:
+    """Where the service answers, as soon as it is ready."""
     assert process.stdout is not None
     for line in process.stdout:
         if found := re.search(r"docs +(http\S+)/docs", line):
