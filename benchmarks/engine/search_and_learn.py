@@ -35,7 +35,7 @@ class SearchAndLearnPeer:
         self._one_problem = one_problem
         ids = _WorkloadIds(marker)
         self._ids = ids
-        self._scores = _opened(checkout, _Classifier(model), ids)
+        self._scores = their_scorer(checkout, TheirModel(model), ids)
 
     @property
     def computed(self) -> int:
@@ -61,7 +61,7 @@ def refusal(checkout: Path | None) -> str:
     return ""
 
 
-def _opened(checkout: Path, model: _Classifier, tokenizer: _WorkloadIds) -> Any:
+def their_scorer(checkout: Path, model: TheirModel, tokenizer: Any) -> Any:
     """Its class with a model and a tokenizer in hand, where it would load them from the Hub."""
     if str(checkout / "src") not in sys.path:
         sys.path.insert(0, str(checkout / "src"))
@@ -74,7 +74,7 @@ def _opened(checkout: Path, model: _Classifier, tokenizer: _WorkloadIds) -> Any:
     return Opened(None)
 
 
-class _Classifier:
+class TheirModel:
     """What its class takes for the model: input_ids (B, T) to a tuple of logits (B, T, 2)."""
 
     def __init__(self, model: ReferenceModel) -> None:
