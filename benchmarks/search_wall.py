@@ -4,8 +4,8 @@
 
 Both sides sample with the same generator (transformers in process, which reads no prompt twice) and rate with the same
 `Qwen2ForProcessRewardModel` checkpoint. Theirs runs `sal.search.beam_search` one problem at a time, which is all that
-its configuration allows, and its class `Qwen_2_5_Math`, which reads the whole text in every round. Processor seconds of the
-whole process stand beside wall seconds, because other work may share the machine.
+its configuration allows, and its class `Qwen_2_5_Math`, which reads the whole text in every round. Processor seconds of
+the whole process stand beside wall seconds, because other work may share the machine.
 """
 
 from __future__ import annotations
