@@ -6,11 +6,11 @@ step has several reads), C parts of a number, L positions whose next token is pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
@@ -130,18 +130,54 @@ def new_head(output: Output, width: int) -> nn.Sequential | None:
     return head
 
 
+class TrainedRows(nn.Module):
+    """A frozen embedding of which a few rows are trained, in fp32 as all that is trained.
+
+    PEFT's own (`trainable_token_indices`) copies the whole table in every forward, and its gradient is as large again.
+    """
+
+    def __init__(self, embedding: nn.Embedding, tokens: Sequence[int]) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.tokens = tuple(tokens)
+        self.rows = nn.Parameter(embedding.weight[list(tokens)].detach().float())
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        found: Tensor = self.embedding(input_ids)
+        for token, row in zip(self.tokens, self.rows, strict=True):
+            found = torch.where((input_ids == token).unsqueeze(-1), row.to(found.dtype), found)
+        return found
+
+    @torch.no_grad()
+    def merged(self) -> nn.Embedding:
+        """The embedding with the rows as they were trained."""
+        self.embedding.weight[list(self.tokens)] = self.rows.to(self.embedding.weight)
+        return self.embedding
+
+
 def with_adapters(base: Base, lora: Lora) -> Any:
     """The base's own model with adapters in its linear layers, everything else frozen.
 
     A new token's embedding is trained with them: nothing else would ever give it a meaning.
     """
-    tokens: dict[str, Any] = (
-        {"trainable_token_indices": {"embed_tokens": list(base.new_tokens)}} if base.new_tokens else {}
-    )
     config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha or 2 * lora.rank, lora_dropout=lora.dropout, target_modules=LINEAR, **tokens
+        r=lora.rank, lora_alpha=lora.alpha or 2 * lora.rank, lora_dropout=lora.dropout, target_modules=LINEAR
     )
-    return get_peft_model(base.lm, config)
+    lm = get_peft_model(base.lm, config)
+    if base.new_tokens:
+        base.lm.set_input_embeddings(TrainedRows(base.lm.get_input_embeddings(), base.new_tokens))
+    return lm
+
+
+def without_adapters(lm: Any) -> Any:
+    """The model with its adapters and trained rows merged into its own weights; one without any as it is."""
+    if not isinstance(lm, PeftModel):
+        return lm
+    merged = lm.merge_and_unload()
+    embedding = merged.get_input_embeddings()
+    if isinstance(embedding, TrainedRows):
+        merged.set_input_embeddings(embedding.merged())
+    return merged
 
 
 def linears(head: nn.Sequential) -> list[nn.Linear]:

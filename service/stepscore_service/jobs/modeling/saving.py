@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import save_torch_state_dict
-from peft import PeftModel
 from torch import Tensor
 
 from stepscore_service.jobs.modeling.build import TrainSetup
-from stepscore_service.jobs.modeling.model import linears
+from stepscore_service.jobs.modeling.model import linears, without_adapters
 from stepscore_service.jobs.runs.atomic import files_into
 
 LAST = "config.json"
@@ -20,7 +19,7 @@ LAST = "config.json"
 
 def save(setup: TrainSetup, folder: Path) -> None:
     """Write beside the folder's files, then move them in. Adapters are merged into the weights. Raises OSError."""
-    lm = setup.model.lm.merge_and_unload() if isinstance(setup.model.lm, PeftModel) else setup.model.lm
+    lm = without_adapters(setup.model.lm)
     with files_into(folder, last=LAST) as part:
         save_torch_state_dict(tensors(setup, lm), str(part))
         setup.base.tokenizer.save_pretrained(part)
