@@ -1,4 +1,4 @@
-"""Every transcription in tests/reference gives the numbers that the authors' own code gave.
+"""The transcriptions in tests/reference give the numbers that the authors' own code gave.
 
 What a family's contract test repeats on other checkpoints is thus the author's procedure, not a reading of it.
 """
