@@ -38,13 +38,15 @@ def recorded_commands() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the data in {DATA}")
 def test_every_command_of_the_recorded_run_can_be_repeated(tmp_path: Path) -> None:
     *preparing, last = recorded_commands()
     assert last.startswith("stepscore serve")
     rows = preparing[0]
     own = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "DATA": str(DATA), "PATH": own, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    environment = {**os.environ, "DATA": str(DATA), "PATH": own, "PYTHONPATH": path, "STEPSCORE_CPU_BFLOAT16": "0"}
     for command in preparing[1:]:
         done = subprocess.run(
             ["bash", "-euc", f"{rows}\n{command}"],

@@ -21,6 +21,10 @@ ReaderName = Literal["tag", "box", "statement", "gsm8k", "guess"]
 
 _THINKING = re.compile(r"</think(?:ing)?>|</thought>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷")
 _OPEN_THINKING = re.compile(r"<think(?:ing)?>|<thought>|\[THINK\]|<\|begin_of_thought\|>|◁think▷")
+_ENDS = re.compile(
+    r"(?:\s*(?:<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|</s>|<eos>|<pad>|<end_of_turn>|\[EOS\]))+\s*\Z"
+)
+"""Special tokens that a policy ends its text with."""
 _TAG = re.compile(r"<(?P<close>/?)(?:final_)?answer>", re.IGNORECASE)
 _STARTS = re.compile(r"(?:^|\n|>)[\s*_`]*\Z")
 """Before a tag that opens an answer; one in the middle of a sentence is only mentioned."""
@@ -67,7 +71,7 @@ def read_answer(text: str) -> FinalAnswer | None:
     """The final answer and its reader; None if nothing is stated and no line holds a number or formula, or if the
     text was cut off inside its answer.
     """
-    after, thinking = _parts(text)
+    after, thinking = _parts(_ENDS.sub("", text))
     try:
         return _read(after) or (_read(thinking) if thinking else None)
     except _CutOff:

@@ -26,6 +26,12 @@ _VALUE = re.compile(
 )
 _EQUATED = re.compile(r"=(?P<side>(?:[-+*/^()\s]|\d++(?:\.\d++)?|(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z]))+)\.?\s*")
 """The right side of a last equation without `$`."""
+_SOLUTIONS = re.compile(
+    rf"\b(?P<name>[a-zA-Z])\s?=\s?(?:{_VALUE.pattern})"
+    rf"(?:\s?(?:,|;|,?\s(?:and|or))\s(?P=name)\s?=\s?(?:{_VALUE.pattern}))+",
+    re.IGNORECASE,
+)
+"""Several values of one name: `x = 5 or x = -3`."""
 _SHORT = 60
 _MARK = re.compile(r"\(?[A-J]\)?")
 
@@ -64,6 +70,9 @@ def _in_line(line: str, *, last: bool) -> str | None:
         formula = take_result(maths_text(match))
         if re.search(r"\d|\\(?:frac|sqrt|pi|infty)", formula) or "=" in formula or not found:
             found.append((match.start(), formula))
+    solutions = None if found else _SOLUTIONS.search(line)
+    if solutions:
+        return solutions[0]
     equated = None if found else _EQUATED.fullmatch(line, line.rfind("=")) if "=" in line else None
     if equated and re.search(r"\w", equated["side"]):
         return equated["side"].strip()

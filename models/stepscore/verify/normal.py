@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from stepscore.verify.quantity import known_unit
 from stepscore.verify.scalar import SEPARATOR, Value, read_scalar
 from stepscore.verify.spelling import spell
+from stepscore.verify.wording import OPTIONS
 
 _LABEL = re.compile(
     r"(?:m?\s*\\(?:angle|triangle|overline)\s*\{?[A-Za-z]{1,4}\}?|\|[A-Za-z]{1,4}\||[A-Za-z]{2,}(?:\s+[a-z]+){1,4}"
@@ -51,6 +52,8 @@ def read_structure(answer: str, depth: int = 0) -> Answer:
     text = _unwrapped(text) if len(text) <= LONGEST_STRUCTURE else text
     if _STATEMENTS.fullmatch(text):
         return Row("{", "}", tuple(Value(sign, settled=True) for sign in text))
+    if OPTIONS.fullmatch(text):
+        return Row("{", "}", tuple(Value(sign, settled=True) for sign in re.findall("[A-J]", text)))
     scalar = read_scalar(text)
     if scalar is not None or depth > 3 or len(text) > LONGEST_STRUCTURE:
         return scalar or Value(text)

@@ -55,6 +55,10 @@ _NUMBER_WORDS = {word: at for at, word in enumerate(_TO_TWENTY)} | {
     for one, unit in enumerate(["", *_TO_TWENTY[1:10]])
     for dash in (("-", " ") if unit else ("",))
 }
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+_IN_PARTS = re.compile(rf"(?:([a-z]+)[ -])?({'|'.join(_PARTS)}|halve)s?", re.IGNORECASE)
+"""`two thirds`, `one-half`, `a quarter`."""
+_REMAINDER = re.compile(r"(\d+)\s*(?:R|r|rem\.?|(?:with )?(?:a )?remainder(?: of)?)\s*(\d+)")
 _NOT_UNITS = frozenset([
     "squared", "cubed", "less", "more", "than", "plus", "minus", "times", "half", "twice", "double", "triple",
     "dozen", "dozens", "hundred", "thousand", "million", "billion", "trillion", "percent", "of", "pi", "over",
@@ -114,7 +118,13 @@ def _number(text: str) -> Fraction | None:
         return endless
     if text.startswith("-") and text.count("-") == 1 and text[1:].strip() in _NUMBER_WORDS:
         return Fraction(-_NUMBER_WORDS[text[1:].strip()])
-    return Fraction(_NUMBER_WORDS[text.casefold()]) if text.casefold() in _NUMBER_WORDS else None
+    return Fraction(_NUMBER_WORDS[text.casefold()]) if text.casefold() in _NUMBER_WORDS else _in_parts(text)
+
+
+def _in_parts(text: str) -> Fraction | None:
+    parts = _IN_PARTS.fullmatch(text)
+    count = _NUMBER_WORDS.get(parts[1].casefold(), parts[1].casefold() in ("a", "an")) if parts and parts[1] else 0
+    return Fraction(count, _PARTS.get(parts[2].casefold(), 2)) if parts and count else None
 
 
 def _endless(text: str) -> Fraction | None:
@@ -280,6 +290,9 @@ def _proportion(text: str) -> Value | None:
 def _words(text: str) -> Value | None:
     if re.fullmatch(r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set", text, re.IGNORECASE):
         return Value("empty set", settled=True)
+    divided = _REMAINDER.fullmatch(text)
+    if divided:
+        return Value(f"{int(divided[1])} remainder {int(divided[2])}", settled=True)
     if re.fullmatch(r"\(?[A-J]\)?|\([a-j]\)|[abcdfghj]|[①-⑳]", text):
         return Value(text.strip("()").upper(), settled=True)
     if re.search(r"(?<![\w])\d+\s+[a-z]{3,}", text) and not re.search(r"[\\=^_,;(){}]|\band\b", text):

@@ -99,6 +99,15 @@ _STYLES = (
     (re.compile(r"\\(?:pounds|textsterling)(?![a-zA-Z])"), "£"),
     (re.compile(r"\\(?:euro|texteuro)(?![a-zA-Z])"), "€"),
 )
+_DECIMAL_COMMAS = (
+    (re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.])"), lambda match: match[0].replace(".", "")),
+    (re.compile(r"(?<![\d.,])(\d{1,3}(?:[. ]\d{3})+),(\d+)(?![\d,])"), lambda match: f"{_digits(match[1])}.{match[2]}"),
+    (
+        re.compile(r"(€\s?\d+),(?=\d\d(?!\d))|^(\d+),(?=\d\d?\s?(?:€|[ck]?m\b|mm\b|k?g\b|l\b|h\b|%|\\%|euros?\b))"),
+        r"\1\2.",
+    ),
+)
+"""`1.234.567`, `1.234,5`, `1 234,5`, `€12,50` and `3,5 km`. `3,5` alone is a list."""
 _ROWS = re.compile(r"\\begin")
 _ESCAPED = re.compile(r"(?<!\\)\\{2,}+(?=[a-zA-Z(){}\[\]])")
 r"""What is left of `\frac` if a program escapes it twice; in a matrix two backslashes end a row."""
@@ -132,10 +141,14 @@ def spell(answer: str) -> str:
         if inside == text:
             break
         text = inside
-    for pattern, replacement in _STYLES:
+    for pattern, replacement in (*_DECIMAL_COMMAS, *_STYLES):
         text = pattern.sub(replacement, text)
     text = brace_arguments(text)
     return _peeled(" ".join(text.split()).strip(" ,;:").rstrip(".").rstrip())
+
+
+def _digits(number: str) -> str:
+    return re.sub(r"\D", "", number)
 
 
 def brace_arguments(text: str, depth: int = 0) -> str:

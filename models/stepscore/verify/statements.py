@@ -19,7 +19,7 @@ _COLON = r"(?:\*\*|__|\s)*[:：]"
 _ENGLISH = (
     r"\banswers?\b(?![ -]*(?:choices|options|key|sheet)\b)(?P<of>[^.\n:=?!]{0,100}?)"
     r"(?:\b(?:is|are|was|would be|will be|should be|must be|comes? (?:out )?to|becomes|equals?)(?!\w)|[:=])",
-    r"\b(?:correct|right|best|true|final)[ ]+(?:option|choice|alternative|statement|letter|solution|result)\b"
+    r"\b(?:correct|right|best|true|final)[ ]+(?:option|choice|alternative|statement|letter|solution|result)s?\b"
     r"(?P<of2>[^.\n:=?!]{0,40}?)(?:\b(?:is|are)\b|:)",
     r"\b(?:option|choice)(?:[ ]+is|[ ]*:)(?=\s*[\[(*]*[A-J]\b)",
 )
@@ -27,14 +27,15 @@ _OTHERS = (
     r"(?:最终|最后|正确|所以|因此|故)*(?:答案|選項|选项)(?:应该|應該|应|就)?(?:是|为|為|選|选|[:：])",
     r"(?:故|应|應|所以|因此|则|正确|可)(?:本题|此题|该题)?(?:应该?)?选(?:择)?(?:项)?(?:是|为|[:：])?",
     r"(?:故|應|所以|因此)選(?:擇)?[:：]?",
+    r"(?<![不未可能])[选選](?:择|擇)?[:：]?(?=\s*[(（\[]?[A-J][)）\]]?\s*(?:[。.，,；;\n]|$))",
     r"(?:答え|答|正解|解答)(?:は|[:：])",
     r"(?:정답|답|해답)(?:은|는|[:：])",
     r"\b(?:die|endgültige|richtige|korrekte)?[ ]*antwort(?:[^.\n:=]{0,40}?\b(?:ist|lautet|beträgt)\b|[ ]*:)",
     r"\b(?:das ergebnis|die lösung)[ ]+(?:ist|lautet|beträgt)\b",
-    r"\b(?:la|le|l')?[ ]*réponse(?:[^.\n:=]{0,40}?\best\b|[ ]*:)",
-    r"\b(?:la|su)?[ ]*respuesta(?:[^.\n:=]{0,40}?\bes\b|[ ]*:)",
-    r"\b(?:a)?[ ]*resposta(?:[^.\n:=]{0,40}?(?<!\w)[ée]\b|[ ]*:)",
-    r"\b(?:la)?[ ]*risposta(?:[^.\n:=]{0,40}?(?<!\w)(?:è|e'|é)|[ ]*:)",
+    r"\b(?:la|le|l')?[ ]*réponse(?:[^.\n:=]{0,40}?\best\b|(?:[ ]\w+){0,2}[ ]*:)",
+    r"\b(?:la|su)?[ ]*respuesta(?:[^.\n:=]{0,40}?\bes\b|(?:[ ]\w+){0,2}[ ]*:)",
+    r"\b(?:a)?[ ]*resposta(?:[^.\n:=]{0,40}?(?<!\w)[ée]\b|(?:[ ]\w+){0,2}[ ]*:)",
+    r"\b(?:la)?[ ]*risposta(?:[^.\n:=]{0,40}?(?<!\w)(?:è|e'|é)|(?:[ ]\w+){0,2}[ ]*:)",
     r"\bhet[ ]+antwoord(?:[^.\n:=]{0,40}?\bis\b|[ ]*:)|\bantwoord[ ]*:",
     r"\bsvaret[ ]+(?:är|er)\b|\bsvar[ ]*:",
     r"\bodpowied[źz](?:[^.\n:=]{0,30}?\b(?:to|brzmi|wynosi)\b|[ ]*:)|\bodpověď(?:[ ]+je\b|[ ]*:)",
@@ -51,6 +52,7 @@ _STATEMENT = re.compile(
             *_ENGLISH,
             *_OTHERS,
             _LINE + rf"(?:(?:the|my)[ ]+)?(?:final[ ]+answer|answer|ans\.?|solution|result){_COLON}",
+            _LINE + r"(?:(?:the|my)[ ]+)?(?:final[ ]+)?answer(?:\*\*|__)?[ ]*[–—-][ ]+",
             _LINE + r"A[ ]*:",
             _LINE + r"(?:the[ ]+)?(?:final[ ]+)?answer(?:\*\*|__)?[^\S\n]*(?=\n|$)" + r"|\banswer[ ]+(?=\\\[|\\\(|\$)",
         )

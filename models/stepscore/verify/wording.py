@@ -61,6 +61,9 @@ _REMARK = re.compile(
     r"|(?<=\d)\s*\((?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|[a-z]+ty(?:-[a-z]+)?)\)",
     re.IGNORECASE,
 )
+_TRIMMINGS = re.compile(r"(?:[\s\ufe0f\u2600-\u27bf\u2b50\U0001f000-\U0001faff]|です|である|입니다|이다)+\Z")
+"""At the end of an answer: pictures, and what closes a sentence."""
+_QUOTED = re.compile(r"[\"“«「](?P<said>[^\"“”«»「」]+)[\"”»」]")
 _CHINESE_SENTENCE = re.compile(r"[^\d\\$]*[一-鿿][^\d\\$]*?(?P<number>-?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?)[一-鿿]*")
 _FILLER = re.compile(
     r"(?:approximately|approx\.?|about|roughly|around|nearly|exactly|simply|just|only|therefore|thus|then|also|indeed|"
@@ -75,6 +78,8 @@ _OPTION = re.compile(
     r")\s*\}?\s*[.):：]?(?(round),?)\s*(?:\\[ ,;:!]|\\q?quad|~|\s)*(?P<option>.*)",
     re.DOTALL,
 )
+OPTIONS = re.compile(r"\(?[A-J]\)?(?:\s*(?:,|;|\\?&|\band\b)\s*(?:and\s+)?\(?[A-J]\)?)+")
+"""Several options of a multiple-choice question."""
 _LONG_OPTION = 300
 _ARITHMETIC = re.compile(
     r"[\d\s.,+\-−–*/×÷·⋅^(){}$€£%²³]"
@@ -108,7 +113,9 @@ def said_in(words: str) -> Said:
     sentence = words[: display.end()] + first_sentence(words[display.end() :]) if display else first_sentence(words)
     sentence = _value_of_description(sentence)
     sentence = _TAIL.sub("", sentence, count=1)
-    sentence = _REMARK.sub("", sentence).strip()
+    sentence = _TRIMMINGS.sub("", _REMARK.sub("", sentence)).strip()
+    quoted = _QUOTED.fullmatch(sentence)
+    sentence = quoted["said"] if quoted else sentence
     while filler := _FILLER.match(sentence):
         sentence = sentence[filler.end() :]
     return take_option(_answer_of(sentence.strip(" \t\n,;:").rstrip("。.")))
@@ -160,6 +167,8 @@ def _answer_of(said: str) -> str:
         said = MATHS.sub(maths_text, said)
     if _EXPRESSION.match(said):
         return take_result(_with_unit(said))
+    if said.startswith("between ") or (re.search(r"[-+*/^<>≤≥]", said) and not _words(said)):
+        return take_result(said)
     if len(said.split()) > _PROSE_WORDS and not said.lower().startswith(("yes", "no ")) and "=" not in said:
         numbers = [match[0] for match in NUMBER.finditer(said)]
         dated = _DATE.search(said)
@@ -167,6 +176,14 @@ def _answer_of(said: str) -> str:
     return take_result(said)
 
 
+def _words(said: str) -> list[str]:
+    """What is no part of a formula."""
+    return [word for word in re.findall(r"[^\W\d_]{3,}", said) if word.lower() not in _NAMES]
+
+
+_NAMES = frozenset(
+    {"and", "sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "sqrt", "abs", "mod", "min", "max", "gcd", "lcm"}
+)
 _DATE = re.compile(
     r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2}\b|\b\d{1,2}(?:st|nd|rd|th)?\s+"
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
@@ -227,7 +244,8 @@ def _sides(said: str) -> list[str]:
 def take_option(said: str) -> Said:
     """A multiple-choice answer as its letter, with what is written beside it; anything else as it is."""
     said = take_result(said)
-    chosen = _OPTION.fullmatch(said) if len(said) < _LONG_OPTION else None
+    several = OPTIONS.fullmatch(said) is not None
+    chosen = _OPTION.fullmatch(said) if len(said) < _LONG_OPTION and not several else None
     if not chosen:
         return Said(said)
     option = chosen["option"].strip()
@@ -235,7 +253,9 @@ def take_option(said: str) -> Said:
         option = option.rstrip("}").strip()
     small = (chosen["round"] or "").islower()
     if option and (
-        re.match(r"[-+*/^=<>)\]_,'|&]|\\(?:cup|cap|to|in|cdot|times|le|ge)\b", option)
+        re.match(
+            r"[-+*/^=<>)\]_,'|&]|(?:and|or)\s+[(\[]?[A-J]\b|[和及、或]|\\(?:cup|cap|to|in|cdot|times|le|ge)\b", option
+        )
         or (small and re.search(r"\([b-j]\)", option))
     ):
         return Said(said)

@@ -249,3 +249,50 @@ def test_letters_of_all_spellings_are_one_group() -> None:
     texts = [text for text, letter in LETTERS if letter == "B"]
     assert group_answers([final_answer(text) for text in texts]) == [list(range(len(texts)))]
     assert not same_answer("B", "C")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The answer is x^2 + 2x + 1.", "x^2 + 2x + 1"),
+        ("The answer is 2x - 3y + 4 < 0.", "2x - 3y + 4 < 0"),
+        ("The answer is a^2 - b^2 + 2ab.", "a^2 - b^2 + 2ab"),
+        ("The answer is sin x + cos x - 1.", "sin x + cos x - 1"),
+        ("The answer is the number 12 - the smallest of them.", "12"),
+        ("The answer is between 5 and 6.", "between 5 and 6"),
+        ("Answer: (A) and (C)", "(A) and (C)"),
+        ("Answer: A and C", "A and C"),
+        ("The correct options are (B), (D).", "(B), (D)"),
+        ("Therefore, x = 5 or x = -3.", "x = 5 or x = -3"),
+        ("The solutions are x = 2 and x = 3.", "x = 2 and x = 3"),
+        ("So the roots: a = 1/2, a = -4", "a = 1/2, a = -4"),
+        ('The answer is "cat".', "cat"),
+        ("Final answer: “red”", "red"),
+        ("Answer - B", "B"),
+        ("Final Answer – 12", "12"),
+        ("综上，本题选A。", "A"),
+        ("选 D", "D"),
+        ("所以选（B）", "B"),
+        ("答えは 12 です。", "12"),
+        ("Respuesta final: 3,5 km", "3,5 km"),
+        ("La respuesta correcta: B", "B"),
+        ("Réponse finale : 7", "7"),
+        ("The answer is 12 ✅", "12"),
+        ("The answer is 12👍🎉", "12"),
+    ],
+)
+def test_an_answer_is_taken_whole_and_alone(text: str, answer: str) -> None:
+    assert final_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["</s>", "<|im_end|>", "\n<|im_end|>\n", "<|eot_id|>", "<｜end▁of▁sentence｜>", "<end_of_turn>", "<eos><pad><pad>"],
+)
+def test_special_tokens_at_the_end_of_a_text_are_no_part_of_the_answer(end: str) -> None:
+    assert final_answer(f"The answer is 12.{end}") == final_answer(f"#### 12{end}") == "12"
+
+
+@pytest.mark.parametrize("text", ["选项A不正确", "不选A。", "他选择了一本书"])
+def test_an_option_that_is_only_named_is_not_chosen(text: str) -> None:
+    assert final_answer(text) is None

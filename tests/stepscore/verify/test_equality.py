@@ -102,13 +102,43 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other"), EQUAL)
+WRITTEN_ELSEWHERE = [
+    ("1.234.567", "1234567"),
+    ("1.234,56", "1234.56"),
+    ("1 234,5", "1234.5"),
+    ("€12,50", "12.5"),
+    ("12,50 €", "12.5"),
+    ("3,5 km", "3.5 km"),
+    ("two thirds", "2/3"),
+    ("one-half", "0.5"),
+    ("a quarter", "1/4"),
+    ("seven halves", "7/2"),
+    ("7 R 2", "7 remainder 2"),
+    ("12 rem 3", "12 remainder of 3"),
+    ("A, C", "(A) and (C)"),
+    ("AC", "A and C"),
+    ("(B) and (A)", "A, B"),
+]
+NOT_WRITTEN_ELSEWHERE = [
+    ("1.234", "1234"),
+    ("3,5", "3.5"),
+    ("1,23", "1.23"),
+    ("two thirds", "3/2"),
+    ("half past two", "1/2"),
+    ("7 R 2", "7.2"),
+    ("7 R 2", "7 R 3"),
+    ("A, C", "A"),
+    ("A and C", "A and B"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), EQUAL + WRITTEN_ELSEWHERE)
 def test_two_spellings_of_one_answer_are_equal(one: str, other: str) -> None:
     assert same_answer(one, other)
     assert same_answer(other, one)
 
 
-@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+@pytest.mark.parametrize(("one", "other"), DIFFERENT + NOT_WRITTEN_ELSEWHERE)
 def test_two_answers_are_different(one: str, other: str) -> None:
     assert not same_answer(one, other)
     assert not same_answer(other, one)
