@@ -129,10 +129,12 @@ dist: $(VENV)/.stamp ## build the wheel and the sdist of a release into dist/ (a
 
 # In environments of their own, so that neither holds back what is audited. The advisories come from a server.
 audit: $(VENV)/.stamp $(AUDIT_VENV)/.stamp ## known weaknesses of what is installed, and its bill of materials (dist/sbom.json)
-	@mkdir -p dist
+	@mkdir -p dist && rm -f dist/audit.json
 	@$(AUDIT_VENV)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 		--output-file dist/sbom.json $(BIN)/python
-	@$(AUDIT_VENV)/bin/pip-audit --skip-editable --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') $(ARGS)
+	@$(AUDIT_VENV)/bin/pip-audit --skip-editable --progress-spinner off --format json --output dist/audit.json \
+		--path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') $(ARGS) || test -s dist/audit.json
+	@python3 deploy/audit.py dist/audit.json
 
 docs: $(VENV)/.stamp ## build the documentation as a site (site/index.html); a warning is an error
 	@$(BIN)/mkdocs build --strict --quiet

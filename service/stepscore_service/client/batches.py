@@ -1,11 +1,13 @@
 """Single calls that are made at the same time travel together: one request holds many of them.
 
-There is no timer: a batch leaves at the end of the event loop's turn, or when an earlier one comes back.
+There is no timer: a batch leaves at the end of the event loop's turn, or when an earlier one comes back. Several calls
+about one problem make a request of their own, so that it carries the problem's session (`X-Session-Id`).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,10 @@ class PendingCall:
     item: Mapping[str, Any]
     options: Options
     answer: asyncio.Future[ScoreAnswer]
+
+    @property
+    def problem(self) -> str:
+        return str(self.item.get("problem"))
 
 
 class CallBatches:
@@ -60,9 +66,16 @@ class CallBatches:
             task.add_done_callback(self._finished)
 
     def _take(self) -> list[PendingCall]:
+        """Those of the first call's problem; if there is only this one, all calls that are alone with theirs."""
         first = self._waiting[0]
-        batch = [call for call in self._waiting if call.options == first.options][:ITEMS_AT_ONCE]
-        self._waiting = [call for call in self._waiting if call not in batch]
+        alike = [call for call in self._waiting if call.options == first.options]
+        times = Counter(call.problem for call in alike)
+        if times[first.problem] > 1:
+            batch = [call for call in alike if call.problem == first.problem][:ITEMS_AT_ONCE]
+        else:
+            batch = [call for call in alike if times[call.problem] == 1][:ITEMS_AT_ONCE]
+        taken = set(batch)
+        self._waiting = [call for call in self._waiting if call not in taken]
         return batch
 
     def _finished(self, task: asyncio.Task[None]) -> None:

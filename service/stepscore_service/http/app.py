@@ -15,7 +15,7 @@ from stepscore_service.http import error_handlers
 from stepscore_service.http.auth import Authentication
 from stepscore_service.http.credentials import Credentials
 from stepscore_service.http.idempotency import AnswerStore
-from stepscore_service.http.middleware import AccessLog, Refusals
+from stepscore_service.http.middleware import AccessLog, Refusals, SlashAtTheEnd
 from stepscore_service.http.routes import (
     docs,
     drift,
@@ -138,6 +138,7 @@ def _add_middleware(app: FastAPI, settings: Settings, measured: Metrics, traces:
         )
     app.add_middleware(Refusals, metrics=measured, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(AccessLog, metrics=measured, traces=traces, sends_id=not settings.ray)
+    app.add_middleware(SlashAtTheEnd)
     app.add_middleware(Credentials)
 
 

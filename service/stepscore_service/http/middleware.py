@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,7 +19,7 @@ from stepscore.errors import StepscoreError
 from stepscore_service.batching.protocols import RequestFacts
 from stepscore_service.errors import body_of, headers_of, status_of
 from stepscore_service.http.json_body import check_length
-from stepscore_service.http.request_state import CALLER, CODE, FACTS, REFUSAL
+from stepscore_service.http.request_state import CALLER, CODE, FACTS, REFUSAL, route_of
 from stepscore_service.http.tracing import Traces
 from stepscore_service.serving.metrics import Metrics
 
@@ -72,7 +73,7 @@ class AccessLog:
 
     def _record(self, scope: Scope, status: int, started: float, ended: float) -> None:
         seconds = ended - started
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = route_of(scope)
         self._metrics.requests.labels(route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         write = log.debug if route.startswith(_QUIET) else log.info
@@ -91,6 +92,22 @@ class AccessLog:
             client=client,
             **known,
         )
+
+
+class SlashAtTheEnd:
+    """ASGI middleware: `POST /score/` is `POST /score`. A redirect would lose the body of some clients.
+
+    A GET is redirected by the router, because a page's relative links depend on the slash.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/"):
+            path = scope["path"].rstrip("/") or "/"
+            scope = {**scope, "path": path, "raw_path": quote(path).encode()}
+        await self._app(scope, receive, send)
 
 
 def _known(state: Mapping[str, Any]) -> dict[str, Any]:

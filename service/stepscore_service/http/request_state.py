@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from starlette.routing import Match
+from starlette.types import Scope
+
 FACTS = "stepscore.facts"
 """Its RequestFacts."""
 CODE = "stepscore.code"
@@ -10,3 +13,11 @@ CALLER = "stepscore.caller"
 """The ApiKey that it was sent with, or None."""
 REFUSAL = "stepscore.refusal"
 """The error with which the door wants it answered."""
+
+
+def route_of(scope: Scope) -> str:
+    """The path of the route as it is declared, also of a request that was answered before it came so far."""
+    found = scope.get("route")
+    if found is None and "app" in scope:
+        found = next((each for each in scope["app"].routes if each.matches(scope)[0] is not Match.NONE), None)
+    return str(getattr(found, "path", "unmatched"))

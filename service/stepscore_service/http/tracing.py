@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from stepscore_service.batching.protocols import RequestFacts
+from stepscore_service.http.request_state import route_of
 from stepscore_service.version import version
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Traces:
         from opentelemetry.propagate import extract
         from opentelemetry.trace import SpanKind, set_span_in_context
 
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = route_of(scope)
         shift = time.time_ns() - time.monotonic_ns()
         started, ended = (int(each * NANOSECONDS) + shift for each in answered)
         context = extract(dict(Headers(scope=scope)))

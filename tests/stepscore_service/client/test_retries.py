@@ -19,6 +19,7 @@ import pytest
 
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
 from stepscore_service.client import AsyncStepscoreClient, ServiceError, StepscoreClient
+from stepscore_service.client.asynchronous import session_headers
 from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 
 Reply = tuple[int, dict[str, str], bytes]
@@ -176,6 +177,24 @@ async def test_calls_at_the_same_time_travel_together_and_fail_apart(folder: Pat
     assert [answers[0], answers[98]] == alone
     assert isinstance(error, ServiceError)
     assert (error.status, error.code, error.detail) == (422, "empty_step", {"step": 1})
+
+
+async def test_calls_about_one_problem_travel_with_its_session() -> None:
+    """Two problems with three calls each, and two with one each: three requests, of which two are about one problem."""
+    script = Script([], last=json.dumps({"model": "m", "revision": "r", "dtype": "float32", "results": []}).encode())
+    problems = ["a", "b", "c", "a", "b", "d", "a", "b"]
+    with scripted(script) as url:
+        async with AsyncStepscoreClient(url) as client:
+            await asyncio.gather(*(client.score(each, STEPS) for each in problems), return_exceptions=True)
+    sent = {
+        tuple(item["problem"] for item in body["items"]): headers.get("x-session-id")
+        for headers, body in script.requests
+    }
+    assert sent == {
+        ("a",) * 3: session_headers({"problem": "a"})["X-Session-Id"],
+        ("b",) * 3: session_headers({"problem": "b"})["X-Session-Id"],
+        ("c", "d"): None,
+    }
 
 
 async def test_a_call_that_the_service_cannot_parse_fails_alone(folder: Path) -> None:

@@ -310,3 +310,16 @@ def test_a_time_limit_that_is_none(http: httpx.Client, value: str) -> None:
 )
 def test_bad_rerank_requests(http: httpx.Client, change: dict[str, Any], status: int, code: str) -> None:
     refused(http.post("/rerank", json={"problem": PROBLEM, "candidates": STEPS} | change), status, code)
+
+
+def without_id(answer: httpx.Response) -> dict[str, Any]:
+    return {name: value for name, value in answer.json().items() if name != "id"}
+
+
+@pytest.mark.parametrize("path", ["/score/", "/v1/score//", "/rerank/"])
+def test_a_slash_at_the_end_of_a_posts_path_changes_nothing(http: httpx.Client, path: str) -> None:
+    body = {"problem": PROBLEM, "candidates": ["9", "8"]} if path == "/rerank/" else GOOD
+    with_slash, without = http.post(path, json=body), http.post(path.rstrip("/"), json=body)
+    assert with_slash.status_code == 200
+    assert without_id(with_slash) == without_id(without)
+    assert http.post("/nowhere/", json=body).status_code == 404

@@ -63,6 +63,19 @@ def test_without_a_key_only_probes_and_pages_answer(keyed: tuple[str, dict[str, 
         assert http.post("/v1/models/fake/reload", json={}).status_code == 401
 
 
+def test_refusals_are_counted_under_their_route(keyed: tuple[str, dict[str, str]]) -> None:
+    url, keys = keyed
+    with connect(url) as http, connect(url) as operator:
+        operator.headers.update(bearer(keys["root"]))
+        before = metric(operator, "stepscore_requests_total", route="/v1/models/{name:path}/reload", status="401")
+        http.post("/v1/models/fake/reload", json={})
+        http.post("/nowhere", json={})
+        counted = metric(operator, "stepscore_requests_total", route="/v1/models/{name:path}/reload", status="401")
+        assert counted == before + 1
+        assert metric(operator, "stepscore_requests_total", route="/score", status="401") >= 1
+        assert metric(operator, "stepscore_requests_total", route="unmatched", status="401") >= 1
+
+
 def test_a_key_opens_scoring_and_an_admin_key_reloads(keyed: tuple[str, dict[str, str]]) -> None:
     url, keys = keyed
     with connect(url) as http:

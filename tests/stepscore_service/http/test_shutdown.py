@@ -157,6 +157,18 @@ def logs_restored() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("logs_restored")
+def test_a_model_that_does_not_fit_is_refused_with_both_numbers(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"models": (str(folder),), "dtype": "float32", "device": "cpu", "kv_cache_bytes": 1 << 50}
+    assert serve(Settings(port=0, **given)) == 1
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    needed, *_, there = map(float, re.findall(r"([\d.]+) GiB", errors))
+    assert needed >= 1 << 20 > there > 0, errors
+
+
+@pytest.mark.usefixtures("logs_restored")
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
