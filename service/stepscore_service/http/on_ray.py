@@ -12,8 +12,9 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -31,7 +32,7 @@ from ray.serve.config import (
     RequestRouterConfig,
 )
 from ray.serve.handle import DeploymentHandle
-from ray.serve.schema import LoggingConfig
+from ray.serve.schema import LoggingConfig, ProxyStatus
 
 from stepscore.errors import EngineDead
 from stepscore_service.http.app import create_app
@@ -48,7 +49,11 @@ STARTS = 3
 RETRY_AFTER_SECONDS = 1.0
 SPARE_SECONDS = 5.0
 """How much longer than the replicas the driver waits for their answer to `drain`."""
-SETTINGS_OF_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60"}
+PROXY_SECONDS, PAUSE_SECONDS = 300.0, 0.2
+SETTINGS_OF_RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": f"{PROXY_SECONDS:g}",
+}
 """Unless the environment says otherwise: nothing is reported to Ray's makers, and a busy machine may start slowly."""
 STORE_BYTES = 256 << 20
 """Of a cluster of our own: requests and answers are small, and Ray would take a third of the memory."""
@@ -140,6 +145,7 @@ def serve_on_ray(settings: Settings) -> int:
     try:
         with _cluster(settings) as settings:
             handle = serve.run(application(settings), name=NAME, route_prefix="/")
+            _wait_for_proxy()
             stop = _stop_signals()
             _announce(settings)
             stop.wait()
@@ -168,7 +174,8 @@ def _cluster(settings: Settings) -> Iterator[Settings]:
     try:
         if not serve.status().proxies:
             settings = _with_free_port(settings)
-            serve.start(http_options=_http_options(settings), logging_config=RAY_LOGS)
+            with suppress(TimeoutError):  # Ray waits a minute for its proxy; `_wait_for_proxy` waits longer
+                serve.start(http_options=_http_options(settings), logging_config=RAY_LOGS)
         elif not settings.port:
             raise ValueError("Ray Serve runs on this cluster already: give the --port that it answers on")
         yield settings
@@ -176,6 +183,15 @@ def _cluster(settings: Settings) -> Iterator[Settings]:
         if NAME in serve.status().applications:
             serve.delete(NAME)
         ray.shutdown()
+
+
+def _wait_for_proxy() -> None:
+    """Returns when a proxy answers. Raises RuntimeError if none does in time."""
+    until = time.monotonic() + PROXY_SECONDS
+    while not any(status == ProxyStatus.HEALTHY for status in serve.status().proxies.values()):
+        if time.monotonic() > until:
+            raise RuntimeError(f"Ray's proxy did not start within {PROXY_SECONDS:g} s")
+        time.sleep(PAUSE_SECONDS)
 
 
 def _check_cpus(settings: Settings) -> None:

@@ -88,6 +88,37 @@ def computed(client: httpx.Client, problem: str) -> float:
     return float(found)
 
 
+def test_a_replica_is_added_while_tokens_wait(folder: Path, tmp_path: Path) -> None:
+    flags = ("--ray-max-replicas", "2", "--ray-replica-tokens", "1", "--max-batch-tokens", "256")
+    often = {"RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5"}
+    item = {"problem": PROBLEM, "steps": [f"Step {n} of many." for n in range(60)]}
+    with served_on_ray(folder, tmp_path / "log", *flags, **often) as service:
+        assert len(service.replicas()) == 1
+        until = time.monotonic() + START_SECONDS
+        with ThreadPoolExecutor(4) as callers, StepscoreClient(service.url, timeout=200) as client:
+            number = 0
+            while len(service.replicas()) < 2:
+                assert time.monotonic() < until
+                fresh = [[item | {"problem": f"{PROBLEM} {number + n}"} for n in range(64)] for number in range(4)]
+                number += 256
+                list(callers.map(client.score_items, fresh))
+        service.process.terminate()
+        assert service.process.wait(120) == 0
+
+
+def test_sigterm_answers_what_was_admitted_and_ends_with_0(folder: Path, tmp_path: Path) -> None:
+    with served_on_ray(folder, tmp_path / "log", "--max-batch-tokens", "256") as service:
+        items = [{"problem": f"{PROBLEM} {n}", "steps": [f"Step {k}." for k in range(60)]} for n in range(64)]
+        with ThreadPoolExecutor(1) as caller, connect(service.url) as http:
+            waiting = caller.submit(http.post, "/score", json={"items": items})
+            time.sleep(0.5)
+            service.process.send_signal(signal.SIGTERM)
+            assert waiting.result(60).status_code == 200
+            assert service.process.wait(120) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{service.url}/health/live")
+
+
 def test_the_whole_service_answers_and_both_replicas_have_work(service: OnRay, folder: Path) -> None:
     with StepscoreClient(service.url) as client:
         check_problem_by_problem(client, ITEMS, offline_rewards(folder, ITEMS))
@@ -137,34 +168,3 @@ def test_a_killed_replica_loses_nothing_but_retries_and_is_replaced(service: OnR
         for future in waiting:
             future.result(240)
     wait_for_replicas(service, 2, gone=victim)
-
-
-def test_a_replica_is_added_while_tokens_wait(folder: Path, tmp_path: Path) -> None:
-    flags = ("--ray-max-replicas", "2", "--ray-replica-tokens", "1", "--max-batch-tokens", "256")
-    often = {"RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5"}
-    item = {"problem": PROBLEM, "steps": [f"Step {n} of many." for n in range(60)]}
-    with served_on_ray(folder, tmp_path / "log", *flags, **often) as service:
-        assert len(service.replicas()) == 1
-        until = time.monotonic() + START_SECONDS
-        with ThreadPoolExecutor(4) as callers, StepscoreClient(service.url, timeout=200) as client:
-            number = 0
-            while len(service.replicas()) < 2:
-                assert time.monotonic() < until
-                fresh = [[item | {"problem": f"{PROBLEM} {number + n}"} for n in range(64)] for number in range(4)]
-                number += 256
-                list(callers.map(client.score_items, fresh))
-        service.process.terminate()
-        assert service.process.wait(120) == 0
-
-
-def test_sigterm_answers_what_was_admitted_and_ends_with_0(folder: Path, tmp_path: Path) -> None:
-    with served_on_ray(folder, tmp_path / "log", "--max-batch-tokens", "256") as service:
-        items = [{"problem": f"{PROBLEM} {n}", "steps": [f"Step {k}." for k in range(60)]} for n in range(64)]
-        with ThreadPoolExecutor(1) as caller, connect(service.url) as http:
-            waiting = caller.submit(http.post, "/score", json={"items": items})
-            time.sleep(0.5)
-            service.process.send_signal(signal.SIGTERM)
-            assert waiting.result(60).status_code == 200
-            assert service.process.wait(120) == 0
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{service.url}/health/live")

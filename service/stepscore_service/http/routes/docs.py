@@ -18,6 +18,7 @@ DARK = """<style>
 @media (prefers-color-scheme: dark) {
   body { background: #12161b }
   .swagger-ui { filter: invert(88%) hue-rotate(180deg) }
+  .swagger-ui .opblock-summary-method, .swagger-ui .info .title small pre { color: #000; text-shadow: none }
   .swagger-ui .highlight-code, .swagger-ui .microlight { filter: invert(100%) hue-rotate(180deg) }
 }
 </style>"""
