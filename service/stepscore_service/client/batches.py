@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stepscore_service.client.errors import ServiceError, error_of_item
+from stepscore_service.client.errors import HTTP_ERROR, ServiceError, error_of_item
 from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 
 ITEMS_AT_ONCE = 64
@@ -85,6 +85,7 @@ class CallBatches:
     async def _run(self, batch: list[PendingCall]) -> None:
         try:
             results = await self._send([call.item for call in batch], dict(batch[0].options))
+            _check_count(results, len(batch))
         except ServiceError as error:
             if len(batch) > 1 and error.status in APART:
                 await self._run_apart(batch)
@@ -101,6 +102,12 @@ class CallBatches:
     async def _run_apart(self, batch: list[PendingCall]) -> None:
         """A request that the service refuses as a whole says nothing about each of its calls."""
         await asyncio.gather(*(self._run([call]) for call in batch))
+
+
+def _check_count(results: list[ScoreAnswer | FailedItem], wanted: int) -> None:
+    """Raises ServiceError if an answer would leave calls without theirs."""
+    if len(results) != wanted:
+        raise ServiceError(200, HTTP_ERROR, f"the answer holds {len(results)} results for {wanted} solutions", {})
 
 
 def _settle(call: PendingCall, result: ScoreAnswer | FailedItem) -> None:

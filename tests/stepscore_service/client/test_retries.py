@@ -185,7 +185,8 @@ async def test_calls_about_one_problem_travel_with_its_session() -> None:
     problems = ["a", "b", "c", "a", "b", "d", "a", "b"]
     with scripted(script) as url:
         async with AsyncStepscoreClient(url) as client:
-            await asyncio.gather(*(client.score(each, STEPS) for each in problems), return_exceptions=True)
+            ended = await asyncio.gather(*(client.score(each, STEPS) for each in problems), return_exceptions=True)
+    assert all(isinstance(each, ServiceError) for each in ended), "an answer without results fails every call"
     sent = {
         tuple(item["problem"] for item in body["items"]): headers.get("x-session-id")
         for headers, body in script.requests

@@ -28,9 +28,9 @@ from service_case import (
 from stepscore_service.client import StepscoreClient
 from stepscore_service.client.asynchronous import session_headers
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(1800)]
 
-START_SECONDS = 240
+START_SECONDS = 600
 REPLICA = "ray::ServeReplica:stepscore"
 ITEMS = items_of_problems(16)
 PROBLEMS = list(dict.fromkeys(item["problem"] for item in ITEMS))

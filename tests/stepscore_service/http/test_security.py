@@ -67,13 +67,14 @@ def test_refusals_are_counted_under_their_route(keyed: tuple[str, dict[str, str]
     url, keys = keyed
     with connect(url) as http, connect(url) as operator:
         operator.headers.update(bearer(keys["root"]))
-        before = metric(operator, "stepscore_requests_total", route="/v1/models/{name:path}/reload", status="401")
+        before = metric(operator, "stepscore_requests_total", route="/v1/models/{name:path}/reload", code="401")
         http.post("/v1/models/fake/reload", json={})
+        http.post("/score", json=ONE)
         http.post("/nowhere", json={})
-        counted = metric(operator, "stepscore_requests_total", route="/v1/models/{name:path}/reload", status="401")
+        counted = metric(operator, "stepscore_requests_total", route="/v1/models/{name:path}/reload", code="401")
         assert counted == before + 1
-        assert metric(operator, "stepscore_requests_total", route="/score", status="401") >= 1
-        assert metric(operator, "stepscore_requests_total", route="unmatched", status="401") >= 1
+        assert metric(operator, "stepscore_requests_total", route="/score", code="401") >= 1
+        assert metric(operator, "stepscore_requests_total", route="unmatched", code="401") >= 1
 
 
 def test_a_key_opens_scoring_and_an_admin_key_reloads(keyed: tuple[str, dict[str, str]]) -> None:
