@@ -30,8 +30,13 @@ def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
 
 def run_alone(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """The program in a process of its own, inside `folder`, with these environment variables besides."""
+    return run_python(folder, "-m", "stepscore_service.commands.main", *arguments, **variables)
+
+
+def run_python(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The same for any program in Python that imports our packages."""
     path = os.pathsep.join([str(ROOT / "models"), str(ROOT / "service"), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "stepscore_service.commands.main", *arguments]
+    command = [sys.executable, *arguments]
     environment = {**os.environ, "PYTHONPATH": path, **variables}
     return subprocess.run(
         command, check=False, capture_output=True, text=True, cwd=folder, env=environment, timeout=200

@@ -67,7 +67,8 @@ AGGREGATES: Mapping[str, Aggregate] = MappingProxyType(
 
 
 def aggregate(rewards: Sequence[float], name: str, range_: RewardRange) -> float:
-    """The score of n >= 1 rewards. Raises UnknownAggregate or UndefinedAggregate."""
+    """The score of n >= 1 rewards. Raises UnknownAggregate or UndefinedAggregate, ValueError without rewards."""
+    _check(rewards)
     chosen = AGGREGATES.get(name)
     if chosen is None:
         raise UnknownAggregate(
@@ -85,7 +86,8 @@ def aggregate(rewards: Sequence[float], name: str, range_: RewardRange) -> float
 
 
 def aggregate_all(rewards: Sequence[float], range_: RewardRange) -> dict[str, float]:
-    """Every aggregate that is defined on the range, by name."""
+    """Every aggregate that is defined on the range, by name. Raises ValueError without rewards."""
+    _check(rewards)
     return {
         name: chosen.compute(rewards)
         for name, chosen in AGGREGATES.items()
@@ -94,10 +96,16 @@ def aggregate_all(rewards: Sequence[float], range_: RewardRange) -> dict[str, fl
 
 
 def weakest_step(rewards: Sequence[float]) -> int:
-    """Index of the lowest reward; the first of equals."""
+    """Index of the lowest reward; the first of equals. Raises ValueError without rewards."""
+    _check(rewards)
     return min(range(len(rewards)), key=rewards.__getitem__)
 
 
 def first_error(rewards: Sequence[float], threshold: float) -> int | None:
     """Index of the first step whose reward is under the threshold, or None (ProcessBench's reading)."""
     return next((step for step, reward in enumerate(rewards) if reward < threshold), None)
+
+
+def _check(rewards: Sequence[float]) -> None:
+    if not len(rewards):
+        raise ValueError("there are no rewards; a solution has at least one step")

@@ -19,12 +19,18 @@ from stepscore.types import Reading, RewardRange
 class Calibration:
     """reward -> sigmoid(logit(reward) / temperature + bias); 0 and 1 stay. revision: the weights it was fitted on.
 
-    It keeps the order of rewards. An empty revision fits any weights.
+    It keeps the order of rewards. An empty revision fits any weights. Raises InvalidOption if the temperature is not
+    above 0, or if one of the numbers is not finite.
     """
 
     temperature: float = 1.0
     bias: float = 0.0
     revision: str = ""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature > 0 and math.isfinite(self.bias)):
+            message = f"temperature {self.temperature}, bias {self.bias}: the temperature must be above 0, both finite"
+            raise InvalidOption(message, option="calibration", known=[])
 
     def apply(self, rewards: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """rewards: probabilities."""
@@ -61,8 +67,8 @@ def read_calibration(file: Path) -> Calibration:
     try:
         row = json.loads(file.read_text(encoding="utf-8"))
         found = Calibration(float(row["temperature"]), float(row.get("bias", 0.0)), str(row.get("revision", "")))
+    except InvalidOption as error:
+        raise InvalidOption(f"{file}: {error.message}", option="calibration", known=[]) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidOption(f"{file} is no calibration file: {error}", option="calibration", known=[]) from error
-    if not (math.isfinite(found.temperature) and found.temperature > 0 and math.isfinite(found.bias)):
-        raise InvalidOption(f"{file}: the temperature must be above 0", option="calibration", known=[])
     return found

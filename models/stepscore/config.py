@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from stepscore.errors import InvalidOption
 
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16"]
@@ -14,6 +16,8 @@ Mode = Literal["fast", "invariant", "reference"]
 Quantize = Literal["none", "int8", "fp8"]
 Compile = Literal["auto", "on", "off"]
 CudaGraphs = Literal["auto", "on", "off"]
+
+DTYPE_ALIASES = {"fp32": "float32", "bf16": "bfloat16"}
 
 AUTO_KV_CACHE = -1
 
@@ -54,9 +58,22 @@ class CheckpointFacts:
         return int(self.config["max_position_embeddings"])
 
 
+CHOICES: Mapping[str, Any] = {
+    "device": Device,
+    "dtype": DType,
+    "mode": Mode,
+    "quantize": Quantize,
+    "compile": Compile,
+    "cuda_graphs": CudaGraphs,
+}
+"""The values that an option of this name may have."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """How an engine runs. Sizes are in tokens unless the name says bytes.
+
+    Raises InvalidOption for a device, dtype, mode, compile or quantize that does not exist, and for sizes below 0.
 
     dtype: number format of the forward; auto is bfloat16 on CUDA and on CPUs with bfloat16 units, float32 on other
         CPUs.
@@ -92,3 +109,14 @@ class EngineOptions:
     generator: str = ""
     quantize: Quantize = "none"
     max_quantize_error: float = 0.05
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", DTYPE_ALIASES.get(self.dtype, self.dtype))
+        for name, choices in CHOICES.items():
+            value, known = getattr(self, name), get_args(choices)
+            if value not in known:
+                message = f"no {name} is called {value!r}; there are {', '.join(known)}"
+                raise InvalidOption(message, option=name, known=list(known))
+        for name in ("max_batch_tokens", "max_tokens", "threads"):
+            if getattr(self, name) < 0:
+                raise InvalidOption(f"{name} is {getattr(self, name)}; it cannot be below 0", option=name, known=[])

@@ -47,8 +47,11 @@ def open_scorer(
     family: overrides the resolution. cache: folder in which "embedded" is prepared; the user's cache folder by default.
     calibration: applied to every reward; refused if rewards are not probabilities.
     data_parallel: engines over this checkpoint, each in a process of its own; see `open_process_engines`.
-    Raises CheckpointError (UnknownFamily, InvalidOption, ...).
+    Raises CheckpointError (UnknownFamily, InvalidOption, ...), TypeError for a model or an engine that is not a text.
     """
+    for what, given in (("model", model), ("engine", engine)):
+        if not isinstance(given, str):
+            raise TypeError(f"{what} is a text; this is a {type(given).__name__} (EngineOptions are given as options)")
     options = options or EngineOptions()
     facts = _facts_for(model, options, cache)
     chosen = family_named(family) if family else resolve(facts)

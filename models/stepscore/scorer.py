@@ -11,7 +11,7 @@ from stepscore.config import Quantize
 from stepscore.engine.probes import measured
 from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, TokenCounts
 from stepscore.engine.work import Work
-from stepscore.errors import StepscoreError, UnsupportedByEngine
+from stepscore.errors import EngineError, StepscoreError, UnsupportedByEngine
 from stepscore.family.registry import Parts
 from stepscore.scoring import ModelInfo, OneOrMany, Results, check_sequences, check_steps, checked
 from stepscore.types import EncodedSolution, Reading, Solution, Values
@@ -24,6 +24,7 @@ class Scorer(OneOrMany):
         self.info = info
         self._parts = parts
         self._engine = engine
+        self._closed = False
 
     def encode(self, solution: Solution) -> EncodedSolution:
         """Token ids and read positions. Raises InvalidInput; TooLong says by how many tokens."""
@@ -38,6 +39,7 @@ class Scorer(OneOrMany):
 
     def forward(self, batch: Sequence[EncodedSolution]) -> list[Reading | StepscoreError]:
         """One reading, or the error of that solution, for each, in order. Raises EngineError for the whole batch."""
+        self._check_open()
         values = iter(self._engine.forward([sequence for encoded in batch for sequence in encoded.sequences]))
         return [self._read(encoded, values) for encoded in batch]
 
@@ -52,6 +54,7 @@ class Scorer(OneOrMany):
         """Start the forward of `advance`, if the engine can; see `PipelinedScoring`."""
         if not (self.info.chunked and isinstance(self._engine, ChunkedEngine)):
             return lambda: list(self.forward([work.encoded for work in works]))
+        self._check_open()
         finish = self._engine.launch(works)
 
         def results() -> Results:
@@ -80,7 +83,12 @@ class Scorer(OneOrMany):
         self._engine.purge()
 
     def close(self) -> None:
+        self._closed = True
         self._engine.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError(f"{self.info.id} was closed; open it again")
 
     def _read(self, encoded: EncodedSolution, values: Iterator[Values]) -> Reading | StepscoreError:
         try:

@@ -137,7 +137,13 @@ class Scoring(Protocol):
         """Forget everything that is kept across calls."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free what the model holds; nothing can be scored any more. `with` does it at the end of its block."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
 
 
 Results = list[Reading | StepscoreError | None]
@@ -158,7 +164,13 @@ def encode_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[Encoded
 
 
 class OneOrMany:
-    """`Scoring.score` for a class that has the rest of the protocol."""
+    """`Scoring.score` and `with` for a class that has the rest of the protocol."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self: Scoring, *error: object) -> None:
+        self.close()
 
     @overload
     def score(self: Scoring, solutions: Solution) -> Reading: ...
@@ -190,7 +202,7 @@ def score_each(scoring: Scoring, solutions: Sequence[Solution]) -> list[Reading 
 
 
 def check_solutions(solutions: Sequence[Solution]) -> None:
-    """Raises TypeError for what is not a sequence of solutions whose steps are texts."""
+    """Raises TypeError for what is not a sequence of solutions whose problem and steps are texts."""
     wanted = 'score takes a Solution or a list of them, each Solution("problem", ("step", "step"))'
     if isinstance(solutions, str) or not isinstance(solutions, Sequence):
         raise TypeError(f"{wanted}; this is a {type(solutions).__name__}")
@@ -199,6 +211,9 @@ def check_solutions(solutions: Sequence[Solution]) -> None:
             raise TypeError(f"{wanted}; entry {place} is a {type(each).__name__}")
         if isinstance(each.steps, str):
             raise TypeError(f"the steps of a Solution are a tuple of texts; those of entry {place} are one text")
+        for name, text in (("problem", each.problem), *((f"step {at}", step) for at, step in enumerate(each.steps))):
+            if not isinstance(text, str):
+                raise TypeError(f"{name} of entry {place} is a {type(text).__name__}, not a text")
 
 
 def check_steps(solution: Solution, info: ModelInfo) -> None:

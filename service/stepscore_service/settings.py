@@ -15,7 +15,18 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stepscore.calibration import Calibration, read_calibration
-from stepscore.config import AUTO_DTYPE, CPU_BFLOAT16, Compile, CudaGraphs, Device, DType, EngineOptions, Mode, Quantize
+from stepscore.config import (
+    AUTO_DTYPE,
+    CPU_BFLOAT16,
+    DTYPE_ALIASES,
+    Compile,
+    CudaGraphs,
+    Device,
+    DType,
+    EngineOptions,
+    Mode,
+    Quantize,
+)
 from stepscore_service.schemas.chat import ChatTemplateName
 
 PREFIX = "STEPSCORE_"
@@ -24,7 +35,6 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 ENGINE = EngineOptions()
 """The defaults of the settings that go to the engine."""
-DTYPE_ALIASES = {"fp32": "float32", "bf16": "bfloat16"}
 REFUSED_DTYPES = ("fp16", "float16", "half")
 
 LogFormat = Literal["console", "json"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +62,8 @@ def test_one_solution_gives_its_reading_and_many_a_list(scorer: stepscore.Scorin
         ([SOLUTION, ("p", ("a",))], "entry 1 is a tuple"),
         ([stepscore.Solution("p", "steps as one text")], "those of entry 0 are one text"),  # type: ignore[arg-type]
         (stepscore.Solution("p", "steps as one text"), "are one text"),  # type: ignore[arg-type]
+        (stepscore.Solution(7, ("a",)), "problem of entry 0 is a int, not a text"),  # type: ignore[arg-type]
+        ([SOLUTION, stepscore.Solution("p", ("a", None))], "step 1 of entry 1 is a NoneType"),  # type: ignore[arg-type]
     ],
 )
 def test_anything_else_is_a_type_error_that_says_what_to_give(
@@ -77,3 +81,52 @@ def test_a_reading_shows_its_steps_in_a_notebook(scorer: stepscore.Scoring) -> N
     assert re.findall(r"<b>([\d.]+)</b>", html) == [f"{reward:.4f}" for reward in reading.rewards]
     assert stepscore.Reading((0.0, 1.0))._repr_html_().count("rgb(235,0,60)") == 2
     assert stepscore.Reading((0.0, 1.0))._repr_html_().count("rgb(0,190,60)") == 2
+
+
+def test_a_scorer_closes_at_the_end_of_its_block_and_then_says_so(tmp_path: Path) -> None:
+    folder = checkpoints.qwen_math(tmp_path / "tiny")
+    with stepscore.open_scorer(str(folder), options=CPU) as scorer:
+        assert len(scorer.score(SOLUTION).rewards) == 2
+    with pytest.raises(stepscore.StepscoreError, match="was closed; open it again"):
+        scorer.score(SOLUTION)
+    scorer.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"dtype": "float8"}, "no dtype is called 'float8'; there are auto, float32, bfloat16"),
+        ({"device": "tpu"}, "no device is called 'tpu'"),
+        ({"mode": "quick"}, "no mode is called 'quick'; there are fast, invariant, reference"),
+        ({"compile": True}, "no compile is called True"),
+        ({"max_tokens": -1}, "max_tokens is -1; it cannot be below 0"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_refused_where_it_is_written(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(stepscore.StepscoreError, match=said):
+        stepscore.EngineOptions(**given)
+
+
+def test_short_names_of_number_formats_are_those_of_the_flags() -> None:
+    assert stepscore.EngineOptions(dtype="bf16") == stepscore.EngineOptions(dtype="bfloat16")  # type: ignore[arg-type]
+    assert stepscore.EngineOptions(dtype="fp32").dtype == "float32"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("temperature", "bias"), [(0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0), (1.0, math.inf)])
+def test_a_calibration_that_scales_nothing_is_refused(temperature: float, bias: float) -> None:
+    with pytest.raises(stepscore.StepscoreError, match="the temperature must be above 0"):
+        stepscore.Calibration(temperature, bias)
+
+
+def test_what_is_no_text_and_what_has_no_rewards_says_so() -> None:
+    wrong: Any = None
+    probability = stepscore.RewardRange("probability", 0.0, 1.0)
+    with pytest.raises(TypeError, match="split takes a text; this is a NoneType"):
+        stepscore.split(wrong)
+    with pytest.raises(TypeError, match="model is a text; this is a NoneType"):
+        stepscore.open_scorer(wrong)
+    with pytest.raises(TypeError, match="engine is a text; this is a EngineOptions"):
+        stepscore.open_scorer("embedded", engine=stepscore.EngineOptions())  # type: ignore[arg-type]
+    for call in (stepscore.weakest_step, lambda rewards: stepscore.aggregate_all(rewards, probability)):
+        with pytest.raises(ValueError, match="there are no rewards"):
+            call([])

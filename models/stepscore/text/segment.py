@@ -81,8 +81,11 @@ class Step:
 def split(text: str, how: str = "auto") -> list[Step]:
     """The steps of `text`, ascending and disjoint; for every way but `regex:` their spans hold all but white space.
 
-    Raises UnknownSplit for a way that does not exist or a pattern that cannot be used, NoSteps if nothing is left.
+    Raises UnknownSplit for a way that does not exist or a pattern that cannot be used, NoSteps if nothing is left,
+    TypeError if it is not a text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"split takes a text; this is a {type(text).__name__}")
     unified = unify_breaks(text)
     if how.startswith("regex:"):
         found = list(_between_matches(unified.text, how.removeprefix("regex:")))

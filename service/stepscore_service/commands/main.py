@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from itertools import pairwise
 from typing import NoReturn
 
 LOG_FORMAT = "--log-format"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""Of a file, or of standard output that goes to one."""
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "opentelemetry": "opentelemetry-sdk"}
 """Of modules that are called otherwise than what brings them."""
@@ -20,7 +23,10 @@ _REQUIREMENT = re.compile(r"([\w.-]+).*extra == ['\"](\w+)['\"]")
 
 
 def main() -> None:
-    """Run the command line. Without a package that the command needs, name the extra that brings it; status 2."""
+    """Run the command line. Without a package that the command needs, name the extra that brings it; status 2.
+
+    When there is no room for what it writes, it says so; status 2.
+    """
     json_lines = wants_json(sys.argv[1:])
     try:
         from stepscore_service.commands.cli import app
@@ -32,9 +38,19 @@ def main() -> None:
         extra = extra_of(error.name or "", requires("stepscore") or ())
         if extra is None:
             raise
-        message = missing(error.name or "", extra)
-        print(json.dumps({"event": message, "level": "error"}) if json_lines else message, file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+        _end_with(missing(error.name or "", extra), json_lines)
+    except OSError as error:
+        if error.errno not in (*NO_ROOM, errno.EPIPE):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what Python still holds for it would fail again at the end
+        if error.errno == errno.EPIPE:  # whoever read it has left, such as `head`
+            sys.exit(1)
+        _end_with(f"error: cannot write {error.filename or 'standard output'}: {error.strerror}.", json_lines)
+
+
+def _end_with(message: str, json_lines: bool) -> NoReturn:
+    print(json.dumps({"event": message, "level": "error"}) if json_lines else message, file=sys.stderr)  # noqa: T201
+    sys.exit(2)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
@@ -53,6 +69,8 @@ def run_in_json(app: Callable[..., object]) -> NoReturn:
     except ModuleNotFoundError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (*NO_ROOM, errno.EPIPE):
+            raise
         console.speak_json()
         usage = getattr(error, "format_message", None)
         if usage is None:

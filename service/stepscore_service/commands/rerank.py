@@ -16,7 +16,7 @@ from stepscore_service.jobs.data.items import split_candidates
 from stepscore_service.jobs.rerank import RankSums, RerankTally, rerank_rows
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
-from stepscore_service.jobs.runs.model import asked_of, describe, manifest_of
+from stepscore_service.jobs.runs.model import asked_of, describe, input_facts, manifest_of
 from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
 from stepscore_service.jobs.runs.source import Columns, check_first, open_source
 from stepscore_service.settings import Settings
@@ -43,7 +43,7 @@ def rerank(
     *,
     settings: Settings,
 ) -> None:
-    """Order the candidates of every problem in a JSONL file by their score.
+    """Order the candidates of every problem in a file by their score.
 
     If the rows say which candidates are correct ("correct": [true, false, …], or "answer": the right one), a
     summary compares best-of-N with the mean candidate, with majority and weighted votes and with the upper bound.
@@ -53,7 +53,7 @@ def rerank(
     check_first(source, lambda row: split_candidates(row, split), SHAPE)
     chosen = {"split": split, "slim": slim, "aggregate": aggregate, "vote": "weighted"}
     asked = partial(asked_of, "rerank", settings, source, **chosen)
-    if path := finished(source, out, "reranked", asked):
+    if path := finished(source, out, "reranked", asked, input_facts("rerank", source, **chosen)):
         _end(path)
         return
     with opened(settings) as scorer:
@@ -91,8 +91,9 @@ def overview(sums: RankSums) -> Table:
     """The numbers, then the problems whose best candidate has the lowest score."""
     failed = f", {sums.errors} with an error" if sums.errors else ""
     title = (
-        f"{sums.rows} rows{failed}, {sums.candidates} candidates, {sums.steps} steps; mean score "
-        f"{sums.scores / sums.candidates:.4f}, of the best {sums.best_scores / sums.ranked:.4f}"
+        f"{console.counted(sums.rows, 'row')}{failed}, {console.counted(sums.candidates, 'candidate')}, "
+        f"{console.counted(sums.steps, 'step')}; mean score {sums.scores / sums.candidates:.4f}, of the best "
+        f"{sums.best_scores / sums.ranked:.4f}"
     )
     table = Table(title=title, title_justify="left", title_style="")
     for column in ("line", "best score"):
@@ -106,7 +107,10 @@ def overview(sums: RankSums) -> Table:
 def summary(tally: RerankTally) -> Table:
     """What each way of choosing a candidate gets right."""
     n = str(tally.most) if tally.fewest == tally.most else f"{tally.fewest}–{tally.most}"
-    table = Table(title=f"{tally.rows} problems, {n} candidates each", title_justify="left")
+    table = Table(
+        title=f"{console.counted(tally.rows, 'problem')}, {n} candidate{'' if n == '1' else 's'} each",
+        title_justify="left",
+    )
     table.add_column("chosen by")
     table.add_column("correct", justify="right")
     for label, count in (

@@ -15,7 +15,7 @@ from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import split_row
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
-from stepscore_service.jobs.runs.model import asked_of, describe, manifest_of
+from stepscore_service.jobs.runs.model import asked_of, describe, input_facts, manifest_of
 from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
 from stepscore_service.jobs.runs.source import Columns, check_first, open_source
 from stepscore_service.jobs.score import ScoreTally, score_rows
@@ -56,7 +56,7 @@ def score(
     check_first(source, lambda row: split_row(row, split), SHAPE)
     chosen = {"split": split, "slim": slim, "aggregate": aggregate, "threshold": threshold}
     asked = partial(asked_of, "score", settings, source, **chosen)
-    if path := finished(source, out, "scored", asked):
+    if path := finished(source, out, "scored", asked, input_facts("score", source, **chosen)):
         _end(path)
         return
     with opened(settings) as scorer:
@@ -89,8 +89,8 @@ def summary(tally: ScoreTally) -> Table:
     failed = f", {tally.errors} with an error" if tally.errors else ""
     share = tally.with_first_error / tally.scored
     title = (
-        f"{tally.rows} rows{failed}, {tally.steps} steps; mean score {tally.total / tally.scored:.4f}; "
-        f"{share:.1%} have a first error"
+        f"{console.counted(tally.rows, 'row')}{failed}, {console.counted(tally.steps, 'step')}; mean score "
+        f"{tally.total / tally.scored:.4f}; {share:.1%} have a first error"
     )
     table = Table(title=title, title_justify="left", title_style="", caption_justify="left")
     for column in ("line", "score", "step"):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import tokenizers_for_tests as tokenizers
+from cli_case import run_python
 from stepscore.checkpoint import read_facts
 from stepscore.embedded.gguf_checkpoint import add_product, write_checkpoint
 from stepscore.errors import CheckpointError
@@ -172,3 +173,13 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
     write_gguf(tmp_path / "other.gguf", "llama")
     with pytest.raises(CheckpointError, match="holds llama, not qwen2"):
         write_checkpoint(tmp_path / "other.gguf", tmp_path, {}, 1.0, {})
+
+
+def test_the_conversion_of_a_gguf_file_shows_no_bar_of_its_own(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "base.gguf")
+    code = (
+        "from pathlib import Path\nfrom stepscore.embedded.gguf_checkpoint import write_checkpoint\n"
+        "Path('made').mkdir()\nwrite_checkpoint(Path('base.gguf'), Path('made'), {}, 1.0, {})\n"
+    )
+    found = run_python(tmp_path, "-c", code)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import checkpoints_causal
-from cli_case import invoke, run_alone, solutions, write
+from cli_case import invoke, run_alone, run_python, solutions, write
 from stepscore_service.commands.cli import GROUPS, app
 
 COMMANDS = [[each.callback.__name__.strip("_").replace("_", "-")] for each in app.registered_commands if each.callback]
@@ -91,6 +92,52 @@ def test_results_on_standard_output_are_json_too(tmp_path: Path, folder: Path, a
     events(found.stderr)
     assert all(json.loads(line) for line in found.stdout.splitlines())
     assert found.stdout or arguments[0] == "train"
+
+
+def test_what_is_printed_without_us_is_a_log_line(tmp_path: Path) -> None:
+    """The notices of a first start, bars and warnings, and what a library prints."""
+    code = (
+        "import sys, warnings\nfrom tqdm import tqdm\n"
+        "from stepscore.embedded.download import say\nfrom stepscore_service.jobs.runs import console\n"
+        "console.speak_json()\nconsole.speak_json()\nsay('Downloading base (491 MB)')\n"
+        "for _ in tqdm(range(3), 'Loading weights'): pass\nwarnings.warn('old')\nconsole.info('done')\n"
+        "print('straight', file=sys.stderr)\n"
+    )
+    found = run_python(tmp_path, "-c", code)
+    assert found.returncode == 0, found.stderr
+    said = [each["event"] for each in events(found.stderr)]
+    assert said[0] == "Downloading base (491 MB)"
+    assert said[1].startswith("Loading weights: 100%")
+    assert "old" in said[2]
+    assert said[3:] == ["done", "straight"]
+
+
+FP32 = ["--dtype", "float32"]
+BAR = re.compile(r"\r|\d+%\||it/s\]|s/it\]|Loading weights|Converting and de-quantizing|Generate:|Some weights of")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["score", "solutions.jsonl", "--model", "{model}", "--mode", "reference", *FP32],
+        ["train", "labelled.jsonl", "--base", "{base}", "--out", "trained", "--steps", "1", "--eval-share", "0"],
+        ["label", "tasks.jsonl", "--out", "labels", "--model", "{base}", "-k", "1", "--rollout-tokens", "2", *FP32],
+        ["search", "run", "tasks.jsonl", "--policy", "{base}", "--model", "{model}", "--solution-tokens", "2", *FP32],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_no_bar_or_notice_of_a_library_is_between_the_lines_of_a_command(
+    tmp_path: Path, folder: Path, arguments: list[str]
+) -> None:
+    """Each of these opens weights with transformers."""
+    base = checkpoints_causal.causal(tmp_path / "base", "qwen2")
+    write(tmp_path / "solutions.jsonl", solutions(2))
+    write(tmp_path / "tasks.jsonl", [{"problem": "3 + 4?", "answer": "7", "steps": ["3 + 4 = 7", "The answer is 7."]}])
+    write(tmp_path / "labelled.jsonl", [{"prompt": "p", "completions": ["a", "b"], "labels": [True, False]}] * 4)
+    found = run_alone(tmp_path, *(each.format(model=folder, base=base) for each in arguments))
+    assert found.returncode in (0, 1), found.stderr  # 1: the tiny policy solves nothing
+    assert "Traceback" not in found.stderr
+    assert not BAR.search(found.stderr + found.stdout), found.stderr
 
 
 def test_a_terminal_without_unicode_ends_no_command(tmp_path: Path) -> None:

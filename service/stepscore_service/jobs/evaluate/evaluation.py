@@ -66,14 +66,15 @@ def score(part: EvaluationPart, rewards: Rewards | None, out: Path, manifest: Ma
     path = part.journal(out)
     with closing(open_journal(path, manifest)) as journal:
         if journal.done:
-            console.info(f"{part.suite.kind} {part.name}: {journal.done} rows are done; continuing after them.")
+            done = console.counted(journal.done, "row is", "rows are")
+            console.info(f"{part.suite.kind} {part.name}: {done} done; continuing after them.")
         run(part.source, journal, lambda lines: score_lines(part.suite, rewards, lines), batch_rows)
     return sum("error" in row for row in read_rows(path))
 
 
 def score_lines(suite: Suite, rewards: Rewards | None, lines: Sequence[Line]) -> list[JsonRow]:
     """The result rows of some lines. All their solutions go to the model together."""
-    asked = [_requests(suite, line) for line in lines]
+    asked = [_requests(suite, line, rewards) for line in lines]
     solutions = [solution for each in asked if isinstance(each, list) for solution in each]
     answers = iter(rewards.score(solutions) if rewards is not None and solutions else [])
     return [_result(suite, line, each, answers) for line, each in zip(lines, asked, strict=True)]
@@ -99,11 +100,15 @@ def _common_range(files: Mapping[str, JournalRows]) -> RewardRange:
     return next((each for each in ranges if each.kind != "probability"), PROBABILITY)
 
 
-def _requests(suite: Suite, line: Line) -> list[Solution] | StepscoreError:
+def _requests(suite: Suite, line: Line, rewards: Rewards | None) -> list[Solution] | StepscoreError:
+    """rewards: None if no model is asked, since the first row holds its rewards."""
     try:
-        return suite.ask(line.row())
+        asked = suite.ask(line.row())
     except StepscoreError as error:
         return error
+    if asked and rewards is None:
+        return InvalidInput("this row holds no rewards, unlike the first one; score the whole file first")
+    return asked
 
 
 def _result(suite: Suite, line: Line, asked: list[Solution] | StepscoreError, answers: Iterator[Answer]) -> JsonRow:

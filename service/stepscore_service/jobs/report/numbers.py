@@ -21,7 +21,8 @@ OTHERS = "others"
 class GroupNumbers:
     """scores: of the solutions. lengths: their steps. by_tenth: number and sum of rewards in each tenth of a solution.
 
-    aggregates: by name, the steps and the aggregate of each solution that has it. first_errors: how many have one.
+    aggregates: by name, the steps and the aggregate of each solution that has it. first_errors: how many have one, of
+    those that were judged by a threshold.
     """
 
     scores: list[float] = field(default_factory=list)
@@ -29,12 +30,14 @@ class GroupNumbers:
     by_tenth: list[list[float]] = field(default_factory=lambda: [[0, 0.0] for _ in range(TENTHS)])
     aggregates: dict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
     first_errors: int = 0
+    judged: int = 0
 
     def add(self, solution: ReportedSolution) -> None:
         count = len(solution.rewards)
         self.scores.append(solution.score)
         self.lengths.append(count)
         self.first_errors += solution.first_error is not None
+        self.judged += solution.judged
         for place, reward in enumerate(solution.rewards):
             held = self.by_tenth[(2 * place + 1) * TENTHS // (2 * count)]  # where the middle of the step is
             held[0] += 1
@@ -47,6 +50,7 @@ class GroupNumbers:
         self.scores += other.scores
         self.lengths += other.lengths
         self.first_errors += other.first_errors
+        self.judged += other.judged
         for mine, theirs in zip(self.by_tenth, other.by_tenth, strict=True):
             mine[0] += theirs[0]
             mine[1] += theirs[1]
@@ -56,6 +60,11 @@ class GroupNumbers:
     @property
     def mean(self) -> float:
         return sum(self.scores) / len(self.scores)
+
+    @property
+    def share_with_first_error(self) -> float | None:
+        """None if no solution was judged by a threshold, as in the output of `stepscore rerank`."""
+        return self.first_errors / self.judged if self.judged else None
 
 
 @dataclass

@@ -38,11 +38,12 @@ def report_page(numbers: ReportNumbers, title: str) -> str:
 
 def _tiles(numbers: ReportNumbers, whole: GroupNumbers) -> str:
     failed = ", ".join(f"{count} {code}" for code, count in numbers.errors.items())
+    share = whole.share_with_first_error
     tiles = [
         ("solutions", str(len(whole.scores)), f"of {numbers.rows} rows"),
         ("steps", str(sum(whole.lengths)), f"{sum(whole.lengths) / len(whole.lengths):.1f} a solution"),
         ("mean score", f"{whole.mean:.4f}", f"{min(whole.scores):.4f} to {max(whole.scores):.4f}"),
-        *([("first error", f"{whole.first_errors / len(whole.scores):.1%}", "have one")] if whole.first_errors else []),
+        *([] if share is None else [("first error", f"{share:.1%}", "have one")]),
         *([("not scored", str(numbers.errors.total()), failed)] if numbers.errors else []),
     ]
     return "".join(
@@ -55,10 +56,12 @@ def _groups(by: str, groups: dict[str, GroupNumbers]) -> str:
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{len(each.scores)}</td><td>{each.mean:.4f}</td>"
         f"<td>{sum(each.lengths) / len(each.lengths):.1f}</td>"
-        f"<td>{each.first_errors / len(each.scores):.1%}</td></tr>"
+        + ("" if (share := each.share_with_first_error) is None else f"<td>{share:.1%}</td>")
+        + "</tr>"
         for name, each in groups.items()
     )
-    names = (escape(by), "solutions", "mean score", "steps", "with a first error")
+    judged = ["with a first error"] if any(each.judged for each in groups.values()) else []
+    names = (escape(by), "solutions", "mean score", "steps", *judged)
     head = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
     return f"<section><h2>By {escape(by)}</h2><table>{head}{rows}</table></section>"
 

@@ -22,7 +22,10 @@ BOUNDED = RewardRange("probability", 0.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class ReportedSolution:
-    """name: its id and line. steps: () if the results hold no texts. group: the value of the column to split by."""
+    """name: its line and id. steps: () if the results hold no texts. group: the value of the column to split by.
+
+    judged: whether a threshold was applied, without which `first_error` says nothing.
+    """
 
     name: str
     problem: str
@@ -32,6 +35,7 @@ class ReportedSolution:
     first_error: int | None
     aggregates: Mapping[str, float]
     group: str
+    judged: bool = True
 
 
 class ScoredColumns(RowModel):
@@ -94,7 +98,7 @@ def _candidates(row: JsonRow, by: str) -> Iterator[ReportedSolution]:
         steps = () if split is None or isinstance(split, StepscoreError) else split.solution.steps
         value = values[found.index] if isinstance(values, list) and found.index < len(values) else values
         yield ReportedSolution(
-            name=f"{_name(row)}, candidate {found.index}",
+            name=f"{_name(row)} · candidate {found.index}",
             problem=str(row.get("problem", "")),
             steps=steps if len(steps) == len(found.rewards) else (),
             rewards=found.rewards,
@@ -102,11 +106,12 @@ def _candidates(row: JsonRow, by: str) -> Iterator[ReportedSolution]:
             first_error=None,
             aggregates=_aggregates(row, found.rewards),
             group=group_of(value) if by else "",
+            judged=False,
         )
 
 
 def _name(row: JsonRow) -> str:
-    return f"line {row.get('line', '?')}" + (f", {row['id']}" if "id" in row else "")
+    return f"line {row.get('line', '?')}" + (f" · id {row['id']}" if row.get("id") not in (None, "") else "")
 
 
 def _aggregates(row: JsonRow, rewards: Sequence[float]) -> Mapping[str, float]:

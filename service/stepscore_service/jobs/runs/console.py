@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, NoReturn, cast
+from typing import Any, NoReturn, TextIO, cast
 
 import typer
 from rich.console import Console
@@ -43,19 +43,29 @@ class LogLines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         *lines, self._line = (self._line + text).split("\n")
-        for line in filter(str.strip, lines):
-            log("info", Text.from_ansi(line).plain.rstrip())
+        for line in lines:
+            shown = line.rstrip("\r").rpartition("\r")[2]  # of a bar its last state
+            if plain := Text.from_ansi(shown).plain.rstrip():
+                log("info", plain)
         return len(text)
+
+    def fileno(self) -> int:
+        """Of the stream behind it, which programs that are started from here inherit."""
+        return sys.__stderr__.fileno() if sys.__stderr__ is not None else super().fileno()
 
 
 def speak_json() -> None:
-    """From now on every line on standard error is a JSON object: ours, and the logs and warnings of libraries."""
+    """From now on every line on standard error is a JSON object: ours, and what libraries log, warn of or print."""
+    if speaks_json():
+        return
     from stepscore_service.logs import configure_logs  # structlog, which people's lines do not need
 
     configure_logs("json", "warning")
     logging.captureWarnings(True)
     logging.getLogger(NAME).setLevel(logging.INFO)
-    ERR.file, ERR.width = cast(IO[str], LogLines()), WIDEST
+    lines = cast(TextIO, LogLines())
+    ERR.file, ERR.width = lines, WIDEST
+    sys.stderr = lines  # the handler of the logs keeps the stream that was there before
 
 
 def speaks_json() -> bool:
@@ -114,6 +124,11 @@ def status(text: str) -> Iterator[None]:
         return
     with ERR.status(Text(text)):
         yield
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """ "1 row", "2 rows". many: by default `one` with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def one_line(text: str, beside: int) -> Text:

@@ -24,6 +24,7 @@ from stepscore_service.jobs.runs.source import JsonRow
 
 WRITTEN = "written"
 """The entry of X.jsonl.run.json that says which rows were written."""
+ANOTHER = "Give another --out."
 RECORD_SECONDS = 5.0
 """Between two records of what was written; rows after the last record are only checked for being rows."""
 
@@ -165,13 +166,33 @@ def is_finished(out: Path, asked: str, rows: int | None) -> bool:
         return False
 
 
+def refuse_unwritable(out: Path) -> None:
+    """Ends the command if it can be seen that no file can be written at `out`."""
+    if not out.parent.is_dir():
+        console.fail(f"there is no folder {out.parent}. Make it, or give another --out.")
+    if out.exists() and not out.is_file():
+        console.fail(f"{out} is {'a folder' if out.is_dir() else 'a device or a pipe'}, not a file. {ANOTHER}")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        console.fail(f"cannot write {out}: it is read-only for you. {ANOTHER}")
+
+
+def refuse_other_run(out: Path, known: Manifest) -> None:
+    """Ends the command if there are results in `out` whose manifest has another value for an entry of `known`."""
+    try:
+        before = read_manifest(manifest_path(out))
+        started = out.stat().st_size > 0
+    except (OSError, InvalidInput):
+        return  # whoever opens the journal says what is wrong with it
+    if started and (changed := differences({name: before.get(name) for name in known}, known)):
+        console.fail(_other_run(out, changed))
+
+
 def open_journal(out: Path, manifest: Manifest, numbers: Iterable[int] = (), asked: str = "") -> FileJournal:
     """Open `out` to continue or to begin. numbers: of the input's lines, which the rows that are done must have.
 
     Ends the command if its rows come from something else, or were edited.
     """
-    if not out.parent.is_dir():
-        console.fail(f"there is no folder {out.parent}. Make it, or give another --out.")
+    refuse_unwritable(out)
     beside = manifest_path(out)
     started = out.exists() and out.stat().st_size > 0
     if started and not beside.exists():
@@ -201,8 +222,12 @@ def json_line(row: Mapping[str, Any]) -> bytes:
 def _recorded(out: Path, before: dict[str, Any], now: Manifest) -> Manifest:
     recorded: Manifest = before.pop(WRITTEN, {})
     if changed := differences(before, now):
-        raise InvalidInput(
-            f"{out} holds rows of another run: {'; '.join(changed)}. Give another --out, or remove it and "
-            f"{manifest_path(out).name}."
-        )
+        raise InvalidInput(_other_run(out, changed))
     return recorded
+
+
+def _other_run(out: Path, changed: Iterable[str]) -> str:
+    return (
+        f"{out} holds rows of another run: {'; '.join(changed)}. Give another --out, or remove it and "
+        f"{manifest_path(out).name}."
+    )

@@ -12,12 +12,19 @@ from stepscore_service.jobs.runs import atomic
 
 Manifest = Mapping[str, Any]
 """JSON values by name."""
+INPUT_DIGEST = "input_sha256"
 
 
 def differences(before: Manifest, now: Manifest) -> list[str]:
     """For people: each entry that differs, with both values."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return [f"{name} was {before.get(name)!r} and is {now.get(name)!r}" for name in names]
+    return [_difference(name, before.get(name), now.get(name)) for name in names]
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    if name == INPUT_DIGEST:
+        return f"the input is another file, or has changed (SHA-256 {str(before)[:12]}…, now {str(now)[:12]}…)"
+    return f"{name} was {before!r} and is {now!r}"
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stepscore.errors import StepscoreError
-from stepscore_service.jobs.runs.manifest import Manifest
+from stepscore_service.jobs.runs.manifest import INPUT_DIGEST, Manifest
 from stepscore_service.jobs.runs.source import Source
 from stepscore_service.settings import Settings, named
 
@@ -25,12 +25,23 @@ def describe(info: ModelInfo) -> str:
     return f"{info.id} ({info.family}, {info.device} {info.dtype}, {info.mode})"
 
 
+def input_facts(command: str, source: Source, **chosen: Any) -> Manifest:
+    """What rows depend on as far as it is known before a model is open; of `chosen` what is not None."""
+    return {
+        "command": command,
+        INPUT_DIGEST: source.digest,
+        "input_rows": source.total,
+        "columns": _columns(source),
+        **{name: value for name, value in chosen.items() if value is not None},
+    }
+
+
 def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Source, **chosen: Any) -> Manifest:
     """What rows depend on, so that a run only continues its own: the input, the model, how it reads and aggregates."""
     facts = info.as_dict()
     return {
         "command": command,
-        "input_sha256": source.digest,
+        INPUT_DIGEST: source.digest,
         "input_rows": source.total,
         "model": info.id,
         **{name: facts[name] for name in IDENTIFYING},
@@ -38,9 +49,13 @@ def manifest_of(command: str, info: ModelInfo, settings: Settings, source: Sourc
         "reference": str(settings.reference_model) if settings.reference_model else None,
         "generator": settings.generator,
         "calibration": None if info.calibration is None else repr(info.calibration),
-        **({"columns": ",".join(map("=".join, source.names))} if source.names else {}),
+        **({"columns": _columns(source)} if source.names else {}),
         **chosen,
     }
+
+
+def _columns(source: Source) -> str | None:
+    return ",".join(map("=".join, source.names)) or None
 
 
 def identity_of(settings: Settings) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from stepscore_service.jobs.runs.journal import (
     manifest_path,
     open_journal,
     read_rows,
+    refuse_other_run,
+    refuse_unwritable,
 )
 from stepscore_service.jobs.runs.manifest import Manifest
 from stepscore_service.jobs.runs.progress import ProgressDisplay
@@ -48,14 +50,24 @@ def results_path(source: Source, out: str | None, suffix: str) -> Path | None:
     return Path(out) if out else results_name(source.path, f"{suffix}.jsonl")
 
 
-def finished(source: Source, out: str | None, suffix: str, asked: Callable[[], str]) -> Path | None:
-    """The results, if an earlier run of the same command wrote all of them; says so. asked: see `is_finished`."""
+def finished(source: Source, out: str | None, suffix: str, asked: Callable[[], str], known: Manifest) -> Path | None:
+    """The results, if an earlier run of the same command wrote all of them; says so. asked: see `is_finished`.
+
+    Ends the command if they are of another run, or cannot be written. known: what is known of this one before a model
+    is open.
+    """
     path = results_path(source, out, suffix)
     source.refuse_output(path)
-    if path is None or not manifest_path(path).exists() or not is_finished(path, asked(), source.total):
+    if path is None:
         return None
-    console.info(f"{path}: all {source.total} rows are done.")
-    return path
+    refuse_unwritable(path)
+    if not manifest_path(path).exists():
+        return None
+    if is_finished(path, asked(), source.total):
+        console.info(f"{path}: {'the only row is' if source.total == 1 else f'all {source.total} rows are'} done.")
+        return path
+    refuse_other_run(path, known)
+    return None
 
 
 def journal_for(source: Source, out: str | None, suffix: str, manifest: Manifest, asked: str = "") -> Journal:
@@ -66,7 +78,7 @@ def journal_for(source: Source, out: str | None, suffix: str, manifest: Manifest
     source.refuse_output(path, manifest_path(path))
     journal = open_journal(path, manifest, numbers_of(source), asked)
     if journal.done:
-        console.info(f"{path}: {journal.done} rows are done; continuing after them.")
+        console.info(f"{path}: {console.counted(journal.done, 'row is', 'rows are')} done; continuing after them.")
     return journal
 
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
+from io import BufferedReader
 from itertools import chain
 from json.decoder import JSONDecodeError
 from pathlib import Path
@@ -90,6 +91,8 @@ class Line:
             row = json.loads(self.content, parse_constant=_refuse, parse_float=_finite)
         except InvalidInput as error:
             raise self._with_column(error) from error
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"line {self.number} {_not_utf8(error)}", line=self.number) from error
         except (ValueError, RecursionError) as error:
             raise InvalidInput(f"line {self.number} is not JSON: {error}", line=self.number) from error
         if not isinstance(row, dict):
@@ -169,6 +172,7 @@ class Source:
     def _text_lines(self) -> Iterator[Line]:
         with _open(self.path) as file:
             if separator := SEPARATORS.get(table_kind(self.path)):
+                _refuse_other_kind(file.peek(8))
                 yield from _table_lines(csv_rows(file, separator, dict(self.names)))
             else:
                 yield from _lines(file)
@@ -346,13 +350,13 @@ class _ArrayText:
 
 
 @contextmanager
-def _open(path: str) -> Iterator[BinaryIO]:
+def _open(path: str) -> Iterator[BufferedReader]:
     with Path(path).open("rb") as raw:
         if raw.peek(2)[:2] != _GZIP:
             yield raw
             return
         with gzip.open(raw) as file:
-            yield cast(BinaryIO, file)
+            yield cast(BufferedReader, file)  # it has what is used of one: read, readline and peek
 
 
 def _lines(stream: BinaryIO) -> Iterator[Line]:
@@ -389,7 +393,7 @@ def _array_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
         for number, element in enumerate(elements(codecs.iterdecode(chunks, "utf-8")), start=1):
             yield Line(number, element.encode())
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"is not UTF-8 text: {error}") from error
+        raise InvalidInput(_not_utf8(error)) from error
 
 
 def _table_lines(rows: Iterable[JsonRow | InvalidInput]) -> Iterator[Line]:
@@ -401,7 +405,7 @@ def _table_lines(rows: Iterable[JsonRow | InvalidInput]) -> Iterator[Line]:
             else:
                 yield _table_line(number, row)
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"is not UTF-8 text: {error}") from error
+        raise InvalidInput(_not_utf8(error)) from error
 
 
 def _table_line(number: int, row: JsonRow) -> Line:
@@ -413,12 +417,22 @@ def _table_line(number: int, row: JsonRow) -> Line:
 
 def _without_mark(first: bytes) -> bytes:
     """The line without a byte order mark. Raises InvalidInput for what is not UTF-8 text."""
+    _refuse_other_kind(first)
+    return first.removeprefix(codecs.BOM_UTF8)
+
+
+def _refuse_other_kind(first: bytes) -> None:
     for beginning, kind in _OTHER_KINDS.items():
         if first.startswith(beginning):
             raise InvalidInput(f"is {kind}")
     if b"\0" in first[:4]:
         raise InvalidInput("holds zero bytes: it is UTF-16 text without a mark, or not text; convert it to UTF-8")
-    return first.removeprefix(codecs.BOM_UTF8)
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    """What is wrong and what to do, without Python's own words."""
+    found = error.object[error.start]
+    return f"is not UTF-8 text (byte 0x{found:02x}); convert the file, for example with `iconv -f LATIN1 -t UTF-8`"
 
 
 def kind_of_value(value: Any) -> str:

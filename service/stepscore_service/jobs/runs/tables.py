@@ -32,6 +32,7 @@ COLUMNS = LISTS | {
 """Columns that some command reads, the only ones that --columns can name."""
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 PARQUET = ".parquet"
+ADVICE = "write .csv with commas and .tsv with tabs"
 ROWS_AT_ONCE = 256
 LONGEST_CELL = 64 << 20
 
@@ -67,7 +68,7 @@ def parquet_rows(path: str) -> Iterator[dict[str, Any]]:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
                 yield from batch.to_pylist()
     except pyarrow.ArrowException as error:
-        raise InvalidInput(f"is not a Parquet file: {error}") from error
+        raise InvalidInput(f"is not a Parquet file: {str(error).rstrip('.')}") from error
 
 
 def as_json(row: Mapping[str, Any]) -> bytes:
@@ -77,6 +78,9 @@ def as_json(row: Mapping[str, Any]) -> bytes:
 
 def _csv_rows(reader: Iterator[list[str]], names: Mapping[str, str]) -> Iterator[dict[str, Any] | InvalidInput]:
     header = next(reader, [])
+    if len(header) == 1 and (found := next((mark for mark in (";", "\t", ",") if mark in header[0]), None)):
+        name = "tabs" if found == "\t" else repr(found)
+        raise InvalidInput(f"has one column, {header[0]!r}: its cells seem to lie between {name}; {ADVICE}")
     if len(set(header)) < len(header):
         raise InvalidInput(f"has two columns of one name ({', '.join(header)})")
     lists = {names.get(name, name) for name in LISTS}

@@ -293,6 +293,31 @@ def test_what_rerank_wrote_needs_no_model(tmp_path: Path, fake: list[str]) -> No
     assert metrics(tmp_path / "read")["suites"]["best_of_n"]["ranked"] == asked
 
 
+@pytest.mark.parametrize("place", [0, 3])
+def test_a_row_that_rerank_could_not_score_is_counted_and_asks_no_model(
+    tmp_path: Path, fake: list[str], place: int
+) -> None:
+    rows = candidate_rows()
+    rows[place]["candidates"][1] = " "
+    source, ranked = write(tmp_path / "bon.jsonl", rows), tmp_path / "ranked.jsonl"
+    assert invoke("rerank", source, "--out", ranked, *fake).exit_code == 1
+    result = invoke("evaluate", "--best-of-n", ranked, "--out", tmp_path / "read", "--model", "/none")
+    assert result.exit_code == 1, result.output
+    assert metrics(tmp_path / "read")["suites"]["best_of_n"]["ranked"]["problems"] == 4
+    (failed,) = [row for row in read(tmp_path / "read" / "rows" / "best_of_n-ranked.jsonl") if "error" in row]
+    assert failed["line"] == place + 1
+    assert "could not score it: no_steps" in failed["error"]["message"]
+
+
+def test_a_row_without_rewards_among_reranked_ones_is_an_error_of_its_own(tmp_path: Path, fake: list[str]) -> None:
+    source, ranked = write(tmp_path / "bon.jsonl", candidate_rows()), tmp_path / "ranked.jsonl"
+    invoke("rerank", source, "--out", ranked, *fake)
+    mixed = write(tmp_path / "mixed.jsonl", [*read(ranked), candidate_rows(1)[0]])
+    result = invoke("evaluate", "--best-of-n", mixed, "--out", tmp_path / "read", "--model", "/none")
+    assert result.exit_code == 1, result.output
+    assert "holds no rewards" in read(tmp_path / "read" / "rows" / "best_of_n-mixed.jsonl")[-1]["error"]["message"]
+
+
 def test_an_outcome_model_is_compared_with(tmp_path: Path, folder: Path, fake: list[str]) -> None:
     source = write(tmp_path / "bon.jsonl", candidate_rows())
     result = invoke("evaluate", "--best-of-n", source, "--orm", folder, "--out", tmp_path / "out", *fake)

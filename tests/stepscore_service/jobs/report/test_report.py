@@ -58,7 +58,7 @@ def test_numbers_are_those_of_the_rows() -> None:
     assert (whole.first_errors, dict(numbers.errors)) == (1, {"too_long": 1})
     assert {name: len(each.scores) for name, each in numbers.groups.items()} == {"true": 2, "false": 1}
     assert numbers.groups["false"].by_tenth[5] == [1, pytest.approx(0.1)]
-    assert [each.name for each in numbers.worst] == ["line 2, n2", "line 3, n3", "line 1, n1"]
+    assert [each.name for each in numbers.worst] == ["line 2 · id n2", "line 3 · id n3", "line 1 · id n1"]
 
 
 def test_only_the_twenty_worst_are_held_and_small_groups_are_joined() -> None:
@@ -98,7 +98,8 @@ def test_candidates_of_a_reranked_file_are_solutions(tmp_path: Path, folder: Pat
     assert invoke("report", tmp_path / "in.reranked.jsonl").exit_code == 0
     page = (tmp_path / "in.reranked.report.html").read_text()
     assert "By correct" in page
-    assert "line 1, candidate 0" in page
+    assert "line 1 · candidate 0" in page
+    assert "first error" not in page  # rerank applies no threshold, so a share of 0% would be made up
     assert "It is 5." in page
 
 

@@ -110,7 +110,11 @@ def test_a_row_with_too_many_cells_is_a_row_error(tmp_path: Path, folder: Path) 
     ("content", "said"),
     [
         (b"a,a\n1,2\n", "two columns of one name"),
-        (b"a,b\n\xff\xfe,2\n", "not UTF-8"),
+        (b"a,b\n\xff\xfe,2\n", "is not UTF-8 text (byte 0xff); convert the file, for example with `iconv"),
+        ("problem,solution\np,s\n".encode("utf-16"), "is UTF-16 text; convert it with `iconv"),
+        (b"PK\x03\x04rest", "is a zip archive"),
+        (b"problem;solution\np;s\n", "its cells seem to lie between ';'; write .csv with commas and .tsv with tabs"),
+        (b"problem\tsolution\np\ts\n", "its cells seem to lie between tabs"),
         (b"", "holds no rows"),
         (b"a,b\n", "holds no rows"),
     ],
@@ -126,6 +130,13 @@ def test_what_is_no_parquet_says_so(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 but nothing else")
     result = invoke("score", path, "--engine", "fake")
     assert (result.exit_code, "is not a Parquet file" in result.output) == (2, True)
+    assert not result.output.endswith("..\n")
+
+
+def test_a_tsv_with_commas_is_named_too(tmp_path: Path) -> None:
+    path = tmp_path / "in.tsv"
+    path.write_text("problem,solution\np,s\n")
+    assert "has one column, 'problem,solution'" in invoke("score", path, "--engine", "fake").output
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:

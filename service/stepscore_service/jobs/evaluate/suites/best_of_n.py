@@ -29,6 +29,7 @@ from stepscore_service.jobs.evaluate.suites.choosing import Chooser
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.metrics.best_of_n import sizes
 from stepscore_service.jobs.rewards import Answer, Rewards, Scored
+from stepscore_service.jobs.runs.run import is_result
 from stepscore_service.jobs.runs.source import JsonRow
 
 ORM_COLUMN = "orm"
@@ -39,8 +40,8 @@ def build(options: SuiteOptions) -> BestOfN:
 
 
 def is_reranked(row: JsonRow) -> bool:
-    """Whether `stepscore rerank` wrote this row, so that its rewards are there."""
-    return "results" in row
+    """Whether `stepscore rerank` wrote this row: its rewards are there, or the error that it has instead."""
+    return "results" in row or is_result(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,9 @@ def _score(orm: Rewards, answer: Answer) -> float | None:
 
 
 def _check_reranked(row: JsonRow) -> None:
-    results, correct = row["results"], row.get("correct")
+    if isinstance(error := row.get("error"), dict):
+        raise InvalidInput(f"`stepscore rerank` could not score it: {error.get('code')}: {error.get('message')}")
+    results, correct = row.get("results"), row.get("correct")
     if not isinstance(results, list) or not all(_is_result(each) for each in results):
         raise InvalidInput('"results" is not a list of {"index", "rewards"}', field="results")
     if not isinstance(correct, list) or len(correct) != len(results):
