@@ -21,7 +21,7 @@ _SHARED: Sequence[Processor] = (
 
 def configure_logs(format_: LogFormat, level: LogLevel) -> None:
     """Send every log line of the process to standard error in one format."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(getattr(sys.stderr, "behind", sys.stderr))  # not one that makes log lines itself
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_SHARED,

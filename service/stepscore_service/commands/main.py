@@ -49,7 +49,8 @@ def main() -> None:
 
 
 def _end_with(message: str, json_lines: bool) -> NoReturn:
-    print(json.dumps({"event": message, "level": "error"}) if json_lines else message, file=sys.stderr)  # noqa: T201
+    line = json.dumps({"event": message, "level": "error"}) if json_lines else message
+    print(line, file=getattr(sys.stderr, "behind", sys.stderr))
     sys.exit(2)
 
 

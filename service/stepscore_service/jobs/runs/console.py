@@ -36,10 +36,13 @@ WIDEST = 10_000
 
 
 class LogLines(io.TextIOBase):
-    """A stream whose lines become log lines, so that nothing that is printed to it is plain."""
+    """A stream whose lines become log lines, so that nothing that is printed to it is plain.
 
-    def __init__(self) -> None:
-        self._line = ""
+    behind: the stream that it stands for, to which the log lines go.
+    """
+
+    def __init__(self, behind: TextIO) -> None:
+        self.behind, self._line = behind, ""
 
     def write(self, text: str) -> int:
         *lines, self._line = (self._line + text).split("\n")
@@ -51,7 +54,7 @@ class LogLines(io.TextIOBase):
 
     def fileno(self) -> int:
         """Of the stream behind it, which programs that are started from here inherit."""
-        return sys.__stderr__.fileno() if sys.__stderr__ is not None else super().fileno()
+        return self.behind.fileno()
 
 
 def speak_json() -> None:
@@ -63,9 +66,9 @@ def speak_json() -> None:
     configure_logs("json", "warning")
     logging.captureWarnings(True)
     logging.getLogger(NAME).setLevel(logging.INFO)
-    lines = cast(TextIO, LogLines())
+    lines = cast(TextIO, LogLines(sys.stderr))
     ERR.file, ERR.width = lines, WIDEST
-    sys.stderr = lines  # the handler of the logs keeps the stream that was there before
+    sys.stderr = lines
 
 
 def speaks_json() -> bool:
