@@ -37,6 +37,7 @@ def run(plan: TrainPlan, files: Sequence[Path], options: TrainRunOptions) -> Non
             ParseOptions(options.neutral == "good"),
             options.skip_bad,
         )
+        inputs.check_first_rows()
         with console.status(f"Opening {plan.base}"):
             setup = build(plan)
         data = read(inputs.solutions(), setup.encoder, options.eval_share, _reader())

@@ -65,7 +65,7 @@ def score(part: EvaluationPart, rewards: Rewards | None, out: Path, manifest: Ma
     """Every row of the file into the journal in `out/rows`, continuing what is there; how many rows cannot be used."""
     path = part.journal(out)
     with closing(open_journal(path, manifest)) as journal:
-        if journal.done:
+        if 0 < journal.done != part.source.total:
             done = console.counted(journal.done, "row is", "rows are")
             console.info(f"{part.suite.kind} {part.name}: {done} done; continuing after them.")
         run(part.source, journal, lambda lines: score_lines(part.suite, rewards, lines), batch_rows)

@@ -72,9 +72,8 @@ def evaluate_all(request: EvaluationRequest, settings: Settings, url: str | None
     console.show_result(summary(measured))
     console.info(f"Report: {request.out / 'report.html'}")
     if malformed := measured["malformed_rows"]:
-        console.fail(
-            f'{malformed} rows cannot be used; see those with "error" in {request.out / "rows"}.', console.ROWS_FAILED
-        )
+        rows = console.counted(malformed, "row")
+        console.fail(f'{rows} cannot be used; see "error" in {request.out / "rows"}.', console.ROWS_FAILED)
 
 
 def _measure(

@@ -11,7 +11,7 @@ def summary(totals: Totals) -> str:
     """One line on labels, and one on rollouts if there were any."""
     labels = (
         f"{totals.get('rows', 0)} rows of {totals.get('problems', 0)} problems, {totals.get('rows_with_error', 0)} "
-        f"with an error: {totals.get('steps', 0)} steps, {totals.get('steps_without_label', 0)} without a label."
+        f"with a wrong step: {totals.get('steps', 0)} steps, {totals.get('steps_without_label', 0)} without a label."
     )
     compared = {name: count for name, count in totals.items() if name.startswith("consensus_")}
     if compared:

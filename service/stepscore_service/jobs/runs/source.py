@@ -273,15 +273,21 @@ def is_sampled(place: int, sample: int, rows: int) -> bool:
 
 
 def check_first(source: Source, check: Callable[[JsonRow], object], shape: str) -> None:
-    """End the command before a model is loaded if the very first row of a file cannot be used."""
+    """End the command before a model is loaded if the very first row of a file cannot be used.
+
+    Rows that an earlier command could not score say nothing of the file; the first of the others counts.
+    """
     if source.path == STDIN:
         return
     for line in source.lines():
         try:
-            check(line.row())
+            row = line.row()
+            if "line" in row and isinstance(row.get("error"), dict):
+                continue
+            check(row)
         except InvalidInput as error:
             reason = error.message if error.message.startswith("line ") else f"line {line.number}: {error.message}"
-            console.fail(f"{source.path}, {reason}. Each line is {shape}; see docs/formats.md.")
+            console.fail(f"{source.path}, {reason.rstrip('.')}. Each line is {shape}; see docs/formats.md.")
         return
 
 

@@ -34,6 +34,12 @@ class TrainInputs:
         self.bad.clear()
         return chain.from_iterable(map(self._of_file, self.files))
 
+    def check_first_rows(self) -> None:
+        """Read one solution of every file, before a model is open. Raises InvalidInput as `solutions` does."""
+        self.bad.clear()
+        for file in self.files:
+            next(self._of_file(file), None)
+
     def _of_file(self, file: Source) -> Iterator[Labelled]:
         known = None if self.format == AUTO else format_named(self.format)
         for line in file.lines():

@@ -179,7 +179,7 @@ def test_a_threshold_changes_the_numbers_without_scoring_again(tmp_path: Path, f
     ]
     invoke(*command)
     result = invoke(*command, "--threshold", "0.9")
-    assert "12 rows are done" in result.output
+    assert "All rows are scored" in result.output
     assert metrics(tmp_path / "out")["suites"]["processbench"]["threshold"] == 0.9
 
 
@@ -404,7 +404,7 @@ def test_a_row_that_cannot_be_used_is_said_at_the_end(tmp_path: Path, fake: list
     rows = [*bench_rows(3), {"problem": "p", "steps": ["a"]}]
     result = invoke("evaluate", "--processbench", write(tmp_path / "pb.jsonl", rows), "--out", tmp_path / "out", *fake)
     assert result.exit_code == 1
-    assert "1 rows cannot be used" in result.output
+    assert "1 row cannot be used" in result.output
     assert metrics(tmp_path / "out")["suites"]["processbench"]["splits"]["pb"]["solutions"] == 3
 
 

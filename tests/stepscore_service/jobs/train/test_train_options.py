@@ -37,6 +37,16 @@ def rows() -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_first_row_that_cannot_be_used_is_said_before_the_base_is_opened(tmp_path: Path, place: int) -> None:
+    """Of every file: opening a base takes much longer than reading a row."""
+    files = [write(tmp_path / "good.jsonl", rows()), write(tmp_path / "bad.jsonl", [{"text": "Q", "value": [0.1]}])]
+    given = files[place:] if place else files[::-1]
+    result = invoke("train", *given, "--base", "/no/such/base", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "bad.jsonl, line 1: columns text, value are of no known format" in result.output, result.output
+
+
 def trained(base: Path, data: Path, out: Path, *options: str | int) -> dict[str, torch.Tensor]:
     """The weights that a short run writes."""
     given = ["--steps", 3, "--batch", 4, "--learning-rate", "1e-2", "--eval-share", 0, *options]
