@@ -4,15 +4,18 @@ A step is wrong if a calculation in it is, sound if it has one and all are right
 right if it is the exact value, or that value rounded or cut to the digits shown (`10 / 3 = 3.33`), or 100 times it
 if percent or cents are mentioned (`5 / 20 * 100 = 25%`, `50 cents * 4 = $2`).
 
+In a chain all sides are equal: `10 - 3 = 7 + 5 = 12` is wrong, though each of its two calculations is right.
+
 What is read is narrow on purpose, since a false alarm costs more than a missed error: what is close to being right in
-a way that people mean otherwise (`50 + 10% = 55`, `10 - 3 = 7 + 5 = 12`, `0.67 * 300 = 200`, `2 dimes + 1 dollar = …`)
-is unknown.
+a way that people mean otherwise (`50 + 10% = 55`, `10 - 3 = 7 + 5`, `0.67 * 300 = 200`, `2 dimes + 1 dollar = …`) is
+unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from stepscore.verify.checker import Checked
 from stepscore.verify.equations import Link, Side, links
@@ -36,7 +39,7 @@ class ArithmeticChecker:
 def check_step(step: str) -> Checked:
     judged = list(links(step))
     verdicts = [(link, holds(link)) for link in judged]
-    wrong = next((link for link, right in verdicts if right is False), None)
+    wrong = next((link for link, right in verdicts if right is False), None) or _continued(verdicts)
     if wrong:
         return Checked("wrong", f"{wrong.shown} does not hold")
     if any(right is None and differs(link) for link, right in verdicts):
@@ -44,6 +47,14 @@ def check_step(step: str) -> Checked:
     if any(right for _, right in verdicts):
         return Checked("sound")
     return Checked("unknown", "it writes out no calculation that can be checked")
+
+
+def _continued(verdicts: Sequence[tuple[Link, bool | None]]) -> Link | None:
+    """The first link whose result is calculated with before the chain's next sign: `10 - 3 = 7 + 5` of `… = 12`."""
+    for (link, _), (following, right) in pairwise(verdicts):
+        if right and _signs(link.left) and link.right == following.left and _runs_on(link):
+            return link
+    return None
 
 
 def holds(link: Link) -> bool | None:
@@ -111,19 +122,25 @@ def _inexact(side: Side) -> bool:
 
 def _meant_otherwise(link: Link, left: Fraction, right: Fraction) -> bool:
     percents = sum(token.kind == "percent" for token in link.left)
-    sums = _signs(link.left) & {"+", "-"}
+    sums = (_signs(link.left) | _signs(link.right)) & {"+", "-"}
     if sums and (len(link.units) > 1 or 0 < percents < len(_numbers(link.left))):
         return True
     if _decimals(link.left) > _decimals(link.right) and abs(left - right) <= ROUNDED_OPERAND * abs(left):
         return True
     if sum(token.text == "/" for token in link.left) > 1:
         return True
-    runs_on = len(_numbers(link.right)) > 1 and evaluate(link.right[:1]) == left if _is_number(link.right) else False
-    return runs_on or link.left[0].text in "+-"
+    return _runs_on(link) or link.left[0].text in "+-"
 
 
-def _is_number(side: Side) -> bool:
-    return side[0].kind == "number"
+def _runs_on(link: Link) -> bool:
+    """Whether the right side begins with the left one's value and calculates with it, to another value."""
+    if link.right[0].kind != "number" or len(_numbers(link.right)) < 2:
+        return False
+    try:
+        left, right = evaluate(link.left), evaluate(link.right)
+    except Unreadable:
+        return False
+    return evaluate(link.right[:1]) == left != right
 
 
 def _signs(side: Side) -> set[str]:

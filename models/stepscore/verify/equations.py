@@ -54,14 +54,16 @@ def links(step: str) -> Iterator[Link]:
     for at, token in enumerate(found):
         if token.kind == "equals":
             first, last = _reach_left(found, at), _reach_right(found, at)
-            if first is not None and last is not None and _computes(found, first, at):
+            if first is not None and last is not None and _computes(found, first, last, at):
                 yield from _link(text, found[first:at], found[at + 1 : last])
 
 
-def _computes(found: Sequence[Token], first: int, equals: int) -> bool:
-    """Whether the left side is more than a number (`2 days = 7 + 2`), or the middle of a chain."""
+def _computes(found: Sequence[Token], first: int, last: int, equals: int) -> bool:
+    """Whether the left side is more than a number (`2 days = 7 + 2`), or a number of a chain (`7 = 8 = 3 + 5`)."""
     left = found[first:equals]
-    return any(token.kind == "operator" for token in left) or (first > 0 and found[first - 1].kind == "equals")
+    before = found[first - 1].kind if first > 0 else "barrier"
+    numbers = [token.kind for token in found[first : last + 1]] == ["number", "equals", "number", "equals"]
+    return any(token.kind == "operator" for token in left) or before == "equals" or (before == "barrier" and numbers)
 
 
 def _link(text: str, left: Sequence[Token], right: Sequence[Token]) -> Iterator[Link]:
@@ -139,13 +141,31 @@ def _attached(found: Sequence[Token], at: int) -> bool:
 def _reach_right(found: Sequence[Token], equals: int) -> int | None:
     """Index after the last token of the expression after the sign; None if it is a part of something."""
     at = equals + 1
-    while at < len(found) and found[at].kind not in ("equals", "barrier", "word"):
+    while at < len(found) and found[at].kind not in ("equals", "barrier"):
         if found[at].kind == "number" and found[at - 1].kind == "number" and not _mixed(found, at - 1):
             break
-        at += 1
+        after = _after_unit(found, equals, at) if found[at].kind == "word" else at + 1
+        if after is None:
+            break
+        at = after
     if at == equals + 1 or found[at - 1].kind == "operator":
         return None
     return None if at < len(found) and _continues(found, at) else at
+
+
+def _after_unit(found: Sequence[Token], equals: int, at: int) -> int | None:
+    """Index after the words at `at`, if they are units in a calculation after the sign (`= 7 apples + 5 apples =`)."""
+    after = at
+    while after < len(found) and found[after].kind == "word":
+        after += 1
+    named = not any(token.text.casefold() in NO_UNITS for token in found[at : min(after, at + UNIT_WORDS)])
+    if after - at > UNIT_WORDS or not named or found[at - 1].kind not in ("number", "close", "percent"):
+        return None
+    kinds = [token.kind for token in found[after : after + 2]]
+    apart = after < len(found) and found[after - 1].end < found[after].start
+    continues = apart and kinds in (["operator", "number"], ["operator", "open"])
+    ends = kinds[:1] == ["equals"] and any(token.kind == "operator" for token in found[equals:at])
+    return after if continues or ends else None
 
 
 def _continues(found: Sequence[Token], at: int) -> bool:

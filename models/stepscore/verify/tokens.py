@@ -1,7 +1,8 @@
 r"""Text as tokens of arithmetic: numbers, operators, brackets, equals signs, units, and everything else as a barrier.
 
 LaTeX and typographic spellings become plain ones first: `\times`, `×` and `x` between numbers are `*`, `\frac{a}{b}` is
-`((a)/(b))`, currency signs, degree signs and calculator notes (`<<3*4=12>>`) are dropped.
+`((a)/(b))`, currency signs, degree signs and calculator notes (`<<3*4=12>>`) are dropped. The sign of a list's
+item, in the line after a calculation, is a barrier.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _REPLACED = (
     (re.compile(r"(?<=[\d)%])(\s*)[xX](\s*)(?=[\d(.])"), r"\1*\2"),
     (re.compile(r"(?<=[a-z])( +)[xX]( +)(?=[\d(.])"), r"\1*\2"),
     (re.compile(r"\*\*"), " "),
+    (re.compile(r"(=[^=\n]*\n\s*)[-*](?=[ \t])(?!\s*[\d.,]+\s*=)"), r"\1¦"),
 )
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _BRACES = str.maketrans("{}[]", "()()")
