@@ -75,7 +75,7 @@ def show(
             _refuse_useless(flags, flags.keys() - FOR_STORED, WHY_STORED)
             _show_stored(row)
             return
-        request = None if "candidates" in row else request_of(row, split)
+        request = None if has_candidates(row) else request_of(row, split)
         if request is None:
             candidates_row(row)
         _show_scored(row, request, settings, split, aggregate, threshold)
@@ -86,6 +86,11 @@ def show(
 def holds_rewards(row: JsonRow) -> bool:
     """Whether there is something to show without a model, or nothing but an error."""
     return is_result(row) or "rewards" in row or "results" in row
+
+
+def has_candidates(row: JsonRow) -> bool:
+    """Whether several solutions are meant. A row of `stepscore search` holds one, and how many candidates it had."""
+    return "candidates" in row and not isinstance(row["candidates"], int)
 
 
 def _refuse_useless(given: Mapping[str, str], useless: Iterable[str], why: str) -> None:

@@ -52,6 +52,18 @@ def test_every_problem_gets_a_row_with_its_tree(models: list[str], problems: Pat
     assert "__RUN__" not in page
 
 
+def test_what_a_search_wrote_is_shown_scored_and_drawn(models: list[str], problems: Path, tmp_path: Path) -> None:
+    """Its `candidates` are a number, which is no list of solutions."""
+    found, prm = tmp_path / "found.jsonl", [*models[2:4], "--dtype", "float32"]
+    assert invoke("search", str(problems), "--method", "greedy", "--out", str(found), *models).exit_code == 0
+    shown = invoke("show", str(found), "--line", "2", *prm)
+    assert (shown.exit_code, "score " in shown.output) == (0, True), shown.output
+    scored = invoke("score", str(found), *prm)
+    assert scored.exit_code == 0, scored.output
+    assert invoke("report", str(tmp_path / "found.scored.jsonl")).exit_code == 0
+    assert [row["method"] for row in rows_of(tmp_path / "found.scored.jsonl")] == ["greedy"] * 3
+
+
 def test_a_second_run_continues_and_another_one_is_refused(models: list[str], problems: Path, tmp_path: Path) -> None:
     out = tmp_path / "found.jsonl"
     command = ["search", str(problems), "--method", "best_of_n:n=2", "--out", str(out), *models]
