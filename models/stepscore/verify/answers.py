@@ -42,6 +42,11 @@ _BETWEEN_BOXES = re.compile(
 )
 _JOINS = re.compile(r"[,;、和或]|\band\b|\bor\b")
 _NEXT_BOX = 40
+_NEXT_QUESTION = re.compile(r"(?<=[^\s])[^\S\n]*\n\s*(?:Question|Q|Problem|Human|User|问题|题目)[ ]?[:：]")
+_IN_WORDS = re.compile(r"\\text(?:bf|rm|it)?\s*\{([^{}]*)\}")
+_ANNOUNCES = re.compile(
+    r"(?:(?:so|thus|therefore|hence),?\s+)?(?:(?:the|my|our)\s+)?(?:final\s+|correct\s+)?answer\b", re.IGNORECASE
+)
 _PERCENT = re.compile(r"\s*\$?\s*\\?%")
 
 
@@ -73,7 +78,7 @@ def read_answer(text: str) -> FinalAnswer | None:
     """
     after, thinking = _parts(_ENDS.sub("", text))
     try:
-        return _read(after) or (_read(thinking) if thinking else None)
+        return _read(_of_first_question(after)) or (_read(thinking) if thinking else None)
     except _CutOff:
         return None
 
@@ -92,6 +97,19 @@ def known_answer(truth: str) -> str:
 
 class _CutOff(Exception):
     """The text ends inside its answer."""
+
+
+def _of_first_question(text: str) -> str:
+    """The text without further questions that a model asks itself after it has stated its answer."""
+    asked = _NEXT_QUESTION.search(text)
+    if not asked:
+        return text
+    before = text[: asked.start()]
+    try:
+        found = _read(before)
+    except _CutOff:
+        return text
+    return before if found and not found.is_guess else text
 
 
 def _parts(text: str) -> tuple[str, str]:
@@ -137,8 +155,14 @@ def _boxed(text: str) -> Said | None:
     percent = _PERCENT.match(text, boxes[-1].end)
     row = list(_last_row(text, boxes))[::-1]
     joined = ", ".join(dict.fromkeys(row))
-    said = take_option(joined)
+    said = _stated_within(joined) or take_option(joined)
     return replace(said, text=rf"{said.text}\%") if percent and said.text else said
+
+
+def _stated_within(box: str) -> Said | None:
+    r"""The answer that a box states in words, `\text{The answer is } 5`; None if it holds the answer alone."""
+    plain = _IN_WORDS.sub(r"\1", box) if "\\text" in box else box
+    return stated(plain.strip()) if _ANNOUNCES.match(plain.strip()) else None
 
 
 def _last_row(text: str, boxes: list[_Box]) -> Iterator[str]:

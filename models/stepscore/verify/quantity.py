@@ -104,6 +104,8 @@ _FILLER = re.compile(
     r"|wide|away|away from .*|apart|total|overall|exactly)$"
 )
 _FACTOR = re.compile(r"([a-z¢€£¥₹%°\\^]+?)\s*(?:\^\s*\{?\s*(-?\d)\s*\}?)?")
+_SYMBOLS = re.compile(r"(?<=[a-z\d}])\s+(?=[a-z]{1,3}(?![a-z]))")
+"""Between the symbols of `m s^{-1}`."""
 _SMALL_KINDS = 4
 
 
@@ -147,7 +149,7 @@ def known_unit(words: str) -> Unit | None:
     text = _SPELLED.get(text, text)
     for pattern, replacement in _PHRASES:
         text = pattern.sub(replacement, text)
-    return _product(text)
+    return _product(text) or (_product(_SYMBOLS.sub("*", text)) if _SYMBOLS.search(text) else None)
 
 
 def _product(text: str) -> Unit | None:

@@ -38,6 +38,10 @@ _RESIDUE = re.compile(
     r"(?:[a-z]\s*(?:=|\\equiv|\\cong)\s*)?(?P<number>-?\d{1,60})\s*(?P<open>\(\s*)?\\?mod(?:ulo)?\s*"
     r"\{?\s*(?P<modulus>\d{1,60})\s*\}?\s*(?P<close>\))?"
 )
+_NO_SOLUTION = re.compile(
+    r"(?:there (?:is|are) |has |have )?no (?:real |integer |valid |such )?(?:solutions?|roots?)(?: exists?)?|无解|無解",
+    re.IGNORECASE,
+)
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DATE = re.compile(
     rf"(?:({'|'.join(_MONTHS)})[a-z]*\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?|(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?({'|'.join(_MONTHS)})[a-z]*\.?)"
@@ -100,7 +104,15 @@ def read_scalar(text: str) -> Value | None:
     number = _number(text)
     if number is not None:
         return Value(str(number), number, settled=True)
-    return _based(text) or _residue(text) or _quantity(text) or _clock(text) or _proportion(text) or _words(text)
+    return (
+        _based(text)
+        or _residue(text)
+        or _dated(text)
+        or _quantity(text)
+        or _clock(text)
+        or _proportion(text)
+        or _words(text)
+    )
 
 
 def _number(text: str) -> Fraction | None:
@@ -184,8 +196,10 @@ def _quantity(text: str) -> Value | None:
     if price:
         sign = price[2] or price[price.lastindex or 0]
         rest = re.sub(r"\s*(?:dollars?|usd|(?:per|for) [a-z ]+|each)$", "", price[4], flags=re.IGNORECASE)
-        number = _number(rest) or (_number("0") if rest.strip() == "0" else None)
+        scaled = re.fullmatch(r"(.+?)\s+(hundred|thousand|million|billion|trillion)", rest)
+        number = _number(scaled[1] if scaled else rest) or (_number("0") if rest.strip() == "0" else None)
         if number is not None:
+            number *= _MAGNITUDES[scaled[2]] if scaled else 1
             return _measured(-number if "-" in (price[1], price[3]) else number, SIGNS[sign])
     ordinal = _ORDINAL.fullmatch(text)
     if ordinal:
@@ -256,15 +270,22 @@ def _sum(text: str) -> Value | None:
 
 
 def _clock(text: str) -> Value | None:
-    """A time of day or a date."""
+    """A time of day; `17:30` is `5:30 PM`."""
     time = _TIME.fullmatch(text)
     if time and (len(time[1]) < 3 and int(time[2]) < 60 and int(time[1]) < 25):
         half = time[4].replace(".", "").replace(" ", "").casefold()
-        shown = f"{int(time[1])}:{time[2]}" + (f":{time[3]}" if time[3] else "")
+        hours = int(time[1])
+        if 12 < hours < 24 and not half:
+            hours, half = hours - 12, "pm"
+        shown = f"{hours}:{time[2]}" + (f":{time[3]}" if time[3] else "")
         return Value(shown, unit=Unit(half) if half else None, settled=True)
     hour = re.fullmatch(r"(\d{1,2})\s*([ap])\.?\s?m\.?", text, re.IGNORECASE)
     if hour:
         return Value(f"{int(hour[1])}:00", unit=Unit(f"{hour[2].casefold()}m"), settled=True)
+    return None
+
+
+def _dated(text: str) -> Value | None:
     date = _DATE.fullmatch(text)
     if date:
         month = _MONTHS.index((date[1] or date[4]).casefold()[:3]) + 1
@@ -288,6 +309,10 @@ def _proportion(text: str) -> Value | None:
 
 
 def _words(text: str) -> Value | None:
+    if _NO_SOLUTION.fullmatch(text):
+        return Value("empty set", settled=True)
+    if re.fullmatch(r"(?:DNE|(?:the limit )?does not exist)", text, re.IGNORECASE):
+        return Value("does not exist", settled=True)
     if re.fullmatch(r"\\emptyset|\\\{\s*\\\}|\{\s*\}|(?:the )?empty set", text, re.IGNORECASE):
         return Value("empty set", settled=True)
     divided = _REMAINDER.fullmatch(text)

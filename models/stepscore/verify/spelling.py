@@ -51,7 +51,7 @@ _ROOTS = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
 
 _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|textnormal|mathrm|mathbf|mathsf|mathit|mathcal|mathscr|operatorname|mbox|boxed|fbox|bold|"
-    r"boldsymbol|bm|emph|underline|displaystyle|ensuremath|rm|bf)\s*\{([^{}]*)\}"
+    r"boldsymbol|bm|emph|underline|displaystyle|ensuremath|rm|bf)\s*\{((?:[^{}]++|\{(?:[^{}]++|\{[^{}]*+\})*+\})*+)\}"
 )
 _FUNCTIONS = (
     r"(?:sinh?|cosh?|tanh?|csc|cot|arcsin|arccos|arctan|log|ln)(?=\s*[\d(^_\\{]|\s+[a-z]{1,2}(?![a-z]))"
@@ -86,6 +86,9 @@ _STYLES = (
     (re.compile(r"\\bmod(?![a-zA-Z])"), r"\\mod "),
     (re.compile(r"(?<!\\)\bsqrt\s*(\d+)"), r"\\sqrt{\1}"),
     (re.compile(r"\\varnothing(?![a-zA-Z])"), r"\\emptyset"),
+    (re.compile(r"\\overrightarrow(?![a-zA-Z])"), r"\\vec"),
+    (re.compile(r"^(-?\d[\d.,/]*)\s*=\s*([a-zA-Z])$"), r"\2 = \1"),
+    (re.compile(r"^(\d+/\d+|\d[\d.]*%) of (?:the|a|an|her|his|their|its) [a-z ]+$"), r"\1"),
     (re.compile(rf"(?<![\\a-zA-Z])(?:{_FUNCTIONS})"), r"\\\g<0>"),
     (re.compile(r"(?<!\\)(?<![A-Za-z])pi(?![A-Za-z])"), r"\\pi "),
     (re.compile(r"(?<!\\)\b(?:infinity|infty|oo|inf)\b"), r"\\infty "),

@@ -24,10 +24,11 @@ _ENGLISH = (
     r"\b(?:option|choice)(?:[ ]+is|[ ]*:)(?=\s*[\[(*]*[A-J]\b)",
 )
 _OTHERS = (
-    r"(?:最终|最后|正确|所以|因此|故)*(?:答案|選項|选项)(?:应该|應該|应|就)?(?:是|为|為|選|选|[:：])",
-    r"(?:故|应|應|所以|因此|则|正确|可)(?:本题|此题|该题)?(?:应该?)?选(?:择)?(?:项)?(?:是|为|[:：])?",
+    r"(?:最终|最后|正确|所以|因此|故)*(?:答案选项|答案|選項|选项)(?:应该|應該|应|就)?(?:是|为|為|選|选|[:：])",
+    r"(?:故|应|應|所以|因此|则|正确|可)[，,]?(?:本题|此题|该题)?(?:应该?)?选(?:择)?(?:项(?=是|为|[:：]))?(?:是|为|[:：])?(?!项)",
     r"(?:故|應|所以|因此)選(?:擇)?[:：]?",
     r"(?<![不未可能])[选選](?:择|擇)?[:：]?(?=\s*[(（\[]?[A-J][)）\]]?\s*(?:[。.，,；;\n]|$))",
+    r"(?:正确|正確|对|成立|符合题意)的(?:选项|说法|一项|答案)?(?:是|为|為)[:：]?(?=\s*[(（]?[A-J])",
     r"(?:答え|答|正解|解答)(?:は|[:：])",
     r"(?:정답|답|해답)(?:은|는|[:：])",
     r"\b(?:die|endgültige|richtige|korrekte)?[ ]*antwort(?:[^.\n:=]{0,40}?\b(?:ist|lautet|beträgt)\b|[ ]*:)",
@@ -60,9 +61,11 @@ _STATEMENT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _CHOSEN = re.compile(
-    r"(?:\b(?:option|choice|answer|alternative|statement)[ ]+)?[(\[*]{0,4}\b(?P<letter>[A-J])\b[)\]*]{0,4}[ ]?"
-    r"(?:[:：.)][^.\n]{0,60}?)?[ ]?(?:is|must be|is therefore|是|为|が|は)[ ]*(?:therefore[ ]+|thus[ ]+|indeed[ ]+)?"
-    r"(?:the[ ]+)?(?:correct|right|best|true|正确|正確|正しい|正解)",
+    r"(?:\b(?:option|choice|answer|alternative|statement)[ ]+)?[(\[*]{0,4}"
+    r"(?<![a-zA-Z\d])(?P<letter>[A-J])(?![a-zA-Z\d])[)\]*]{0,4}[ ]?"
+    r"(?:[:：.)][^.\n]{0,60}?)?[ ]?(?:is|must be|is therefore|是|为|が|は|(?=正确|正確|正しい))[ ]*"
+    r"(?:therefore[ ]+|thus[ ]+|indeed[ ]+)?"
+    r"(?:the[ ]+)?(?:correct|right|best|true|正确|正確|正しい|正解|对的)",
 )
 _PICKED = re.compile(
     r"\b(?:choose|chose|pick|select|go(?:es)? with|mark|opt for)\s+"
@@ -70,6 +73,11 @@ _PICKED = re.compile(
     r"[(\[*]{0,4}(?P<letter>[A-J])\b(?P<end>[)\]*.]{0,4})(?=\s*(?:$|[\n.,;!]|because\b|since\b|as\b))",
     re.MULTILINE,
 )
+_UNCLOSED = re.compile(
+    r"[\s*_:`]*(?:\$(?=[^$\n]*\\)(?:[^$\n\\]|\\.)*|\\\((?:[^\n\\]|\\[^)])*|\\\[(?:[^\\]|\\[^\]])*"
+    r"|-?[\d.]*[(\[{][^()\[\]{}\n]*[,+\-*/=(]\s*)(?<!\d\.)"
+)
+"""A formula or list that the text breaks off: `$\\frac{1}{`, `(3,`."""
 _OPTION_LINE = re.compile(r"^[^\S\n]*\(?B[^\S\n]*[:.)]", re.MULTILINE)
 _DENIED = re.compile(r"\s*(?:not|never|n't|unknown to|neither)\b", re.IGNORECASE)
 _SUPPOSED = re.compile(
@@ -110,6 +118,8 @@ def ends_open(text: str) -> bool:
     found = None
     for found in _STATEMENT.finditer(tail):  # noqa: B007
         pass
+    if found is not None and _UNCLOSED.fullmatch(tail, found.end()):
+        return True
     return found is not None and not tail[found.end() :].strip(" \t\n*_:`$\\([") and not (found["of"] or "").strip()
 
 
@@ -156,7 +166,7 @@ def _following(text: str, end: int) -> str:
     if display:
         return words[: display.end()] + words[display.end() :].partition("\n")[0]
     line = words.partition("\n")[0]
-    if line.startswith("|"):
+    if re.fullmatch(r"\|.*\|\s*", line) and line.count("|") > 2:
         return ""
     sentence = first_sentence(line + " ").strip()
     more = line[len(sentence) + 1 :].strip()

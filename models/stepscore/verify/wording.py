@@ -54,7 +54,10 @@ _TAIL = re.compile(
     re.DOTALL,
 )
 _DESCRIBED = re.compile(
-    r"(?:the|that) (?:\S+ ){2,40}?which (?:is|equals|comes to|gives) (?P<value>[-$\\\d(].*)", re.DOTALL
+    r"(?:(?:the|that) (?:\S+ ){2,40}?"
+    r"|[^\n,]{0,80}\b(?:plus|minus|times|divided by|multiplied by|more than|less than|percent of)\b[^\n,]{0,80}, )"
+    r"(?:which|so that) (?:is|equals|comes to|gives) (?P<value>[-$\\\d(].*)",
+    re.DOTALL,
 )
 _REMARK = re.compile(
     r"\s*\((?:estimated?|round(?:ed|ing)|approx|or )[^()]*\)"
@@ -80,14 +83,24 @@ _OPTION = re.compile(
 )
 OPTIONS = re.compile(r"\(?[A-J]\)?(?:\s*(?:,|;|\\?&|\band\b)\s*(?:and\s+)?\(?[A-J]\)?)+")
 """Several options of a multiple-choice question."""
+_DOLLAR = re.compile(r"^\$(?=[A-J]\W{0,3}$)")
+"""Copied from a prompt that asks for `Answer: $LETTER`."""
 _LONG_OPTION = 300
 _ARITHMETIC = re.compile(
-    r"[\d\s.,+\-−–*/×÷·⋅^(){}$€£%²³]"
+    r"[\d\s.,+\-−–*/×÷·⋅^(){}$€£%²³!]"
     r"|\\(?:times|cdot|div|frac|dfrac|tfrac|sqrt|left|right|%|\$|[,;! ])|(?<=\d)\s?x\s?(?=\d)"
 )
 _EQUALS = re.compile(r"(?<![<>!:≤≥\\])=(?!=)|(?<=\s)(?:≈|\\approx)(?=[\s\d\\])")
 _APPROXIMATELY = re.compile(r"\s*(?:≈|\\approx(?![a-z]))\s*")
 _EXPRESSION = re.compile(r"[-−–+]?\s*[$€£¥₹\\]?[\d.(\[{\\√∞π½⅓¼¾±]")
+_FORMULA = re.compile(
+    r"(?:[^a-zA-Z\\]|\\[a-zA-Z]+|\\.|(?<![a-zA-Z])(?:[a-zA-Z]{1,2}|sin|cos|tan|log|exp|sqrt)(?![a-zA-Z]))*+"
+)
+"""Letters only as variables and functions: no word of a sentence."""
+_BOUNDED = re.compile(
+    r"(?:between|at (?:least|most)|(?:less|more|greater|fewer) than|no (?:less|more) than)\s", re.IGNORECASE
+)
+_FACTORIAL = re.compile(r"\s*(?:[=+*/^×·,)−-]|\\(?:times|cdot|approx|div))")
 _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\s*\{(.*)\}", re.DOTALL)
 _PLACEHOLDER = re.compile(
     r"(?:[\s._…?*$~\\\[\]]|-{2,}|\\(?:[lc]?dots|dots[bcmio]|square|quad)|\\boxed\s*\{[\s.?]*\})*"
@@ -118,7 +131,9 @@ def said_in(words: str) -> Said:
     sentence = quoted["said"] if quoted else sentence
     while filler := _FILLER.match(sentence):
         sentence = sentence[filler.end() :]
-    return take_option(_answer_of(sentence.strip(" \t\n,;:").rstrip("。.")))
+    sentence = sentence.strip(" \t\n,;:")
+    endless = re.fullmatch(r"(.*\d\.\d+\.{3})\.?", sentence, re.DOTALL)
+    return take_option(_answer_of(endless[1] if endless else sentence.rstrip("。.")))
 
 
 def _value_of_description(sentence: str) -> str:
@@ -139,7 +154,15 @@ def first_sentence(words: str) -> str:
         depth -= sum(words.count(c, depth_from, end.start()) for c in ")]}")
         depth_from = end.start()
         last = end.end() == len(words.rstrip())
+        if (
+            end[0] == "."
+            and words[end.start() - 2 : end.start()] == ".."
+            and not words[end.end() :].lstrip()[:1].isupper()
+        ):
+            continue
         if within or (depth > 0 and end[0] not in "\n。") or (end[0] == "." and not last and _abbreviated(words, end)):
+            continue
+        if end[0] == "!" and _FACTORIAL.match(words, end.end()):
             continue
         return words[: end.start()]
     return words
@@ -167,7 +190,7 @@ def _answer_of(said: str) -> str:
         said = MATHS.sub(maths_text, said)
     if _EXPRESSION.match(said):
         return take_result(_with_unit(said))
-    if said.startswith("between ") or (re.search(r"[-+*/^<>≤≥]", said) and not _words(said)):
+    if (len(maths) == 1 and said == maths_text(maths[0])) or _BOUNDED.match(said) or _FORMULA.fullmatch(said):
         return take_result(said)
     if len(said.split()) > _PROSE_WORDS and not said.lower().startswith(("yes", "no ")) and "=" not in said:
         numbers = [match[0] for match in NUMBER.finditer(said)]
@@ -243,7 +266,7 @@ def _sides(said: str) -> list[str]:
 
 def take_option(said: str) -> Said:
     """A multiple-choice answer as its letter, with what is written beside it; anything else as it is."""
-    said = take_result(said)
+    said = _DOLLAR.sub("", take_result(said))
     several = OPTIONS.fullmatch(said) is not None
     chosen = _OPTION.fullmatch(said) if len(said) < _LONG_OPTION and not several else None
     if not chosen:

@@ -72,6 +72,40 @@ STATED = [
     ("Ответ: 14", "14"),
     ("答案是14。", "14"),
     ("所以答案为 14，因为 3+4。", "14"),
+    ("The answer is $x^2 + 2x + 1$.", "x^2 + 2x + 1"),
+    ("The answer is x² + 2x + 1.", "x² + 2x + 1"),
+    ("The answer is a - 3 b + 2 c.", "a - 3 b + 2 c"),
+    ("The answer is x + 3 < 7.", "x + 3 < 7"),
+    (r"Answer: $x \in (3, 5)$", r"x \in (3, 5)"),
+    ("Answer: |x| < 3", "|x| < 3"),
+    ("The answer is between 3 and 5.", "between 3 and 5"),
+    ("The answer is at least 3 meters long.", "at least 3 meters long"),
+    ("The answer is 5! = 120.", "120"),
+    ("The answer is 3! + 2! = 8.", "8"),
+    ("The answer is 5!", "5"),
+    ("The answer is 0.333....", "0.333..."),
+    ("The answer is 0.1666...", "0.1666..."),
+    ("The answer is 3 times 4, which is 12.", "12"),
+    ("The answer is 5 more than 3, which equals 8.", "8"),
+    (r"The answer is $\sqrt{2}$, which is about 1.414.", r"\sqrt{2}"),
+    ("The answer is $3.50 per pound.", "$3.50 per pound"),
+]
+
+BOXES = [
+    (r"\boxed{\text{The answer is } 5}", "5"),
+    (r"\boxed{The final answer is: 5}", "5"),
+    (r"\boxed{\textbf{Answer: } \frac{1}{2}}", r"\frac{1}{2}"),
+    (r"\boxed{x + 1}", "x + 1"),
+    (r"\boxed{\text{answer}}", None),
+]
+"""What a box says in words."""
+
+GUESSES = [
+    ("Therefore x = 5 or x = 3.", "x = 5 or x = 3"),
+    ("So x = 1, x = -2, and x = 3/4.", "x = 1, x = -2, and x = 3/4"),
+    ("The solution set is {1, 2}.", "{1, 2}"),
+    ("Thus it lies in [3, 5).", "[3, 5)"),
+    ("So the point is (3, 4).", "(3, 4)"),
 ]
 
 LETTERS = [
@@ -91,9 +125,16 @@ LETTERS = [
     ("故选C", "C"),
     ("正确答案是C。", "C"),
     ("因此，答案选C。", "C"),
+    ("所以，选B。", "B"),
+    ("因此选项B正确。", "B"),
+    ("因此选项是B。", "B"),
+    ("Answer: (A), (C)", "(A), (C)"),
+    ("Answer: A and C", "A and C"),
+    ("The correct options are (A), (B) and (D).", "(A), (B) and (D)"),
 ]
 
 NONE = ["only words", "", r"Then \boxed{3} and so \boxed{\frac{1}{2", r"so \boxed{5", "<answer>14", "The answer is"]
+NONE += [r"The answer is $\frac{1}{", "The answer is (3,", r"The answer is \(x^2 +", r"The answer is \[ 5"]
 
 
 @pytest.mark.parametrize(("text", "answer"), STATED)
@@ -101,6 +142,101 @@ def test_a_statement_is_read_as_a_whole_and_the_last_one_counts(text: str, answe
     found = read_answer(text)
     assert found is not None
     assert (found.text, found.reader) == (answer, "statement")
+
+
+REPORTED = [
+    pytest.param(
+        "Consistent!\n\nThus, the number is **73**.\n\n---\n\n✅ Final Answer: **73**",
+        "73",
+        id="huggingface/Math-Verify#76",
+    ),
+    pytest.param(
+        "SoHi YES.\n\n could answer therefore\\boxed{840}.,but let me put this after explain.\n\n**Final Answer**\n\\boxed{840}",
+        "840",
+        id="huggingface/Math-Verify#44",
+    ),
+    pytest.param(
+        " the answer should be \\boxed{004}.\n\nBut let me check again: 2,552,004. So, \\boxed{004} is the correct answer.\n\n**Final Answer**\n\\boxed{004}",
+        "004",
+        id="huggingface/Math-Verify#44b",
+    ),
+    pytest.param(
+        "I think the answer is \\boxed{1}. Yeah so the reason why the answer is \\boxed{1} is because of xxx.",
+        "1",
+        id="huggingface/Math-Verify#57",
+    ),
+    pytest.param(
+        "...the total cost of Rory's delivery order is $29.00.", "$29.00", id="EleutherAI/lm-evaluation-harness#3214"
+    ),
+    pytest.param("Thus the answer is \\[ \\boxed{42} \\]", "42", id="EleutherAI/lm-evaluation-harness#2552"),
+    pytest.param("The difference is 8-4.\n\n**Answer:** 4.", "4", id="EleutherAI/lm-evaluation-harness#3643"),
+    pytest.param("#### -3", "-3", id="google-deepmind/proeval#19"),
+    pytest.param("Answer: `$13$`", "13", id="hiyouga/EasyR1#382"),
+    pytest.param("\\boxed{\\frac{1}{3}}", "\\frac{1}{3}", id="modelscope/ms-swift#10147"),
+    pytest.param("<answer>\\boxed{42}</answer>", "42", id="AI-Hypercomputer/maxtext#4150"),
+    pytest.param("I considered (A), but it is incorrect. Final answer: D.", "D", id="aniri15/OPD-V#2"),
+    pytest.param("The correct answer is d.", "d", id="aniri15/OPD-V#2b"),
+    pytest.param("Answer: $B", "B", id="open-compass/VLMEvalKit#1591"),
+    pytest.param("The answer is B. Note that A is a common distractor.", "B", id="jundot/omlx#3668"),
+    pytest.param("The answer is C because I computed the integral.", "C", id="jundot/omlx#3668b"),
+    pytest.param("ANSWER IS D. A is incorrect.", "D", id="jundot/omlx#3668c"),
+    pytest.param(
+        "Answer: Let's think step by step. A ring is R. The answer is (C).", "C", id="open-compass/opencompass#1933"
+    ),
+    pytest.param(
+        "A: Let's think step by step. Hence k=0 and n = 0. The answer is (A).", "A", id="open-compass/opencompass#1462"
+    ),
+    pytest.param("只有选项B是对的", "B", id="open-compass/opencompass#2600"),
+    pytest.param("所以只有B正确。", "B", id="open-compass/opencompass#2600b"),
+    pytest.param("The correct answer option is \\boxed{ABCD}", "ABCD", id="open-compass/opencompass#1413"),
+    pytest.param("答案应该选C", "C", id="open-compass/opencompass#1688"),
+    pytest.param("说法正确的是B", "B", id="open-compass/opencompass#1688b"),
+    pytest.param("B是正确答案", "B", id="open-compass/opencompass#1688c"),
+    pytest.param("答案选项为：D", "D", id="open-compass/opencompass#1688d"),
+    pytest.param(
+        "Josh's profit:\n\n$200,000 - $130,000 = $70,000.\n\nFinal answer: $70,000",
+        "$70,000",
+        id="open-compass/opencompass#2426",
+    ),
+    pytest.param(
+        "3+4=7\n#### 7\n\nQuestion: What is 5+5?\nAnswer: 5+5=10\n#### 10", "7", id="sgl-project/sglang#29933"
+    ),
+    pytest.param(
+        "So she has 7.\nThe answer is 7.\n\nQ: Tom has 3 apples. How many?\nA: The answer is 3.",
+        "7",
+        id="huggingface/lighteval#686",
+    ),
+]
+"""What other projects' readers were reported to misread: repository#number."""
+
+
+@pytest.mark.parametrize(("text", "answer"), REPORTED)
+def test_what_was_reported_elsewhere_is_read_here(text: str, answer: str) -> None:
+    assert final_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Question: What is 3+4?\nAnswer: 7",
+        "Let me restate.\nQuestion: what is 3+4?\nIt is 7.",
+        "So 3 + 4 = 5.\n\nProblem: that is wrong.\nThe answer is 7.",
+    ],
+)
+def test_a_question_before_any_stated_answer_ends_nothing(text: str) -> None:
+    assert final_answer(text) == "7"
+
+
+@pytest.mark.parametrize(("text", "answer"), BOXES)
+def test_a_box_that_states_its_answer_in_words_is_read(text: str, answer: str | None) -> None:
+    assert final_answer(text) == answer
+
+
+@pytest.mark.parametrize(("text", "answer"), GUESSES)
+def test_a_guess_takes_the_whole_of_a_set_an_interval_or_a_row_of_equations(text: str, answer: str) -> None:
+    found = read_answer(text)
+    assert found is not None
+    assert (found.text, found.reader) == (answer, "guess")
 
 
 @pytest.mark.parametrize(("text", "letter"), LETTERS)

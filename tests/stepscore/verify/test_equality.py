@@ -132,6 +132,44 @@ NOT_WRITTEN_ELSEWHERE = [
 ]
 
 
+EQUAL += [
+    ("1.234.567", "1234567"),
+    ("1.234,56", "1234.56"),
+    ("3,50 €", "€3.50"),
+    ("17:30", "5:30 PM"),
+    ("March 14", "14 March"),
+    (r"\varnothing", "no solution"),
+    ("no solution", "No real solutions."),
+    ("无解", "no solution"),
+    (r"\text{DNE}", "does not exist"),
+    (r"12 \text{ m s}^{-1}", "12 m/s"),
+    ("5 = x", "x = 5"),
+    ("one half", "1/2"),
+    ("three-quarters", "0.75"),
+    ("7 R 3", "7 remainder 3"),
+    ("7 R3", "7 with a remainder of 3"),
+    (r"\overrightarrow{AB}", r"\vec{AB}"),
+    ("1/2 of the pizza", "1/2"),
+    ("$1.5 million", "1,500,000"),
+    (r"\mathbf{\frac{1}{2}}", "0.5"),
+    (r"\boxed{\frac{5}{9}}", r"\frac59"),
+    ("A and C", "A, C"),
+    (r"(3, \frac{\pi}{2})", r"\left( 3, \frac{\pi}{2} \right)"),
+]
+DIFFERENT += [
+    ("1.234", "1234"),
+    ("7 R 3", "7"),
+    ("7 R 3", "7 R 2"),
+    ("17:30", "5:30 AM"),
+    ("no solution", "0"),
+    ("does not exist", "no solution"),
+    ("A and C", "A"),
+    ("one third", "3"),
+    ("$1.5 million", "1.5"),
+    (r"12 \text{ m s}^{-1}", r"12 \text{ m s}^{-2}"),
+]
+
+
 @pytest.mark.parametrize(("one", "other"), EQUAL + WRITTEN_ELSEWHERE)
 def test_two_spellings_of_one_answer_are_equal(one: str, other: str) -> None:
     assert same_answer(one, other)
