@@ -151,12 +151,12 @@ REPORTED = [
         id="huggingface/Math-Verify#76",
     ),
     pytest.param(
-        "SoHi YES.\n\n could answer therefore\\boxed{840}.,but let me put this after explain.\n\n**Final Answer**\n\\boxed{840}",
+        "SoHi YES.\n\n therefore\\boxed{840}.,but let me put this after.\n\n**Final Answer**\n\\boxed{840}",
         "840",
         id="huggingface/Math-Verify#44",
     ),
     pytest.param(
-        " the answer should be \\boxed{004}.\n\nBut let me check again: 2,552,004. So, \\boxed{004} is the correct answer.\n\n**Final Answer**\n\\boxed{004}",
+        "the answer should be \\boxed{004}.\n\nAgain, \\boxed{004} is correct.\n\n**Final Answer**\n\\boxed{004}",
         "004",
         id="huggingface/Math-Verify#44b",
     ),
