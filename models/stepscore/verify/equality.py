@@ -146,7 +146,9 @@ def _canonical(one: Answer, until: float) -> Canonical:
         return _of_value(one, until)
     items = [_canonical(item, until) for item in _with_shared_unit(one.items)]
     late, readable = any(item.late for item in items), all(item.readable for item in items)
-    key, bare = (_row_key(one, [getattr(item, side) for item in items]) for side in ("key", "bare"))
+    key = _row_key(one, [item.key for item in items])
+    differ = one.opening == "{" and len({item.bare for item in items}) == 1 < len({item.key for item in items})
+    bare = key if differ else _row_key(one, [item.bare for item in items])
     return Canonical(key, bare, None, readable, late)
 
 

@@ -138,6 +138,11 @@ EQUAL += [
     ("3,50 €", "€3.50"),
     ("17:30", "5:30 PM"),
     ("March 14", "14 March"),
+    ("Sept. 3, 2021", "3rd of September, 2021"),
+    ("5 markers", "5"),
+    ("12 decks", "12"),
+    ("3 marbles", "3"),
+    ("7 octagons", "7"),
     (r"\varnothing", "no solution"),
     ("no solution", "No real solutions."),
     ("无解", "no solution"),
@@ -157,6 +162,8 @@ EQUAL += [
     (r"(3, \frac{\pi}{2})", r"\left( 3, \frac{\pi}{2} \right)"),
 ]
 DIFFERENT += [
+    ("12 positive and 12 negative integers", "12"),
+    ("5 apples and 5 pears", "5"),
     ("1.234", "1234"),
     ("7 R 3", "7"),
     ("7 R 3", "7 R 2"),
