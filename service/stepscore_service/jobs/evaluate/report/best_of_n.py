@@ -118,7 +118,7 @@ def _curves(found: Measured, own: str, axes: Axes, palette: Palette) -> None:
     axes.minorticks_off()
     axes.set_xlabel("n")
     axes.set_ylabel("right, %")
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="small")
 
 
 def _dots(found: Measured, axes: Axes, palette: Palette) -> None:
