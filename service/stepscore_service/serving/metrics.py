@@ -54,43 +54,34 @@ class Metrics:
         of = self.registry
         ProcessCollector(registry=of)
         of.register(GpuCollector())
-        self.requests = Counter("stepscore_requests", "Answered requests.", ("route", "code"), registry=of)
+        self.requests = self._counter("requests", "Answered requests.", "route", "code")
         self.request_seconds = Histogram(
             "stepscore_request_seconds", "Seconds from request to answer.", ("route",), buckets=SECONDS, registry=of
         )
         self.running = Gauge(
             "stepscore_requests_running", "Requests in flight, without probes and scrapes.", registry=of
         )
-        self.errors = Counter("stepscore_errors", "Errors of requests and of single solutions.", ("code",), registry=of)
-        self.skipped = Counter(
-            "stepscore_skipped_solutions",
+        self.errors = self._counter("errors", "Errors of requests and of single solutions.", "code")
+        self.skipped = self._counter(
+            "skipped_solutions",
             "Solutions that cost no forward: the caller hung up or gave up (departed), the deadline passed (expired).",
-            ("model", "reason"),
-            registry=of,
+            *("model", "reason"),
         )
-        self.failures = Counter(
-            "stepscore_forward_failures",
+        self.failures = self._counter(
+            "forward_failures",
             "Forwards that failed, by the code of the error; most are run again in smaller parts.",
-            ("model", "code"),
-            registry=of,
+            *("model", "code"),
         )
-        self.reloads = Counter(
-            "stepscore_reloads",
+        self.reloads = self._counter(
+            "reloads",
             "Exchanges of a model's weights: done, or refused with the old weights still serving.",
-            ("model", "outcome"),
-            registry=of,
+            *("model", "outcome"),
         )
-        self.outcomes = Counter(
-            "stepscore_outcomes",
-            "Final answers that /reward has verified: right, wrong, unreadable.",
-            ("model", "outcome"),
-            registry=of,
+        self.outcomes = self._counter(
+            "outcomes", "Final answers that /reward has verified: right, wrong, unreadable.", "model", "outcome"
         )
-        self.signs = Counter(
-            "stepscore_hacking_signs",
-            "Solutions of /reward that show a sign of reward hacking.",
-            ("model", "sign"),
-            registry=of,
+        self.signs = self._counter(
+            "hacking_signs", "Solutions of /reward that show a sign of reward hacking.", "model", "sign"
         )
         self._collectors: dict[str, ModelCollector] = {}
         self._counted: WeakSet[StepscoreError] = WeakSet()
@@ -133,6 +124,9 @@ class Metrics:
     def retire(self, name: str, batcher: AnyBatcher) -> None:
         """A model of that name is closed and a later one serves: only its tokens stay counted."""
         self._collectors[name].retire(batcher)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"stepscore_{name}", meaning, labels, registry=self.registry)
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"stepscore_{name}", meaning, ("model",), buckets=buckets, registry=self.registry)
