@@ -14,6 +14,7 @@ import torch
 
 from stepscore.errors import StepscoreError
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.modeling.allocator import map_large_blocks
 from stepscore_service.jobs.modeling.bases import open_base
 from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.plan import Learning, TrainPlan
@@ -46,6 +47,7 @@ def update(
     Raises InvalidInput, CheckpointError, Diverged, OSError.
     """
     quiet_libraries()
+    map_large_blocks()
     last = rounds.check(settings.identity())
     if last is not None and last.made_of["rollouts"] == digest:
         done(f"Round {last.number} was made of these rollouts already.")

@@ -20,6 +20,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
 from stepscore.errors import InvalidInput, StepscoreError
+from stepscore_service.jobs.modeling.allocator import map_large_blocks
 from stepscore_service.jobs.modeling.batch import collator
 from stepscore_service.jobs.modeling.build import TrainSetup
 from stepscore_service.jobs.modeling.example import Example
@@ -90,6 +91,7 @@ def train(plan: TrainPlan, setup: TrainSetup, data: TrainData, run: TrainRun, co
     Raises InvalidInput if nothing can be learnt, TrainingError.
     """
     check(plan, data)
+    map_large_blocks()
     started = time.monotonic()
     try:
         with Stopping(console.print) as stopping, SummaryWriter(str(run.out / LOGS)) as writer:
