@@ -80,8 +80,8 @@ def group_answers(answers: Sequence[str | None]) -> list[list[int]]:
 
 def group(answers: Sequence[str | None]) -> Grouping:
     """As group_answers, with the pairs that could not be decided in time."""
-    until = time.monotonic() + TOTAL_SECONDS
-    forms = {answer: canonical(answer, until) for answer in dict.fromkeys(answers) if answer is not None}
+    limit = TimeLimit(TOTAL_SECONDS)
+    forms = {answer: canonical(answer, limit) for answer in dict.fromkeys(answers) if answer is not None}
     named = _with_names_that_count(forms)
     joined = _joined(list(named.values()))
     groups: dict[object, list[int]] = {}
@@ -136,15 +136,31 @@ def _joined(forms: Sequence[Canonical]) -> dict[str, str]:
     }
 
 
-def canonical(answer: str, until: float = math.inf) -> Canonical:
-    """The canonical form of an answer; never fails. until: no calculation begins after it (time.monotonic())."""
-    return _canonical(read_structure(answer), until)
+class TimeLimit:
+    """For several calculations. The first, which may have to wait for a process to start, does not count."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: float | None = None
+
+    @property
+    def has_passed(self) -> bool:
+        return self._until is not None and time.monotonic() >= self._until
+
+    def start(self) -> None:
+        if self._until is None:
+            self._until = time.monotonic() + self._seconds
 
 
-def _canonical(one: Answer, until: float) -> Canonical:
+def canonical(answer: str, limit: TimeLimit | None = None) -> Canonical:
+    """The canonical form of an answer; never fails. limit: no calculation begins after it."""
+    return _canonical(read_structure(answer), limit or TimeLimit(math.inf))
+
+
+def _canonical(one: Answer, limit: TimeLimit) -> Canonical:
     if isinstance(one, Value):
-        return _of_value(one, until)
-    items = [_canonical(item, until) for item in _with_shared_unit(one.items)]
+        return _of_value(one, limit)
+    items = [_canonical(item, limit) for item in _with_shared_unit(one.items)]
     late, readable = any(item.late for item in items), all(item.readable for item in items)
     key = _row_key(one, [item.key for item in items])
     differ = one.opening == "{" and len({item.bare for item in items}) == 1 < len({item.key for item in items})
@@ -164,6 +180,8 @@ def _row_key(row: Row, keys: Sequence[str]) -> str:
     if row.opening == "∪":
         return "∪".join(sorted(keys))
     if row.opening == "{":
+        if len(row.items) > 1 and all(isinstance(item, Row) and item.opening == "{" for item in row.items):
+            keys = [key if key.startswith("{") else f"{{{key}}}" for key in keys]
         distinct = sorted(set(keys))
         if all(key[0] in "([" and key[-1] in ")]" and "oo" in key for key in distinct):
             return "∪".join(distinct)
@@ -171,8 +189,8 @@ def _row_key(row: Row, keys: Sequence[str]) -> str:
     return f"{row.opening}{','.join(keys)}{row.closing}"
 
 
-def _of_value(one: Value, until: float) -> Canonical:
-    value, late, readable = _value_key(one, until)
+def _of_value(one: Value, limit: TimeLimit) -> Canonical:
+    value, late, readable = _value_key(one, limit)
     label = claimed_name(one.label)
     if one.unit is None:
         return Canonical(value, value, one, readable, late, label)
@@ -196,7 +214,7 @@ def is_number(key: str) -> bool:
     return bool(key) and key.lstrip("-")[:1].isdigit() and not set(key) & set(":?;, =i")
 
 
-def _value_key(one: Value, until: float) -> tuple[str, bool, bool]:
+def _value_key(one: Value, limit: TimeLimit) -> tuple[str, bool, bool]:
     """The key of a value without its unit, whether it came too late, and whether it is more than a text."""
     if one.settled:
         return one.text, False, True
@@ -204,7 +222,8 @@ def _value_key(one: Value, until: float) -> tuple[str, bool, bool]:
     formula = as_algebra(one.text) if len(one.text) <= MAX_ALGEBRA_CHARACTERS else None
     if formula is None:
         return text, False, False
-    key = POOL.key(formula) if time.monotonic() < until else LATE
+    key = LATE if limit.has_passed else POOL.key(formula)
+    limit.start()
     if key is LATE or key is None:
         return text, key is LATE, False
     return str(key), False, True

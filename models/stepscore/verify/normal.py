@@ -15,7 +15,7 @@ from stepscore.verify.spelling import spell
 from stepscore.verify.wording import OPTIONS
 
 _LABEL = re.compile(
-    r"(?:m?\s*\\(?:angle|triangle|overline)\s*\{?[A-Za-z]{1,4}\}?|\|[A-Za-z]{1,4}\||[A-Za-z]{2,}(?:\s+[a-z]+){1,4}"
+    r"(?:\\frac\s*\{d\s?[a-z]\}\s*\{d\s?[a-z]\}|m?\s*\\(?:angle|triangle|overline)\s*\{?[A-Za-z]{1,4}\}?|\|[A-Za-z]{1,4}\||[A-Za-z]{2,}(?:\s+[a-z]+){1,4}"
     r"|[a-zA-Z](?:_(?:\{\w+\}|\w))?(?:\s*:\s*[a-zA-Z](?:_(?:\{\w+\}|\w))?)+"
     r"|\\?[a-zA-Z]+(?:_(?:\{\w+\}|\w))?'*(?:\s*(?:\([^()=]*\)|\[[^\[\]=]*\]))?)\s*(?:=(?!=)|\\approx(?![a-z]))\s*"
 )
@@ -24,6 +24,11 @@ _NAMES = re.compile(r"\(\s*([a-z](?:_\w)?(?:\s*,\s*[a-z](?:_\w)?)+)\s*\)\s*=\s*(
 _SET_OF = re.compile(
     r"\\?\{\s*([a-z])(?:\s*\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid|\\colon|:|\|)\s*(?P<condition>[^|]+?)\\?\}"
 )
+_BOTH = re.compile(
+    r"(?P<name>[a-z])\s*(?P<sign1>\\[lg]e|[<>])\s*(?P<bound1>(?:(?!\\[lg]e(?![a-z])|[<>,;]).)+?)\s*(?:\band\b|\\land|\\wedge)\s*"
+    r"(?P=name)\s*(?P<sign2>\\[lg]e|[<>])\s*(?P<bound2>(?:(?!\\[lg]e(?![a-z])|[<>,;]).)+)"
+)
+"""`x > 3 and x < 5`."""
 _STATEMENTS = re.compile(r"[①-⑳]{2,}|(?=[A-F]{2,6}$)A?B?C?D?E?F?")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|csc|sec|cot)(?![a-z]).*\\circ", re.DOTALL)
 _VARIABLES = re.compile(r"(?<=[\w)}])\s*[-+]|(?<![\\a-zA-Z])[a-zA-Z]")
@@ -82,8 +87,20 @@ def _unwrapped(text: str) -> str:
     names = _NAMES.match(text)
     if names and (order := re.sub(r"\s", "", names[1]).split(",")) == sorted(order):
         return text[names.end() :]
+    both = _BOTH.fullmatch(text)
+    if both:
+        return _chained(both)
     described = _SET_OF.fullmatch(text)
     return described["condition"].strip() if described and described[1] in described["condition"] else text
+
+
+def _chained(both: re.Match[str]) -> str:
+    """`x > 3 and x < 5` as `3 < x < 5`; two bounds on the same side stay."""
+    bounds = sorted(((both[f"sign{at}"], both[f"bound{at}"]) for at in (1, 2)), key=lambda one: one[0] in ("<", r"\le"))
+    (low, least), (high, most) = bounds
+    if low in ("<", r"\le") or high in (">", r"\ge"):
+        return both[0]
+    return f"{least} {low.replace('g', 'l').replace('>', '<')} {both['name']} {high} {most}"
 
 
 def _bracketed(text: str, depth: int) -> Row | None:
@@ -154,5 +171,8 @@ def _formula(text: str) -> Value:
 
 def _unit_starts(text: str) -> Iterator[int]:
     """Places after a digit or closing bracket at which a unit may begin; a single letter needs a space before it."""
-    for match in re.finditer(r"(?<=[\d)}])\s+(?=[a-zA-Z])|(?<=[\d)}])\s*(?=%|\^\\circ)|(?<=[\d)}])(?=[a-z]{2,})", text):
+    for match in re.finditer(
+        r"(?<=[\d)}])\s+(?=[a-zA-Z])|(?<=\\pi)\s+(?=[a-z]{2})|(?<=[\d)}])\s*(?=%|\^\\circ)|(?<=[\d)}])(?=[a-z]{2,})",
+        text,
+    ):
         yield match.end()

@@ -31,10 +31,10 @@ _SCALES: dict[str, dict[str, str]] = {
     },
     "weight": {"lb lbs pound": "16", "oz ounce": "1"},
     "volume": {
-        "l liter litre": "1",
-        "dl deciliter decilitre": "1/10",
-        "cl centiliter centilitre": "1/100",
-        "ml milliliter millilitre": "1/1000",
+        "l liter litre": "1/1000",
+        "dl deciliter decilitre": "1/10000",
+        "cl centiliter centilitre": "1/100000",
+        "ml milliliter millilitre": "1/1000000",
     },
     "kitchen": {"gal gallon": "16", "qt quart": "4", "pint": "2", "cup": "1"},
     "time": {
@@ -66,7 +66,7 @@ _SCALES: dict[str, dict[str, str]] = {
     "frequency": {"hz hertz": "1"},
     "amount": {"mol mole": "1"},
 }
-"""For each kind of quantity its units (space-separated spellings, singular) and what one of them is worth."""
+"""For each kind of quantity its units (space-separated spellings, singular) and its worth (volumes: in m^3)."""
 
 _UNITS = {
     spelling: (kind, Fraction(worth))
@@ -162,7 +162,8 @@ def _product(text: str) -> Unit | None:
         if factor is None or known is None:
             return None
         power = int(factor[2] or 1) * (-1 if sign == "/" else 1)
-        kinds[known[0]] = kinds.get(known[0], 0) + power
+        name, times = ("length", 3) if known[0] == "volume" else (known[0], 1)
+        kinds[name] = kinds.get(name, 0) + times * power
         worth *= known[1] ** power
     kind = "*".join(f"{name}^{power}" if power != 1 else name for name, power in sorted(kinds.items()) if power)
     return Unit(f"{kind or 'ratio'}:{worth}", kind or "ratio", worth)

@@ -53,6 +53,8 @@ _DATE = re.compile(
     r"(?:,?\s+(\d{4}))?",
     re.IGNORECASE,
 )
+_ISO_DATE = re.compile(r"(\d{4})-(0[1-9]|1[0-2])-([0-2]\d|3[01])")
+_TWELVE = {"noon": "pm", "12 noon": "pm", "midnight": "am", "12 midnight": "am"}
 _TO_TWENTY = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
@@ -64,16 +66,18 @@ _NUMBER_WORDS = {word: at for at, word in enumerate(_TO_TWENTY)} | {
     for one, unit in enumerate(["", *_TO_TWENTY[1:10]])
     for dash in (("-", " ") if unit else ("",))
 }
+_TENS_AND_ONES = re.compile(rf"\b({'|'.join(_TENS)}) ({'|'.join(_TO_TWENTY[1:10])})\b")
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 _IN_PARTS = re.compile(rf"(?:([a-z]+)[ -])?({'|'.join(_PARTS)}|halve)s?", re.IGNORECASE)
 """`two thirds`, `one-half`, `a quarter`."""
 _REMAINDER = re.compile(r"(\d+)\s*(?:R|r|rem\.?|(?:with )?(?:a )?remainder(?: of)?)\s*(\d+)")
+_FEET = re.compile(r"(\d+)\s?'\s?(\d+(?:\.\d+)?)\s?(?:\"|'')")
 _NOT_UNITS = frozenset([
     "squared", "cubed", "less", "more", "than", "plus", "minus", "times", "half", "twice", "double", "triple",
     "dozen", "dozens", "hundred", "thousand", "million", "billion", "trillion", "percent", "of", "pi", "over",
     "by", "divided", "multiplied", "mod", "modulo", "remainder", "factorial", "choose", "base", "power", "root",
     "sin", "cos", "tan", "log", "ln", "sqrt", "or", "to", "fewer", "greater", "raised", "exponent", "if", "is",
-    "are",
+    "are", "and",
 ])  # fmt: skip
 SEPARATOR = re.compile(r"\s*(?:[,;]|\band\b|\bor\b|\\lor|\\vee|[、和或])\s*")
 _SIGN_UNITS = {"%": PERCENT, "‰": PER_MILLE}
@@ -135,7 +139,32 @@ def _number(text: str) -> Fraction | None:
         return endless
     if text.startswith("-") and text.count("-") == 1 and text[1:].strip() in _NUMBER_WORDS:
         return Fraction(-_NUMBER_WORDS[text[1:].strip()])
-    return Fraction(_NUMBER_WORDS[text.casefold()]) if text.casefold() in _NUMBER_WORDS else _in_parts(text)
+    return _in_words(text.casefold()) if text[:1].isalpha() or text.endswith("half") else None
+
+
+def _in_words(text: str) -> Fraction | None:
+    """`twelve`, `two hundred and five`, `two thirds`, `two and a half`, `5 and a half`."""
+    whole = re.fullmatch(r"(.+) and (?:a|one)[ -]half", text)
+    if whole:
+        number = _number(whole[1])
+        return None if number is None or number.denominator > 1 else number + Fraction(1, 2)
+    return _in_parts(text) or _counted(text)
+
+
+def _counted(text: str) -> Fraction | None:
+    """`one hundred and five`, `a dozen`, `twelve thousand`: each magnitude after a smaller number."""
+    total, current = 0, None
+    for word in _TENS_AND_ONES.sub(r"\1-\2", re.sub(r"(?<=hundred|housand|million) and ", " ", text)).split():
+        if word in _NUMBER_WORDS and (current is None or (current % 100 == 0 and current)):
+            current = (current or 0) + _NUMBER_WORDS[word]
+        elif word == "a" and current is None and text != "a":
+            current = 1
+        elif word in _MAGNITUDES and current:
+            current *= _MAGNITUDES[word]
+            total, current = (total + current, None) if word != "hundred" else (total, current)
+        else:
+            return None
+    return None if current is None and not total else Fraction(total + (current or 0))
 
 
 def _in_parts(text: str) -> Fraction | None:
@@ -257,11 +286,13 @@ def _noun(words: str) -> Unit | None:
 
 
 def _sum(text: str) -> Value | None:
-    """`5 hours 30 minutes`, `5 feet and 6 inches`: amounts of one kind, from the larger unit to the smaller."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)\b\.?,?\s*(?:and\s+)?", text.casefold())
-    if len(parts) < 2 or re.sub(r"[\s,.]|\band\b", "", text.casefold()) != "".join(a + b for a, b in parts):
+    """`5 hours 30 minutes`, `1h30m`, `5'6"`: amounts of one kind, from the larger unit to the smaller."""
+    text = _FEET.sub(r"\1 feet \2 inches", text.casefold())
+    found = re.findall(r"(\d[\d,]*(?:\.\d+)?)\s*([a-z]+)\.?,?\s*(?:and\s+)?", text)
+    parts = [(amount.replace(",", ""), word) for amount, word in found]
+    if len(parts) < 2 or re.sub(r"[\s,]|\.(?!\d)|\band\b", "", text) != "".join(a + b for a, b in parts):
         return None
-    units = [known_unit(word) for _, word in parts]
+    units = [known_unit("min" if word == "m" and parts[0][1][0] == "h" else word) for _, word in parts]
     if any(unit is None or not unit.kind or unit.kind != (units[0] and units[0].kind) for unit in units):
         return None
     worths = [unit.worth for unit in units if unit]
@@ -287,10 +318,15 @@ def _clock(text: str) -> Value | None:
     hour = re.fullmatch(r"(\d{1,2})\s*([ap])\.?\s?m\.?", text, re.IGNORECASE)
     if hour:
         return Value(f"{int(hour[1])}:00", unit=Unit(f"{hour[2].casefold()}m"), settled=True)
+    if text.casefold() in _TWELVE:
+        return Value("12:00", unit=Unit(_TWELVE[text.casefold()]), settled=True)
     return None
 
 
 def _dated(text: str) -> Value | None:
+    ordered = _ISO_DATE.fullmatch(text)
+    if ordered:
+        return Value(f"date {int(ordered[2])}-{int(ordered[3])}", unit=Unit(f"year {ordered[1]}"), settled=True)
     date = _DATE.fullmatch(text)
     if date:
         month = _MONTHS.index((date[1] or date[4]).casefold()[:3]) + 1

@@ -43,8 +43,13 @@ _SIGNS = {
     "º": r"^\circ ",
     "⟨": r"\langle ",
     "⟩": r"\rangle ",
+    "℃": r"^\circ C",
+    "℉": r"^\circ F",
+    "△": r"\triangle ",
+    "∠": r"\angle ",
 }
 _TABLE = str.maketrans(_SIGNS)
+_OVERLINED = re.compile("(?:\\d[\u0304\u0305])+")
 _VULGAR = re.compile("(\\d)?\\s?([¼-¾⅐-⅞])")
 _ROOT = re.compile(r"([√∛∜])\s*(?:\(([^()]*)\)|\{([^{}]*)\}|(\d+(?:\.\d+)?|[a-zA-Z]))")
 _ROOTS = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
@@ -91,9 +96,17 @@ _STYLES = (
     (re.compile(r"^(\d+/\d+|\d[\d.]*%) of (?:the|a|an|her|his|their|its) [a-z ]+$"), r"\1"),
     (re.compile(rf"(?<![\\a-zA-Z])(?:{_FUNCTIONS})"), r"\\\g<0>"),
     (re.compile(r"(?<!\\)(?<![A-Za-z])pi(?![A-Za-z])"), r"\\pi "),
+    (re.compile(r"^(?:negative|minus)\s+(?=[\d\\]|infinity)", re.IGNORECASE), "-"),
+    (re.compile(r"^(?:positive|plus)\s+(?=\\infty|infinity)", re.IGNORECASE), ""),
     (re.compile(r"(?<!\\)\b(?:infinity|infty|oo|inf)\b"), r"\\infty "),
+    (re.compile(r"(?<![\w.])(?:USD|US\s?\$)\s*(?=\d)"), "$"),
+    (re.compile(r"(?<![\w.])(?:Rs\.?|INR)\s*(?=\d)"), "₹"),
+    (re.compile(r"(?<![\w.])EUR\s*(?=\d)"), "€"),
+    (re.compile(r"(?<![\w.])GBP\s*(?=\d)"), "£"),
+    (re.compile(r"(?<![\w.])\d{1,3}(?:_\d{3})+(?![\w{])"), lambda match: match[0].replace("_", "")),
     (re.compile(r"\*\*(?=\s*[-\d(a-z{])(?<=[\w)}]\*\*)"), "^"),
     (re.compile(r"(?<=[\w)}])\s*\*\s*(?=[\w(\\])"), r"\\cdot "),
+    (re.compile(r"(?<![a-zA-Z])\\?lg(?=\s*[\d({\\])"), r"\\log_{10}"),
     (re.compile(r"<="), r"\\le "),
     (re.compile(r">="), r"\\ge "),
     (re.compile(r"!="), r"\\ne "),
@@ -104,6 +117,7 @@ _STYLES = (
 )
 _DECIMAL_COMMAS = (
     (re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.])"), lambda match: match[0].replace(".", "")),
+    (re.compile(r"^(-?\d+),(?=\d+\s*(?:\\times|\\cdot|x|\*)\s*10\s*\^)"), r"\1."),
     (re.compile(r"(?<![\d.,])(\d{1,3}(?:[. ]\d{3})+),(\d+)(?![\d,])"), lambda match: f"{_digits(match[1])}.{match[2]}"),
     (
         re.compile(r"(€\s?\d+),(?=\d\d(?!\d))|^(\d+),(?=\d\d?\s?(?:€|[ck]?m\b|mm\b|k?g\b|l\b|h\b|%|\\%|euros?\b))"),
@@ -210,6 +224,7 @@ def _closing(text: str, at: int) -> int:
 def _characters(text: str) -> str:
     text = "".join(unicodedata.normalize("NFKC", c) if "！" <= c <= "～" else c for c in text)
     text = _VULGAR.sub(_vulgar, text)
+    text = _OVERLINED.sub(lambda match: r"\overline{" + _digits(match[0]) + "}", text)
     text = re.sub("[⁰¹²³⁴-⁹⁺⁻ⁿ]+", lambda match: "^{" + match[0].translate(_SUPERSCRIPTS) + "}", text)
     text = re.sub("[₀-₉]+", lambda match: "_{" + match[0].translate(_SUBSCRIPTS) + "}", text)
     text = _ROOT.sub(lambda match: f"{_ROOTS[match[1]]}{{{match[2] or match[3] or match[4]}}}", text)
