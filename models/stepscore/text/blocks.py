@@ -24,6 +24,11 @@ _TEX = re.compile(
 )
 # Pandoc's rule, which tells `$x+1$` from `$5 and $6`: no space just inside, no digit just after.
 _INLINE = re.compile(r"(?<![\\$])\$(?![\s$])(?:[^$\n\\]|\\.)*(?<!\s)\$(?![\d$])")
+_WORDS = re.compile(r"\\[a-z]+\{[^{}]*\}")
+_PROSE = re.compile(r"(?<![\\a-zA-Z])[A-Za-z]{2,},? [a-z]{2,}")
+LONGEST_DISPLAY = 2000
+"""Characters of maths that holds a blank line."""
+
 _CLOSER = {r"\[": r"\]", r"\(": r"\)"}
 _CELLS = regex.compile(r"^[^\n|]*+\|[^\n]*+(?:\n[^\n|]*+\|[^\n]*+)++", regex.MULTILINE)
 _UNDER_HEAD = regex.compile(r"[ \t]*+\|?+(?:[ \t]*+:?+-++:?+[ \t]*+\|?+)++$", regex.MULTILINE)
@@ -91,20 +96,40 @@ def _environments(text: str, fenced: Blocks) -> Iterator[Span]:
 
 
 def _display_maths(text: str, fenced: Blocks) -> Iterator[Span]:
-    r"""`$$…$$`, `\[…\]` and `\(…\)`; a blank line ends the hope for a closing mark, but not for that of `\[`."""
+    r"""`$$…$$`, `\[…\]` and `\(…\)`; a blank line ends the hope for a closing mark, but not for that of `\[`.
+
+    Nor for that of `$$` on a line of its own, if another such line follows before any other `$$` and no prose between.
+    """
     opened: tuple[str, int] | None = None
+    alone: int | None = None
     for token in _tokens(text, fenced):
         mark = token[0]
         if token["blank"]:
+            if opened and opened[0] == "$$" and _stands_alone(text, opened[1]):
+                alone = opened[1]
             opened = opened if opened and opened[0] == r"\]" else None
         elif token["dollars"] or token["close"]:
             if opened and opened[0] == mark:
                 yield opened[1], token.end()
                 opened = None
+            elif token["dollars"] and alone is not None and _closes(text, alone, token.start()):
+                yield alone, token.end()
             elif token["dollars"] and opened is None:
                 opened = (mark, token.start())
+            alone = None if token["dollars"] else alone
         elif token["open"] and (opened is None or mark == r"\["):
             opened = (_CLOSER[mark], token.start())
+
+
+def _stands_alone(text: str, at: int) -> bool:
+    """Whether the `$$` at this place is all of its line."""
+    start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+    return text[start : end if end >= 0 else len(text)].strip() == "$$"
+
+
+def _closes(text: str, opened: int, at: int) -> bool:
+    inside = text[opened:at]
+    return len(inside) <= LONGEST_DISPLAY and _stands_alone(text, at) and not _PROSE.search(_WORDS.sub("", inside))
 
 
 def _tables(text: str) -> Iterator[Span]:

@@ -349,6 +349,22 @@ def test_a_stray_dollar_pair_binds_nothing_beyond_its_paragraph() -> None:
     assert pieces("He has $$ now\n\nand $$ later", "paragraphs") == ["He has $$ now", "and $$ later"]
 
 
+@pytest.mark.parametrize("how", ["auto", "lines", "paragraphs"])
+@pytest.mark.parametrize(
+    "block",
+    ["$$\nx = 3\n\ny = 4\n$$", "$$\nx = 3 \\text{ and so on}\n\n\n+ 4\n  $$", "\\[\nx = 3\n\ny = 4\n\\]"],
+)
+def test_display_maths_with_a_blank_line_stays_whole(block: str, how: str) -> None:
+    assert pieces(f"We know:\n\n{block}\n\nSo 7.", how) == ["We know:", block, "So 7."]
+
+
+@pytest.mark.parametrize(
+    "text", ["$$\nx = 3\n\nSo we have\n\n$$\ny\n$$", "$$\nx = 3\n\nso $$y$$\n\n$$\nz\n$$", "$$\nx\n\n$$y$$ ends"]
+)
+def test_display_maths_that_is_never_closed_binds_no_prose(text: str) -> None:
+    assert len(pieces(text, "paragraphs")) > 1
+
+
 def test_an_unclosed_fence_is_one_step_to_the_end() -> None:
     assert pieces("Code:\n```python\nx = 1\n\ny = 2", "paragraphs") == ["Code:\n```python\nx = 1\n\ny = 2"]
     assert pieces("Code:\n```python\nx = 1\n\ny = 2", "lines") == ["Code:", "```python\nx = 1\n\ny = 2"]
