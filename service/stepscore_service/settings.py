@@ -58,9 +58,9 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=65535,
-        description="port of /metrics and reloads, which the main port then does not serve; by default they share it",
+        description="separate port for /metrics and reloads; by default the main port serves them",
     )
-    insecure: bool = Field(False, description="listen beyond the loopback interface although no API key is needed")
+    insecure: bool = Field(False, description="listen beyond the loopback interface without API keys")
     api_key: SecretStr = Field(SecretStr(""), description="a key that every request must send as its bearer token")
     api_keys: Path | None = Field(
         None, description="file of hashed keys with scopes (docs/security.md); it is reread when it changes"
@@ -69,8 +69,10 @@ class Settings(BaseSettings):
     tls_certificate: Path | None = Field(None, description="certificate chain in PEM format; turns TLS on")
     tls_key: Path | None = Field(None, description="private key of the certificate")
     tls_key_password: SecretStr = Field(SecretStr(""), description="password of the private key")
-    tls_client_ca: Path | None = Field(None, description="authorities, one of which must have signed a client's own")
-    root_path: str = Field("", description="path under which a proxy shows the service, for example /prm")
+    tls_client_ca: Path | None = Field(
+        None, description="certificate authorities; a client must show a certificate that one of them signed"
+    )
+    root_path: str = Field("", description="path under which a proxy publishes the service, for example /prm")
 
     models: Texts = Field(
         ("embedded",),
@@ -78,10 +80,11 @@ class Settings(BaseSettings):
         "separated by commas; the first is the default of requests that name none",
     )
     formats: Annotated[tuple[Format, ...], NoDecode] = Field(
-        FORMATS, description="whose clients are answered besides our own (docs/rl.md); by default all"
+        FORMATS, description="trainers and tools whose request formats are served too (docs/rl.md); by default all"
     )
     chat_template: ChatTemplateName = Field(
-        "auto", description="how policies' chats are written that trainers send as one text; by default the text says"
+        "auto",
+        description="chat template of prompts that trainers send as one text; auto recognises it from the text",
     )
     tokenizers: Texts = Field(
         (),
@@ -89,23 +92,26 @@ class Settings(BaseSettings):
         "name=model",
     )
     drift_solutions: int = Field(
-        1000, ge=20, description="scored solutions of a policy version that are compared with as many of the first one"
+        1000,
+        ge=20,
+        description="scored solutions of each policy version that are compared with as many of the first version",
     )
-    family: str | None = Field(None, description="family of every model; by default the checkpoint says")
+    family: str | None = Field(None, description="family of every model; by default recognised from each checkpoint")
     family_options: Texts = Field((), description="options of the family, each as key=value")
-    cache: Path | None = Field(None, description="folder for what is prepared once; by default ~/.cache/stepscore")
+    cache: Path | None = Field(None, description="folder for prepared checkpoints; by default ~/.cache/stepscore")
     reference_model: Path | None = Field(
         ENGINE.reference_model, description="folder of the reference model of an implicit PRM"
     )
     generator: str = Field(
         ENGINE.generator,
-        description="what a judge generates with: openai:URL or openai:URL#MODEL, vllm; by default its own checkpoint",
+        description="what generates a judge's text: openai:URL, openai:URL#MODEL or vllm; by default its own "
+        "checkpoint",
     )
 
     policy: str = Field(
         "",
-        description="who writes solutions for /search: a folder, a Hub id, vllm:MODEL, or URL[#NAME] of a server; "
-        "without one there is no search",
+        description="policy that writes solutions for /search: a folder, a Hub id, vllm:MODEL, or URL[#NAME] of a "
+        "server; without one, /search is off",
     )
     engine: str = Field(
         "torch",
@@ -140,12 +146,12 @@ class Settings(BaseSettings):
         description="serve from replicas on the Ray cluster that the variable RAY_ADDRESS names, else on a new one on "
         "this machine (extra ray; docs/deploy.md)",
     )
-    ray_replicas: int = Field(1, ge=1, description="replicas on the Ray cluster, or the fewest of them")
+    ray_replicas: int = Field(1, ge=1, description="replicas on the Ray cluster; with --ray-max-replicas, the fewest")
     ray_max_replicas: int = Field(
         0, ge=0, description="most replicas on the Ray cluster; 0 keeps as many as --ray-replicas"
     )
     ray_replica_tokens: int = Field(
-        20_000, ge=1, description="waiting tokens per replica beyond which Ray starts a further one"
+        20_000, ge=1, description="waiting tokens per replica beyond which Ray starts another one"
     )
     ray_replica_cpus: int = Field(1, ge=1, description="CPUs that Ray gives to a replica; its GPUs follow the device")
     kv_cache_bytes: int = Field(
@@ -166,14 +172,14 @@ class Settings(BaseSettings):
     max_quantize_error: float = Field(
         ENGINE.max_quantize_error,
         gt=0.0,
-        description="by how much 8-bit weights may move a probe's reward; beyond it the start is refused",
+        description="largest change of a probe's reward by 8-bit weights; beyond it the start is refused",
     )
 
     temperature: float = Field(
         1.0,
         gt=0.0,
         allow_inf_nan=False,
-        description="rewards that are probabilities p become sigmoid(logit(p) / temperature); 1 leaves them",
+        description="rewards that are probabilities p become sigmoid(logit(p) / temperature); 1 changes nothing",
     )
     calibration: Path | None = Field(
         None, description="calibration.json of `stepscore evaluate`, instead of a temperature"
@@ -193,7 +199,7 @@ class Settings(BaseSettings):
         600.0,
         ge=0.0,
         allow_inf_nan=False,
-        description="seconds after which a forward is taken to hang: /health/live then fails; 0 never",
+        description="seconds after which a forward counts as hung and /health/live fails; 0 sets no limit",
     )
     max_body_bytes: int = Field(16 << 20, ge=1, description="largest request body in bytes; more is refused with 413")
     max_header_bytes: int = Field(
@@ -203,13 +209,19 @@ class Settings(BaseSettings):
         1000, ge=1, description="open connections; on further ones only probes are answered, the rest with 503"
     )
     head_seconds: float = Field(
-        10.0, ge=0.0, allow_inf_nan=False, description="seconds in which a request's headers must arrive; 0: any"
+        10.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="seconds in which a request's headers must arrive; 0 sets no limit",
     )
     body_seconds: float = Field(
-        60.0, ge=0.0, allow_inf_nan=False, description="seconds in which a request's body must arrive; 0: any"
+        60.0, ge=0.0, allow_inf_nan=False, description="seconds in which a request's body must arrive; 0 sets no limit"
     )
     send_seconds: float = Field(
-        60.0, ge=0.0, allow_inf_nan=False, description="seconds that a client may leave an answer unread; 0: any"
+        60.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="seconds that a client may leave an answer unread; 0 sets no limit",
     )
     idle_seconds: int = Field(
         75,
@@ -218,7 +230,9 @@ class Settings(BaseSettings):
         "sends a request on a connection that is just being closed",
     )
     max_characters: int = Field(
-        1_000_000, ge=1, description="characters of one problem with its solution; more are refused untokenised"
+        1_000_000,
+        ge=1,
+        description="characters of one problem with its solution; more are refused before they are tokenised",
     )
     max_items: int = Field(10_000, ge=1, description="solutions in one /score request; more are refused with 413")
     max_candidates: int = Field(1024, ge=1, description="candidates in one /rerank request; more are refused with 413")
@@ -235,7 +249,7 @@ class Settings(BaseSettings):
 
     allow_reload: bool = Field(False, description="exchange a model's weights on request (docs/online.md)")
     admin_token: SecretStr = Field(
-        SecretStr(""), description="what a reload must send as its bearer token; needed beyond the loopback interface"
+        SecretStr(""), description="bearer token that a reload must send; needed beyond the loopback interface"
     )
     reload_folder: Path | None = Field(
         None, description="the only folder from which a reload takes weights; by default any folder or Hub id"

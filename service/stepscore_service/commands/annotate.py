@@ -56,7 +56,7 @@ def select(
     *,
     settings: Settings,
 ) -> None:
-    """Choose the steps of which a model is least certain.
+    """Choose the steps about which a model is least certain.
 
     The rewards are kept beside --out (.rewards.jsonl): run the same command again after an interruption and it
     continues, and another --budget costs no scoring.
@@ -80,7 +80,7 @@ def select(
 
 @app.command("export")
 def export_(file: File, out: Annotated[Path, typer.Option(help="where PRM800K's rows go")]) -> None:
-    """Write files for people: PRM800K's format, with a rating of null where a label is asked for.
+    """Write files for people: PRM800K's format, with a null rating for each step to label.
 
     Soft labels have no place in it; how many were left out is said at the end.
     """

@@ -49,7 +49,7 @@ def evaluate(
         str | None, typer.Option(metavar="URL[#MODEL]", help="ask this running service instead of opening a model")
     ] = None,
     threshold: Annotated[
-        str, typer.Option(metavar="model|NUMBER|tuned", help="rewards under it are errors; tuned: see --tune-on")
+        str, typer.Option(metavar="model|NUMBER|tuned", help="a reward below it is an error; tuned: see --tune-on")
     ] = "model",
     tune_on: Annotated[
         str | None, typer.Option(metavar="NAME", help="the --processbench file on which the threshold is tuned")
@@ -61,7 +61,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="how a candidate given as text is split into steps")] = "auto",
     probes: Annotated[bool, typer.Option(help="also score --steps with an empty step added (4 times the work)")] = True,
     bias: Annotated[bool, typer.Option(help="fit a bias beside the temperature")] = False,
-    sample: Annotated[int, typer.Option(min=0, help="so many rows of every file, spread evenly; 0 takes all")] = 0,
+    sample: Annotated[int, typer.Option(min=0, help="how many rows of each file, spread evenly; 0 takes all")] = 0,
     batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 16,
     *,
     files: dict[str, list[str] | None],

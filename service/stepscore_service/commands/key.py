@@ -15,7 +15,7 @@ def key(
     name: Annotated[str, typer.Argument(help="whose key it is: letters, digits, . _ @ -")],
     file: Annotated[Path, typer.Option("--file", help="key file that `stepscore serve --api-keys` reads")],
     admin: Annotated[bool, typer.Option("--admin", help="may also reload weights")] = False,
-    bulk: Annotated[bool, typer.Option("--bulk", help="its work goes after interactive work")] = False,
+    bulk: Annotated[bool, typer.Option("--bulk", help="its requests run after interactive ones")] = False,
     tokens_per_minute: Annotated[int, typer.Option("--tokens-per-minute", min=0, help="its quota; 0 sets none")] = 0,
 ) -> None:
     """Make an API key: its digest is appended to the file, the key itself is printed once and kept nowhere."""

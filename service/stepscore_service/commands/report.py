@@ -20,10 +20,11 @@ def report(
     file: Annotated[str, typer.Argument(metavar="FILE", help="what `stepscore score` or `stepscore rerank` wrote")],
     out: Annotated[Path | None, typer.Option(help="the page; default FILE.report.html")] = None,
     by: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="split by this column; by default one like is_correct, if any")
+        str | None,
+        typer.Option(metavar="COLUMN", help="split by this column; by default one such as is_correct, if there is one"),
     ] = None,
 ) -> None:
-    """Draw what a file of scores says, on one page that needs nothing else.
+    """Draw a report of a file of scores: one page that needs no other file.
 
     It shows a histogram of the scores, the reward by place in the solution, aggregates against length, and the twenty
     solutions with the lowest scores, their steps coloured. No model is opened.

@@ -55,23 +55,25 @@ class SearchFlags:
 
     policy: Annotated[
         str,
-        typer.Option(help="who writes solutions: a folder, a Hub id, vllm:MODEL, or URL[#NAME] of a server"),
+        typer.Option(help="policy that writes solutions: a folder, a Hub id, vllm:MODEL, or URL[#NAME] of a server"),
     ] = DEFAULT_POLICY
-    prompt: Annotated[str, typer.Option(help="how the policy is asked, with {problem}; default its chat template")] = ""
+    prompt: Annotated[str, typer.Option(help="prompt of the policy, with {problem}; default its chat template")] = ""
     url: Annotated[
         str, typer.Option(help="a running service that scores, as URL or URL#MODEL; by default --model scores")
     ] = ""
     separator: Annotated[str, typer.Option(help="text that ends a step; \\n is a line break")] = "\\n\\n"
-    policy_temperature: Annotated[float, typer.Option(min=0.0, help="of the policy's samples")] = 0.8
-    step_tokens: Annotated[int, typer.Option(min=1, help="longest step")] = 256
-    solution_tokens: Annotated[int, typer.Option(min=1, help="longest rest of a solution sampled in one go")] = 1024
-    budget_tokens: Annotated[int, typer.Option(min=0, help="policy tokens of one problem; 0 sets no limit")] = 0
+    policy_temperature: Annotated[float, typer.Option(min=0.0, help="sampling temperature of the policy")] = 0.8
+    step_tokens: Annotated[int, typer.Option(min=1, help="longest step in tokens")] = 256
+    solution_tokens: Annotated[
+        int, typer.Option(min=1, help="longest completion that is sampled in one call, in tokens")
+    ] = 1024
+    budget_tokens: Annotated[int, typer.Option(min=0, help="policy tokens for one problem; 0 sets no limit")] = 0
     budget_rounds: Annotated[int, typer.Option(min=0, help="calls of the policy for one problem; 0 sets no limit")] = 0
-    budget_seconds: Annotated[float, typer.Option(min=0.0, help="seconds of one problem; 0 sets no limit")] = 0.0
+    budget_seconds: Annotated[float, typer.Option(min=0.0, help="seconds for one problem; 0 sets no limit")] = 0.0
     choice: Annotated[
         str, typer.Option(help="how the winner is chosen: score, weighted, majority or first; default the method's")
     ] = ""
-    aggregate: Annotated[str, typer.Option(help="of step rewards, for the choice; default the model's")] = ""
+    aggregate: Annotated[str, typer.Option(help="aggregate of step rewards for the choice; default the model's")] = ""
     seed: Annotated[int, typer.Option(help="the same seed gives the same search")] = 0
     in_flight: Annotated[int, typer.Option(min=1, help="problems that are searched at once")] = 8
 

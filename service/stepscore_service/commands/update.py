@@ -27,10 +27,10 @@ def update(
     options: UpdateRunOptions,
     token: Token = "",
 ) -> None:
-    """Learn from new rollouts and put the new weights to work (PRIME).
+    """Learn from new rollouts and push the new weights to a service (PRIME).
 
-    Rewards by the weights from before the update go to standard output, a JSON line for each rollout. The same rows
-    again change nothing: the last round is pushed once more.
+    The rewards that the old weights give go to standard output, a JSON line for each rollout. The same rows again
+    change nothing: the last round is pushed once more.
     """
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:

@@ -53,9 +53,9 @@ def verify_check(
 ) -> None:
     """Measure the false positives and negatives of a verifier.
 
-    Every line gives solutions, what is known of the problem ("answer" or "tests") and whether each is correct; GSM8K's
-    published model solutions are read as they are. Results go to a file line by line, the numbers beside it
-    (.summary.json). Run the same command again after an interruption and it continues.
+    Every line holds solutions, whether each is correct, and the problem's "answer" or "tests"; GSM8K's published model
+    solutions are read as they are. Results go to a file line by line, the numbers to a file beside it (.summary.json).
+    Run the same command again after an interruption and it continues.
     """
     if STDIN in (file, out):
         console.fail("verify-check reads its own results again: give it files, not standard input or output.")

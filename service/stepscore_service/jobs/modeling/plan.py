@@ -32,9 +32,9 @@ class Learning:
     PANEL: ClassVar[str] = "Learning"
 
     epochs: Annotated[float, Option(min=0.0, help="passes over the data")] = 1.0
-    steps: Annotated[int, Option(min=0, help="optimiser steps; 0 goes by --epochs")] = 0
+    steps: Annotated[int, Option(min=0, help="optimiser steps; 0 follows --epochs")] = 0
     batch: Annotated[
-        int, Option(min=1, help="of a forward on one device: solutions, or problems with --share-prefixes")
+        int, Option(min=1, help="solutions in a forward on one device; with --share-prefixes, problems")
     ] = 8
     accumulate: Annotated[int, Option(min=1, help="forwards of an optimiser step")] = 1
     rate: Annotated[float, Option("--learning-rate", min=0.0, help="0 takes 1e-5, with --lora 2e-4")] = 0.0
@@ -43,7 +43,7 @@ class Learning:
     max_tokens: Annotated[int, Option(min=0, help="longer solutions are left out; 0 is the base's limit")] = 0
     packing: Annotated[bool, Option(help="several solutions in a row instead of padding")] = True
     share_prefixes: Annotated[
-        bool, Option("--share-prefixes", help="compute once what solutions of a problem begin with")
+        bool, Option("--share-prefixes", help="compute the common beginning of a problem's solutions once")
     ] = False
     bf16: Annotated[bool, Option("--bf16", help="products in bfloat16")] = False
     checkpointing: Annotated[bool, Option("--gradient-checkpointing", help="less memory, a third more work")] = False
@@ -78,9 +78,9 @@ class TrainPlan:
         AfterError | None,
         Option(help="labels after the first error: left out, kept, all wrong; default masked, for pqm kept"),
     ] = None
-    error_below: Annotated[float, Option(min=0.0, max=1.0, help="labels under this are errors; 0 always is one")] = 0.0
+    error_below: Annotated[float, Option(min=0.0, max=1.0, help="labels below it are errors; 0 always is one")] = 0.0
     positive_weight: Annotated[float, Option(min=0.0, help="how much a sound step counts beside a wrong one")] = 1.0
-    lm_weight: Annotated[float, Option(min=0.0, help="of the language model's loss beside the step loss")] = 0.0
+    lm_weight: Annotated[float, Option(min=0.0, help="weight of the language model's loss beside the step loss")] = 0.0
     zeta: Annotated[float, Option(help="margin of --objective pqm")] = 4.0
     beta: Annotated[float, Option(help="factor of the log-ratio of --objective implicit")] = 0.05
     lora: Lora = field(default_factory=Lora)

@@ -20,13 +20,15 @@ class UpdateSettings:
     PANEL: ClassVar[str] = "Learning"
 
     model: Annotated[str, Option(help="the implicit PRM that the first round starts from")]
-    reference: Annotated[str, Option(help="frozen; by default the model itself", show_default=False)] = ""
+    reference: Annotated[
+        str, Option(help="frozen reference model; by default the model itself", show_default=False)
+    ] = ""
     samples: Annotated[int, Option(min=0, help="rollouts of each problem, for returns")] = 0
-    batch: Annotated[int, Option(min=0, help="solutions of one step; 0 takes all")] = 0
+    batch: Annotated[int, Option(min=0, help="solutions in one step; 0 takes all")] = 0
     micro: int = 4
     rate: Annotated[float, Option(min=0.0, help="learning rate")] = 1e-6
     clip: Annotated[float, Option(min=0.0, help="largest norm of the gradient")] = 10.0
-    beta: Annotated[float, Option(min=0.0, help="of the log-ratio in the loss")] = 0.05
+    beta: Annotated[float, Option(min=0.0, help="factor of the log-ratio in the loss")] = 0.05
 
     def identity(self) -> dict[str, Any]:
         return asdict(self)
@@ -40,5 +42,7 @@ class UpdateRunOptions:
 
     out: Annotated[Path, Option(metavar="DIR", help="where rounds are written, numbered")]
     keep: Annotated[int, Option(min=2, help="rounds that stay on disk")] = 3
-    push: Annotated[str, Option(metavar="URL", help="a service that takes the new weights", show_default=False)] = ""
-    served: Annotated[str | None, Option(help="its model's name; by default the first")] = None
+    push: Annotated[
+        str, Option(metavar="URL", help="the service to which the new weights are pushed", show_default=False)
+    ] = ""
+    served: Annotated[str | None, Option(help="name of the model there; by default the first")] = None
