@@ -81,7 +81,10 @@ def group_answers(answers: Sequence[str | None]) -> list[list[int]]:
 def group(answers: Sequence[str | None]) -> Grouping:
     """As group_answers, with the pairs that could not be decided in time."""
     limit = TimeLimit(TOTAL_SECONDS)
-    forms = {answer: canonical(answer, limit) for answer in dict.fromkeys(answers) if answer is not None}
+    structures = {answer: read_structure(answer) for answer in dict.fromkeys(answers) if answer is not None}
+    # One calculation for all spellings of a structure, so that a late one cannot part them.
+    computed = {structure: _canonical(structure, limit) for structure in dict.fromkeys(structures.values())}
+    forms = {answer: computed[structure] for answer, structure in structures.items()}
     named = _with_names_that_count(forms)
     joined = _joined(list(named.values()))
     groups: dict[object, list[int]] = {}
