@@ -25,6 +25,8 @@ _ENDS = re.compile(
     r"(?:\s*(?:<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|</s>|<eos>|<pad>|<end_of_turn>|\[EOS\]))+\s*\Z"
 )
 """Special tokens that a policy ends its text with."""
+_TURN_ENDS = re.compile(r"<\|(?:im_end|eot_id|eom_id|endoftext|end)\|>|</s>|<end_of_turn>|<｜end▁of▁sentence｜>")
+_TURN_BEGINS = re.compile(r"<\|(?:im_start|start_header_id|user|system)\|>|<start_of_turn>|\[INST\]|<｜User｜>")
 _TAG = re.compile(r"<(?P<close>/?)(?:final_)?answer>", re.IGNORECASE)
 _STARTS = re.compile(r"(?:^|\n|>)[\s*_`]*\Z")
 """Before a tag that opens an answer; one in the middle of a sentence is only mentioned."""
@@ -47,6 +49,7 @@ _IN_WORDS = re.compile(r"\\text(?:bf|rm|it)?\s*\{([^{}]*)\}")
 _ANNOUNCES = re.compile(
     r"(?:(?:so|thus|therefore|hence),?\s+)?(?:(?:the|my|our)\s+)?(?:final\s+|correct\s+)?answer\b", re.IGNORECASE
 )
+_TALKS = re.compile(r"(?:there (?:is|are)|we (?:get|have)|it is|this is)\s|.*\b(?:because|since)\b", re.IGNORECASE)
 _PERCENT = re.compile(r"\s*\$?\s*\\?%")
 
 
@@ -76,7 +79,7 @@ def read_answer(text: str) -> FinalAnswer | None:
     """The final answer and its reader; None if nothing is stated and no line holds a number or formula, or if the
     text was cut off inside its answer.
     """
-    after, thinking = _parts(_ENDS.sub("", text))
+    after, thinking = _parts(_ENDS.sub("", _first_turn(text)))
     try:
         return _read(_of_first_question(after)) or (_read(thinking) if thinking else None)
     except _CutOff:
@@ -93,6 +96,14 @@ def known_answer(truth: str) -> str:
     except _CutOff:
         boxed = None
     return boxed.text if boxed and boxed.text else truth.strip()
+
+
+def _first_turn(text: str) -> str:
+    """The text before a token that ends a turn, if it is not itself a dialogue."""
+    end = _TURN_ENDS.search(text)
+    if not end or not text[: end.start()].strip() or _TURN_BEGINS.search(text, 0, end.start()):
+        return text
+    return text[: end.start()]
 
 
 class _CutOff(Exception):
@@ -162,6 +173,8 @@ def _boxed(text: str) -> Said | None:
 def _stated_within(box: str) -> Said | None:
     r"""The answer that a box states in words, `\text{The answer is } 5`; None if it holds the answer alone."""
     plain = _IN_WORDS.sub(r"\1", box) if "\\text" in box else box
+    if plain is not box and _TALKS.match(plain.strip()):
+        return said_in(plain)
     return stated(plain.strip()) if _ANNOUNCES.match(plain.strip()) else None
 
 

@@ -19,14 +19,29 @@ _ALONE = re.compile(
 _OPTION = re.compile(
     r"[\s*_$]*(?:(?:option|choice|answer)\s+)?[(\[]?(?P<letter>[A-J])(?:[)\].:：、]|\*\*)\**\s*(?P<said>\S.*)"
 )
+_AMOUNT = r"\d+(?:\.\d+)?\s(?:weeks?|days?|hours?|hrs?|minutes?|mins?|seconds?|feet|foot|inch(?:es)?|pounds?|ounces?)"
+_MONTH = (
+    r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?"
+)
 _VALUE = re.compile(
     r"[(\[]\s*-?[\d./]+(?:\s*,\s*-?[\d./]+)+\s*[)\]]|\\?\{\s*-?[\d./]+(?:\s*,\s*-?[\d./]+)+\s*\\?\}|"
-    r"(?<![\d:])\d+(?::\d+)+(?![\d:])(?:\s?(?:[ap]m\b|[ap]\.m\.))?|"
+    r"(?<![\d:])\d+(?:(?::\d+)+|(?:\s:\s\d+)+)(?![\d:])(?:\s?(?:[ap]m\b|[ap]\.m\.))?|"
+    r"[(\[]\s*[-−+]?\s?[\d./∞]+\s*,\s*[-−+]?\s?[\d./∞]+\s*[)\]]|⟨[^⟨⟩\n]{1,40}⟩|"
+    rf"(?<![\d.]){_AMOUNT}(?:,?\s(?:and\s)?{_AMOUNT})+|(?:{_MONTH})\b\.?\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?\b(?!\s[a-z]{{3}})|"
+    rf"\b\d{{1,2}}(?:st|nd|rd|th)?\s(?:{_MONTH})\b(?:,?\s\d{{4}})?\b|\d+,\d\d?(?=\s?(?:€|[ck]?m|kg|g|l|liters?|litres?|euros?)\b)|"
+    r"(?<![\d.])\d+,?\s(?:R|(?:with )?(?:a )?remainder(?: of)?)\s\d+|"
+    r"(?<![\d.])[-−]?\d*(?:\.\d+)?\s?√\s?(?:\d+|\([^()\n]{1,20}\))(?:\s?/\s?\d+)?|(?<![\d.])[-−]?\d*(?:\.\d+)?π(?:\s?/\s?\d+)?|"
     r"-?\d*\s?\\(?:[dtc]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|sqrt\s*\{[^{}]*\})|" + NUMBER.pattern,
     re.IGNORECASE,
 )
 _EQUATED = re.compile(r"=(?P<side>(?:[-+*/^()\s]|\d++(?:\.\d++)?|(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z]))+)\.?\s*")
 """The right side of a last equation without `$`."""
+_SIGNS = r"[-+*/^()\d\s.,<>≤≥≠±−×·√π∞²³⁴⁵⁶⁷⁸⁹∈∪\[\]]"
+_FORMULA = re.compile(rf"(?:{_SIGNS}|(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z])|\bor\b|\band\b)*+")
+"""A line that is nothing but a formula without an equals sign."""
+_REPLY = re.compile(r"(?:(?:therefore|thus|so|hence),?\s*)?(?P<word>yes|no)\s*[,.!—–][^\d\n]*", re.IGNORECASE)
+_PARTS = re.compile(r"\b(?:ratio|odds|proportion)s?\b.*?(?P<parts>\d+(?: to \d+)+)", re.IGNORECASE)
 _SOLUTIONS = re.compile(
     rf"\b(?P<name>[a-zA-Z])\s?=\s?(?:{_VALUE.pattern})"
     rf"(?:\s?(?:,|;|,?\s(?:and|or))\s(?P=name)\s?=\s?(?:{_VALUE.pattern}))+",
@@ -59,10 +74,25 @@ def _option_of(lines: list[str]) -> Said | None:
     return Said(option["letter"], option["said"].strip(" $*."))
 
 
+def _is_formula(line: str) -> bool:
+    """Whether the line is one formula: an inequality, a polynomial, a product."""
+    whole = sum(map(line.count, "([")) == sum(map(line.count, ")]"))
+    return whole and bool(_FORMULA.fullmatch(line) and re.search(r"[\w)²³][^\w]+[\w(]|\d[a-zA-Z√π]", line))
+
+
 def _in_line(line: str, *, last: bool) -> str | None:
     alone = _ALONE.fullmatch(line) if len(line) < _SHORT else None
     if last and alone and (_MARK.fullmatch(alone["word"]) or alone["word"].islower() or alone["word"].istitle()):
         return alone["word"]
+    reply = _REPLY.fullmatch(line.strip()) if last else None
+    if reply:
+        return reply["word"]
+    plain = line.strip().rstrip(".")
+    if len(plain) < _SHORT and _is_formula(plain):
+        return plain
+    parts = _PARTS.search(line[-4 * _SHORT :])
+    if parts:
+        return parts["parts"]
     bold = [match["bold"] for match in _BOLD.finditer(line) if re.search(r"\d", match["bold"])]
     if bold:
         return _in_line(bold[-1].replace("*", ""), last=False)

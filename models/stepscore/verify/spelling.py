@@ -64,7 +64,12 @@ _FUNCTIONS = (
 )
 """Names of functions, if an argument follows: `5 min` and `10 sec` are times."""
 _STYLES = (
-    (re.compile(r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|bf|rm|it)(?![a-zA-Z])\.?"), ""),
+    (
+        re.compile(
+            r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|large|Large|LARGE|huge|Huge|small|tiny|normalsize|limits|nolimits|bf|rm|it)(?![a-zA-Z])\.?"
+        ),
+        "",
+    ),
     (re.compile(r"\\!\s*|\{,\}(?=\d\d\d)"), lambda match: "," if match[0] == "{,}" else ""),
     (re.compile(r"(?<=\d)\{[,.]\}(?=\d)"), "."),
     (re.compile(r"(?<=\d)\\[,;: ](?=\d\d\d(?!\d))"), ","),

@@ -17,8 +17,10 @@ MOST = 100
 _LINE = r"(?:^|(?<=[\n。.!]))[#>*_\-•\t ]{0,20}"
 _COLON = r"(?:\*\*|__|\s)*[:：]"
 _ENGLISH = (
-    r"\banswers?\b(?![ -]*(?:choices|options|key|sheet)\b)(?P<of>[^.\n:=?!]{0,100}?)"
-    r"(?:\b(?:is|are|was|would be|will be|should be|must be|comes? (?:out )?to|becomes|equals?)(?!\w)|[:=])",
+    r"\banswers?\b(?![ -]*(?:choices|options|key|sheet)\b)"
+    r"(?P<of>(?:[^.\n:=?!]|(?<=[a-z])\s?=\s?\d+(?=\s+is\b)){0,100}?)"
+    r"(?:\b(?:is|are|was|would be|will be|should be|must be|comes? (?:out )?to|becomes|equals?)(?!\w)"
+    r"|:|=(?!\s?\d+\s+is\b))",
     r"\b(?:correct|right|best|true|final)[ ]+(?:option|choice|alternative|statement|letter|solution|result)s?\b"
     r"(?P<of2>[^.\n:=?!]{0,40}?)(?:\b(?:is|are)\b|:)",
     r"\b(?:option|choice)(?:[ ]+is|[ ]*:)(?=\s*[\[(*]*[A-J]\b)",

@@ -37,20 +37,20 @@ _PROSE = re.compile(r"(?<![\\{a-zA-Z])[a-zA-Z]{3,}[ ,]+[a-zA-Z]{2,}")
 _BOLD = re.compile(r"\*\*|__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|`")
 
 _END = re.compile(r"[.!?](?=\s|$|[\"”')\]*]+(?:\s|$))|[。！？\n]")
-_ABBREVIATED = re.compile(r"(?:\b[ap]\.m|\b[A-Za-z]\.[A-Za-z]|\b(?:Dr|Mr|Mrs|Ms|St|vs|approx|No|ft|in|sq))$")
+_ABBREVIATED = re.compile(r"(?:\b[ap]\.m|\b[A-Za-z]\.[A-Za-z]|\b(?:Dr|Mr|Mrs|Ms|St|vs|approx|No|ft|in|sq|Rs))$")
 _TITLE = re.compile(r"\b(?:Dr|Mr|Mrs|Ms)$")
 _CONJUNCTIONS = (
     "because|since|which|where|whereas|given|assuming|due to|so that|provided|rounded|i\\.e\\.|that is|meaning"
-    "|denn|weil|da|porque|ya que|parce que|car|perché|потому|так как|因为|因為|なぜなら"
+    "|denn|weil|porque|ya que|parce que|perché|потому|так как|因为|因為|なぜなら"
 )
 _AFTER_COMMA = (
-    f"{_CONJUNCTIONS}|as|so|when|while|if|but|who|with|making|giving|not|for|after|rather|then|thus|therefore|hence"
+    f"{_CONJUNCTIONS}|da|car|as|so|when|while|if|but|who|with|making|giving|not|for|after|rather|then|thus|therefore|hence"
     "|we|it|he|she|they|this|these|there|I|and (?:the|this|that|it|we|he|she|they|there|so|not)"
 )
 _TAIL = re.compile(
-    rf"\s*[,;，；–—]\s*(?:{_AFTER_COMMA})\b.*|\s+\(?(?:{_CONJUNCTIONS})\b.*"
+    rf"\s*[,;，；–—]\s*(?:{_AFTER_COMMA})(?!\w).*|\s+\(?(?:{_CONJUNCTIONS})(?!\w).*"
     r"|\s+(?:if|when|so|as)\s+(?:the|there|it|we|he|she|they|you|I|this|that|a|an|each|all|every|both|\$|\\\().*"
-    r"|[，；]\s*(?![\d\\$-]).*",
+    r"|[，；]\s*(?![\d\\$-]).*|\s+(?:and|but) not\b.*|\s+(?:rather than|instead of|as opposed to)\b.*",
     re.DOTALL,
 )
 _DESCRIBED = re.compile(
@@ -60,7 +60,7 @@ _DESCRIBED = re.compile(
     re.DOTALL,
 )
 _REMARK = re.compile(
-    r"\s*\((?:estimated?|round(?:ed|ing)|approx|or )[^()]*\)"
+    r"\s*\((?:estimated?|round(?:ed|ing)|approx|or |not |i\.e\.)[^()]*\)"
     r"|(?<=\d)\s*\((?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|[a-z]+ty(?:-[a-z]+)?)\)",
     re.IGNORECASE,
 )
@@ -71,13 +71,16 @@ _CHINESE_SENTENCE = re.compile(r"[^\d\\$]*[一-鿿][^\d\\$]*?(?P<number>-?\d[\d,
 _FILLER = re.compile(
     r"(?:approximately|approx\.?|about|roughly|around|nearly|exactly|simply|just|only|therefore|thus|then|also|indeed|"
     r"equal to|given by|either|both|clearly|actually|likely|probably|now|still|option|choice|letter|alternative|hence|"
-    r"≈|约|約|大约|:|：|=|\\boldsymbol(?=\{)|\\mathbf(?=\{))\s*",
+    r"(?:la |a |l')?(?:opción|opcion|opção|letra|alternativa|lettera|lettre|buchstabe|вариант)(?=\s)|"
+    r"donc|entonces|portanto|quindi|"
+    r"from(?=\s+\S+\s+to\s)|≈|约|約|大约|:|：|=|\\boldsymbol(?=\{)|\\mathbf(?=\{))\s*",
     re.IGNORECASE,
 )
 _OPTION = re.compile(
-    r"(?:\\(?:text|textbf|mathbf|mathrm|textrm|rm|bf|mbox)\s*\{)?\s*(?:"
+    r"(?:\\(?:text|textbf|mathbf|mathrm|textrm|rm|bf|mbox)\s*\{)?\s*(?:(?i:option|choice|answer)\s+)?(?:"
     r"[(（\[]\s*(?:\\(?:text|textbf|mathbf|mathrm)\s*\{)?\s*(?P<round>[A-Ja-j])\s*\}?\s*[)）\]]"
-    r"|(?P<bare>[A-J])(?=\s*[.):：、}\]]*\s*$|\s*[.):：、]\s|\s*[):：]\S|\}\s*[.):])\s*[.):：、]?"
+    r"|(?P<bare>[A-J])(?=\s*[.):：、}\]]*\s*$|\s*[.):：、]\s|\s*[):：]\S|\}\s*[.):]"
+    r"|\s*\\q?quad|\s+[-–—]\s+(?:[A-Za-z]{2}|\d+\s+[A-Za-z]{2})|,\s+(?![(\[]?[A-J]\b).*[a-z]{3})(?:\s*[.):：、]|,|\s+[-–—]\s)?"
     r")\s*\}?\s*[.):：]?(?(round),?)\s*(?:\\[ ,;:!]|\\q?quad|~|\s)*(?P<option>.*)",
     re.DOTALL,
 )
@@ -87,19 +90,25 @@ _DOLLAR = re.compile(r"^\$(?=[A-J]\W{0,3}$)")
 """Copied from a prompt that asks for `Answer: $LETTER`."""
 _LONG_OPTION = 300
 _ARITHMETIC = re.compile(
-    r"[\d\s.,+\-−–*/×÷·⋅^(){}$€£%²³!]"
-    r"|\\(?:times|cdot|div|frac|dfrac|tfrac|sqrt|left|right|%|\$|[,;! ])|(?<=\d)\s?x\s?(?=\d)"
+    r"[\d\s.,+\-−–*/×÷·⋅^(){}$€£%²³!|_π°√]"
+    r"|\\(?:times|cdot|div|d?frac|tfrac|sqrt|left|right|[dt]?binom|log|ln|sin|cos|tan|b?mod|gcd|lcm|pi|circ|[lr]floor|[lr]ceil)"
+    r"(?![a-z])|\\[,;! %$]|(?<=\d)\s?x\s?(?=\d)|\b[CP](?=\(\d)|\b(?:mod|gcd|lcm|log|ln|sin|cos|tan|sqrt|min|max)\b"
 )
 _EQUALS = re.compile(r"(?<![<>!:≤≥\\])=(?!=)|(?<=\s)(?:≈|\\approx)(?=[\s\d\\])")
 _APPROXIMATELY = re.compile(r"\s*(?:≈|\\approx(?![a-z]))\s*")
 _EXPRESSION = re.compile(r"[-−–+]?\s*[$€£¥₹\\]?[\d.(\[{\\√∞π½⅓¼¾±]")
 _FORMULA = re.compile(
-    r"(?:[^a-zA-Z\\]|\\[a-zA-Z]+|\\.|(?<![a-zA-Z])(?:[a-zA-Z]{1,2}|sin|cos|tan|log|exp|sqrt)(?![a-zA-Z]))*+"
+    r"(?:[^a-zA-Z\\]|\\[a-zA-Z]+|\\.|(?<![a-zA-Z])(?:[a-zA-Z]{1,2}|sin|cos|tan|log|exp|sqrt|and)(?![a-zA-Z]))*+"
 )
 """Letters only as variables and functions: no word of a sentence."""
 _BOUNDED = re.compile(
-    r"(?:between|at (?:least|most)|(?:less|more|greater|fewer) than|no (?:less|more) than)\s", re.IGNORECASE
+    r"(?:all (?:real|positive|negative|non|integer|odd|even|values)\S*"
+    r"|between|at (?:least|most)|(?:less|more|greater|fewer) than|no (?:less|more) than)\s",
+    re.IGNORECASE,
 )
+_GATHERED = re.compile(r"(?:[a-z]+\s+){1,5}(?P<group>\(.+,.+\)|\[.+,.+[\])]|\(.+,.+\]|\\?\{.+,.+\})", re.IGNORECASE)
+"""`the point (3, -2)`."""
+_LOUD = re.compile(r"!{2,}(?=\s*$|\s+[A-Z])")
 _FACTORIAL = re.compile(r"\s*(?:[=+*/^×·,)−-]|\\(?:times|cdot|approx|div))")
 _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\s*\{(.*)\}", re.DOTALL)
 _PLACEHOLDER = re.compile(
@@ -121,19 +130,21 @@ def is_placeholder(text: str) -> bool:
 
 def said_in(words: str) -> Said:
     """The answer in a sentence or phrase that states it."""
-    words = _BOLD.sub("", words[:LONGEST]).strip()
+    words = _LOUD.sub("", _BOLD.sub("", words[:LONGEST]).strip())
     display = MATHS.match(words)
     sentence = words[: display.end()] + first_sentence(words[display.end() :]) if display else first_sentence(words)
     sentence = _value_of_description(sentence)
     sentence = _TAIL.sub("", sentence, count=1)
     sentence = _TRIMMINGS.sub("", _REMARK.sub("", sentence)).strip()
     quoted = _QUOTED.fullmatch(sentence)
-    sentence = quoted["said"] if quoted else sentence
+    sentence = quoted["said"] if quoted else sentence.lstrip('"“') if sentence.count('"') == 1 else sentence
     while filler := _FILLER.match(sentence):
         sentence = sentence[filler.end() :]
     sentence = sentence.strip(" \t\n,;:")
     endless = re.fullmatch(r"(.*\d\.\d+\.{3})\.?", sentence, re.DOTALL)
-    return take_option(_answer_of(endless[1] if endless else sentence.rstrip("。.")))
+    sentence = endless[1] if endless else sentence.rstrip("。.")
+    chosen = take_option(sentence)
+    return chosen if re.fullmatch("[A-J]", chosen.text) else take_option(_answer_of(sentence))
 
 
 def _value_of_description(sentence: str) -> str:
@@ -192,6 +203,9 @@ def _answer_of(said: str) -> str:
         return take_result(_with_unit(said))
     if (len(maths) == 1 and said == maths_text(maths[0])) or _BOUNDED.match(said) or _FORMULA.fullmatch(said):
         return take_result(said)
+    gathered = _GATHERED.fullmatch(said)
+    if gathered:
+        return gathered["group"]
     if len(said.split()) > _PROSE_WORDS and not said.lower().startswith(("yes", "no ")) and "=" not in said:
         numbers = [match[0] for match in NUMBER.finditer(said)]
         dated = _DATE.search(said)
@@ -240,7 +254,7 @@ def take_result(said: str) -> str:
     if len(parts) < 2 or not parts[-1].strip() or "\\begin" in said:
         return said
     left, right = parts[:-1], parts[-1].strip()
-    listed = re.search(r"[,;]\s*(?:\\q?quad\s*)?\S+\s*=|\band\b|\bor\b", said)
+    listed = re.search(r"[,;]\s*(?:\\q?quad\s*)?\S+\s*=|\band\b|\bor\b|[或和且、]", said)
     if not _ARITHMETIC.sub("", "".join(left)).strip() and any(part.strip() for part in left):
         return right
     if len(left) > 1 and not listed:
