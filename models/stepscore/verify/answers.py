@@ -21,10 +21,9 @@ ReaderName = Literal["tag", "box", "statement", "gsm8k", "guess"]
 
 _THINKING = re.compile(r"</think(?:ing)?>|</thought>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷")
 _OPEN_THINKING = re.compile(r"<think(?:ing)?>|<thought>|\[THINK\]|<\|begin_of_thought\|>|◁think▷")
-_ENDS = re.compile(
-    r"(?:\s*(?:<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|</s>|<eos>|<pad>|<end_of_turn>|\[EOS\]))+\s*\Z"
-)
-"""Special tokens that a policy ends its text with."""
+_SPECIAL = re.compile(r"(?:<\|[^|<>\n]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|</s>|<eos>|<pad>|<end_of_turn>|\[EOS\])\Z")
+"""A special token at the end of a text."""
+_LONGEST_SPECIAL = 44
 _TURN_ENDS = re.compile(r"<\|(?:im_end|eot_id|eom_id|endoftext|end)\|>|</s>|<end_of_turn>|<｜end▁of▁sentence｜>")
 _TURN_BEGINS = re.compile(r"<\|(?:im_start|start_header_id|user|system)\|>|<start_of_turn>|\[INST\]|<｜User｜>")
 _TAG = re.compile(r"<(?P<close>/?)(?:final_)?answer>", re.IGNORECASE)
@@ -79,11 +78,23 @@ def read_answer(text: str) -> FinalAnswer | None:
     """The final answer and its reader; None if nothing is stated and no line holds a number or formula, or if the
     text was cut off inside its answer.
     """
-    after, thinking = _parts(_ENDS.sub("", _first_turn(text)))
+    after, thinking = _parts(_without_special(_first_turn(text)))
     try:
         return _read(_of_first_question(after)) or (_read(thinking) if thinking else None)
     except _CutOff:
         return None
+
+
+def _without_special(text: str) -> str:
+    """Without the special tokens that a policy ends its text with."""
+    end = len(text)
+    while True:
+        while end and text[end - 1].isspace():
+            end -= 1
+        token = _SPECIAL.search(text, max(0, end - _LONGEST_SPECIAL), end)
+        if not token:
+            return text[:end]
+        end = token.start()
 
 
 def known_answer(truth: str) -> str:

@@ -371,10 +371,13 @@ def test_a_worked_solution_is_known_by_its_end() -> None:
 
 
 def test_finding_an_answer_is_linear_in_hostile_text() -> None:
-    started = time.monotonic()
+    started = time.process_time()
+    for unit in ("</s>", "<|im_end|>", "x = 5 or ", "(A) and ", "x^2 + ", "one half "):
+        read_answer(unit * (100_000 // len(unit)) + "\nThe answer is 5.")
+        read_answer("The answer is " + unit * (100_000 // len(unit)))
     for unit in ("\\boxed{", "{", "answer is ", "A: ", "1,", "####", "$", "\\(", "<answer>", "</think>", "B is ", "**"):
         read_answer(unit * (100_000 // len(unit)))
-    assert time.monotonic() - started < 60
+    assert time.process_time() - started < 30
 
 
 def test_readers_have_different_names() -> None:
