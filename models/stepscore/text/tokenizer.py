@@ -76,7 +76,7 @@ class StepTokenizer:
         return ids, ends
 
     def ids(self, text: str, *, first: bool = True) -> list[int]:
-        """The ids of `encode`, for who needs no more."""
+        """The ids of `encode` alone."""
         opening, *rest = self._cuts.split(text)
         ids = self._tokens(opening, first=first).ids.tolist()
         for part in rest:
