@@ -117,7 +117,7 @@ def test_requests_are_counted_with_the_codes_that_alerts_choose_by(service):
         httpx.get(f"{service.admin_url}/metrics").text,
         re.M,
     )
-    assert set(counted) == {"200", "422"}
+    assert set(counted) == {"200", "401", "422"}
 
 
 def test_sigterm_ends_it_in_peace_within_the_grace(service):

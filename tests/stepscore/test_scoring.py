@@ -17,6 +17,7 @@ from stepscore.types import PROBABILITY, RangeKind, RewardRange
 INFO = ModelInfo("m", "f", "r", PROBABILITY, "min", 0.5, "", 1000, 100, "stub", "cpu", "float32", "fast")
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 ranges = st.builds(
     RewardRange,
     st.sampled_from(get_args(RangeKind)),
@@ -25,7 +26,7 @@ ranges = st.builds(
 )
 changes = st.fixed_dictionaries(
     {"reward_range": ranges, "threshold": finite},
-    optional={"calibration": st.builds(Calibration, finite, finite, st.text()), "quantize_error": finite},
+    optional={"calibration": st.builds(Calibration, positive, finite, st.text()), "quantize_error": finite},
 )
 
 
