@@ -139,14 +139,31 @@ class OpenAIGenerator:
         return answer
 
     def _count(self, answers: Sequence[Mapping[str, Any]]) -> None:
-        self._tokens += sum(int((answer.get("usage") or {}).get("total_tokens", 0)) for answer in answers)
+        self._tokens += sum(map(_total_tokens, answers))
+
+
+def _total_tokens(answer: Mapping[str, Any]) -> int:
+    """0 if the server does not count."""
+    usage = answer.get("usage")
+    count = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return count if isinstance(count, int) else 0
 
 
 def _completions(answer: Mapping[str, Any], sampling: Sampling) -> tuple[Completion, ...]:
-    choices = sorted(answer["choices"], key=lambda choice: int(choice.get("index", 0)))
+    """Raises GeneratorError for another number of completions, and for one that has no text."""
+    choices = answer["choices"]
     if len(choices) != sampling.n:
         raise GeneratorError(f"{len(choices)} completions came for {sampling.n} asked", reason="wrong count")
-    return tuple(_completion(choice, sampling) for choice in choices)
+    if not all(isinstance(choice, dict) and isinstance(choice.get("text"), str) for choice in choices):
+        raise GeneratorError(
+            "a completion came without text; the address must be that of a completions endpoint (…/v1)",
+            reason="no text",
+        )
+    try:
+        ordered = sorted(choices, key=lambda choice: int(choice.get("index", 0)))
+        return tuple(_completion(choice, sampling) for choice in ordered)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise GeneratorError(f"a completion cannot be read: {error!r}", reason="malformed") from error
 
 
 def _completion(choice: Mapping[str, Any], sampling: Sampling) -> Completion:
@@ -159,9 +176,10 @@ def _completion(choice: Mapping[str, Any], sampling: Sampling) -> Completion:
 
 
 def _met(choice: Mapping[str, Any], text: str, tokens: Sequence[SampledToken], stops: Sequence[str]) -> str | None:
-    named = choice.get("stop_reason")
-    if isinstance(named, str) and named in stops:
-        return named
+    for name in ("stop_reason", "matched_stop"):  # vLLM, SGLang
+        named = choice.get(name)
+        if isinstance(named, str) and named in stops:
+            return named
     return cut("".join(token.text for token in tokens)[len(text) :], stops, keep=False)[1]
 
 

@@ -37,6 +37,7 @@ class SearchMethod:
     """A method with its options. choice: how the winner among its candidates is chosen by default.
 
     aggregate: of step rewards while it searches, as in its source; "" is the model's own.
+    probabilities: whether it takes scores for probabilities.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SearchMethod:
     start: Callable[[SearchNode, Any, MethodContext], Candidates]
     choice: str
     aggregate: str = ""
+    probabilities: bool = False
 
     @property
     def scored(self) -> bool:
@@ -72,7 +74,12 @@ METHODS: Mapping[str, SearchMethod] = MappingProxyType(
             SearchMethod("dvts", DvtsOptions(), lambda root, o, _: dvts(root, o), "score", "last"),
             SearchMethod("rebase", RebaseOptions(), lambda root, o, _: rebase(root, o), "weighted", "last"),
             SearchMethod(
-                "particles", ParticleOptions(), lambda root, o, c: particle_filter(root, o, c.random_), "score", "last"
+                "particles",
+                ParticleOptions(),
+                lambda root, o, c: particle_filter(root, o, c.random_),
+                "score",
+                "last",
+                probabilities=True,
             ),
             SearchMethod("thoughts", ThoughtOptions(), lambda root, o, _: tree_of_thoughts(root, o), "score", "last"),
             SearchMethod("mcts", MctsOptions(), lambda root, o, _: mcts(root, o), "score", "last"),

@@ -47,9 +47,9 @@ def particle_filter(root: SearchNode, options: ParticleOptions, random_: random.
 
 def weights(nodes: Sequence[SearchNode], temperature: float) -> list[float]:
     """softmax(logit(score) / temperature); scores are probabilities."""
-    logits = [log_odds(node.score or 0.0) / temperature for node in nodes]
+    logits = [log_odds(node.score or 0.0) for node in nodes]
     highest = max(logits)
-    return [math.exp(logit - highest) for logit in logits]
+    return [math.exp((logit - highest) / temperature) for logit in logits]
 
 
 def log_odds(score: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class SearchResult:
     """What became of one problem.
 
     candidates: in the method's order. stopped: why it ended. policy_tokens: sampled. rated: solutions or prefixes that
-    the PRM scored. error: why the search ended early, if the policy or the PRM failed.
+    the PRM scored. error: the policy's failure, or the PRM's if it left no solution to choose.
     """
 
     problem: SearchProblem
@@ -76,6 +77,20 @@ class SearchResult:
     @property
     def answer(self) -> str | None:
         return None if self.choice.chosen is None else self.candidates[self.choice.chosen].answer
+
+    @property
+    def reason(self) -> str:
+        """Why there is no solution; "" if there is one."""
+        if self.choice.chosen is not None:
+            return ""
+        if self.error is not None:
+            return self.error.message
+        failed = Counter(node.reason for node in self.root.walk() if node.status == "failed")
+        if failed:
+            return "no branch can be used: " + ", ".join(f"{reason} ({count})" for reason, count in failed.items())
+        if self.stopped == "done":
+            return "no branch came to an end"
+        return f"no solution was finished when the search stopped ({self.stopped}); raise the budget"
 
     @property
     def text(self) -> str | None:
@@ -121,9 +136,16 @@ class Searcher:
     on_event: Callable[[SearchProblem, list[SearchNode]], None] = lambda problem, nodes: None
 
     def __post_init__(self) -> None:
-        """Raises InvalidOption for a choice that does not exist or needs scores that the method does not ask for,
-        UnknownAggregate and UndefinedAggregate.
+        """Raises InvalidOption for a choice that does not exist or needs scores that the method does not ask for, and
+        for a method of probabilities with a PRM that gives other numbers; UnknownAggregate and UndefinedAggregate.
         """
+        info = self.rater.info
+        if self.method.probabilities and info.reward_range.kind != "probability":
+            raise InvalidOption(
+                f"{self.method.name} takes rewards for probabilities, and those of {info.id} are none; choose another "
+                "method or model",
+                option="method",
+            )
         rule = self.choice or self.method.choice
         if rule not in CHOICE_RULES:
             raise InvalidOption(f"no choice is called {rule!r}; there are {', '.join(CHOICE_RULES)}", option="choice")
@@ -199,16 +221,24 @@ class Searcher:
             yield self._result(each, complete_nodes(each.root), "error", answer)
             return
         self._count(each, answer or [])
-        over = self._over(each)
+        grew, over = isinstance(each.command, GrowNodes), self._over(each)
         try:
-            if over is None:
+            if over is None or (grew and over != "cancelled"):
                 each.command = next(each.task) if answer is None else each.task.send(answer)
-                return
+                if over is None or self._rates_last(each):
+                    return
             nodes = complete_nodes(each.root)
         except StopIteration as end:  # how a generator returns
             nodes, over = end.value, "done"
         running.remove(each)
         yield self._result(each, nodes, over, None)
+
+    def _rates_last(self, each: _Running) -> bool:
+        """Whether a problem whose budget is spent waits for the PRM once more, so that what was sampled is rated."""
+        if isinstance(each.command, GrowNodes):
+            unrated = [node for node in complete_nodes(each.root) if node.score is None] if self.method.scored else []
+            each.command = RateNodes(tuple(unrated)) if unrated else None
+        return each.command is not None
 
     def _count(self, each: _Running, answer: NewNodes) -> None:
         command = each.command
@@ -224,12 +254,10 @@ class Searcher:
         self.on_event(each.problem, nodes)
 
     def _over(self, each: _Running) -> StopCause | None:
-        """Why a problem must end now. What was sampled last is still rated."""
+        """Why a problem must end now."""
         budget = self.budget
         if self.stop.is_set():
             return "cancelled"
-        if isinstance(each.command, GrowNodes):
-            return None
         if budget.tokens and each.tokens >= budget.tokens:
             return "tokens"
         if budget.rounds and each.rounds >= budget.rounds:
@@ -244,6 +272,9 @@ class Searcher:
         name, range_ = self.final_aggregate or self.rater.info.aggregate, self.rater.info.reward_range
         candidates = candidates_of(nodes, name, range_)
         choice = choose(candidates, self.choice or self.method.choice, name, range_)
+        if choice.chosen is None and error is None:
+            error = next((node.error for node in each.root.walk() if node.error is not None), None)
+            stopped = stopped if error is None else "error"
         counts = (each.tokens, each.rounds, each.rated, time.monotonic() - each.started)
         return SearchResult(each.problem, each.root, tuple(candidates), choice, stopped, *counts, error)
 

@@ -128,7 +128,10 @@ def compare(
     with _refusing():
         methods = {method_label(each): each for each in map(parse_method, method or (*COMPARED, *COMPARED_TREES))}
         plans = [_plan(each, flags, settings) for each in methods.values()]
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        console.fail(f"cannot make the folder {out}: {error.strerror}. Give another --out.")
     files = [out / f"{label.replace(':', '-').replace(',', '-')}.jsonl" for label in methods]
     _run_plans(list(zip(plans, files, strict=True)), source, settings, flags.url, comparison=out)
 
@@ -182,11 +185,14 @@ def _run_plans(
     """Open the policy and the PRM once, run every plan, and write the pages."""
     from stepscore.policy import open_policy
     from stepscore_service.jobs.search.compare import result_of
-    from stepscore_service.jobs.search.job import run_search, write_viewer
+    from stepscore_service.jobs.search.job import page_of, run_search, write_viewer
     from stepscore_service.jobs.search.plan import method_label
     from stepscore_service.jobs.search.shared_samples import SampleMemory
 
     failed = 0
+    for _, out in plans:
+        if page_of(out).is_dir() or page_of(out) == out:
+            console.fail(f"the page of trees is written to {page_of(out)}, which is taken. Give another --out.")
     source.refuse_output(*(out for _, out in plans))
     with rewards_from(settings, url or None) as rewards, _refusing():
         quiet_libraries()
@@ -201,7 +207,7 @@ def _run_plans(
             except KeyboardInterrupt:
                 raise typer.Exit(console.INTERRUPTED) from None
             failed += tally.failed
-            page = out.with_suffix(".html")
+            page = page_of(out)
             write_viewer(out, page, rewards.info)
             console.info(f"{tally.rows} problems, {tally.detail}. Trees: {page}")
             results.append(result_of(method_label(plan.method), tally))

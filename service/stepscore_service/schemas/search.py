@@ -50,6 +50,7 @@ class SearchOutcome(BaseModel):
     chosen: int | None = Field(description="id of the chosen node")
     candidates: list[dict[str, Any]]
     stopped: str
+    reason: str = Field(description="why there is no solution; empty if there is one")
     policy_tokens: int
     rounds: int
     rated: int

@@ -210,12 +210,29 @@ def test_a_busy_server_is_asked_again() -> None:
         (200, "<html>", "not JSON"),
         (200, {"data": []}, "no choices"),
         (200, {"choices": []}, "wrong count"),
+        (200, {"choices": ["7"]}, "no text"),
+        (200, {"choices": [{"message": {"content": "7"}}]}, "no text"),
+        (200, {"choices": [{"text": None}]}, "no text"),
+        (200, {"choices": [{"text": "7", "index": None}]}, "malformed"),
+        (200, {"choices": [{"text": "7", "logprobs": {"tokens": ["7"]}}]}, "malformed"),
     ],
 )
 def test_answers_that_are_none_are_errors(status: int, value: Any, reason: str) -> None:
     with pytest.raises(GeneratorError) as caught:
         ask(lambda body: (status, value), retries=1)
     assert caught.value.detail["reason"] == reason
+
+
+@pytest.mark.parametrize("name", ["stop_reason", "matched_stop"])
+def test_the_stop_text_that_a_server_names_ends_the_completion(name: str) -> None:
+    """vLLM and SGLang call it differently; without it a step would look like the end of the solution."""
+    choice = {"text": "one", "finish_reason": "stop", name: "\n\n"}
+    server = Server(lambda body: (200, {"choices": [choice], "usage": {"total_tokens": None}}))
+    generator = OpenAIGenerator(server.url, "tiny", max_tokens=64)
+    ((completion,),) = generator.generate([Request("p", Sampling(stop=("\n\n",), keep_stop=True))])
+    assert completion.text == "one\n\n"
+    generator.close()
+    server.close()
 
 
 def test_a_server_that_is_not_there_is_an_error() -> None:

@@ -6,15 +6,16 @@ import json
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from search_case import DicePolicy, FormulaPrm, oracle, problems, searcher
-from stepscore.errors import EngineError, GeneratorError, InvalidOption, TooLong, UnknownAggregate
+from search_case import DicePolicy, FormulaPrm, noise, oracle, problems, searcher
+from stepscore.errors import EngineError, GeneratorError, InvalidOption, StepscoreError, TooLong, UnknownAggregate
 from stepscore.generate.protocol import Completion, Request
 from stepscore.search.searcher import SearchBudget, SearchProblem
 from stepscore.search.trace import trace_of
+from stepscore.types import RewardRange
 
 METHODS = {
     "greedy": {},
@@ -114,6 +115,7 @@ def test_a_policy_that_misbehaves_on_one_problem_leaves_the_others_alone(method:
     elif fault in ("empty", "repeats"):
         step_by_step = method in {"beam", "dvts", "rebase", "particles", "thoughts", "mcts"}
         assert not step_by_step or broken.choice.chosen is None
+        assert (broken.choice.chosen is None) == ("step (" in broken.reason)
 
 
 class Busy(FormulaPrm):
@@ -142,6 +144,9 @@ def test_a_prm_that_cannot_score_one_problem_leaves_the_others_alone(method: str
     found = searcher(DicePolicy(0.7, 3), prm(oracle), method, **METHODS[method])
     results = {result.problem.key: result for result in found.run(problems(4))}
     assert results["1"].choice.chosen is None
+    assert results["1"].stopped == "error"
+    assert isinstance(results["1"].error, StepscoreError)
+    assert results["1"].reason == results["1"].error.message
     reasons = {node.reason for node in results["1"].root.walk() if node.status == "failed"}
     assert any("PRM cannot score" in reason for reason in reasons)
     assert all(results[key].choice.chosen is not None for key in "023")
@@ -236,3 +241,30 @@ def test_a_dead_end_is_given_no_value():
     assert failed
     assert all(node.score is None for node in failed)
     assert result.choice.chosen is None
+
+
+def test_a_budget_holds_between_two_calls_of_the_policy_and_what_was_sampled_is_rated():
+    """Lookahead samples again and again before anything is rated."""
+    options = {"n": 4, "width": 2, "lookahead": 9}
+    for depth in (1, 12):
+        found = searcher(DicePolicy(0.7, depth), FormulaPrm(oracle), "dvts", budget=SearchBudget(rounds=1), **options)
+        (result,) = found.run(problems(1))
+        assert (result.rounds, result.answer is None) == (1, depth == 12)
+        if depth == 12:
+            assert (result.stopped, "raise the budget" in result.reason) == ("rounds", True)
+
+
+def test_particles_refuse_rewards_that_are_no_probabilities():
+    class Logits(FormulaPrm):
+        @property
+        def info(self):
+            return replace(super().info, reward_range=RewardRange("real", -math.inf, math.inf))
+
+    with pytest.raises(InvalidOption, match="probabilities"):
+        searcher(DicePolicy(0.7, 3), Logits(oracle), "particles", n=4)
+    assert searcher(DicePolicy(0.7, 3), Logits(oracle), "beam", n=4, width=2)
+
+
+def test_the_smallest_temperature_leaves_the_best_particle():
+    found = searcher(DicePolicy(0.7, 3), FormulaPrm(noise), "particles", n=4, temperature=1e-320)
+    assert all(result.choice.chosen is not None for result in found.run(problems(3)))

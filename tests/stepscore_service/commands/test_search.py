@@ -129,3 +129,24 @@ def test_a_row_without_a_problem_is_an_error_and_ends_nothing(models: list[str],
     good, bad = rows_of(out)
     assert "trace" in good
     assert bad["error"]["code"] == "invalid_input"
+
+
+def test_results_and_their_page_never_share_a_file(models: list[str], problems: Path, tmp_path: Path) -> None:
+    out = tmp_path / "found.html"
+    result = invoke("search", str(problems), "--method", "greedy", "--out", str(out), *models)
+    assert (result.exit_code, "Give another --out" in " ".join(result.output.split())) == (2, True), result.output
+    assert not out.exists()
+
+
+def test_a_folder_of_comparisons_that_cannot_be_made_is_refused(models: list[str], problems: Path) -> None:
+    result = invoke("search", "compare", str(problems), "--out", str(problems), "--method", "greedy", *models)
+    assert (result.exit_code, "Give another --out" in " ".join(result.output.split())) == (2, True), result.output
+
+
+def test_a_problem_that_no_solution_came_out_of_says_why(models: list[str], problems: Path, tmp_path: Path) -> None:
+    out = tmp_path / "found.jsonl"
+    spent = ("--method", "beam:n=2,width=2", "--separator", "\ufffd", "--budget-rounds", "1", "--step-tokens", "200")
+    result = invoke("search", str(problems), *models, *spent, "--out", str(out))
+    assert result.exit_code == 0, result.output
+    for row in rows_of(out):
+        assert (row["solution"] is None) == bool(row.get("reason")), row["trace"]

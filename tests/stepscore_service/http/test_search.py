@@ -97,6 +97,12 @@ def test_a_client_that_leaves_stops_the_search_within_a_step(client: httpx.Clien
     assert policy.calls - left <= 3
 
 
+def test_a_search_that_finds_nothing_says_why(client: httpx.Client):
+    name, data = events(client, method="beam", options={"n": 2, "width": 2}, budget_tokens=1)[-1]
+    assert (name, data["solution"], data["stopped"]) == ("result", None, "tokens")
+    assert "raise the budget" in data["reason"]
+
+
 def test_a_policy_that_fails_is_an_error_event(client: httpx.Client, policy: SlowPolicy):
     policy.dies = True
     [(name, data)] = events(client, method="greedy")

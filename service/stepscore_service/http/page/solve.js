@@ -31,7 +31,7 @@ function show(node) {
 
 function finish(result) {
   const facts = { answer: result.answer ?? "none found", score: result.score === null ? "–" : result.score.toFixed(4),
-    candidates: result.candidates.length, "policy tokens": result.policy_tokens, ended: result.stopped };
+    candidates: result.candidates.length, "policy tokens": result.policy_tokens, ended: result.reason || result.stopped };
   at("summary").replaceChildren(...Object.entries(facts).map(([name, value]) => make("div", "", make("dt", "", name), make("dd", "", String(value)))));
   at("solution").replaceChildren(...readable(result.solution ?? ""));
   at("answer").hidden = false;

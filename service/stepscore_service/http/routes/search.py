@@ -105,6 +105,7 @@ def _result(result: SearchResult, served: ServedModel, ids: dict[SearchNode, int
         chosen=_id(chosen.node, ids) if chosen else None,
         candidates=[{"id": _id(c.node, ids), "score": c.score, "answer": c.answer} for c in result.candidates],
         stopped=result.stopped,
+        reason=result.reason,
         policy_tokens=result.policy_tokens,
         rounds=result.rounds,
         rated=result.rated,

@@ -122,6 +122,11 @@ def _searcher(
     )
 
 
+def page_of(out: Path) -> Path:
+    """Where the page of a run's trees is, beside its results."""
+    return out.with_suffix(".html")
+
+
 def write_viewer(out: Path, page: Path, info: ModelInfo) -> None:
     """The trees of a run's first problems as one page."""
     rows = list(itertools.islice(rows_of(out), SHOWN_TREES))

@@ -60,6 +60,7 @@ def result_row(line: Line, result: SearchResult, method: str) -> JsonRow:
         **known,
         "candidates": len(result.candidates),
         "stopped": result.stopped,
+        **({"reason": result.reason} if result.reason else {}),
         "policy_tokens": result.policy_tokens,
         "rounds": result.rounds,
         "rated": result.rated,
