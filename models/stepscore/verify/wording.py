@@ -213,14 +213,6 @@ def _answer_of(said: str) -> str:
     return take_result(said)
 
 
-def _words(said: str) -> list[str]:
-    """What is no part of a formula."""
-    return [word for word in re.findall(r"[^\W\d_]{3,}", said) if word.lower() not in _NAMES]
-
-
-_NAMES = frozenset(
-    {"and", "sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "sqrt", "abs", "mod", "min", "max", "gcd", "lcm"}
-)
 _DATE = re.compile(
     r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2}\b|\b\d{1,2}(?:st|nd|rd|th)?\s+"
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
