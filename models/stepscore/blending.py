@@ -15,7 +15,7 @@ from stepscore.errors import InvalidShape, NoOutcome
 from stepscore.verify.verifier import Verified
 
 LengthNorm = Literal["none", "steps", "tokens"]
-Unreadable = Literal["error", "wrong"]
+UnreadableAs = Literal["error", "wrong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Blend:
     gate: float | None = None
     clip: tuple[float, float] | None = None
     length: LengthNorm = "none"
-    unreadable: Unreadable = "error"
+    unreadable: UnreadableAs = "error"
 
 
 @dataclass(frozen=True, slots=True)

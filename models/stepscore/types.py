@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from stepscore.colours import colour, goodness, kind_of
 
+Ids = tuple[int, ...]
+"""Token ids."""
+
 Values = NDArray[np.float32]
 """Raw numbers of one sequence: shape (S, C), S read positions, C numbers per position (the head says which)."""
 

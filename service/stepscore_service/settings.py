@@ -43,8 +43,8 @@ Texts = Annotated[tuple[str, ...], NoDecode]
 """Several texts; an environment variable separates them with commas."""
 
 
-Format = Literal["openrlhf", "slime", "llama_factory", "vllm", "nemo_gym", "tei", "kserve", "roll"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+WireFormat = Literal["openrlhf", "slime", "llama_factory", "vllm", "nemo_gym", "tei", "kserve", "roll"]
+FORMATS: tuple[WireFormat, ...] = get_args(WireFormat)
 
 
 class Settings(BaseSettings):
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         description="what to serve: 'embedded', a folder or a Hub id, each optionally as name=model, in the variable "
         "separated by commas; the first is the default of requests that name none",
     )
-    formats: Annotated[tuple[Format, ...], NoDecode] = Field(
+    formats: Annotated[tuple[WireFormat, ...], NoDecode] = Field(
         FORMATS, description="trainers and tools whose request formats are served too (docs/rl.md); by default all"
     )
     chat_template: ChatTemplateName = Field(

@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"\s*Step \d+:")
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class PqmPrompt:
     """opening: what stands before the first step. bos: whether the tokenizer's own BOS does. numbered: `Step k: `."""
 
     opening: str
@@ -49,12 +49,12 @@ class Prompt:
     numbered: bool = True
 
 
-PROMPTS: Mapping[str, Prompt] = MappingProxyType(
+PROMPTS: Mapping[str, PqmPrompt] = MappingProxyType(
     {
-        "evaluation": Prompt(EVALUATION),
-        "training": Prompt("[INST] {problem} [/INST]\n"),
-        "compute_optimal_tts": Prompt("{problem}\n", bos=True, numbered=False),
-        "compute_optimal_tts_space": Prompt("{problem} ", bos=True, numbered=False),
+        "evaluation": PqmPrompt(EVALUATION),
+        "training": PqmPrompt("[INST] {problem} [/INST]\n"),
+        "compute_optimal_tts": PqmPrompt("{problem}\n", bos=True, numbered=False),
+        "compute_optimal_tts_space": PqmPrompt("{problem} ", bos=True, numbered=False),
     }
 )
 
@@ -65,7 +65,7 @@ class MarkedText:
 
     tokenizer: StepTokenizer
     marker: int
-    prompt: Prompt
+    prompt: PqmPrompt
     first: int
 
     def encode(self, solution: Solution) -> EncodedSolution:

@@ -217,7 +217,7 @@ class Place:
     """A place inside a chat message: the family reads at the token written just before it."""
 
 
-Part = Text | Marker | Place | str
+LayoutPart = Text | Marker | Place | str
 """What a chat message is made of: user text, a marker, a place, or template text as `str`."""
 
 
@@ -226,7 +226,7 @@ class Message:
     """One chat message: a role and its parts."""
 
     role: str
-    parts: tuple[Part, ...]
+    parts: tuple[LayoutPart, ...]
 
 
 _SLOT = "\ue000{}\ue001"
@@ -271,7 +271,7 @@ class ChatTemplate:
         return self._frames[key]
 
 
-def _write_parts(builder: SequenceBuilder, parts: Sequence[Part], strip: tuple[bool, bool]) -> None:
+def _write_parts(builder: SequenceBuilder, parts: Sequence[LayoutPart], strip: tuple[bool, bool]) -> None:
     written = [index for index, part in enumerate(parts) if not isinstance(part, Place)]
     first, last = written[0], written[-1]
     for index, part in enumerate(parts):

@@ -15,21 +15,21 @@ from stepscore.types import EncodedSolution, Reading, Values
 Reader = Callable[[Sequence[Values], EncodedSolution], Reading]
 """Takes one (S, C) array per sequence of the solution and returns one reward per step."""
 
-Doubles = NDArray[np.float64]
+Float64s = NDArray[np.float64]
 
 
-def softmax(logits_SC: Values) -> Doubles:
+def softmax(logits_SC: Values) -> Float64s:
     shifted = logits_SC.astype(np.float64) - logits_SC.max(axis=-1, keepdims=True)
     exponentials = np.exp(shifted)
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), dtype=np.float64)
 
 
-def sigmoid(logits: Values | Doubles) -> Doubles:
+def sigmoid(logits: Values | Float64s) -> Float64s:
     x = logits.astype(np.float64)
     return np.asarray(np.exp(-np.logaddexp(0.0, -x)), dtype=np.float64)
 
 
-def reading(rewards_S: Doubles, logits_SC: Values) -> Reading:
+def reading(rewards_S: Float64s, logits_SC: Values) -> Reading:
     """A plain reading: rewards with the logits that they are made of."""
     return Reading(
         rewards=tuple(float(reward) for reward in rewards_S),

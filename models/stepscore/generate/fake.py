@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from stepscore.generate.protocol import Completion, GeneratorInfo, Prompt, Request, SampledToken, Sampling
 from stepscore.generate.stopping import cut
 
-Script = Callable[[Prompt, Sampling], Sequence[str]]
+ScriptedTexts = Callable[[Prompt, Sampling], Sequence[str]]
 """The raw texts of a request's `n` completions, as if nothing had stopped them."""
 
 Choose = Callable[[tuple[int, ...], tuple[int, ...]], Sequence[float]]
@@ -27,7 +27,7 @@ class FakeGenerator:
 
     def __init__(
         self,
-        script: Script,
+        script: ScriptedTexts,
         *,
         choose: Choose = lambda prompt, choice: [-1.0] * len(choice),
         read: Callable[[str], Sequence[SampledToken]] = characters,

@@ -10,8 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from stepscore.generate.key_values import ReadPrompt
-
-Ids = tuple[int, ...]
+from stepscore.types import Ids
 
 
 class PrefixCache:

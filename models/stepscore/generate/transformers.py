@@ -18,10 +18,11 @@ from stepscore.errors import CheckpointError, GeneratorError
 from stepscore.generate.attention import share_grouped_keys
 from stepscore.generate.context import CONTEXT
 from stepscore.generate.key_values import ReadPrompt, in_front, row_of, side_by_side
-from stepscore.generate.prefixes import Ids, PrefixCache, waves
+from stepscore.generate.prefixes import PrefixCache, waves
 from stepscore.generate.protocol import Completion, GeneratorInfo, Prompt, Request
 from stepscore.generate.writing import Writing, extend_all
 from stepscore.text.tokenizer import StepTokenizer
+from stepscore.types import Ids
 
 ROWS = 128
 """Completions that are sampled side by side; a request for more is still sampled in one go."""

@@ -15,7 +15,7 @@ from stepscore.search.bounds import Count, Share, Switch
 from stepscore.search.commands import SearchTask, grow, rate
 from stepscore.search.tree import SearchNode
 
-Weights = Callable[[Sequence[SearchNode]], list[float]]
+VoteWeights = Callable[[Sequence[SearchNode]], list[float]]
 """The weight of each answer group among finished solutions, heaviest first."""
 
 
@@ -50,7 +50,7 @@ class AdaptiveOptions:
     confidence: Share = 0.95
 
 
-def adaptive(root: SearchNode, options: AdaptiveOptions, weights: Weights) -> SearchTask[list[SearchNode]]:
+def adaptive(root: SearchNode, options: AdaptiveOptions, weights: VoteWeights) -> SearchTask[list[SearchNode]]:
     """Samples in blocks until one answer leads clearly."""
     nodes: list[SearchNode] = []
     for sampled in range(0, options.n, options.block):

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from stepscore.errors import InvalidOption
 from stepscore.search.beam import BeamOptions, beam_search
-from stepscore.search.best_of_n import AdaptiveOptions, BestOfNOptions, Weights, adaptive, best_of_n, greedy
+from stepscore.search.best_of_n import AdaptiveOptions, BestOfNOptions, VoteWeights, adaptive, best_of_n, greedy
 from stepscore.search.commands import SearchTask
 from stepscore.search.dvts import DvtsOptions, dvts
 from stepscore.search.mcts import MctsOptions, mcts
@@ -29,7 +29,7 @@ class MethodContext:
     """What a method may need beside the tree. random_: seeded for this problem. weights: of answer groups."""
 
     random_: random.Random
-    weights: Weights
+    weights: VoteWeights
 
 
 @dataclass(frozen=True, slots=True)

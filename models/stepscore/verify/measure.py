@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stepscore.verify.verifier import Outcome
+from stepscore.verify.verifier import AnswerOutcome
 
 Z_95 = 1.959963984540054
 
@@ -47,7 +47,7 @@ class Errors:
     unreadable_right: Rate
 
 
-def errors_of(judged: Iterable[tuple[bool, Outcome]]) -> Errors:
+def errors_of(judged: Iterable[tuple[bool, AnswerOutcome]]) -> Errors:
     """From pairs of what a solution is and what the verifier says of it."""
     counts = {(correct, outcome): 0 for correct in (True, False) for outcome in ("right", "wrong", "unreadable")}
     for pair in judged:

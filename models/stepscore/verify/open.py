@@ -15,7 +15,7 @@ from stepscore.verify.math_verifier import MathVerifier
 from stepscore.verify.numeric import NumericVerifier
 from stepscore.verify.verifier import Verifier
 
-Opened = TypeVar("Opened")
+OpenedT = TypeVar("OpenedT")
 
 
 def open_verifier(name: str) -> Verifier:
@@ -36,7 +36,7 @@ def open_checker(name: str) -> StepChecker:
     return _chosen(CHECKERS, kind, "checker")(option)
 
 
-def _chosen(known: dict[str, Callable[[str], Opened]], name: str, what: str) -> Callable[[str], Opened]:
+def _chosen(known: dict[str, Callable[[str], OpenedT]], name: str, what: str) -> Callable[[str], OpenedT]:
     """What opens the named one. Raises InvalidOption with the names that there are."""
     if name not in known:
         names = ", ".join(known)
@@ -44,8 +44,8 @@ def _chosen(known: dict[str, Callable[[str], Opened]], name: str, what: str) -> 
     return known[name]
 
 
-def _plain(kind: Callable[[], Opened]) -> Callable[[str], Opened]:
-    def opened(option: str) -> Opened:
+def _plain(kind: Callable[[], OpenedT]) -> Callable[[str], OpenedT]:
+    def opened(option: str) -> OpenedT:
         if option:
             raise InvalidOption(f"it has no option {option!r}", option="verifier", known=[])
         return kind()

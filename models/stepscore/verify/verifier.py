@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Outcome = Literal["right", "wrong", "unreadable"]
+AnswerOutcome = Literal["right", "wrong", "unreadable"]
 """unreadable: no answer could be found or judged (nothing that parses, no end in time); never counted as wrong."""
 
 
@@ -30,7 +30,7 @@ class Verified:
     reader: what found the answer, "guess" if nothing states it; "" if the verifier does not compare answers.
     """
 
-    outcome: Outcome
+    outcome: AnswerOutcome
     found: str | None = None
     reason: str = ""
     reader: str = ""

@@ -18,11 +18,11 @@ JITTER = 0.25
 BUSY, GATEWAY = (429, 503), (500, 502, 504)
 """GATEWAY: of a proxy whose server is gone, if the body is not our own; Ray Serve's answers 500."""
 
-Attempt = Callable[[float], Awaitable[httpx.Response]]
+SendOnce = Callable[[float], Awaitable[httpx.Response]]
 """Sends the request once, with the seconds that are left."""
 
 
-async def send_with_retries(attempt: Attempt, seconds: float) -> httpx.Response:
+async def send_with_retries(attempt: SendOnce, seconds: float) -> httpx.Response:
     """The first answer that is a success.
 
     Sends again after a connection that failed, a busy service (503, or 429 with Retry-After) and a proxy without it
@@ -43,7 +43,7 @@ async def send_with_retries(attempt: Attempt, seconds: float) -> httpx.Response:
 
 
 async def _try_once(
-    attempt: Attempt, left: float
+    attempt: SendOnce, left: float
 ) -> tuple[float | None, httpx.Response | ServiceError | httpx.TransportError]:
     """The answer; or after how many seconds to try again (None: the client chooses) and why. Raises what is final."""
     try:

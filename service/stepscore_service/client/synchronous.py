@@ -19,7 +19,7 @@ from stepscore_service.schemas.reward import RewardAnswers
 from stepscore_service.schemas.score import ModelCard, ScoreAnswer, ScoreAnswers, ShapeName
 
 T = TypeVar("T")
-Call = Callable[[AsyncStepscoreClient], Coroutine[Any, Any, T]]
+ClientCall = Callable[[AsyncStepscoreClient], Coroutine[Any, Any, T]]
 
 
 class ClientThread:
@@ -32,7 +32,7 @@ class ClientThread:
         self._thread.start()
         self._client = AsyncStepscoreClient(base_url, **options)
 
-    def run(self, call: Call[T]) -> T:
+    def run(self, call: ClientCall[T]) -> T:
         """The call's result. An interrupt of the waiting thread cancels the call."""
         future = self.submit(call)
         try:
@@ -41,7 +41,7 @@ class ClientThread:
             future.cancel()
             raise
 
-    def submit(self, call: Call[T]) -> Future[T]:
+    def submit(self, call: ClientCall[T]) -> Future[T]:
         """The call's result, later; cancelling it cancels the call."""
         return asyncio.run_coroutine_threadsafe(call(self._client), self._loop)
 
@@ -149,11 +149,11 @@ class StepscoreClient:
     ) -> None:
         self.close()
 
-    def submit(self, call: Call[T]) -> Future[T]:
+    def submit(self, call: ClientCall[T]) -> Future[T]:
         """The result, later, of a call of the client for asyncio that runs in the thread."""
         return self._thread().submit(call)
 
-    def _run(self, call: Call[T]) -> T:
+    def _run(self, call: ClientCall[T]) -> T:
         return self._thread().run(call)
 
     def _thread(self) -> ClientThread:

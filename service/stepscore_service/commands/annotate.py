@@ -23,7 +23,7 @@ from stepscore_service.jobs.runs.journal import json_line, read_rows
 from stepscore_service.jobs.runs.model import describe, manifest_of
 from stepscore_service.jobs.runs.progress import with_progress
 from stepscore_service.jobs.runs.run import count_errors, error_row, journal_for, report_results, run
-from stepscore_service.jobs.runs.source import STDIN, Columns, JsonRow, Line, Source, check_first, open_source
+from stepscore_service.jobs.runs.source import STDIN, ColumnsFlag, JsonRow, Line, Source, check_first, open_source
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def select(
     one_per_solution: Annotated[
         bool, typer.Option("--one-per-solution", help="at most one step of a solution")
     ] = False,
-    columns: Columns = "",
+    columns: ColumnsFlag = "",
     split: Annotated[str, typer.Option(help="how a solution given as text is split into steps")] = "auto",
     url: Annotated[str | None, typer.Option(metavar="URL[#MODEL]", help="ask this running service instead")] = None,
     batch_rows: Annotated[int, typer.Option(min=1, help="rows scored, written and synced together")] = 32,

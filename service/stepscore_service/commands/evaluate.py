@@ -14,7 +14,7 @@ from stepscore_service.commands.flags import MODEL_FLAGS, Command, with_settings
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.evaluate.suites.registry import SUITES
 from stepscore_service.jobs.runs import console
-from stepscore_service.jobs.runs.source import Columns
+from stepscore_service.jobs.runs.source import ColumnsFlag
 from stepscore_service.settings import Settings
 
 NEEDED = ("scipy", "matplotlib", "jinja2")
@@ -57,7 +57,7 @@ def evaluate(
     orm: Annotated[
         str | None, typer.Option(metavar="MODEL", help="outcome model to compare with in --best-of-n")
     ] = None,
-    columns: Columns = "",
+    columns: ColumnsFlag = "",
     split: Annotated[str, typer.Option(help="how a candidate given as text is split into steps")] = "auto",
     probes: Annotated[bool, typer.Option(help="also score --steps with an empty step added (4 times the work)")] = True,
     bias: Annotated[bool, typer.Option(help="fit a bias beside the temperature")] = False,

@@ -45,7 +45,7 @@ class PlainHelp(TyperCommand):
         super().__init__(*arguments, **{**options, "rich_markup_mode": None})
 
 
-LogLines = Annotated[
+LogFormatFlag = Annotated[
     LogFormat,
     typer.Option("--log-format", envvar=f"{PREFIX}LOG_FORMAT", help="of standard error: console for people, or json"),
 ]
@@ -66,7 +66,7 @@ def with_common(command: Command) -> Command:
 
     if not has_format:
         keyword = inspect.Parameter.KEYWORD_ONLY
-        own.append(inspect.Parameter("log_format", keyword, default="console", annotation=LogLines))
+        own.append(inspect.Parameter("log_format", keyword, default="console", annotation=LogFormatFlag))
     run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
     return run

@@ -13,7 +13,7 @@ from stepscore_service.client.address import checked_url
 from stepscore_service.jobs.runs import console
 from stepscore_service.schemas.reload import ReloadAnswer
 
-Token = Annotated[
+AdminToken = Annotated[
     str, typer.Option("--token", envvar="STEPSCORE_ADMIN_TOKEN", help="the service's admin token, if it has one")
 ]
 TIMEOUT_SECONDS = 1800.0
@@ -26,7 +26,7 @@ def push(
     ],
     url: Annotated[str, typer.Option("--url", help="the service's address")] = "http://127.0.0.1:8000",
     model: Annotated[str | None, typer.Option("--model", help="which model; the first one by default")] = None,
-    token: Token = "",
+    token: AdminToken = "",
 ) -> None:
     """Exchange the weights of a running service (started with --allow-reload) without losing a request."""
     answer = pushed(checkpoint, url, model, token)

@@ -17,7 +17,7 @@ from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.model import asked_of, describe, input_facts, manifest_of
 from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
-from stepscore_service.jobs.runs.source import Columns, check_first, open_source
+from stepscore_service.jobs.runs.source import ColumnsFlag, check_first, open_source
 from stepscore_service.jobs.score import ScoreTally, score_rows
 from stepscore_service.settings import Settings
 
@@ -33,7 +33,7 @@ def score(
     out: Annotated[
         str | None, typer.Option(help="file for the results; default FILE.scored.jsonl; - for stdout")
     ] = None,
-    columns: Columns = "",
+    columns: ColumnsFlag = "",
     split: Annotated[str, typer.Option(help="how a solution given as text is split into steps")] = "auto",
     aggregate: Annotated[
         str | None, typer.Option(help="which aggregate becomes the score; the model's by default")

@@ -20,7 +20,15 @@ from stepscore_service.jobs.rerank import rerank_rows
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.model import describe
 from stepscore_service.jobs.runs.run import is_result
-from stepscore_service.jobs.runs.source import STDIN, Columns, JsonRow, Line, line_numbered, looks_like_rows, names_of
+from stepscore_service.jobs.runs.source import (
+    STDIN,
+    ColumnsFlag,
+    JsonRow,
+    Line,
+    line_numbered,
+    looks_like_rows,
+    names_of,
+)
 from stepscore_service.jobs.show import print_candidates, print_solution, shown_answer, shown_row
 from stepscore_service.serving.scoring import score_offline
 from stepscore_service.settings import Settings
@@ -48,7 +56,7 @@ def show(
     step: Annotated[list[str] | None, typer.Option("--step", "-s", help="a step; give one for each")] = None,
     solution: Annotated[str | None, typer.Option(help="the solution as one text")] = None,
     line: Annotated[int, typer.Option(min=1, help="which line of a file of rows")] = 1,
-    columns: Columns = "",
+    columns: ColumnsFlag = "",
     rescore: Annotated[bool, typer.Option("--rescore", help="score rows that hold rewards again")] = False,
     split: Annotated[str, typer.Option(help="how text is split into steps")] = "auto",
     aggregate: Annotated[

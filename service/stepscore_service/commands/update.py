@@ -12,7 +12,7 @@ import typer
 
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.flags import with_options
-from stepscore_service.commands.push import Token, pushed
+from stepscore_service.commands.push import AdminToken, pushed
 from stepscore_service.jobs.online.settings import UpdateRunOptions, UpdateSettings
 from stepscore_service.jobs.runs import console
 
@@ -25,7 +25,7 @@ def update(
     *,
     settings: UpdateSettings,
     options: UpdateRunOptions,
-    token: Token = "",
+    token: AdminToken = "",
 ) -> None:
     """Learn from new rollouts and push the new weights to a service (PRIME).
 

@@ -19,7 +19,15 @@ from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.run import count_errors, error_row, journal_for, report_results, run
 from stepscore_service.jobs.runs.sandboxes import report_sandboxes, sandboxes
-from stepscore_service.jobs.runs.source import STDIN, Columns, JsonRow, Line, check_first, kind_of_value, open_source
+from stepscore_service.jobs.runs.source import (
+    STDIN,
+    ColumnsFlag,
+    JsonRow,
+    Line,
+    check_first,
+    kind_of_value,
+    open_source,
+)
 
 if TYPE_CHECKING:
     from stepscore.verify.measure import Errors, Rate
@@ -48,7 +56,7 @@ def verify_check(
     file: Annotated[str, typer.Argument(help="JSONL of judged solutions", metavar="FILE.jsonl")],
     verifier: Annotated[str, typer.Option(help="math, numeric[:TOLERANCE], exact, code[:weak]", metavar="NAME")],
     out: Annotated[str | None, typer.Option(help="where results go; default FILE.verified.jsonl")] = None,
-    columns: Columns = "",
+    columns: ColumnsFlag = "",
     batch_rows: Annotated[int, typer.Option(min=1, help="rows verified, written and synced together")] = 32,
 ) -> None:
     """Measure the false positives and negatives of a verifier.

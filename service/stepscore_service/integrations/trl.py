@@ -14,7 +14,7 @@ from typing import Any
 from stepscore_service.integrations.connection import client, item, number_of, on_error, options
 from stepscore_service.integrations.shaped import ShapedReward, shaped_reward
 
-Rewards = list[float | None]
+TrlRewards = list[float | None]
 
 
 async def prm_reward(
@@ -27,7 +27,7 @@ async def prm_reward(
     blend: Mapping[str, Any] | None = None,
     answer: Sequence[Any] | None = None,
     **columns: Any,
-) -> Rewards:
+) -> TrlRewards:
     """One number for each completion, text or conversation. All of them travel together.
 
     shape, blend: of POST /reward, else PRM_SHAPE and PRM_BLEND: the number is the sum of the shape, or the blended
@@ -57,10 +57,10 @@ async def prm_reward(
 
 def prm_reward_with(
     *, shape: str | None = None, reference: float | str | None = None, blend: Mapping[str, Any] | None = None
-) -> Callable[..., Coroutine[Any, Any, Rewards]]:
+) -> Callable[..., Coroutine[Any, Any, TrlRewards]]:
     """`prm_reward` with these options, under that name: TRL logs a reward function by its name."""
 
-    async def prm_reward_(*arguments: Any, **columns: Any) -> Rewards:
+    async def prm_reward_(*arguments: Any, **columns: Any) -> TrlRewards:
         return await prm_reward(*arguments, shape=shape, reference=reference, blend=blend, **columns)
 
     prm_reward_.__name__ = prm_reward.__name__

@@ -31,7 +31,7 @@ from stepscore_service.schemas.chat import on_own_lines
 from stepscore_service.schemas.score import ErrorBody, FailedItem, ScoreAnswer
 
 Result = ScoreAnswer | FailedItem
-Steps = list[tuple[tuple[int, int], float]]
+StepSpans = list[tuple[tuple[int, int], float]]
 TextOf = Callable[[Sequence[int]], str]
 
 
@@ -112,7 +112,9 @@ class StepRewardManager:
         """What the tokens say, as it is scored. It never gets shorter if tokens are added."""
         return on_own_lines(self.tokenizer.decode(ids, skip_special_tokens=True))
 
-    async def _rewarded(self, problem: str, text: str, columns: Mapping[str, Any]) -> tuple[dict[str, float], Steps]:
+    async def _rewarded(
+        self, problem: str, text: str, columns: Mapping[str, Any]
+    ) -> tuple[dict[str, float], StepSpans]:
         """What verl logs, and for each step its characters and what its end gets; none for a sample without its own."""
         if self._shaped is None:
             scored = await _score(problem, text)

@@ -29,7 +29,7 @@ class Scored:
     tokens: int
 
 
-Answer = Scored | StepscoreError
+ScoredOrError = Scored | StepscoreError
 
 
 class Rewards(Protocol):
@@ -38,7 +38,7 @@ class Rewards(Protocol):
     @property
     def info(self) -> ModelInfo: ...
 
-    def score(self, solutions: Sequence[Solution]) -> list[Answer]:
+    def score(self, solutions: Sequence[Solution]) -> list[ScoredOrError]:
         """One answer for each solution, in order. Raises EngineError if the whole call failed."""
         ...
 
@@ -50,7 +50,7 @@ class LocalRewards:
         self.info = scorer.info
         self._scorer = scorer
 
-    def score(self, solutions: Sequence[Solution]) -> list[Answer]:
+    def score(self, solutions: Sequence[Solution]) -> list[ScoredOrError]:
         requests = [SolutionRequest(solution.problem, solution.steps) for solution in solutions]
         return map_ok(read_offline(self._scorer, requests), _local_answers)
 
@@ -69,7 +69,7 @@ class RemoteRewards:
             raise InvalidInput(f"no model is called {model!r}; served: {', '.join(names)}", model=model)
         self.info = info_of(next(card for card in cards if not model or card.id == model))
 
-    def score(self, solutions: Sequence[Solution]) -> list[Answer]:
+    def score(self, solutions: Sequence[Solution]) -> list[ScoredOrError]:
         items = [{"problem": each.problem, "steps": list(each.steps)} for each in solutions]
         try:
             found = self._client.score_items(items, model=self.info.id, include=["logits"])
@@ -91,7 +91,7 @@ def _local_answers(solutions: Sequence[ScoredSolution]) -> list[Scored]:
     return [Scored(each.reading, each.encoded.tokens) for each in solutions]
 
 
-def _answer(result: ScoreAnswer | FailedItem) -> Answer:
+def _answer(result: ScoreAnswer | FailedItem) -> ScoredOrError:
     if isinstance(result, FailedItem):
         return error_classes().get(result.error.code, EngineError)(result.error.message, **result.error.detail)
     logits = tuple(tuple(row) for row in result.logits)

@@ -51,17 +51,28 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        of = self.registry
-        ProcessCollector(registry=of)
-        of.register(GpuCollector())
+        ProcessCollector(registry=self.registry)
+        self.registry.register(GpuCollector())
+        self._collectors: dict[str, ModelCollector] = {}
+        self._counted: WeakSet[StepscoreError] = WeakSet()
+        self._add_requests()
+        self._add_forwards()
+        self._add_rewards()
+
+    def _add_requests(self) -> None:
         self.requests = self._counter("requests", "Answered requests.", "route", "code")
-        self.request_seconds = Histogram(
-            "stepscore_request_seconds", "Seconds from request to answer.", ("route",), buckets=SECONDS, registry=of
+        self.request_seconds = self._histogram(
+            "request_seconds", "Seconds from request to answer.", SECONDS, label="route"
         )
-        self.running = Gauge(
-            "stepscore_requests_running", "Requests in flight, without probes and scrapes.", registry=of
-        )
+        self.running = self._gauge("requests_running", "Requests in flight, without probes and scrapes.")
         self.errors = self._counter("errors", "Errors of requests and of single solutions.", "code")
+        self.reloads = self._counter(
+            "reloads",
+            "Exchanges of a model's weights: done, or refused with the old weights still serving.",
+            *("model", "outcome"),
+        )
+
+    def _add_forwards(self) -> None:
         self.skipped = self._counter(
             "skipped_solutions",
             "Solutions that cost no forward: the caller hung up or gave up (departed), the deadline passed (expired).",
@@ -72,32 +83,26 @@ class Metrics:
             "Forwards that failed, by the code of the error; most are run again in smaller parts.",
             *("model", "code"),
         )
-        self.reloads = self._counter(
-            "reloads",
-            "Exchanges of a model's weights: done, or refused with the old weights still serving.",
-            *("model", "outcome"),
-        )
-        self.outcomes = self._counter(
-            "outcomes", "Final answers that /reward has verified: right, wrong, unreadable.", "model", "outcome"
-        )
-        self.signs = self._counter(
-            "hacking_signs", "Solutions of /reward that show a sign of reward hacking.", "model", "sign"
-        )
-        self._collectors: dict[str, ModelCollector] = {}
-        self._counted: WeakSet[StepscoreError] = WeakSet()
         self.tokenise_seconds = self._histogram("tokenise_seconds", "Seconds to check and tokenise a request.", SECONDS)
         self.queue_seconds = self._histogram("queue_seconds", "Seconds from arrival to the forward.", SECONDS)
         self.forward_seconds = self._histogram("forward_seconds", "Seconds of one forward.", SECONDS)
         self.batch_solutions = self._histogram("batch_solutions", "Solutions of one forward.", POWERS_OF_TWO)
         self.batch_tokens = self._histogram("batch_tokens", "Prompt tokens of one forward.", TOKENS)
+
+    def _add_rewards(self) -> None:
         self.solution_steps = self._histogram("solution_steps", "Steps of one scored solution.", POWERS_OF_TWO)
         self.step_reward = self._histogram("step_reward", "Rewards given to steps.", REWARDS)
+        self.outcomes = self._counter(
+            "outcomes", "Final answers that /reward has verified: right, wrong, unreadable.", "model", "outcome"
+        )
         self.outcome_gap = self._histogram("outcome_gap", "Score, mapped to [0, 1], less outcome.", GAPS)
-        self.length_correlation = Gauge(
-            "stepscore_reward_length_correlation",
+        self.signs = self._counter(
+            "hacking_signs", "Solutions of /reward that show a sign of reward hacking.", "model", "sign"
+        )
+        self.length_correlation = self._gauge(
+            "reward_length_correlation",
             "Of rewards with characters, in the last /reward request that had three or more solutions.",
-            ("model",),
-            registry=of,
+            "model",
         )
 
     def text(self) -> bytes:
@@ -128,8 +133,11 @@ class Metrics:
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"stepscore_{name}", meaning, labels, registry=self.registry)
 
-    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"stepscore_{name}", meaning, ("model",), buckets=buckets, registry=self.registry)
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"stepscore_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], label: str = "model") -> Histogram:
+        return Histogram(f"stepscore_{name}", meaning, (label,), buckets=buckets, registry=self.registry)
 
 
 class ModelMetrics:

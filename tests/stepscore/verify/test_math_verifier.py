@@ -7,7 +7,7 @@ import pytest
 from stepscore.errors import InvalidInput
 from stepscore.verify.math_verifier import MathVerifier
 from stepscore.verify.open import open_verifier
-from stepscore.verify.verifier import Outcome, Truth, Verifier
+from stepscore.verify.verifier import AnswerOutcome, Truth, Verifier
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def math() -> Verifier:
         (r"\textbf{(B)}\ 12", "B", "right"),
     ],
 )
-def test_an_answer_against_the_truth(math: Verifier, found: str, truth: str, outcome: Outcome) -> None:
+def test_an_answer_against_the_truth(math: Verifier, found: str, truth: str, outcome: AnswerOutcome) -> None:
     verified = math.verify([rf"So \boxed{{{found}}}" if r"{}" not in found else f"#### {found}"], Truth(truth))
     assert [one.outcome for one in verified] == [outcome], verified
 

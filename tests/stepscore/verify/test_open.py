@@ -6,7 +6,7 @@ import pytest
 
 from stepscore.errors import InvalidInput, InvalidOption
 from stepscore.verify.open import open_verifier
-from stepscore.verify.verifier import Outcome, Truth
+from stepscore.verify.verifier import AnswerOutcome, Truth
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from stepscore.verify.verifier import Outcome, Truth
         ("exact", "none", "1", "unreadable"),
     ],
 )
-def test_an_answer_against_the_truth(name: str, found: str, truth: str, outcome: Outcome) -> None:
+def test_an_answer_against_the_truth(name: str, found: str, truth: str, outcome: AnswerOutcome) -> None:
     assert [one.outcome for one in open_verifier(name).verify([found], Truth(truth))] == [outcome]
 
 

@@ -15,17 +15,17 @@ from stepscore.errors import UnsupportedByEngine
 INDUCTOR_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+ResultT = TypeVar("ResultT")
 
 
-def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+def compiled(function: Callable[Parameters, ResultT]) -> Callable[Parameters, ResultT]:
     """The function, compiled once. The first dimension of its tensor arguments may be anything from 2 on.
 
     Raises torch's error if it cannot be one graph.
     """
-    fast = cast("Callable[Parameters, Result]", torch.compile(function, fullgraph=True))
+    fast = cast("Callable[Parameters, ResultT]", torch.compile(function, fullgraph=True))
 
-    def call(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
+    def call(*arguments: Parameters.args, **named: Parameters.kwargs) -> ResultT:
         for each in arguments:
             if isinstance(each, torch.Tensor):
                 torch._dynamo.mark_dynamic(each, 0)

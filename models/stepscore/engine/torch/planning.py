@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from stepscore.engine.torch.packing import NO_SLOTS, NO_TARGET, Indices, Packed, Segment, pack
-from stepscore.engine.torch.radix import Ids, Read, TreeCursor
-from stepscore.types import Encoded, Values
+from stepscore.engine.torch.radix import Read, TreeCursor
+from stepscore.types import Encoded, Ids, Values
 
 Ranges = tuple[tuple[int, int], ...]
 

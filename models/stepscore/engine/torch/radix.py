@@ -14,9 +14,8 @@ from itertools import count
 
 from stepscore.engine.torch.kv_pool import SlotPool
 from stepscore.engine.torch.packing import NO_SLOTS, Indices
-from stepscore.types import Values
+from stepscore.types import Ids, Values
 
-Ids = tuple[int, ...]
 Read = tuple[int, int]
 """A position and the target that was read there."""
 

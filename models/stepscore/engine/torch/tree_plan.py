@@ -10,8 +10,8 @@ import numpy as np
 
 from stepscore.engine.torch.packing import NO_SLOTS, NO_TARGET, Indices, Packed
 from stepscore.engine.torch.planning import Ranges, Rows, needed_ids, reads_of
-from stepscore.engine.torch.radix import NO_ROW, Ids, Node, RadixTree, Read, TreeCursor
-from stepscore.types import Encoded, Values
+from stepscore.engine.torch.radix import NO_ROW, Node, RadixTree, Read, TreeCursor
+from stepscore.types import Encoded, Ids, Values
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,7 @@ from stepscore.engine.torch.planning import needed_ids
 from stepscore.engine.validation import SequenceLimits
 from stepscore.errors import EngineError, UnsupportedByEngine
 from stepscore.family.heads import Head, LinearHead, TokenLogProbHead, VocabularyHead
-from stepscore.types import Encoded, Values
-
-Ids = tuple[int, ...]
+from stepscore.types import Encoded, Ids, Values
 
 PROCESS_REWARD = "Qwen2ForProcessRewardModel"
 TOKEN_CLASSIFICATION = "ForTokenClassification"

@@ -11,9 +11,7 @@ import torch
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.errors import CheckpointError, EngineError
 from stepscore.family.heads import Head, LinearHead, TokenLogProbHead, VocabularyHead
-from stepscore.types import Values
-
-Ids = tuple[int, ...]
+from stepscore.types import Ids, Values
 
 VLLM_LOGPROBS = 20
 """How many log-probabilities of one place vLLM gives unless it is told to give more."""

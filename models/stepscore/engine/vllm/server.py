@@ -9,9 +9,7 @@ import httpx
 import numpy as np
 
 from stepscore.errors import EngineError
-from stepscore.types import Values
-
-Ids = tuple[int, ...]
+from stepscore.types import Ids, Values
 
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)
 PROMPTS = 256

@@ -16,7 +16,7 @@ from pydantic import AliasChoices, Field
 
 from stepscore.errors import InvalidInput, NoSteps
 from stepscore.types import Solution
-from stepscore_service.jobs.data.rows import RowModel, Text, read_as
+from stepscore_service.jobs.data.rows import RowModel, RowText, read_as
 from stepscore_service.jobs.runs.source import JsonRow
 
 _COLUMNS = ("prompt", "problem", "completions", "steps", "labels", "outcome")
@@ -59,8 +59,8 @@ def to_row(labelled: Labelled) -> JsonRow:
 class LabelledRow(RowModel):
     """TRL's columns, or those of `stepscore score`; a label may be soft or null."""
 
-    prompt: Text = Field(validation_alias=AliasChoices("prompt", "problem"))
-    completions: list[Text] = Field(validation_alias=AliasChoices("completions", "steps"))
+    prompt: RowText = Field(validation_alias=AliasChoices("prompt", "problem"))
+    completions: list[RowText] = Field(validation_alias=AliasChoices("completions", "steps"))
     labels: list[Annotated[bool | float | None, Field(ge=0.0, le=1.0)]] = Field(
         description="true, false, null or a number in [0, 1]"
     )

@@ -69,7 +69,7 @@ def _without_half_pairs(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_without_half_pairs)]
+RowText = Annotated[str, AfterValidator(_without_half_pairs)]
 """A text that UTF-8 can hold."""
 
 
@@ -78,7 +78,7 @@ def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-AnswerText = Annotated[Text, BeforeValidator(_number_as_text)]
+AnswerText = Annotated[RowText, BeforeValidator(_number_as_text)]
 """A final answer: a text, or a number."""
 
 
@@ -91,19 +91,19 @@ class AnswerRow(RowModel):
 class SolutionRow(RowModel):
     """One solution: `steps`, or `solution` as text. TRL's names are read too."""
 
-    problem: Text = Field(validation_alias=AliasChoices("problem", "prompt"))
-    steps: list[Text] | None = Field(None, validation_alias=AliasChoices("steps", "completions"))
-    solution: Text | None = None
-    split: Text | None = None
+    problem: RowText = Field(validation_alias=AliasChoices("problem", "prompt"))
+    steps: list[RowText] | None = Field(None, validation_alias=AliasChoices("steps", "completions"))
+    solution: RowText | None = None
+    split: RowText | None = None
 
 
 class CandidatesRow(RowModel):
     """One problem with candidates, each a text or a list of steps. correct: one for each."""
 
-    problem: Text = Field(validation_alias=AliasChoices("problem", "prompt"))
-    candidates: list[Text | list[Text]] = Field(min_length=1, description="a text or a list of texts")
+    problem: RowText = Field(validation_alias=AliasChoices("problem", "prompt"))
+    candidates: list[RowText | list[RowText]] = Field(min_length=1, description="a text or a list of texts")
     correct: list[bool] | None = Field(None, description="true or false")
-    split: Text | None = None
+    split: RowText | None = None
 
 
 def _wrong(problem: Mapping[str, Any], row: Mapping[str, Any], model: type[RowModel]) -> InvalidInput:

@@ -12,7 +12,7 @@ from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts, Suite
 from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN, is_reranked, range_of
-from stepscore_service.jobs.rewards import Answer, Rewards
+from stepscore_service.jobs.rewards import Rewards, ScoredOrError
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.journal import WRITTEN, manifest_path, open_journal, read_rows
 from stepscore_service.jobs.runs.manifest import Manifest, differences, read_manifest
@@ -111,7 +111,9 @@ def _requests(suite: Suite, line: Line, rewards: Rewards | None) -> list[Solutio
     return asked
 
 
-def _result(suite: Suite, line: Line, asked: list[Solution] | StepscoreError, answers: Iterator[Answer]) -> JsonRow:
+def _result(
+    suite: Suite, line: Line, asked: list[Solution] | StepscoreError, answers: Iterator[ScoredOrError]
+) -> JsonRow:
     if isinstance(asked, StepscoreError):
         return error_row(line, asked)
     return {"line": line.number, **suite.keep(line.row(), [next(answers) for _ in asked])}

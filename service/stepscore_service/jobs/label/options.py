@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from typer import Option
 
-from stepscore_service.jobs.runs.source import Columns
+from stepscore_service.jobs.runs.source import ColumnsFlag
 
 LabelKind = Literal["hard", "soft"]
 
@@ -88,7 +88,7 @@ class LabelRunOptions:
     """Where a run writes, how much it reads, and where it computes."""
 
     out: Annotated[Path, Option(help="folder for shards of labels and their manifest")]
-    columns: Columns = ""
+    columns: ColumnsFlag = ""
     shard_problems: Annotated[int, Option(min=1, help="problems in a shard, the most that a kill can lose")] = 16
     rollouts: Annotated[bool, Option("--rollouts", help="also write the rollouts themselves")] = False
     limit: Annotated[int, Option(min=0, help="only the first rows; 0 takes all")] = 0

@@ -39,7 +39,7 @@ CHUNK = 1 << 20
 """Bytes or characters that are read at once."""
 JsonRow = dict[str, Any]
 Names = tuple[tuple[str, str], ...]
-Columns = Annotated[
+ColumnsFlag = Annotated[
     str,
     Option(metavar="OURS=THEIRS,…", help="the file's own column names, such as problem=question,solution=response"),
 ]

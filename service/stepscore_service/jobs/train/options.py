@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from typer import Option
 
-from stepscore_service.jobs.runs.source import Columns
+from stepscore_service.jobs.runs.source import ColumnsFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class TrainRunOptions:
     format: Annotated[
         str, Option(help="auto, trl, steps, prm800k, math_shepherd, rlhflow, processbench, reranked, scored")
     ] = "auto"
-    columns: Columns = ""
+    columns: ColumnsFlag = ""
     neutral: Annotated[Literal["good", "bad"], Option(help="what PRM800K's rating 0 counts as")] = "good"
     skip_bad: Annotated[int, Option(min=0, help="how many unusable rows are passed over")] = 0
     eval_share: Annotated[float, Option(min=0.0, max=0.9, help="share of problems held out for evaluation")] = 0.05

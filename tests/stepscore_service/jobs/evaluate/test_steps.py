@@ -11,7 +11,7 @@ from stepscore.types import PROBABILITY, Reading, RewardRange, Solution
 from stepscore_service.jobs.evaluate.suites.base import RewardFacts
 from stepscore_service.jobs.evaluate.suites.probes import CLAIM, FILLER, PROBES, inserted_at, place_of, with_probes
 from stepscore_service.jobs.evaluate.suites.steps import LabelledSteps
-from stepscore_service.jobs.rewards import Answer, Scored
+from stepscore_service.jobs.rewards import Scored, ScoredOrError
 
 Model = Callable[[Solution], list[float]]
 
@@ -32,7 +32,9 @@ def measured(model: Model, aggregate: str = "min", range_: RewardRange = PROBABI
     suite = LabelledSteps()
     kept = []
     for row in rows():
-        answers: list[Answer] = [Scored(Reading(tuple(model(each))), 10 * len(each.steps)) for each in suite.ask(row)]
+        answers: list[ScoredOrError] = [
+            Scored(Reading(tuple(model(each))), 10 * len(each.steps)) for each in suite.ask(row)
+        ]
         kept.append(suite.keep(row, answers))
     found: dict[str, Any] = suite.measure({"a": kept}, RewardFacts(range_, aggregate=aggregate))["a"]
     return found

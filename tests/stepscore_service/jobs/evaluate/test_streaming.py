@@ -15,7 +15,7 @@ from stepscore.types import PROBABILITY, Reading, Solution
 from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, measure, score
 from stepscore_service.jobs.evaluate.suites.base import RewardFacts
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
-from stepscore_service.jobs.rewards import Answer, Scored
+from stepscore_service.jobs.rewards import Scored, ScoredOrError
 from stepscore_service.jobs.runs.source import Line, Source
 
 INFO = ModelInfo("m", "f", "r", PROBABILITY, "min", 0.5, "", 512, 512, "fake", "none", "float32", "fast")
@@ -47,7 +47,7 @@ class CountedRewards:
     count: Count
     info: ModelInfo = INFO
 
-    def score(self, solutions: Sequence[Solution]) -> list[Answer]:
+    def score(self, solutions: Sequence[Solution]) -> list[ScoredOrError]:
         self.count.asked += len(solutions)
         return [Scored(Reading((0.9, 0.1)), 7) for _ in solutions]
 

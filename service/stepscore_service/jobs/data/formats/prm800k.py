@@ -15,7 +15,7 @@ from stepscore.errors import InvalidInput
 from stepscore.types import Solution
 from stepscore_service.jobs.data.formats.base import Format, ParseOptions
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.data.rows import RowModel, Text, read_as
+from stepscore_service.jobs.data.rows import RowModel, RowText, read_as
 from stepscore_service.jobs.runs.source import JsonRow
 
 Judged = tuple[str, float | None]
@@ -24,19 +24,19 @@ Judged = tuple[str, float | None]
 class Prm800kCompletion(RowModel):
     """One way to write a step, and what a person said of it."""
 
-    text: Text
+    text: RowText
     rating: Literal[-1, 0, 1] | None = None
 
 
 class HumanCompletion(RowModel):
     """The step as a person wrote it."""
 
-    text: Text
+    text: RowText
 
 
 class RatedStep(RowModel):
     completions: list[Prm800kCompletion] | None = None
-    human_completion: HumanCompletion | Text | None = None
+    human_completion: HumanCompletion | RowText | None = None
     chosen_completion: int | None = None
 
 
@@ -45,7 +45,7 @@ class RatedSteps(RowModel):
 
 
 class Question(RowModel):
-    problem: Text
+    problem: RowText
 
 
 class Prm800kRow(RowModel):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 from stepscore.errors import NoSteps, StepscoreError
 from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore_service.errors import body_of
-from stepscore_service.jobs.rewards import Answer, Scored
+from stepscore_service.jobs.rewards import Scored, ScoredOrError
 from stepscore_service.jobs.runs.source import JsonRow
 
 Measured = dict[str, Any]
@@ -59,7 +59,7 @@ class Suite(Protocol):
         """The solutions that the model must read for this row. Raises InvalidInput for a row that cannot be used."""
         ...
 
-    def keep(self, row: JsonRow, answers: Sequence[Answer]) -> JsonRow:
+    def keep(self, row: JsonRow, answers: Sequence[ScoredOrError]) -> JsonRow:
         """What is written down of the row and the answers to `ask`, enough for `measure`."""
         ...
 
@@ -80,14 +80,14 @@ def ids(row: JsonRow) -> JsonRow:
     return {name: row[name] for name in IDS if name in row}
 
 
-def rewards_of(answer: Answer) -> JsonRow:
+def rewards_of(answer: ScoredOrError) -> JsonRow:
     """The rewards, or why there are none."""
     if isinstance(answer, StepscoreError):
         return {"rewards": None, "unscorable": body_of(answer)}
     return {"rewards": list(answer.reading.rewards)}
 
 
-def numbers_of(answer: Answer) -> list[float] | None:
+def numbers_of(answer: ScoredOrError) -> list[float] | None:
     return list(answer.reading.rewards) if isinstance(answer, Scored) else None
 
 

@@ -28,7 +28,7 @@ from stepscore_service.jobs.evaluate.suites.base import (
 from stepscore_service.jobs.evaluate.suites.choosing import Chooser
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.metrics.best_of_n import sizes
-from stepscore_service.jobs.rewards import Answer, Rewards, Scored
+from stepscore_service.jobs.rewards import Rewards, Scored, ScoredOrError
 from stepscore_service.jobs.runs.run import is_result
 from stepscore_service.jobs.runs.source import JsonRow
 
@@ -65,7 +65,7 @@ class BestOfN:
             raise InvalidInput('give "correct" or "answer", or nothing can be measured', field="correct")
         return [item.solution for item in items if isinstance(item, SplitSolution)]
 
-    def keep(self, row: JsonRow, answers: Sequence[Answer]) -> JsonRow:
+    def keep(self, row: JsonRow, answers: Sequence[ScoredOrError]) -> JsonRow:
         """groups: which candidates give the same final answer (numbers from 0), None if one gives none."""
         if is_reranked(row):
             return _of_reranked(row)
@@ -156,7 +156,7 @@ def _given(row: JsonRow) -> JsonRow:
     return {name: row[name] for name in ("correct", ORM_COLUMN) if name in row}
 
 
-def _score(orm: Rewards, answer: Answer) -> float | None:
+def _score(orm: Rewards, answer: ScoredOrError) -> float | None:
     if not isinstance(answer, Scored):
         return None
     return aggregate(answer.reading.rewards, orm.info.aggregate, orm.info.reward_range)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.rows import RowModel, Text, read_as
+from stepscore_service.jobs.data.rows import RowModel, RowText, read_as
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
     Miss,
@@ -36,7 +36,7 @@ from stepscore_service.jobs.metrics.prm_score import (
     valid_by_change,
     valid_by_level,
 )
-from stepscore_service.jobs.rewards import Answer, Scored
+from stepscore_service.jobs.rewards import Scored, ScoredOrError
 from stepscore_service.jobs.runs.source import JsonRow
 
 REDUNDANT = ("redundency", "circular")
@@ -52,17 +52,17 @@ def build(options: SuiteOptions) -> PrmBench:
 class PrmBenchRow(RowModel):
     """An item of the benchmark."""
 
-    classification: Text
-    modified_question: Text
-    modified_process: list[Text]
+    classification: RowText
+    modified_question: RowText
+    modified_process: list[RowText]
     error_steps: list[Annotated[int, Field(ge=1)]] = Field(description="a step number from 1")
 
 
 class OriginalRow(RowModel):
     """The sound solution that an item was made from."""
 
-    original_question: Text
-    original_process: list[Text]
+    original_question: RowText
+    original_process: list[RowText]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class PrmBench:
         original = read_as(OriginalRow, row)
         return [item, Solution(original.original_question, texts(original.original_process, "original_process"))]
 
-    def keep(self, row: JsonRow, answers: Sequence[Answer]) -> JsonRow:
+    def keep(self, row: JsonRow, answers: Sequence[ScoredOrError]) -> JsonRow:
         extras = answers[0].reading.extras if isinstance(answers[0], Scored) else {}
         return {
             **ids(row),

@@ -11,7 +11,7 @@ import numpy as np
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.rows import RowModel, Text, read_as
+from stepscore_service.jobs.data.rows import RowModel, RowText, read_as
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
     Miss,
@@ -32,7 +32,7 @@ from stepscore_service.jobs.metrics.first_error import (
     f1_with_interval,
     windows,
 )
-from stepscore_service.jobs.rewards import Answer
+from stepscore_service.jobs.rewards import ScoredOrError
 from stepscore_service.jobs.runs.source import JsonRow
 
 CURVE_POINTS = 200
@@ -45,8 +45,8 @@ def build(options: SuiteOptions) -> ProcessBench:
 class ProcessBenchRow(RowModel):
     """label: the first wrong step, from 0; -1 if there is none."""
 
-    problem: Text
-    steps: list[Text]
+    problem: RowText
+    steps: list[RowText]
     label: int
 
 
@@ -69,7 +69,7 @@ class ProcessBench:
             raise InvalidInput(f"label {found.label} names no step of {len(steps)} and is not -1", field="label")
         return [Solution(found.problem, steps)]
 
-    def keep(self, row: JsonRow, answers: Sequence[Answer]) -> JsonRow:
+    def keep(self, row: JsonRow, answers: Sequence[ScoredOrError]) -> JsonRow:
         return {**ids(row), "label": row["label"], **rewards_of(answers[0])}
 
     def measure(self, files: Mapping[str, Iterable[JsonRow]], model: RewardFacts) -> Measured:

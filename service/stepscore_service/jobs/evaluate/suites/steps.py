@@ -25,7 +25,7 @@ from stepscore_service.jobs.evaluate.suites.base import (
 from stepscore_service.jobs.evaluate.suites.probes import place_of, with_probes
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.evaluate.suites.step_numbers import Steps
-from stepscore_service.jobs.rewards import Answer, Scored
+from stepscore_service.jobs.rewards import Scored, ScoredOrError
 from stepscore_service.jobs.runs.source import JsonRow
 
 
@@ -46,7 +46,7 @@ class LabelledSteps:
         solution = of_row(row).solution
         return [solution, *with_probes(solution).values()] if self.probes else [solution]
 
-    def keep(self, row: JsonRow, answers: Sequence[Answer]) -> JsonRow:
+    def keep(self, row: JsonRow, answers: Sequence[ScoredOrError]) -> JsonRow:
         labelled = of_row(row)
         solution = labelled.solution
         tokens = answers[0].tokens if isinstance(answers[0], Scored) else None
