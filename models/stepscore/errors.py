@@ -258,5 +258,10 @@ def map_ok(items: Sequence[T | StepscoreError], run: Callable[[list[T]], Sequenc
 
     run: returns one result for each item it is given, in order.
     """
-    results = iter(run([item for item in items if not isinstance(item, StepscoreError)]))
-    return [item if isinstance(item, StepscoreError) else next(results) for item in items]
+    return in_places(items, run([item for item in items if not isinstance(item, StepscoreError)]))
+
+
+def in_places(items: Sequence[object], results: Sequence[R]) -> list[R | StepscoreError]:
+    """The results, one for each item that is not an error, in the items' places; errors keep theirs."""
+    found = iter(results)
+    return [item if isinstance(item, StepscoreError) else next(found) for item in items]

@@ -5,7 +5,7 @@
 The threshold 0.5 becomes the log-probability at which the F1 of the first error is highest; of thresholds whose F1 is
 the same within a point, far less than its interval, the one with the fewest false alarms. The slope is then the one
 with the least log loss over the labelled steps. Steps without a digit get a logistic regression of their own. Needs the
-`train` extra.
+`dev` extra.
 """
 
 from __future__ import annotations

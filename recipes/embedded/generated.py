@@ -1,6 +1,6 @@
 """Worked problems that a program writes: reasoning-gym's symbolic GSM problems, whose solutions come in lines.
 
-Source: open-thought/reasoning-gym (Apache-2.0), dataset `gsm_symbolic`. Needs the `train` extra.
+Source: open-thought/reasoning-gym (Apache-2.0), dataset `gsm_symbolic`. Needs the `dev` extra.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def problems_of(gsm8k: Path, part: Part) -> list[Worked]:
 
 def more_of(part: Part, count: int) -> list[Worked]:
     """Generated problems; every part has a seed of its own."""
-    from recipes.embedded.generated import generated  # needs the extra `train`
+    from recipes.embedded.generated import generated  # needs the extra `dev`
 
     return list(generated(count, seed=list(Part).index(part)))
 

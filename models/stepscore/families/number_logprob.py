@@ -20,18 +20,21 @@ Source: the project's own; the idea is the likelihood-based reading of a policy,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from stepscore.errors import CheckpointError
 from stepscore.family.heads import TokenLogProbHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
 from stepscore.family.readers import joined, sigmoid
 from stepscore.family.registry import Evidence, Family, Parts, Training
+from stepscore.family.trained_reading import TrainedReading
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, Solution, Values
 
@@ -60,6 +63,10 @@ class NumberCurve:
         if not isinstance(found, dict):
             raise CheckpointError(f"config.json has no {CONFIG_KEY!r} constants, so there is no reward", key=CONFIG_KEY)
         return cls(**{name: float(found[name]) for name in cls.__slots__})
+
+
+START = NumberCurve(slope=0.774, offset=2.632, wordy_slope=0.387, wordy_offset=4.321)
+"""Fitted on a language model of worked solutions, with as many wrong steps as sound ones; training starts there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,55 @@ def _operation(signs: NDArray[np.float64], targets: Sequence[int], symbols: Symb
     return found
 
 
+class NumberReading(TrainedReading):
+    """`read` in torch, up to the log-odds: what is served is what is trained. constants: a curve's four, trained.
+
+    Shape suffixes: S read positions, N steps, V vocabulary, K signs.
+    """
+
+    digits: Tensor
+    signs: Tensor
+    operations: Tensor
+
+    def __init__(self, symbols: Symbols, start: NumberCurve) -> None:
+        super().__init__()
+        self.constants = nn.Parameter(torch.tensor([getattr(start, name) for name in NumberCurve.__slots__]))
+        self.register_buffer("digits", torch.tensor(symbols.digits), persistent=False)
+        self.register_buffer("signs", torch.tensor(symbols.signs), persistent=False)
+        of_sign = [number for number, signs in enumerate(symbols.operations) for _ in signs]
+        self.register_buffer("operations", torch.tensor(of_sign), persistent=False)
+
+    def forward(self, events_S: Tensor, marks_N: Tensor) -> Tensor:
+        """Log-odds (N, 1)."""
+        lowest_N = torch.stack([part.min() for part in torch.split(events_S, marks_N.abs().tolist())])
+        slope, offset, wordy_slope, wordy_offset = self.constants
+        numeric = marks_N > 0
+        odds_N = torch.where(numeric, slope * lowest_N + offset, wordy_slope * lowest_N + wordy_offset)
+        return odds_N[:, None]
+
+    def config(self) -> dict[str, dict[str, float]]:
+        return {CONFIG_KEY: asdict(NumberCurve(*self.constants.tolist()))}
+
+    def events(self, logits_SV: Tensor, before_S: Tensor, targets_S: Tensor) -> Tensor:
+        """As `_events`, from whole logits."""
+        logprobs_SV = logits_SV.log_softmax(-1)
+        own_S = logprobs_SV.gather(-1, targets_S[:, None]).squeeze(-1)
+        digit_S = logprobs_SV[:, self.digits].logsumexp(-1)
+        before, now = torch.isin(before_S, self.digits), torch.isin(targets_S, self.digits)
+        end_S = (-torch.expm1(digit_S.clamp(max=0.0))).clamp(min=END_FLOOR).log()
+        end_S = torch.minimum(end_S, self._operation(logprobs_SV, targets_S))
+        return torch.where(now & ~before, own_S - digit_S, torch.where(before & ~now, end_S, own_S))
+
+    def _operation(self, logprobs_SV: Tensor, targets_S: Tensor) -> Tensor:
+        """(S,) log-probability of the target's operation given that a sign follows; 0 if the target is not a sign."""
+        is_sign_SK = targets_S[:, None] == self.signs
+        signed_S = is_sign_SK.any(-1)
+        operation_S = self.operations[is_sign_SK.int().argmax(-1)]
+        signs_SK = logprobs_SV[:, self.signs]
+        alike_SK = signs_SK.masked_fill(self.operations != operation_S[:, None], -torch.inf)
+        return torch.where(signed_S, alike_SK.logsumexp(-1) - signs_SK.logsumexp(-1), torch.zeros_like(alike_SK[:, 0]))
+
+
 def digit_tokens(tokenizer: StepTokenizer) -> tuple[int, ...]:
     """Ids of the ten digits. Raises CheckpointError if a token holds a digit and something else."""
     vocabulary = tokenizer.inner.get_vocab()
@@ -198,6 +254,10 @@ def build(context: LayoutContext) -> Parts:
     return Parts(layout, head, partial(read, NumberCurve.of(context.config), symbols))
 
 
+def trained_reading(tokenizer: StepTokenizer, config: Mapping[str, object]) -> NumberReading:
+    return NumberReading(symbols_of(tokenizer), NumberCurve.of(config))
+
+
 FAMILY = Family(
     name="number_logprob",
     title="Language-model reading of numbers",
@@ -209,7 +269,7 @@ FAMILY = Family(
     formula="sigmoid(a * min over the step's digits, ends of numbers and operations after them of log p + b); "
     "first digits given a digit, operations given a sign",
     build=build,
-    training=Training("ForCausalLM"),
+    training=Training("ForCausalLM", config={CONFIG_KEY: asdict(START)}, reading=trained_reading),
     evidence=Evidence(
         architectures=(".*ForCausalLM",),
         repositories=(r"^embedded$", r"stepscore-embedded", r"(^|[-_/])number_logprob"),

@@ -16,6 +16,8 @@ from stepscore.errors import InvalidOption, UnknownFamily
 from stepscore.family.heads import Head
 from stepscore.family.layout import Layout, LayoutContext
 from stepscore.family.readers import Reader
+from stepscore.family.trained_reading import TrainedReading
+from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import PROBABILITY, RewardRange
 
 ENTRY_POINTS = "stepscore.families"
@@ -79,6 +81,7 @@ class Training:
     layers: state-dict names of the head's linear layers, ReLU between them; empty if the vocabulary is read.
     outputs: numbers that the head gives at each position. marker: a token that the layout needs in the vocabulary.
     chat: whether the layout needs the base's chat template. config: further entries of config.json.
+    reading: makes a step's number from several reads, given the tokenizer and config.json; None if every read is one.
     """
 
     architecture: str
@@ -87,6 +90,7 @@ class Training:
     marker: str | None = None
     chat: bool = False
     config: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    reading: Callable[[StepTokenizer, Mapping[str, object]], TrainedReading] | None = None
 
 
 @dataclass(frozen=True, slots=True)

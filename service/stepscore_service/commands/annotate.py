@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stepscore.errors import InvalidInput, StepscoreError
+from stepscore.errors import InvalidInput, StepscoreError, map_ok
 from stepscore.types import Solution
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
 from stepscore_service.commands.rewards import rewards_from
@@ -27,7 +27,7 @@ from stepscore_service.jobs.runs.source import STDIN, ColumnsFlag, JsonRow, Line
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
-    from stepscore_service.jobs.rewards import Rewards
+    from stepscore_service.jobs.rewards import Rewards, ScoredOrError
 
 SOLUTIONS = 'a solution ("problem" with "steps" or "solution") or a row of `stepscore label`'
 
@@ -122,16 +122,14 @@ def _uncertainty(rewards: Rewards, measure: Measure, threshold: float | None) ->
 
 
 def _scored(rewards: Rewards, split: str, lines: Sequence[Line]) -> list[JsonRow]:
-    solutions = [_solution(line, split) for line in lines]
-    answers = iter(rewards.score([each for each in solutions if isinstance(each, Solution)]))
-    rows = []
-    for line, solution in zip(lines, solutions, strict=True):
-        answer = next(answers) if isinstance(solution, Solution) else solution
-        if isinstance(answer, StepscoreError):
-            rows.append({"line": line.number, "error": error_row(line, answer)["error"]})
-        else:
-            rows.append({"line": line.number, "rewards": answer.reading.rewards})
-    return rows
+    answers = map_ok([_solution(line, split) for line in lines], rewards.score)
+    return [{"line": line.number, **_outcome(line, answer)} for line, answer in zip(lines, answers, strict=True)]
+
+
+def _outcome(line: Line, answer: ScoredOrError) -> JsonRow:
+    if isinstance(answer, StepscoreError):
+        return {"error": error_row(line, answer)["error"]}
+    return {"rewards": answer.reading.rewards}
 
 
 def _solution(line: Line, split: str) -> Solution | StepscoreError:

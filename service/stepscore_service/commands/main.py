@@ -17,7 +17,7 @@ LOG_FORMAT = "--log-format"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 """Of a file, or of standard output that goes to one."""
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "opentelemetry": "opentelemetry-sdk"}
+DISTRIBUTIONS = {"opentelemetry": "opentelemetry-sdk"}
 """Of modules that are called otherwise than what brings them."""
 _REQUIREMENT = re.compile(r"([\w.-]+).*extra == ['\"](\w+)['\"]")
 

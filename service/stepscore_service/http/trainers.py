@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import Depends, Query, Request
 
 from stepscore.aggregate import AGGREGATES
-from stepscore.errors import StepscoreError
+from stepscore.errors import StepscoreError, in_places
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.http.dependencies import TheContext, ThePool
@@ -135,8 +135,8 @@ async def _score_parsed(
     context: RequestContext,
     options: ScoreOptions,
 ) -> list[ScoreResult]:
-    scored = iter(await score(served, [each for each in items if isinstance(each, SolutionRequest)], context, options))
-    return [each if isinstance(each, StepscoreError) else next(scored) for each in items]
+    parsed = [each for each in items if isinstance(each, SolutionRequest)]
+    return in_places(items, await score(served, parsed, context, options))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("sklearn", reason="needs the train extra")
+pytest.importorskip("sklearn", reason="needs the dev extra")
 
 from recipes.embedded.fit import LabelledStep, constants, steepness, threshold
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-pytest.importorskip("reasoning_gym", reason="needs the train extra")
+pytest.importorskip("reasoning_gym", reason="needs the dev extra")
 
 from recipes.embedded.corrupt import corruptions, value_of
 from recipes.embedded.generated import generated, parse_line

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from stepscore.errors import CheckpointError, InvalidInput
-from stepscore.families.number_logprob import NumberCurve, symbols_of
 from stepscore.family.layout import Layout, LayoutContext
+from stepscore.family.trained_reading import TrainedReading
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore_service.jobs.modeling.bases import Base, open_base, with_marker
 from stepscore_service.jobs.modeling.example import Encoder
@@ -20,8 +20,10 @@ from stepscore_service.jobs.modeling.objectives.registry import open_objective
 from stepscore_service.jobs.modeling.outputs import Output, output_named
 from stepscore_service.jobs.modeling.plan import TrainPlan
 from stepscore_service.jobs.modeling.policy import PolicyText
-from stepscore_service.jobs.modeling.reading import NumberReading, entry
 from stepscore_service.jobs.modeling.targets import after_first_error, outcome_only
+
+OF_STEPS = ("cross-entropy", "soft", "mse")
+"""Objectives that need one number and one label per step, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,17 @@ def build(plan: TrainPlan) -> TrainSetup:
     """The same plan gives the same first weights. Raises CheckpointError, InvalidInput."""
     torch.manual_seed(plan.learning.seed)
     output = output_named(plan.output)
+    _check_objective(plan, output)
     base = with_marker(open_base(plan.base, _dtype(plan)), output.training.marker)
     layout = layout_of(base, output)
-    return TrainSetup(base, output, _model(plan, base, output), _encoder(plan, base, layout), open_objective(plan))
+    encoder = _encoder(plan, base, layout, marked=output.training.reading is not None)
+    return TrainSetup(base, output, _model(plan, base, output), encoder, open_objective(plan))
+
+
+def _check_objective(plan: TrainPlan, output: Output) -> None:
+    """Raises InvalidInput if the output's numbers are steps' and the objective's labels are not."""
+    if output.training.reading is not None and plan.objective not in OF_STEPS:
+        raise InvalidInput(f"--output {plan.output} is learnt from labels of steps: {', '.join(OF_STEPS)}")
 
 
 def layout_of(base: Base, output: Output) -> Layout:
@@ -57,12 +67,12 @@ def layout_of(base: Base, output: Output) -> Layout:
 
 
 def _config(base: Base, output: Output) -> dict[str, Any]:
-    """config.json as the family wants it, with a reading's constants: the base's own or those to start from."""
+    """config.json as the family wants it: the family's entries, unless the base has its own."""
     config: dict[str, Any] = base.lm.config.to_dict()
-    return entry() | config if output.reading else config
+    return dict(output.training.config) | config
 
 
-def _encoder(plan: TrainPlan, base: Base, layout: Layout) -> Encoder:
+def _encoder(plan: TrainPlan, base: Base, layout: Layout, *, marked: bool) -> Encoder:
     if plan.objective == "orm":
         labels: Any = outcome_only
     else:
@@ -71,7 +81,7 @@ def _encoder(plan: TrainPlan, base: Base, layout: Layout) -> Encoder:
     limit = min(plan.learning.max_tokens or positions, positions)
     _check_window(plan, base, limit)
     predict = plan.lm_weight > 0 or plan.objective == "lm"
-    return Encoder(layout, labels, limit, predict, output_named(plan.output).reading, plan.error_below)
+    return Encoder(layout, labels, limit, predict, marked, plan.error_below)
 
 
 def _check_window(plan: TrainPlan, base: Base, limit: int) -> None:
@@ -96,12 +106,12 @@ def _model(plan: TrainPlan, base: Base, output: Output) -> StepModel:
         lm.get_output_embeddings().requires_grad_(False)  # unused, and an idle gradient stops several processes
     if plan.learning.checkpointing:
         lm.gradient_checkpointing_enable({"use_reentrant": False})
-    return StepModel(lm, head, reference, _reading(base, output) if output.reading else None)
+    return StepModel(lm, head, reference, _reading(base, output))
 
 
-def _reading(base: Base, output: Output) -> NumberReading:
-    symbols = symbols_of(StepTokenizer(base.tokenizer, ()))
-    return NumberReading(symbols, NumberCurve.of(_config(base, output)))
+def _reading(base: Base, output: Output) -> TrainedReading | None:
+    reading = output.training.reading
+    return None if reading is None else reading(StepTokenizer(base.tokenizer, ()), _config(base, output))
 
 
 def _dtype(plan: TrainPlan) -> torch.dtype:

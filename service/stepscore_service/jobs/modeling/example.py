@@ -43,7 +43,7 @@ class Example:
 class Encoder:
     """layout: the family's. labels: which steps count, and as what. predict: whether the answer's tokens are learnt.
 
-    reading: whether a step has several reads. error_below: labels under it are errors.
+    marked: whether the layout's marks say how many reads each step has. error_below: labels under it are errors.
     left_out: why solutions were not used, and how many; filled while examples are made.
     """
 
@@ -51,7 +51,7 @@ class Encoder:
     labels: Callable[[Labelled], Labels]
     limit: int
     predict: bool = False
-    reading: bool = False
+    marked: bool = False
     error_below: float = 0.0
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -70,7 +70,7 @@ class Encoder:
     def _example(self, labelled: Labelled, encoded: EncodedSolution) -> Example:
         (sequence,) = encoded.sequences
         outcome = math.nan if labelled.outcome is None else float(labelled.outcome)
-        marks = np.array(encoded.marks, np.int32) if self.reading else None
+        marks = np.array(encoded.marks, np.int32) if self.marked else None
         return Example(
             ids=np.array(sequence.ids, np.int32),
             reads=np.array(sequence.reads, np.int32),

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
+from stepscore.family.trained_reading import TrainedReading
 from stepscore_service.jobs.modeling.bases import Base
 from stepscore_service.jobs.modeling.batch import TrainBatch
 from stepscore_service.jobs.modeling.outputs import Output
 from stepscore_service.jobs.modeling.plan import Lora
-from stepscore_service.jobs.modeling.reading import NumberReading
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -32,7 +32,7 @@ class StepModel(nn.Module):
     """
 
     def __init__(
-        self, lm: Any, head: nn.Sequential | None, reference: Any = None, reading: NumberReading | None = None
+        self, lm: Any, head: nn.Sequential | None, reference: Any = None, reading: TrainedReading | None = None
     ) -> None:
         super().__init__()
         self.lm = lm

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stepscore.errors import InvalidInput
-from stepscore.families import number_logprob
 from stepscore.family.registry import Family, Training, families
 
 POLICY = "causal"
@@ -17,11 +16,6 @@ class Output:
 
     family: Family | None
     training: Training
-
-    @property
-    def reading(self) -> bool:
-        """Whether a step's number is made from several reads, by a layer of its own."""
-        return self.family is number_logprob.FAMILY
 
 
 def output_named(name: str) -> Output:

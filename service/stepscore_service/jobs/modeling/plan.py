@@ -99,8 +99,6 @@ class TrainPlan:
         """Raises InvalidInput if two choices contradict each other."""
         if (self.objective == "implicit") != (self.output == "implicit"):
             raise InvalidInput("--objective implicit needs --output implicit, and the other way round")
-        if self.output == "number_logprob" and self.objective not in ("cross-entropy", "soft", "mse"):
-            raise InvalidInput("--output number_logprob is learnt from labels of steps: cross-entropy, soft or mse")
         if self.objective == "lm" and self.output != "causal":
             raise InvalidInput("a language model alone is written as --output causal")
 

@@ -49,7 +49,7 @@ def result_of(label: str, tally: SearchTally) -> MethodResult:
 
 
 def write_comparison(out: Path, results: Sequence[MethodResult], about: Mapping[str, object]) -> None:
-    """The table, and the plot if accuracy is known. Raises ModuleNotFoundError without matplotlib (extra `train`)."""
+    """The table, and the plot if accuracy is known. Raises ModuleNotFoundError if that needs the extra `evaluate`."""
     write_text(out / TABLE, comparison_table(results, about))
     if any(each.accuracy is not None for each in results):
         write_bytes(out / PLOT, comparison_plot(results))
@@ -70,7 +70,7 @@ def _row(each: MethodResult) -> str:
 
 def comparison_plot(results: Sequence[MethodResult]) -> bytes:
     """Accuracy with its interval against policy tokens, one colour for each method, as SVG."""
-    import matplotlib as mpl  # the extra `train` brings it
+    import matplotlib as mpl  # the extra `evaluate` brings it
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "stepscore", "font.size": 11}):

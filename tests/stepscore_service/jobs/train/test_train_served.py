@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import checkpoints_causal as checkpoints
 from cli_case import invoke, write
 from stepscore.config import EngineOptions
-from stepscore.families.number_logprob import NumberCurve, symbols_of
+from stepscore.families.number_logprob import trained_reading
 from stepscore.open import open_scorer
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Reading, Solution
@@ -25,7 +25,6 @@ from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.modeling.batch import collator
 from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.plan import Learning, Lora, ObjectiveName, RowLayout, TrainPlan
-from stepscore_service.jobs.modeling.reading import NumberReading
 from stepscore_service.jobs.modeling.saving import save
 
 SOLUTIONS = [
@@ -171,10 +170,8 @@ def test_a_trained_reading_of_numbers_is_served_as_it_was_trained(tmp_path: Path
     scorer = open_scorer(str(out), options=EngineOptions(device="cpu", dtype="float32"))
     assert scorer.info.family == "number_logprob"
     setup = build(plan_of(out, "number_logprob"))
-    setup.model.reading = NumberReading(
-        symbols_of(StepTokenizer(setup.base.tokenizer, ())),
-        NumberCurve.of(json.loads((out / "config.json").read_text())),
-    )
+    config = json.loads((out / "config.json").read_text())
+    setup.model.reading = trained_reading(StepTokenizer(setup.base.tokenizer, ()), config)
     for wanted, answer in zip(torch.split(numbers(setup, "padded"), [2, 3, 1]), scorer.score(TEXTS), strict=True):
         assert isinstance(answer, Reading)
         assert answer.rewards == pytest.approx(wanted[:, 0].sigmoid().tolist(), abs=1e-5)
@@ -185,4 +182,4 @@ def test_a_reading_of_numbers_is_learnt_from_steps_only(tmp_path: Path) -> None:
     out = tmp_path / "number_logprob"
     ran = invoke("train", data, "--base", base, "--out", out, "--output", "number_logprob", "--objective", "pqm")
     assert ran.exit_code == 2
-    assert "cross-entropy, soft or mse" in ran.output
+    assert "cross-entropy, soft, mse" in ran.output

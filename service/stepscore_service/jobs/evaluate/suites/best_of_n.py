@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from stepscore.aggregate import aggregate
-from stepscore.errors import InvalidInput
+from stepscore.errors import InvalidInput, in_places, map_ok
 from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore.verify.answers import final_answer
 from stepscore.verify.equality import group_answers
@@ -71,13 +71,12 @@ class BestOfN:
             return _of_reranked(row)
         items, texts = split_candidates(row, self.split), [text_of(each) for each in row["candidates"]]
         finals = [final_answer(each) for each in texts]
-        scored = iter(answers)
         return {
             **ids(row),
             **correct_of(row, finals),
             **_given(row),
             "groups": groups_of(finals),
-            "rewards": [numbers_of(next(scored)) if isinstance(item, SplitSolution) else None for item in items],
+            "rewards": [numbers_of(each) for each in in_places(items, answers)],
             **self._outcome(items),
         }
 
@@ -117,10 +116,8 @@ class BestOfN:
         if self.outcome is None:
             return {}
         outcome = self.outcome()
-        answers = iter(outcome.score([item.solution for item in items if isinstance(item, SplitSolution)]))
-        return {
-            ORM_COLUMN: [_score(outcome, next(answers)) if isinstance(item, SplitSolution) else None for item in items]
-        }
+        answers = map_ok(items, lambda split: outcome.score([each.solution for each in split]))
+        return {ORM_COLUMN: [_score(outcome, each) for each in answers]}
 
 
 def groups_of(finals: Sequence[str | None]) -> list[int | None]:
