@@ -61,7 +61,7 @@ def test_the_image_holds_the_prepared_checkpoint_and_not_what_it_was_made_from(t
         ("cpu", ["serve", "embedded"], []),
         ("gpu", ["serve", "embedded"], []),
         ("vllm", ["serve", "vllm"], []),
-        ("jobs", ["train", "ray", "tables"], ["evaluate", "serve"]),
+        ("jobs", ["train", "ray", "tables"], ["evaluate", "hub", "serve"]),
     ],
 )
 def test_requirements_that_an_image_installs_are_those_of_the_project(tmp_path, stage, extras, included):
