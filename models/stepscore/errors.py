@@ -29,6 +29,7 @@
             OutOfMemory             it may work with a smaller batch
             EngineDead              no forward works until the process is restarted
         GeneratorError              the generator failed; the same request may work later
+            GeneratorDead           no request works until its server is started, or another address is given
         NoVerdict                   a judge wrote nothing that can be read
         SandboxUnavailable          this machine cannot sandbox a program
         ToolMissing                 install a program
@@ -224,7 +225,10 @@ class OutOfMemory(EngineError):
 
 
 class EngineDead(EngineError):
-    """No forward will work until the process is restarted: the device failed for good, or a forward hangs."""
+    """No forward will work until the process is restarted: the device failed for good, or a forward hangs.
+
+    Also of a service that went away.
+    """
 
     code = "engine_dead"
 
@@ -233,6 +237,15 @@ class GeneratorError(StepscoreError):
     """The generator behind a judge could not answer. detail: reason."""
 
     code = "generator_failed"
+
+
+class GeneratorDead(GeneratorError):
+    """No request will work: nothing answers at the generator's address, or what answers is not a completions endpoint.
+
+    detail: reason.
+    """
+
+    code = "generator_dead"
 
 
 class NoVerdict(StepscoreError):

@@ -11,7 +11,7 @@ from stepscore.calibration import Calibration
 from stepscore.checkpoint import folder_name, locate, read_facts
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.embedded.prepare import prepare, prepare_base
-from stepscore.embedded.sources import SOURCES
+from stepscore.embedded.sources import SMOLLM2, SOURCES
 from stepscore.engine.open import open_engine
 from stepscore.engine.process.open import open_process_engines
 from stepscore.errors import UnsupportedByEngine
@@ -96,11 +96,18 @@ def family_of(model: str, options: EngineOptions, cache: Path | None = None) -> 
 
 
 def checkpoint_facts(model: str, cache: Path | None = None, *, weights: bool = True) -> CheckpointFacts:
-    """The facts of "embedded", a base of it (`SOURCES`), a folder or a Hub id. weights: whether they must be there."""
+    """The facts of "embedded", a base of it (`SOURCES`), "smollm2", a folder or a Hub id.
+
+    weights: whether they must be there.
+    """
     if model == EMBEDDED:
         return replace(read_facts(prepare(cache)), name=EMBEDDED)
     if model in SOURCES:
         return replace(read_facts(prepare_base(model, cache)), name=model)
+    if model == SMOLLM2:
+        from stepscore.embedded.smollm2 import prepare_smollm2  # imports transformers' models
+
+        return replace(read_facts(prepare_smollm2(cache)), name=model)
     folder = locate(model, weights=weights)
     return read_facts(folder, name=folder_name(folder) if Path(model).is_dir() else model, weights=weights)
 

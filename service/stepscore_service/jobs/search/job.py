@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stepscore.errors import StepscoreError
+from stepscore.errors import EngineDead, GeneratorDead, StepscoreError
 from stepscore.generate.prompt import PromptWriter
 from stepscore.generate.protocol import Generator
 from stepscore.scoring import ModelInfo
 from stepscore.search.policy import SearchPolicy
 from stepscore.search.rating import NodeRater
-from stepscore.search.searcher import Searcher
+from stepscore.search.searcher import Searcher, SearchResult
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.rewards import Rewards, Scored
 from stepscore_service.jobs.runs import console
@@ -26,6 +26,11 @@ from stepscore_service.jobs.runs.source import Source
 from stepscore_service.jobs.search.plan import SearchPlan, method_label
 from stepscore_service.jobs.search.rows import ProblemRows, SearchTally, result_row, rows_of
 from stepscore_service.jobs.search.viewer import viewer_page
+
+DEAD = (EngineDead, GeneratorDead)
+"""Errors after which no problem of a run can be solved."""
+
+CONTINUES = "The same command continues with the others."
 
 SHOWN_TREES = 50
 """Trees in the page of a run: more make a page that a browser opens slowly."""
@@ -48,7 +53,8 @@ def run_search(
     """Search every problem that has no result yet; stops early on Ctrl-C, with what is finished on disk.
 
     The rows in `out` come in the order in which searches end. Raises StepscoreError if the method and the model's
-    rewards do not go together.
+    rewards do not go together, and EngineDead or GeneratorDead if the PRM or the policy is gone: problems that are not
+    finished then get no row, so that the same command continues with them.
     """
     journal = open_journal(out, manifest_of(plan, rewards.info, source))
     try:
@@ -79,8 +85,11 @@ def _search(
         StopSignals("Stopping after this step (again to stop at once).", _setting(stop)) as signals,
         ProgressDisplay("problems", source.total, len(done)) as display,
     ):
+        dead: StepscoreError | None = None
         for result in searcher.run(problems):
-            if result.stopped == "cancelled":
+            if dead := dead or death_of(result):
+                stop.set()
+            if dead or result.stopped == "cancelled":
                 continue
             row = result_row(problems.lines.pop(result.problem.key), result, method_label(plan.method))
             journal.append([row])
@@ -89,10 +98,20 @@ def _search(
         journal.append(problems.errors)
         for row in problems.errors:
             tally.add(row)
+    if dead is not None:
+        console.info(f"Stopped with {console.counted(tally.rows, 'problem', 'problems')} finished. {CONTINUES}")
+        raise dead
     if signals.requested:
-        console.info("Stopped. Finished problems are written; the same command continues with the others.")
+        console.info(f"Stopped. Finished problems are written. {CONTINUES}")
         raise KeyboardInterrupt
     return tally
+
+
+def death_of(result: SearchResult) -> StepscoreError | None:
+    """The error of a search that says that no other can succeed either."""
+    if isinstance(result.error, DEAD):
+        return result.error
+    return next((node.error for node in result.root.walk() if isinstance(node.error, DEAD)), None)
 
 
 def _setting(stop: threading.Event) -> Callable[[str], None]:

@@ -12,7 +12,9 @@ from stepscore.search.policy import StepSampling
 from stepscore.search.searcher import SearchBudget
 
 SIZES = {"rebase": "width", "mcts": "simulations"}
-"""What `--n` means for methods that have no option n."""
+"""What n means for methods that have no option of that name."""
+
+OptionValue = int | float | bool | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +49,29 @@ class SearchPlan:
 def parse_method(text: str, *, n: int | None = None, width: int | None = None) -> SearchMethod:
     """A method as a person writes it: `beam` or `beam:n=8,width=4`.
 
-    n, width: options given beside the text; n is the width of rebase and the simulations of mcts. Raises InvalidOption,
-    also for an option that the method does not have.
+    n, width: options given beside the text; n is the width of rebase and the simulations of mcts, in the text as well.
+    Raises InvalidOption, also for an option that the method does not have and for two different values of one.
     """
     name, _, given = text.partition(":")
-    options: dict[str, int | float | bool | str] = {}
-    if n is not None:
-        options[SIZES.get(name, "n")] = n
-    if width is not None:
-        options["width"] = width
-    for part in filter(None, given.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise InvalidOption(f"{part!r} is not an option; write {name}:n=8 or {name}:n=8,width=4", option=part)
-        if key.strip() in options:
-            raise InvalidOption(f"{key.strip()} of {name} is given twice", option=key.strip())
-        options[key.strip()] = _value(value.strip())
+    name = name.strip()
+    beside = {"n": n, "width": width}
+    pairs: list[tuple[str, OptionValue]] = [(key, value) for key, value in beside.items() if value is not None]
+    pairs += [_option(name, part) for part in given.split(",") if part.strip()]
+    options: dict[str, OptionValue] = {}
+    for key, value in pairs:
+        known = SIZES.get(name, "n") if key == "n" else key
+        if options.setdefault(known, value) != value:
+            also = "" if known == key else f" ({key} of {name} is its {known})"
+            message = f"{known} of {name} is given as {options[known]} and as {value}{also}; give it once"
+            raise InvalidOption(message, option=known)
     return search_method(name, options)
+
+
+def _option(name: str, part: str) -> tuple[str, OptionValue]:
+    key, equals, value = part.partition("=")
+    if not equals:
+        raise InvalidOption(f"{part!r} is not an option; write {name}:n=8 or {name}:n=8,width=4", option=part)
+    return key.strip(), _value(value.strip())
 
 
 def method_label(method: SearchMethod) -> str:
@@ -73,7 +81,7 @@ def method_label(method: SearchMethod) -> str:
     return method.name + (f":{','.join(changed)}" if changed else "")
 
 
-def _value(text: str) -> int | float | bool | str:
+def _value(text: str) -> OptionValue:
     for kind in (int, float):
         try:
             return kind(text)
