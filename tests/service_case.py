@@ -18,7 +18,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from stepscore.config import EngineOptions
 from stepscore.engine.fake import FakeEngine
@@ -29,7 +28,8 @@ from stepscore.scoring import Scoring
 from stepscore.types import Reading, Solution
 from stepscore_service.client import StepscoreClient
 from stepscore_service.http.app import ROUTES, create_app
-from stepscore_service.http.serve import listen, server_config
+from stepscore_service.http.certificates import open_certificates
+from stepscore_service.http.serve import Server, listen, server_config
 from stepscore_service.schemas.score import ScoreAnswer
 from stepscore_service.serving.search import PolicyServer
 from stepscore_service.settings import Settings
@@ -63,7 +63,8 @@ def live(
     """The base URL of a running service; with an admin port also that one's, after a space. at: its port; 0: any."""
     chosen, listeners = listen(Settings(**{"port": at, **settings}))
     app = create_app(chosen, scorers, routes, search_policy)
-    server = uvicorn.Server(server_config(chosen, app))
+    certificates = open_certificates(chosen)
+    server = Server(server_config(chosen, app, certificates), app, chosen.drain_seconds, certificates)
     thread = threading.Thread(target=server.run, kwargs={"sockets": listeners})
     thread.start()
     try:

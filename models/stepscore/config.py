@@ -69,11 +69,16 @@ CHOICES: Mapping[str, Any] = {
 """The values that an option of this name may have."""
 
 
+MOST_THREADS = 1024
+"""Some thousand threads end PyTorch with a segmentation fault."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """How an engine runs. Sizes are in tokens unless the name says bytes.
 
-    Raises InvalidOption for a device, dtype, mode, compile or quantize that does not exist, and for sizes below 0.
+    Raises InvalidOption for a device, dtype, mode, compile or quantize that does not exist, for sizes below 0, and
+    for more than 1,024 threads.
 
     dtype: number format of the forward; auto is bfloat16 on CUDA and on CPUs with bfloat16 units, float32 on other
         CPUs.
@@ -120,3 +125,6 @@ class EngineOptions:
         for name in ("max_batch_tokens", "max_tokens", "threads"):
             if getattr(self, name) < 0:
                 raise InvalidOption(f"{name} is {getattr(self, name)}; it cannot be below 0", option=name, known=[])
+        if self.threads > MOST_THREADS:
+            message = f"threads is {self.threads}; it cannot be above {MOST_THREADS}"
+            raise InvalidOption(message, option="threads", known=[])

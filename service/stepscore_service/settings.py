@@ -6,8 +6,10 @@ An unknown name is an error wherever it is given, so that a misspelt variable is
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -19,6 +21,7 @@ from stepscore.config import (
     AUTO_DTYPE,
     CPU_BFLOAT16,
     DTYPE_ALIASES,
+    MOST_THREADS,
     Compile,
     CudaGraphs,
     Device,
@@ -31,7 +34,8 @@ from stepscore_service.schemas.chat import ChatTemplateName
 
 PREFIX = "STEPSCORE_"
 RENAMED = {"STEPSCORE_REFERENCE": "STEPSCORE_REFERENCE_MODEL"}
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
+"""What a browser sends as `Origin`: no path, no slash at the end."""
 
 ENGINE = EngineOptions()
 """The defaults of the settings that go to the engine."""
@@ -122,7 +126,9 @@ class Settings(BaseSettings):
         ENGINE.dtype, description=f"number format of the forward: float32 (fp32) or bfloat16 (bf16); {AUTO_DTYPE}"
     )
     mode: Mode = Field(ENGINE.mode, description="fast shares prefixes; invariant is bitwise independent of the batch")
-    threads: int = Field(ENGINE.threads, ge=0, description="CPU threads of a forward; 0 takes torch's default")
+    threads: int = Field(
+        ENGINE.threads, ge=0, le=MOST_THREADS, description="CPU threads of a forward; 0 takes torch's default"
+    )
     max_tokens: int = Field(
         ENGINE.max_tokens, ge=0, description="longest sequence in tokens; 0 takes the checkpoint's own limit"
     )
@@ -292,12 +298,66 @@ class Settings(BaseSettings):
             raise ValueError(f"two models have the same name: {', '.join(names)}")
         return models
 
+    @field_validator("models", "tokenizers")
+    @classmethod
+    def _each_has_both_parts(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [model for model in models if not all(named(model))]:
+            raise ValueError(f"{wrong[0]!r} is not of the form name=model")
+        return models
+
     @field_validator("models")
     @classmethod
     def _at_least_one(cls, models: tuple[str, ...]) -> tuple[str, ...]:
         if not models:
             raise ValueError("name at least one model")
         return models
+
+    @field_validator("host")
+    @classmethod
+    def _is_an_address(cls, host: str) -> str:
+        if not host or set(host) & set("[]/ "):
+            raise ValueError("give a name or an address alone, such as 127.0.0.1 or ::1")
+        return host
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_path(cls, path: str) -> str:
+        if path and (not path.startswith("/") or path.endswith("/")):
+            raise ValueError("give a path that begins with a slash and does not end with one, such as /prm")
+        return path
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [each for each in origins if not ORIGIN.fullmatch(each)]:
+            raise ValueError(f"{wrong[0]!r} is not an origin: give scheme://host or scheme://host:port, or *")
+        return origins
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_a_url(cls, endpoint: str) -> str:
+        if endpoint and not endpoint.startswith(("http://", "https://")):
+            raise ValueError("give an address that begins with http:// or https://")
+        return endpoint
+
+    @model_validator(mode="after")
+    def _keys_can_be_sent(self) -> Self:
+        """Given but empty is what an unset variable of a script looks like; it must not open the service."""
+        keys = {"--api-key": self.api_key, "--admin-token": self.admin_token}
+        for flag, key in keys.items():
+            given = flag.removeprefix("--").replace("-", "_") in self.model_fields_set
+            if given and not re.fullmatch(r"[\x21-\x7e]+", key.get_secret_value()):
+                raise ValueError(f"{flag} is empty or holds what no header can: give visible ASCII characters")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_and_keys_differ(self) -> Self:
+        if self.port and self.port == self.admin_port:
+            raise ValueError("--admin-port is the same as --port: give another, or leave it out")
+        key = self.api_key.get_secret_value()
+        if key and key == self.admin_token.get_secret_value():
+            raise ValueError("--api-key and --admin-token are the same: give two keys")
+        return self
 
     @model_validator(mode="after")
     def _one_calibration(self) -> Self:
@@ -308,7 +368,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _guarded_reload(self) -> Self:
         guarded = self.admin_token.get_secret_value() or self.api_keys
-        if self.allow_reload and self.host not in LOOPBACK and not guarded:
+        if self.allow_reload and not self.on_loopback and not guarded:
             raise ValueError("--allow-reload on an address that others can reach needs --admin-token or --api-keys")
         if self.allow_reload and self.api_key.get_secret_value() and not guarded:
             raise ValueError("--allow-reload beside --api-key needs --admin-token or --api-keys as well")
@@ -343,7 +403,15 @@ class Settings(BaseSettings):
     @property
     def exposed(self) -> bool:
         """Whether others could use the service without a key, and nobody said that this is meant."""
-        return self.host not in LOOPBACK and not (self.needs_key or self.insecure)
+        return not (self.on_loopback or self.needs_key or self.insecure)
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine reaches the service."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @field_validator("family_options")
     @classmethod
@@ -369,9 +437,9 @@ class Settings(BaseSettings):
 
 
 def named(model: str) -> tuple[str, str]:
-    """(name, model) of `name=model`; a model without a name is its own name."""
+    """(name, model) of `name=model`; a model without a name is its own name, and so is a path (`/runs/lr=1e-5`)."""
     name, equals, path = model.partition("=")
-    return (name, path) if equals else (model, model)
+    return (name, path) if equals and not name.startswith(("/", "./", "../")) else (model, model)
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

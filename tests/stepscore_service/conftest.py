@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
 import checkpoints
 from service_case import connect, fake_scorer, live, torch_scorer
@@ -15,6 +17,16 @@ from service_case import connect, fake_scorer, live, torch_scorer
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.qwen_math(tmp_path_factory.mktemp("service") / "tiny-prm")
+
+
+@pytest.fixture
+def logs_restored() -> Iterator[None]:
+    """What `serve` does to logging is undone."""
+    handlers, level = logging.getLogger().handlers, logging.getLogger().level
+    yield
+    logging.getLogger().handlers = handlers
+    logging.getLogger().setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

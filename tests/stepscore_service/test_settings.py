@@ -55,11 +55,44 @@ def test_unknown_names_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
         {"drain_seconds": float("nan")},
         {"dtype": "float8"},
         {"family_options": ("no pair",)},
+        {"host": ""},
+        {"host": "[::1]"},
+        {"host": "http://127.0.0.1"},
+        {"port": 9000, "admin_port": 9000},
+        {"root_path": "prm"},
+        {"root_path": "/prm/"},
+        {"cors_origins": ("example.com",)},
+        {"cors_origins": ("https://example.com/",)},
+        {"otlp_endpoint": "collector:4318"},
+        {"api_key": ""},
+        {"api_key": " padded"},
+        {"admin_token": "schlüssel"},
+        {"api_key": "same", "admin_token": "same"},
+        {"models": ("=/models/a",)},
+        {"models": ("a=",)},
+        {"threads": 100_000},
     ],
 )
 def test_values_that_cannot_be_used_are_errors(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("host", "exposed"),
+    [("127.0.0.1", False), ("127.0.0.2", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)],
+)
+def test_what_others_reach_is_known_by_its_address(host: str, exposed: bool) -> None:
+    assert Settings(host=host).exposed is exposed
+
+
+def test_a_path_may_hold_an_equals_sign() -> None:
+    assert named("/runs/lr=1e-5/last") == ("/runs/lr=1e-5/last", "/runs/lr=1e-5/last")
+    assert named("best=/runs/lr=1e-5/last") == ("best", "/runs/lr=1e-5/last")
+
+
+def test_origins_may_have_a_port_or_be_all() -> None:
+    assert Settings(cors_origins=("https://a.example:8443", "*")).cors_origins == ("https://a.example:8443", "*")
 
 
 def test_settings_do_not_change() -> None:

@@ -15,7 +15,7 @@ from stepscore_service.http import error_handlers
 from stepscore_service.http.auth import Authentication
 from stepscore_service.http.credentials import Credentials
 from stepscore_service.http.idempotency import AnswerStore
-from stepscore_service.http.middleware import AccessLog, Refusals, SlashAtTheEnd
+from stepscore_service.http.middleware import AccessLog, HeadAsGet, Refusals, SlashAtTheEnd
 from stepscore_service.http.routes import (
     docs,
     drift,
@@ -85,11 +85,12 @@ def create_app(
     routes: Sequence[ModuleType] = ROUTES,
     policy: PolicyServer | None = None,
     tokenizers: PolicyTokenizers | None = None,
+    keys: KeyRing | None = None,
 ) -> FastAPI:
     """The ASGI application. It serves as soon as its lifespan has started; it closes the scorers at the end.
 
     scorers, policy: models that are open already; without them, the lifespan opens those of the settings.
-    tokenizers: those that are open already; None opens those of the settings here.
+    tokenizers, keys: those that are open already; None opens those of the settings here.
     Raises InvalidOption if the key file cannot be used, and CheckpointError for a tokenizer.
     """
     measured = Metrics()
@@ -122,16 +123,17 @@ def create_app(
     app.state.tokenizers = tokenizers or PolicyTokenizers.open(settings.tokenizers)
     app.state.answers = AnswerStore(settings.idempotency_seconds, settings.idempotency_bytes)
     app.state.metrics = measured
-    _add_middleware(app, settings, measured, traces)
+    _add_middleware(app, settings, keys or KeyRing(settings), measured, traces)
     error_handlers.install(app)
     app.state.submissions = Submissions[ViewResults](settings.max_items)
     _add_routes(app, [each for each in routes if getattr(each, "FORMAT", None) in (None, *settings.formats)])
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, measured: Metrics, traces: Traces | None) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, keys: KeyRing, measured: Metrics, traces: Traces | None) -> None:
     """The last one sees a request first."""
-    app.add_middleware(Authentication, keys=KeyRing(settings), metrics=measured, admin_port=settings.admin_port)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(Authentication, keys=keys, metrics=measured, admin_port=settings.admin_port)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]

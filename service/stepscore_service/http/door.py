@@ -7,6 +7,7 @@ it has a request id and is counted like every other answer. The others are writt
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,9 @@ from stepscore_service.errors import (
 from stepscore_service.http.request_state import REFUSAL
 from stepscore_service.settings import Settings
 
-PROBES = "/health"
+PROBES = re.compile(rb"[^?#]*/health(/\w+)?/?")
+OFFERS = re.compile(rb"(?<=\r\n)upgrade(?=[ \t]*:)", re.IGNORECASE)
+"""Names of the header by which a client offers another protocol."""
 LINGER_SECONDS = 2.0
 """How long the rest of a body is discarded after an answer that did not wait for it."""
 SPARE_CONNECTIONS = 32
@@ -95,6 +98,7 @@ class Door(HttpToolsProtocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
+            data = _without_offers(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -148,8 +152,13 @@ class Door(HttpToolsProtocol):
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self._limits.max_header_bytes:
             return _too_large(self._limits)
-        if len(self.connections) > self._limits.max_connections and PROBES.encode() not in self.url:
+        if len(self.connections) > self._limits.max_connections and not PROBES.fullmatch(self.url):
             return _too_many(self._limits)
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            return BadHttp(f"the request has {hosts} Host headers; send one")
+        if self.parser.should_upgrade():
+            return BadHttp("this service speaks HTTP/1.1 only; leave out the header Upgrade")
         return None
 
     def _head_is_late(self) -> None:
@@ -183,6 +192,16 @@ class Door(HttpToolsProtocol):
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
+
+
+def _without_offers(data: bytes) -> bytes:
+    """The same bytes with the header Upgrade under another name, of the same length.
+
+    A server may ignore the offer, but after it the parser reads no body. Java's HTTP client makes one by default
+    (`Upgrade: h2c`).
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return OFFERS.sub(b"x-offer", head) + end + rest
 
 
 def _too_many(limits: DoorLimits) -> TooManyConnections:

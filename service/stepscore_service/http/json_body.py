@@ -77,9 +77,11 @@ def check_media_type(headers: Headers) -> None:
     if name.strip() != "application/json" or (charset and charset[1] not in ("utf-8", "utf8", "us-ascii")):
         message = "send JSON in UTF-8 with the header `Content-Type: application/json`"
         raise UnsupportedMediaType(message, content_type=kind)
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        message = "compressed bodies are not read; send JSON without the header `Content-Encoding`"
-        raise UnsupportedMediaType(message, content_encoding=headers["content-encoding"])
+    for header, plain in (("content-encoding", "identity"), ("transfer-encoding", "chunked")):
+        coding = headers.get(header, plain)
+        if coding.lower() != plain:
+            message = f"compressed bodies are not read; send JSON with no other {header.title()} than {plain}"
+            raise UnsupportedMediaType(message, **{header.replace("-", "_"): coding})
 
 
 def check_once(headers: Headers) -> None:

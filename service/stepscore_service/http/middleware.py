@@ -26,6 +26,8 @@ from stepscore_service.serving.metrics import Metrics
 REQUEST_ID = "X-Request-Id"
 _ACCEPTED_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _QUIET = ("/health", "/metrics")
+SHOWN = 500
+"""Characters of a path that the log shows."""
 
 log = structlog.get_logger("stepscore.access")
 
@@ -86,12 +88,30 @@ class AccessLog:
         write(
             "request",
             method=scope["method"],
-            path=scope["path"],
+            path=_printable(scope["path"]),
             status=status,
             ms=round(1e3 * seconds, 1),
             client=client,
             **known,
         )
+
+
+def _printable(path: str) -> str:
+    """What a terminal would obey is escaped, and a long path is shortened."""
+    shown = path if len(path) <= SHOWN else f"{path[:SHOWN]}… ({len(path)} characters)"
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown)
+
+
+class HeadAsGet:
+    """ASGI middleware: a HEAD is a GET whose body the server leaves out. Monitors and load balancers probe with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 class SlashAtTheEnd:

@@ -6,13 +6,13 @@ import asyncio
 import functools
 import logging
 import os
+import signal
 import socket
-import ssl
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -21,8 +21,10 @@ from fastapi import FastAPI
 from stepscore.errors import StepscoreError
 from stepscore.scoring import ModelInfo
 from stepscore_service.http.app import create_app
+from stepscore_service.http.certificates import Certificates, open_certificates
 from stepscore_service.http.door import Door, DoorLimits
 from stepscore_service.logs import configure_logs
+from stepscore_service.serving.keys import KeyRing
 from stepscore_service.serving.model_pool import open_scorers
 from stepscore_service.serving.tokenizers import PolicyTokenizers
 from stepscore_service.settings import Settings
@@ -33,6 +35,8 @@ INTERRUPTED = 130
 LAST_SECONDS = 2
 """How long connections get to read their answers after all answers are ready."""
 BACKLOG = 2048
+TICKS_PER_SECOND = 10
+"""How often uvicorn calls `on_tick`."""
 PLACES = {"page": "/", "docs": "/docs", "metrics": "/metrics"}
 
 log = structlog.get_logger("stepscore.serve")
@@ -41,13 +45,16 @@ log = structlog.get_logger("stepscore.serve")
 class Server(uvicorn.Server):
     """uvicorn with an orderly shutdown: refuse new work, finish what runs, and only then stop listening.
 
-    A second signal ends the process at once.
+    A second signal ends the process at once. A terminal that is closed (SIGHUP) counts as a signal to stop.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: FastAPI, drain_seconds: float, certificates: Certificates | None = None
+    ) -> None:
         super().__init__(config)
         self._app = app
         self._drain_seconds = drain_seconds
+        self._certificates = certificates
         self._stop_requested = False
         self._drain: asyncio.Task[None] | None = None
 
@@ -58,6 +65,8 @@ class Server(uvicorn.Server):
         self._stop_requested = True
 
     async def on_tick(self, counter: int) -> bool:
+        if self._certificates is not None and counter % TICKS_PER_SECOND == 0:
+            self._certificates.refresh()
         if self._stop_requested and self._drain is None:
             self._drain = asyncio.create_task(self._drain_and_exit())
         return await super().on_tick(counter)
@@ -89,14 +98,20 @@ def serve(settings: Settings) -> int:
         for listener in listeners:
             open_.enter_context(listener)
         try:
+            certificates = open_certificates(settings)
+            keys = KeyRing(settings)
             tokenizers = PolicyTokenizers.open(settings.tokenizers)
-            app = create_app(settings, scorers := open_scorers(settings), tokenizers=tokenizers)
-        except StepscoreError as error:
+            app = create_app(settings, scorers := open_scorers(settings), tokenizers=tokenizers, keys=keys)
+            _answer(listeners)
+        except (StepscoreError, OSError) as error:
             return failed(error)
         except KeyboardInterrupt:
             return INTERRUPTED
         _announce(settings, [scorer.info for scorer in scorers.values()], listeners)
-        Server(server_config(settings, app), app, settings.drain_seconds).run(sockets=listeners)
+        server = Server(server_config(settings, app, certificates), app, settings.drain_seconds, certificates)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # `nohup` ignores it
+            signal.signal(signal.SIGHUP, server.handle_exit)
+        server.run(sockets=listeners)
     if app.state.pool.fault() is not None:
         leave()
     return 0
@@ -140,10 +155,10 @@ def _failed(error: Exception, *, json_lines: bool) -> int:
     return FAILED
 
 
-def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
-    """uvicorn with the settings' limits on connections."""
+def server_config(settings: Settings, app: FastAPI, certificates: Certificates | None = None) -> uvicorn.Config:
+    """uvicorn with the settings' limits on connections, over TLS if there are certificates."""
     door = functools.partial(Door, limits=DoorLimits.of(settings), count_refusal=app.state.metrics.count_error)
-    return uvicorn.Config(
+    config = uvicorn.Config(
         app,
         loop="auto",
         http=door,  # type: ignore[arg-type]  # it is called as the class would be
@@ -152,21 +167,12 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=LAST_SECONDS,
         timeout_keep_alive=settings.idle_seconds,
+        ws="none",
         backlog=BACKLOG,
-        **_tls(settings),
     )
-
-
-def _tls(settings: Settings) -> dict[str, Any]:
-    if settings.tls_certificate is None:
-        return {}
-    return {
-        "ssl_certfile": settings.tls_certificate,
-        "ssl_keyfile": settings.tls_key,
-        "ssl_keyfile_password": settings.tls_key_password.get_secret_value() or None,
-        "ssl_ca_certs": settings.tls_client_ca,
-        "ssl_cert_reqs": ssl.CERT_REQUIRED if settings.tls_client_ca else ssl.CERT_NONE,
-    }
+    config.load()
+    config.ssl = None if certificates is None else certificates.context
+    return config
 
 
 def banner(models: Sequence[ModelInfo], url: str, admin_url: str) -> str:
@@ -208,6 +214,16 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     return listener
+
+
+def _answer(listeners: Sequence[socket.socket]) -> None:
+    """Take connections from now on. Raises OSError if another process does so on the same port since it was taken."""
+    for listener in listeners:
+        try:
+            listener.listen(BACKLOG)
+        except OSError as error:
+            host, port = listener.getsockname()[:2]
+            raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
 def _url(settings: Settings, listener: socket.socket) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import stat
 import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -19,7 +20,8 @@ from stepscore_service.settings import Settings
 
 Scope = Literal["score", "admin"]
 REREAD_SECONDS = 1.0
-"""How often the file is looked at."""
+"""How often the file is looked at, and for how long it must be unchanged: a writer may not have finished."""
+NANOSECONDS = 1e9
 PREFIX = "sk-prm-"
 """Of the keys that we make: secret scanners find a key that leaked by it."""
 
@@ -53,19 +55,28 @@ def make_key() -> str:
 
 
 def read_keys(path: Path) -> tuple[ApiKey, ...]:
-    """The keys of a file, one JSON object a line. Raises InvalidOption."""
+    """The keys of a file, one JSON object a line. Raises InvalidOption, also for a name or a key that comes twice."""
     try:
-        rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        keys = tuple(ApiKey.model_validate_json(line) for line in rows)
+        rows = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise InvalidOption(f"the key file {path} cannot be read: {error.strerror}", path=str(path)) from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise InvalidOption(f"the key file {path} has a line that is not a key: {problems}", path=str(path)) from error
-    names = [key.name for key in keys]
-    if len(set(names)) < len(names):
-        raise InvalidOption(f"the key file {path} has two keys of one name", path=str(path))
+    except UnicodeDecodeError as error:
+        raise InvalidOption(f"the key file {path} is not UTF-8 text", path=str(path)) from error
+    keys = tuple(_read_line(path, number, line) for number, line in enumerate(rows, 1) if line.strip())
+    for field in ("name", "sha256"):
+        seen = [getattr(key, field) for key in keys]
+        if len(set(seen)) < len(seen):
+            raise InvalidOption(f"two lines of the key file {path} have the same {field}; remove one", path=str(path))
     return keys
+
+
+def _read_line(path: Path, number: int, line: str) -> ApiKey:
+    try:
+        return ApiKey.model_validate_json(line)
+    except ValidationError as error:
+        problems = "; ".join(": ".join([*map(str, each["loc"]), each["msg"]]) for each in error.errors())
+        message = f"line {number} of the key file {path} is not a key: {problems}"
+        raise InvalidOption(message, path=str(path), line=number) from error
 
 
 class KeyRing:
@@ -78,7 +89,7 @@ class KeyRing:
         self._fixed = _of_settings(settings)
         self._seen = self._stamp()
         self._looked = clock()
-        self._read: Sequence[ApiKey] = read_keys(self._path) if self._path else ()
+        self._read: Sequence[ApiKey] = _first_keys(self._path) if self._path else ()
         self._guards_scoring = bool(self._path or settings.api_key.get_secret_value())
         self._guards_admin = self._guards_scoring or bool(self._fixed)
 
@@ -115,7 +126,7 @@ class KeyRing:
             return
         self._looked = now
         stamp = self._stamp()
-        if stamp == self._seen:
+        if stamp == self._seen or 0 <= time.time() - stamp[0] / NANOSECONDS < REREAD_SECONDS:
             return
         self._seen = stamp
         try:
@@ -132,6 +143,16 @@ class KeyRing:
         except OSError:
             return (0, 0, 0)
         return (status.st_mtime_ns, status.st_size, status.st_ino) if status else (0, 0, 0)
+
+
+def _first_keys(path: Path) -> tuple[ApiKey, ...]:
+    """The keys at the start. A file without keys would refuse everybody; one that others can write admits anybody."""
+    keys = read_keys(path)
+    if not keys:
+        raise InvalidOption(f"the key file {path} holds no key; `stepscore key NAME --file {path}` adds one")
+    if path.stat().st_mode & stat.S_IWOTH:
+        log.warning("keys_writable", reason=f"every user of this machine may write {path}, and so add a key")
+    return keys
 
 
 def _of_settings(settings: Settings) -> tuple[ApiKey, ...]:

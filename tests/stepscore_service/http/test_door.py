@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import socket
@@ -135,3 +136,65 @@ def test_refusals_are_counted(address: str) -> None:
 def test_pipelined_requests_are_answered_in_order(address: str) -> None:
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
     assert exchange(address, 5 * request).count(b"HTTP/1.1 200") == 5
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+WHOLE = b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+
+
+@pytest.mark.parametrize("body", [CHUNKED, WHOLE])
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_client_that_offers_another_protocol_is_answered_in_this_one(address: str, body: bytes, apart: bool) -> None:
+    with dial(address) as connection:
+        for part in (HEAD + OFFER + body[: body.index(b"\r\n\r\n") + 4], body[body.index(b"\r\n\r\n") + 4 :]):
+            connection.sendall(part)
+            time.sleep(0.05 * apart)
+        connection.sendall(HEAD + b"Connection: close\r\n" + WHOLE)
+        assert read_all(connection).count(b"HTTP/1.1 200") == 2
+
+
+def test_an_offer_of_a_web_socket_is_not_taken(address: str) -> None:
+    offer = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: aGVsbG8=\r\nSec-WebSocket-Version: 13\r\n"
+    assert exchange(address, b"GET /dashboard HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_an_offer_that_cannot_be_overlooked_is_refused_and_costs_no_body(address: str) -> None:
+    with dial(address) as connection:
+        connection.sendall(HEAD + b"Connection: Upgrade\r\nUpgr")
+        time.sleep(0.1)
+        connection.sendall(b"ade: h2c\r\n" + WHOLE)
+        assert status_and_code(read_all(connection)) == (400, "bad_http")
+
+
+@pytest.mark.parametrize(("hosts", "status"), [(0, 400), (1, 200), (2, 400)])
+def test_a_request_names_one_host(address: str, hosts: int, status: int) -> None:
+    head = b"GET /health/live HTTP/1.1\r\n" + hosts * b"Host: x\r\n" + b"Connection: close\r\n\r\n"
+    assert int(exchange(address, head).split()[1]) == status
+    assert exchange(address, b"GET /health/live HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_what_only_looks_like_a_probe_gets_no_spare_connection(address: str) -> None:
+    with ExitStack() as held:
+        for _ in range(8):
+            held.enter_context(dial(address))
+        with connect(address) as http:
+            for path in ("/score?x=/health", "/health/live/../../score", "/healthy"):
+                refused = http.post(path, content=BODY, headers={"Content-Type": "application/json"})
+                assert refused.json()["code"] == "too_many_connections", path
+
+
+def test_head_is_get_without_a_body(address: str) -> None:
+    with connect(address) as http:
+        for path in ("/health/live", "/health/ready", "/health", "/", "/metrics", "/v1/models"):
+            head, get = http.head(path), http.get(path)
+            assert (head.status_code, head.content) == (200, b""), path
+            assert head.headers["content-type"] == get.headers["content-type"]
+        assert http.head("/score").status_code == 405
+
+
+def test_a_body_compressed_on_its_way_is_refused_as_such(address: str) -> None:
+    packed = gzip.compress(BODY)
+    head = HEAD + b"Transfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n"
+    answer = exchange(address, head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(packed), packed))
+    assert status_and_code(answer) == (415, "unsupported_media_type")

@@ -5,12 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
-import socket
-import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -137,34 +133,6 @@ def test_other_origins_are_refused_unless_they_are_named(folder: Path) -> None:
         assert "access-control-allow-origin" not in strange.headers
 
 
-def test_tls(folder: Path, tmp_path: Path) -> None:
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    with live({"fake": fake_scorer(folder)}, tls_certificate=certificate, tls_key=key) as url:
-        secure = url.replace("http://", "https://")
-        trusted = ssl.create_default_context(cafile=str(certificate))
-        assert httpx.post(f"{secure}/score", json=ONE, verify=trusted).is_success
-        with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=20) as plain:
-            plain.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert not plain.recv(1 << 16).startswith(b"HTTP/1.1 200")
-
-
-@pytest.fixture
-def logs_restored() -> Iterator[None]:
-    handlers, level = logging.getLogger().handlers, logging.getLogger().level
-    yield
-    logging.getLogger().handlers = handlers
-    logging.getLogger().setLevel(level)
-    structlog.reset_defaults()
-
-
 @pytest.mark.usefixtures("logs_restored")
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_listening_for_others_without_keys_is_refused(host: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,6 +184,24 @@ def test_an_access_line_has_model_tokens_tenant_and_code_but_no_text(
     assert keys["ann"] not in written.getvalue()
     assert "private" not in written.getvalue()
     assert PROBLEM not in written.getvalue()
+
+
+@pytest.mark.usefixtures("logs_restored")
+@pytest.mark.parametrize("format_", ["console", "json"])
+def test_a_path_in_the_log_moves_no_cursor_and_fills_no_disk(
+    url: str, format_: LogFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr("sys.stderr", written)
+    configure_logs(format_, "info")
+    with connect(url) as http:
+        http.get("/%1b%5b2Ja%0afake%c2%85line%e2%80%ae")
+        http.get("/" + "b" * 20_000)
+    first, second = [line for line in written.getvalue().split("\n") if line]
+    assert first.isprintable()
+    assert "x1b[2Ja" in first
+    assert len(second) < 1000
+    assert "20001 characters" in second
 
 
 def test_server_timing_says_where_the_time_went(folder: Path) -> None:

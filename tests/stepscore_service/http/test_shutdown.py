@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import signal
@@ -17,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 
 from service_case import PROBLEM, STEPS, connect, metric
 from stepscore_service.http.serve import serve
@@ -83,7 +81,8 @@ def until_queued(http: httpx.Client) -> None:
         time.sleep(0.01)
 
 
-def test_it_says_what_it_serves_and_ctrl_c_finishes_what_runs(folder: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+def test_it_says_what_it_serves_and_ctrl_c_finishes_what_runs(folder: Path, how: signal.Signals) -> None:
     with (
         process(models=f"tiny={folder}", mode="invariant", max_batch_tokens="64", drain_seconds="200") as running,
         ThreadPoolExecutor(1) as threads,
@@ -95,7 +94,7 @@ def test_it_says_what_it_serves_and_ctrl_c_finishes_what_runs(folder: Path) -> N
             wait_ready(http)
             large = threads.submit(http.post, "/score", json=many(400))
             until_queued(http)
-            running.send_signal(signal.SIGINT)
+            running.send_signal(how)
             while (answer := http.get("/health/ready")).is_success:
                 time.sleep(0.01)
             assert (answer.status_code, answer.json()["state"]) == (503, "draining")
@@ -145,15 +144,6 @@ def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
             assert time.monotonic() - began < 15
             assert isinstance(large.exception(), httpx.TransportError)
     assert (code, "Traceback" in errors) == (1, False), errors
-
-
-@pytest.fixture
-def logs_restored() -> Iterator[None]:
-    handlers, level = logging.getLogger().handlers, logging.getLogger().level
-    yield
-    logging.getLogger().handlers = handlers
-    logging.getLogger().setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.mark.usefixtures("logs_restored")

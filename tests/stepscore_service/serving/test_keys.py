@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
+import structlog
 
 from stepscore.errors import InvalidOption
 from stepscore_service.errors import NotAuthorised, ScopeMissing
@@ -23,10 +26,11 @@ def line(name: str, key: str, *scopes: Scope) -> str:
     return ApiKey(name=name, sha256=digest_of(key), scopes=frozenset(scopes or ("score",))).model_dump_json() + "\n"
 
 
-def write(path: Path, *lines: str) -> None:
-    """Replaces the file whole, as a secret's volume does."""
+def write(path: Path, *lines: str, age: float = 2 * REREAD_SECONDS) -> None:
+    """Replaces the file whole, as a secret's volume does. age: seconds ago."""
     part = path.with_suffix(".part")
     part.write_text("".join(lines))
+    os.utime(part, (time.time() - age,) * 2)
     part.replace(path)
 
 
@@ -85,14 +89,55 @@ def test_a_changed_file_counts_without_a_restart_and_a_damaged_one_does_not(tmp_
     assert ring.admit("k2", "score") is not None
 
 
+def test_a_file_that_is_being_written_is_not_read_yet(tmp_path: Path) -> None:
+    path, clock = tmp_path / "keys", Clock()
+    write(path, line("ann", "k1"), line("bob", "k2"))
+    ring = KeyRing(Settings(api_keys=path), clock)
+    write(path, line("ann", "k1"), age=0.0)
+    clock.now += REREAD_SECONDS
+    assert ring.admit("k2", "score") is not None
+    write(path, line("ann", "k1"))
+    clock.now += REREAD_SECONDS
+    with pytest.raises(NotAuthorised):
+        ring.admit("k2", "score")
+
+
+def test_a_file_whose_last_key_is_removed_admits_nobody(tmp_path: Path) -> None:
+    path, clock = tmp_path / "keys", Clock()
+    write(path, line("ann", "k1"))
+    ring = KeyRing(Settings(api_keys=path), clock)
+    write(path)
+    clock.now += REREAD_SECONDS
+    with pytest.raises(NotAuthorised):
+        ring.admit("k1", "score")
+
+
 @pytest.mark.parametrize(
-    "content",
-    ["nonsense\n", '{"name": "a"}\n', '{"name": "a b", "sha256": "00"}\n', line("a", "k1") + line("a", "k2")],
+    ("content", "said"),
+    [
+        (b"nonsense\n", "line 1 of the key file"),
+        (line("a", "k1").encode() + b'\n{"name": "a"}\n', "line 3 of the key file .* sha256"),
+        (b'{"name": "a b", "sha256": "00"}\n', "line 1 of the key file .* name"),
+        ((line("a", "k1") + line("a", "k2")).encode(), "the same name"),
+        ((line("a", "k1") + line("b", "k1")).encode(), "the same sha256"),
+        (line("a", "k1").encode("utf-16"), "is not UTF-8 text"),
+        (b"", "holds no key"),
+        (b"\n \n", "holds no key"),
+    ],
 )
-def test_a_file_that_cannot_be_used_stops_the_start(tmp_path: Path, content: str) -> None:
-    (tmp_path / "keys").write_text(content)
-    with pytest.raises(InvalidOption, match="keys"):
+def test_a_file_that_cannot_be_used_stops_the_start_and_says_why(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "keys").write_bytes(content)
+    with pytest.raises(InvalidOption, match=said):
         KeyRing(Settings(api_keys=tmp_path / "keys"))
+
+
+def test_a_file_that_others_may_write_is_warned_of(tmp_path: Path) -> None:
+    write(tmp_path / "keys", line("ann", "k1"))
+    for mode, warned in ((0o644, False), (0o666, True)):
+        (tmp_path / "keys").chmod(mode)
+        with structlog.testing.capture_logs() as logs:
+            KeyRing(Settings(api_keys=tmp_path / "keys"))
+        assert [each["event"] for each in logs] == ["keys_writable"] * warned
 
 
 def test_the_error_of_a_damaged_file_does_not_repeat_it(tmp_path: Path) -> None:
