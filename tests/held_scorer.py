@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from stepscore.engine.protocol import TokenCounts
-from stepscore.engine.work import Work
+from stepscore.engine.protocol import TokenCounts, Work
 from stepscore.errors import EmptyStep, UnscorableError
 from stepscore.scoring import ModelInfo
 from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution

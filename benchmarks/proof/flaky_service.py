@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from stepscore.engine.work import Work
+from stepscore.engine.protocol import Work
 from stepscore.errors import OutOfMemory, StepscoreError
 from stepscore.scoring import Scoring
 from stepscore.types import Reading

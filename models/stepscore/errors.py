@@ -278,3 +278,18 @@ def in_places(items: Sequence[object], results: Sequence[R]) -> list[R | Stepsco
     """The results, one for each item that is not an error, in the items' places; errors keep theirs."""
     found = iter(results)
     return [item if isinstance(item, StepscoreError) else next(found) for item in items]
+
+
+def check_length(tokens: int, limit: int, reader: str, **detail: object) -> None:
+    """Raises TooLong if there are more tokens than `reader` reads. detail: tokens, limit, excess and what is given."""
+    if tokens > limit:
+        excess = tokens - limit
+        message = f"{tokens} tokens are {excess} more than the {limit} that {reader} reads"
+        raise TooLong(message, tokens=tokens, limit=limit, excess=excess, **detail)
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error and of its causes: their frames hold the tensors of the forward that failed."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

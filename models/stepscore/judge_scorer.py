@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from stepscore.calibration import calibrated
 from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.engine.protocol import EngineInfo, TokenCounts
-from stepscore.engine.work import Work
+from stepscore.engine.protocol import EngineInfo, TokenCounts, Work
 from stepscore.errors import StepscoreError, UnsupportedByEngine
 from stepscore.family.judging import Judge
 from stepscore.family.registry import Family, Parts

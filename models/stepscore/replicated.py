@@ -8,8 +8,7 @@ from dataclasses import astuple, replace
 from itertools import accumulate
 
 from stepscore.engine.process.engine import ProcessEngine
-from stepscore.engine.protocol import TokenCounts
-from stepscore.engine.work import Work
+from stepscore.engine.protocol import TokenCounts, Work
 from stepscore.errors import StepscoreError
 from stepscore.family.registry import Parts
 from stepscore.scorer import Scorer

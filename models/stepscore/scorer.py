@@ -9,8 +9,7 @@ from functools import partial
 from stepscore.calibration import calibrated
 from stepscore.config import Quantize
 from stepscore.engine.probes import measured
-from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, TokenCounts
-from stepscore.engine.work import Work
+from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, TokenCounts, Work
 from stepscore.errors import EngineError, StepscoreError, UnsupportedByEngine
 from stepscore.family.registry import Parts
 from stepscore.scoring import ModelInfo, OneOrMany, Results, check_sequences, check_steps, checked

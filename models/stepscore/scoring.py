@@ -9,10 +9,8 @@ from typing import Any, Protocol, Self, overload, runtime_checkable
 
 from stepscore.calibration import Calibration
 from stepscore.config import CheckpointFacts
-from stepscore.engine.protocol import EngineInfo, TokenCounts
-from stepscore.engine.validation import check_length
-from stepscore.engine.work import Work
-from stepscore.errors import StepscoreError, UnscorableError, map_ok
+from stepscore.engine.protocol import EngineInfo, TokenCounts, Work
+from stepscore.errors import StepscoreError, UnscorableError, check_length, map_ok
 from stepscore.family.registry import Family
 from stepscore.types import EncodedSolution, Reading, RewardRange, Solution
 

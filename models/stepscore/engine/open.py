@@ -7,7 +7,6 @@ from typing import Literal, get_args
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.fake import FakeEngine
 from stepscore.engine.protocol import Engine
-from stepscore.engine.validation import outputs_of
 from stepscore.errors import CheckpointError, UnsupportedByEngine
 from stepscore.family.heads import Head, VerdictHead
 from stepscore.placement import check_quantize, check_tensor_parallel
@@ -27,7 +26,7 @@ def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engi
     check_quantize(options.quantize, name, options.mode, options.device, options.compile)
     match name:
         case "fake":
-            return FakeEngine(outputs_of(head), max_tokens=options.max_tokens or facts.max_tokens)
+            return FakeEngine(head.outputs, max_tokens=options.max_tokens or facts.max_tokens)
         case "torch":
             return _open_torch(facts, head, options)
         case "vllm":

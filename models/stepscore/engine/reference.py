@@ -11,10 +11,10 @@ import torch
 from transformers import LlamaModel, MistralModel, Qwen2Model, Qwen3Model
 
 from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.engine.failures import engine_error
 from stepscore.engine.protocol import EngineInfo, TokenCounts
 from stepscore.engine.torch.architecture import read_architecture, read_config
 from stepscore.engine.torch.engine import checkpoints_of
+from stepscore.engine.torch.failures import engine_error
 from stepscore.engine.torch.readout import Readout, load_readout
 from stepscore.engine.torch.weights import Weights, backbone_prefix
 from stepscore.engine.validation import SequenceLimits
@@ -69,7 +69,7 @@ class ReferenceEngine:
 
     def _one(self, encoded: Encoded) -> Values:
         if not encoded.reads:
-            return np.empty((0, self._limits.outputs), dtype=np.float32)
+            return np.empty((0, self._limits.head.outputs), dtype=np.float32)
         try:
             numbers = torch.cat([model.run(encoded) for model in self.models], dim=1)
         except RuntimeError as error:

@@ -6,33 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from stepscore.errors import InvalidInput, TooLong
-from stepscore.family.heads import GatedHead, Head, LinearHead, TokenLogProbHead, VerdictHead, VocabularyHead
+from stepscore.errors import InvalidInput, check_length
+from stepscore.family.heads import Head, TokenLogProbHead
 from stepscore.types import Encoded
-
-
-def outputs_of(head: Head) -> int:
-    """C, the numbers that a head gives at each read position."""
-    match head:
-        case LinearHead():
-            return head.outputs
-        case VocabularyHead():
-            return len(head.token_ids)
-        case TokenLogProbHead():
-            return (1 + len(head.beside)) * (2 if head.reference else 1)
-        case GatedHead():
-            return 2 * head.objectives
-        case VerdictHead():
-            return 0
-    return head.members
-
-
-def check_length(tokens: int, limit: int, reader: str, **detail: object) -> None:
-    """Raises TooLong if there are more tokens than `reader` reads. detail: tokens, limit, excess and what is given."""
-    if tokens > limit:
-        excess = tokens - limit
-        message = f"{tokens} tokens are {excess} more than the {limit} that {reader} reads"
-        raise TooLong(message, tokens=tokens, limit=limit, excess=excess, **detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +18,6 @@ class SequenceLimits:
     max_tokens: int
     vocabulary: int
     head: Head
-
-    @property
-    def outputs(self) -> int:
-        return outputs_of(self.head)
 
     def check(self, batch: Sequence[Encoded]) -> None:
         """Raises InvalidInput (TooLong with tokens, limit, excess); detail: item, the index in the batch."""

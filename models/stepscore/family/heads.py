@@ -1,7 +1,7 @@
 """Heads: how the hidden state at a read position becomes C numbers. Descriptions only; an engine builds them.
 
 Every head is a frozen value that names the state-dict keys or token ids it needs, so that an engine can refuse a
-checkpoint that lacks one instead of starting it with random weights.
+checkpoint that lacks one instead of starting it with random weights. Its `outputs` are C.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class LinearHead:
     layers: state-dict prefixes in order, each with `.weight` and, if the checkpoint has it, `.bias`:
         ("score.0", "score.2") for Qwen2ForProcessRewardModel, ("score",) for token classification,
         ("v_head.summary",) for a value head.
-    outputs: C, the width that the last layer must have.
+    outputs: the width that the last layer must have.
     """
 
     layers: tuple[str, ...]
@@ -27,30 +27,42 @@ class LinearHead:
 class EnsembleHead:
     """E small networks over one hidden state: `{prefix}.{nn1,nn2,nn_out}.{weight [E,in,out], bias [E,out]}`, ReLU.
 
-    Outputs C = E logits. Source: sail-sg/ActivePRM.
+    Numbers: E logits. Source: sail-sg/ActivePRM.
     """
 
     prefix: str
     members: int
 
+    @property
+    def outputs(self) -> int:
+        return self.members
+
 
 @dataclass(frozen=True, slots=True)
 class VocabularyHead:
-    """The rows `token_ids` of the language-model head (tied embeddings included). Outputs C = len(token_ids) logits."""
+    """The rows `token_ids` of the language-model head (tied embeddings included). Numbers: their logits."""
 
     token_ids: tuple[int, ...]
+
+    @property
+    def outputs(self) -> int:
+        return len(self.token_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLogProbHead:
     """log-softmax over the whole vocabulary, read at `Encoded.targets` and, after it, at the token ids of `beside`.
 
-    Outputs C = 1 + len(beside), or twice that (policy, reference) when `reference` asks for a second model over the
-    same ids.
+    Numbers: 1 + len(beside), or twice that (policy, reference) when `reference` asks for a second model over the same
+    ids.
     """
 
     reference: bool
     beside: tuple[int, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        return (1 + len(self.beside)) * (2 if self.reference else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class GatedHead:
 
     gate: state-dict prefixes of its linear layers, ReLU between them, the last K wide; scale: key of its factor, (1,).
     regression: key of the objectives' rows, (K, D); transform: key of the matrix that follows them, (K, K).
-    Outputs C = 2K: softmax(gate / temperature) * scale, then (h regression^T) transform. Source: ArmoRM.
+    Numbers: 2K, softmax(gate / temperature) * scale, then (h regression^T) transform. Source: ArmoRM.
     """
 
     gate: tuple[str, ...]
@@ -69,10 +81,18 @@ class GatedHead:
     objectives: int
     temperature: float
 
+    @property
+    def outputs(self) -> int:
+        return 2 * self.objectives
+
 
 @dataclass(frozen=True, slots=True)
 class VerdictHead:
     """No tensor: a generator writes a judgement and the family parses it. Run by a judge, never by a forward engine."""
+
+    @property
+    def outputs(self) -> int:
+        return 0
 
 
 Head = LinearHead | EnsembleHead | VocabularyHead | TokenLogProbHead | GatedHead | VerdictHead

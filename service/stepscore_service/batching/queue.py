@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from stepscore.engine.work import SMALLEST_SHARE, Work
+from stepscore.engine.protocol import SMALLEST_SHARE, Work
 from stepscore_service.batching.encoding import SplitSolution
 from stepscore_service.batching.protocols import QueueLoad
 

@@ -8,9 +8,8 @@ from typing import NoReturn
 
 import structlog
 
-from stepscore.engine.failures import forget_frames
-from stepscore.engine.work import SMALLEST_FORWARD, Work
-from stepscore.errors import EngineDead, EngineError, OutOfMemory, StepscoreError
+from stepscore.engine.protocol import SMALLEST_FORWARD, Work
+from stepscore.errors import EngineDead, EngineError, OutOfMemory, StepscoreError, forget_frames
 from stepscore.scoring import PipelinedScoring, Scoring
 from stepscore.types import Reading
 

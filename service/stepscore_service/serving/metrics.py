@@ -17,9 +17,9 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from stepscore.engine.memory import gpu_memory
 from stepscore.engine.protocol import TokenCounts
 from stepscore.errors import StepscoreError
+from stepscore.placement import gpu_memory
 from stepscore.scoring import ModelInfo, Scoring
 from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.batching.replicas import AnyBatcher

@@ -15,8 +15,8 @@ import torch
 
 from held_scorer import INFO, Counted, HeldScorer
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live
-from stepscore.engine.failures import engine_error
-from stepscore.engine.work import Work
+from stepscore.engine.protocol import Work
+from stepscore.engine.torch.failures import engine_error
 from stepscore.errors import EngineDead, EngineError, OutOfMemory
 from stepscore.types import Encoded, EncodedSolution, Reading
 from stepscore_service.batching.batcher import Batcher

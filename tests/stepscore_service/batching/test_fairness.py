@@ -13,8 +13,8 @@ import pytest
 import engine_case as case
 from held_scorer import Counted
 from stepscore.config import CheckpointFacts
+from stepscore.engine.protocol import Work
 from stepscore.engine.torch.engine import TorchEngine
-from stepscore.engine.work import Work
 from stepscore.family.registry import Parts
 from stepscore.scorer import Scorer
 from stepscore.scoring import ModelInfo

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from held_scorer import BIT, INFO, Counted, HeldScorer
-from stepscore.engine.work import Work
+from stepscore.engine.protocol import Work
 from stepscore.errors import EngineDead, EngineError, OutOfMemory
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.encoding import SolutionRequest

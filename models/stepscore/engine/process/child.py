@@ -16,12 +16,10 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from stepscore.engine.failures import forget_frames
 from stepscore.engine.open import open_engine
 from stepscore.engine.process.messages import Call, Opened, OpenEngine, Part, PartResult, Release, Reply
-from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine
-from stepscore.engine.work import Work
-from stepscore.errors import EngineError, StepscoreError, UnsupportedByEngine
+from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, Work
+from stepscore.errors import EngineError, StepscoreError, UnsupportedByEngine, forget_frames
 
 
 class EngineHost:

@@ -28,8 +28,7 @@ from stepscore.engine.process.messages import (
     Release,
     Reply,
 )
-from stepscore.engine.protocol import TokenCounts
-from stepscore.engine.work import Work
+from stepscore.engine.protocol import TokenCounts, Work
 from stepscore.errors import EngineDead, StepscoreError
 from stepscore.types import Encoded, Values
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import inf
 
+from stepscore.engine.protocol import SMALLEST_SHARE, Work
 from stepscore.engine.torch.planning import Plan
 from stepscore.engine.torch.radix import TreeCursor
-from stepscore.engine.work import SMALLEST_SHARE, Work
 from stepscore.types import Encoded, Values
 
 

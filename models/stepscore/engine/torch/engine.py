@@ -13,17 +13,17 @@ import torch
 
 from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions, Quantize, cache_folder
-from stepscore.engine.failures import engine_error, forget_frames
-from stepscore.engine.memory import cache_bytes, check_memory
-from stepscore.engine.protocol import EngineInfo, TokenCounts
+from stepscore.engine.protocol import SMALLEST_FORWARD, EngineInfo, TokenCounts, Work
 from stepscore.engine.torch.architecture import Architecture, read_architecture
 from stepscore.engine.torch.chunks import Chunks
 from stepscore.engine.torch.compiling import compiles, keep_compiled
 from stepscore.engine.torch.decoder import Decoder
+from stepscore.engine.torch.failures import engine_error
 from stepscore.engine.torch.host_copy import HostCopy
 from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.torch.linear import tile_for
 from stepscore.engine.torch.loading import load_decoder
+from stepscore.engine.torch.memory import cache_bytes, check_memory
 from stepscore.engine.torch.packing import Packed
 from stepscore.engine.torch.planning import Plan, UnsharedPlan, needed_ids
 from stepscore.engine.torch.quantize import quantize
@@ -34,8 +34,7 @@ from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
 from stepscore.engine.torch.varlen_attention import check_invariant, has_flash
 from stepscore.engine.torch.weights import Weights
 from stepscore.engine.validation import SequenceLimits
-from stepscore.engine.work import SMALLEST_FORWARD, Work
-from stepscore.errors import CheckpointError, OutOfMemory
+from stepscore.errors import CheckpointError, OutOfMemory, forget_frames
 from stepscore.family.heads import Head, TokenLogProbHead
 from stepscore.placement import Placement, choose_forward, choose_large_forward, place
 from stepscore.types import Encoded, EncodedSolution, Values
@@ -188,7 +187,7 @@ class TorchEngine:
     def _start(self, packed: Packed) -> HostCopy:
         """(P, C): the numbers of all models, side by side."""
         if not len(packed.ids):
-            return HostCopy(torch.empty((0, self._limits.outputs)))
+            return HostCopy(torch.empty((0, self._limits.head.outputs)))
         if self._ran_out and torch.cuda.is_available():
             torch.cuda.empty_cache()
         try:

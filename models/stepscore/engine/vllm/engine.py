@@ -92,7 +92,7 @@ class VllmEngine:
         rows = dict(zip(unique, self._transport.pool(unique) if unique else [], strict=True))
         self._computed += sum(len(ids) for ids in unique)
         return [
-            self._read(rows[needed_ids(encoded)], encoded) if encoded.reads else _none(self._limits.outputs)
+            self._read(rows[needed_ids(encoded)], encoded) if encoded.reads else _none(self._limits.head.outputs)
             for encoded in batch
         ]
 
@@ -100,7 +100,7 @@ class VllmEngine:
         """The rows at the reads. vLLM answers a wrong step tag with too few rows, or none, and without an error."""
         if len(rows) == len(needed_ids(encoded)):
             rows = rows[list(encoded.reads)]
-        if rows.shape != (len(encoded.reads), self._limits.outputs):
+        if rows.shape != (len(encoded.reads), self._limits.head.outputs):
             raise EngineError(
                 f"vLLM gave {rows.shape} numbers for {len(encoded.reads)} read positions: its pooler must be of type "
                 "ALL, or of type STEP with the family's marker as step_tag_id",

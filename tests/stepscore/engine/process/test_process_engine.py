@@ -17,7 +17,7 @@ from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.process.engine import ProcessEngine
 from stepscore.engine.process.estimate import KnownPrefixes
 from stepscore.engine.process.open import open_process_engines
-from stepscore.engine.work import Work
+from stepscore.engine.protocol import Work
 from stepscore.errors import CheckpointError, EngineDead, TooLong, UnsupportedByEngine
 from stepscore.types import Encoded, EncodedSolution
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import engine_case as case
 from stepscore.config import CheckpointFacts
+from stepscore.engine.protocol import Work
 from stepscore.engine.torch.engine import TorchEngine
-from stepscore.engine.work import Work
 from stepscore.errors import EngineError
 from stepscore.types import Encoded, EncodedSolution
 

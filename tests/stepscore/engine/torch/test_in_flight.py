@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import engine_case as case
 from stepscore.config import CheckpointFacts
+from stepscore.engine.protocol import Work
 from stepscore.engine.torch.engine import TorchEngine
 from stepscore.engine.torch.host_copy import HostCopy
-from stepscore.engine.work import Work
 from stepscore.errors import EngineDead, EngineError, OutOfMemory
 from stepscore.types import EncodedSolution, Values
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import engine_case as case
+from stepscore.engine.protocol import SMALLEST_FORWARD
 from stepscore.engine.torch.engine import TorchEngine
-from stepscore.engine.work import SMALLEST_FORWARD
 from stepscore.errors import OutOfMemory
 
 

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 import engine_case as case
 from benchmarks import flash_on_cpu  # noqa: F401 - gives the CPU the operator of flash attention
 from stepscore.config import CheckpointFacts
+from stepscore.engine.protocol import Work
 from stepscore.engine.torch.engine import TorchEngine
 from stepscore.engine.torch.inputs import FixedShape, fixed_arrays, index_arrays
 from stepscore.engine.torch.packing import Segment, pack
 from stepscore.engine.torch.small_forwards import CONTEXTS, ROWS, SEGMENTS, SHAPES, CallRecorder, SmallForwards, records
-from stepscore.engine.work import Work
 from stepscore.errors import OutOfMemory, UnsupportedByEngine
 from stepscore.types import EncodedSolution
 

@@ -18,10 +18,3 @@ def engine_error(error: RuntimeError, tokens: int) -> EngineError:
     if any(sign in reason for sign in STICKY):
         return EngineDead(f"the device failed for good: {reason}")
     return EngineError(f"the forward pass failed: {error}", tokens=tokens)
-
-
-def forget_frames(error: BaseException | None) -> None:
-    """Drop the tracebacks of an error and of its causes: their frames hold the tensors of the forward that failed."""
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__

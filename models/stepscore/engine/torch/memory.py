@@ -52,17 +52,6 @@ def cache_bytes(wanted: int, device: torch.device, activations: int, free: int |
     return max(0, int(CUDA_CACHE_SHARE * ((free or 0) - activations)))
 
 
-def gpu_memory() -> list[tuple[int, int]]:
-    """(used, total) bytes of each GPU that this process uses, by all processes on it; empty before the first use.
-
-    Asking an unused GPU would take some of its memory.
-    """
-    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return []
-    sizes = [torch.cuda.mem_get_info(index) for index in range(torch.cuda.device_count())]
-    return [(total - free, total) for free, total in sizes]
-
-
 def memory_at_hand(device: torch.device) -> int | None:
     """Bytes that can still be taken; None if that is not known."""
     if device.type == "cuda":

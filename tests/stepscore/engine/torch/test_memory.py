@@ -9,7 +9,14 @@ import torch
 
 import engine_case as case
 from stepscore.config import AUTO_KV_CACHE
-from stepscore.engine.memory import GIB, cache_bytes, check_memory, container_memory, machine_memory, memory_at_hand
+from stepscore.engine.torch.memory import (
+    GIB,
+    cache_bytes,
+    check_memory,
+    container_memory,
+    machine_memory,
+    memory_at_hand,
+)
 from stepscore.errors import NotEnoughMemory
 
 
