@@ -29,7 +29,7 @@ from benchmarks.proof.server import Service, header, tiny_checkpoints
 from benchmarks.service_requests import Request, workload
 from stepscore.config import EngineOptions
 from stepscore.open import open_scorer
-from stepscore_service.batching.encoding import SolutionRequest
+from stepscore.types import SolutionRequest
 from stepscore_service.serving.scoring import resolve_options, score_offline
 
 TOLERANCE = 1e-5

@@ -31,6 +31,38 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True)
+class SolutionRequest:
+    """A solution to score. solution: its steps, or one text, which `split` says how to split.
+
+    partial: the last step is not finished, and not scored.
+    """
+
+    problem: str
+    solution: str | tuple[str, ...]
+    split: str = "auto"
+    partial: bool = False
+
+    @property
+    def characters(self) -> int:
+        """Of the problem and the solution."""
+        return len(self.problem) + (
+            len(self.solution) if isinstance(self.solution, str) else sum(map(len, self.solution))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSolution:
+    """A solution in steps.
+
+    spans: characters [start, end) of each step in the text or, if it came in steps, in the steps joined.
+    """
+
+    solution: Solution
+    spans: tuple[tuple[int, int], ...]
+    from_text: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """One token sequence and the positions at which numbers are read.
 

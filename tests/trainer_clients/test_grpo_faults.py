@@ -29,7 +29,7 @@ from benchmarks.proof.server import Service
 from stepscore.config import EngineOptions
 from stepscore.errors import StepscoreError
 from stepscore.open import open_scorer
-from stepscore_service.batching.encoding import SolutionRequest
+from stepscore.types import SolutionRequest
 from stepscore_service.integrations.connection import item
 from stepscore_service.serving.scoring import resolve_options, score_offline
 from trainer_clients.faults import Fault, FaultyHandler, answer_half, faulty, refuse

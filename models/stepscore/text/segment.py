@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import regex
@@ -40,6 +40,7 @@ from stepscore.text.numbering import (
     items_that_are_steps,
     keep_bullets_whole,
 )
+from stepscore.types import Solution, SolutionRequest, SplitSolution
 
 REGEX_SECONDS = 1.0
 """How long a caller's pattern may search one text: patterns can take exponential time."""
@@ -97,6 +98,41 @@ def split(text: str, how: str = "auto") -> list[Step]:
         )
         raise NoSteps(message, split=how)
     return [_at_home(step, unified) for step in found]
+
+
+def split_steps(request: SolutionRequest) -> SplitSolution:
+    """The solution in steps. Raises NoSteps or UnknownSplit."""
+    found = _split_all(request)
+    return _without_last(found) if request.partial else found
+
+
+def _split_all(request: SolutionRequest) -> SplitSolution:
+    if not isinstance(request.solution, str):
+        if not request.solution:
+            raise NoSteps("The solution holds no step.")
+        return SplitSolution(
+            Solution(request.problem, request.solution), _joined_spans(request.solution), from_text=False
+        )
+    steps = split(request.solution, request.split)
+    texts, spans = tuple(step.text for step in steps), tuple((step.start, step.end) for step in steps)
+    return SplitSolution(Solution(request.problem, texts), spans, from_text=True)
+
+
+def _without_last(found: SplitSolution) -> SplitSolution:
+    """Raises NoSteps if the last step is the only one."""
+    steps = found.solution.steps[:-1]
+    if not steps:
+        raise NoSteps("The solution holds no finished step yet.")
+    return replace(found, solution=replace(found.solution, steps=steps), spans=found.spans[:-1])
+
+
+def _joined_spans(steps: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """The characters of each step in their concatenation."""
+    spans, start = [], 0
+    for step in steps:
+        spans.append((start, start + len(step)))
+        start += len(step)
+    return tuple(spans)
 
 
 def check_split(how: str) -> None:

@@ -21,8 +21,8 @@ import structlog
 
 from stepscore.errors import EngineDead, EngineError, StepscoreError
 from stepscore.scoring import Scoring
-from stepscore.types import Reading
-from stepscore_service.batching.encoding import EncodedRequest, SolutionRequest, encode_each
+from stepscore.types import Reading, SolutionRequest
+from stepscore_service.batching.encoding import EncodedRequest, encode_each
 from stepscore_service.batching.protocols import (
     AdmissionControl,
     BatcherMetrics,

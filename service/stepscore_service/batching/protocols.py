@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from stepscore.errors import StepscoreError
-from stepscore.types import EncodedSolution, Reading
-from stepscore_service.batching.encoding import SplitSolution
+from stepscore.types import EncodedSolution, Reading, SplitSolution
 
 
 @dataclass(slots=True)

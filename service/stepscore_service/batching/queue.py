@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from stepscore.engine.protocol import SMALLEST_SHARE, Work
-from stepscore_service.batching.encoding import SplitSolution
+from stepscore.types import SplitSolution
 from stepscore_service.batching.protocols import QueueLoad
 
 MAX_WAIT_SECONDS = 1.0

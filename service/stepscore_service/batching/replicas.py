@@ -16,8 +16,8 @@ import structlog
 
 from stepscore.errors import EngineDead, StepscoreError
 from stepscore.replicated import ReplicaScorer, ReplicatedScorer
+from stepscore.types import SolutionRequest
 from stepscore_service.batching.batcher import Batcher
-from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext, RequestFacts, SolutionOutcome
 
 log = structlog.get_logger("stepscore.replicas")

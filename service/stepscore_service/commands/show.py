@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore_service.batching.encoding import SolutionRequest, split_steps
+from stepscore.text.segment import split_steps
+from stepscore.types import SolutionRequest
 from stepscore_service.commands.flags import MODEL_FLAGS, given_flags, with_settings
 from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import candidates_row, request_of

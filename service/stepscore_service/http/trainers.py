@@ -11,7 +11,7 @@ from fastapi import Depends, Query, Request
 
 from stepscore.aggregate import AGGREGATES
 from stepscore.errors import StepscoreError, in_places
-from stepscore_service.batching.encoding import SolutionRequest
+from stepscore.types import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.http.dependencies import TheContext, ThePool
 from stepscore_service.http.json_body import while_connected

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 
 from stepscore.errors import EngineDead, EngineError, InvalidInput, StepscoreError, map_ok
-from stepscore.types import Reading, Solution
-from stepscore_service.batching.encoding import SolutionRequest
+from stepscore.types import Reading, Solution, SolutionRequest
 from stepscore_service.batching.protocols import ScoredSolution
 from stepscore_service.client import ServiceError, StepscoreClient
 from stepscore_service.errors import error_classes

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stepscore.errors import StepscoreError, map_ok
-from stepscore_service.batching.encoding import SolutionRequest, split_steps
+from stepscore.text.segment import split_steps
+from stepscore.types import SolutionRequest
 from stepscore_service.jobs.data.items import request_of
 from stepscore_service.jobs.metrics.separation import auroc
 from stepscore_service.jobs.runs.run import copied_columns, error_row

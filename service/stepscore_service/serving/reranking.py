@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from stepscore.errors import NoProblem, StepscoreError
 from stepscore.text.segment import check_split
+from stepscore.types import SolutionRequest
 from stepscore.verify.answers import read_answer
 from stepscore.verify.vote import Group, vote
-from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.errors import body_of
 from stepscore_service.schemas.rerank import (

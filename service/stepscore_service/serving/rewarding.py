@@ -22,10 +22,10 @@ from stepscore.shaping import Shaping, shape_rewards
 from stepscore.text.blocks import Span
 from stepscore.text.policy_tokenizer import PolicyTokenizer
 from stepscore.token_rewards import TokenOffsets, check_offsets, place_rewards, tokens_of_steps
+from stepscore.types import SolutionRequest
 from stepscore.verify.math_verifier import SHOWN, is_readable
 from stepscore.verify.open import open_verifier
 from stepscore.verify.verifier import Truth, Verified
-from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.errors import DeadlineExceeded, body_of
 from stepscore_service.schemas.reward import (

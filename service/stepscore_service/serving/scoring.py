@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from stepscore.aggregate import aggregate, aggregate_all, first_error, weakest_step
 from stepscore.errors import StepscoreError, UnscorableError, map_ok
-from stepscore_service.batching.encoding import EncodedRequest, SolutionRequest, encode_each
+from stepscore.types import SolutionRequest
+from stepscore_service.batching.encoding import EncodedRequest, encode_each
 from stepscore_service.batching.protocols import RequestContext, ScoredSolution, SolutionOutcome
 from stepscore_service.schemas.score import Include, ScoreAnswer, SequenceTokens
 

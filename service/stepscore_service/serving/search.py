@@ -21,8 +21,7 @@ from stepscore.search.policy import SearchPolicy, StepSampling
 from stepscore.search.rating import NodeRater
 from stepscore.search.searcher import SearchBudget, Searcher, SearchProblem, SearchResult
 from stepscore.search.tree import SearchNode
-from stepscore.types import Reading, Solution
-from stepscore_service.batching.encoding import SolutionRequest
+from stepscore.types import Reading, Solution, SolutionRequest
 from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.errors import Overloaded
 from stepscore_service.logs import quiet_libraries

@@ -12,9 +12,8 @@ import pytest
 
 from held_scorer import BIT, Counted, HeldScorer
 from stepscore.errors import EngineError
-from stepscore.types import EncodedSolution, Solution
+from stepscore.types import EncodedSolution, Solution, SolutionRequest
 from stepscore_service.batching.batcher import Batcher
-from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import RequestContext, ScoredSolution, SolutionOutcome
 from stepscore_service.errors import DeadlineExceeded, Draining, Overloaded, TooManyTokens
 from stepscore_service.serving.admission import Admission

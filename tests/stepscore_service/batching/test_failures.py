@@ -18,9 +18,8 @@ from service_case import PROBLEM, STEPS, connect, fake_scorer, live
 from stepscore.engine.protocol import Work
 from stepscore.engine.torch.failures import engine_error
 from stepscore.errors import EngineDead, EngineError, OutOfMemory
-from stepscore.types import Encoded, EncodedSolution, Reading
+from stepscore.types import Encoded, EncodedSolution, Reading, SolutionRequest
 from stepscore_service.batching.batcher import Batcher
-from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import ScoredSolution, SolutionOutcome
 from stepscore_service.batching.worker import ForwardResult, forward
 from stepscore_service.serving.admission import Admission

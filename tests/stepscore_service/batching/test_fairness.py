@@ -18,9 +18,8 @@ from stepscore.engine.torch.engine import TorchEngine
 from stepscore.family.registry import Parts
 from stepscore.scorer import Scorer
 from stepscore.scoring import ModelInfo
-from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution, Values
+from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution, SolutionRequest, Values
 from stepscore_service.batching.batcher import Batcher
-from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import ScoredSolution, SolutionOutcome
 from stepscore_service.batching.worker import ForwardResult
 from stepscore_service.serving.admission import Admission

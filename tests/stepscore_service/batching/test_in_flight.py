@@ -12,8 +12,8 @@ import pytest
 from held_scorer import BIT, INFO, Counted, HeldScorer
 from stepscore.engine.protocol import Work
 from stepscore.errors import EngineDead, EngineError, OutOfMemory
+from stepscore.types import SolutionRequest
 from stepscore_service.batching.batcher import Batcher
-from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import ScoredSolution
 from stepscore_service.batching.worker import ForwardResult
 from stepscore_service.serving.admission import Admission

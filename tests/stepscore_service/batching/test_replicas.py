@@ -9,8 +9,8 @@ import pytest
 
 from held_scorer import INFO, Counted, HeldScorer
 from stepscore.errors import EngineDead
+from stepscore.types import SolutionRequest
 from stepscore_service.batching.batcher import Batcher
-from stepscore_service.batching.encoding import SolutionRequest
 from stepscore_service.batching.protocols import ScoredSolution
 from stepscore_service.batching.replicas import ReplicatedBatcher
 from stepscore_service.serving.admission import Admission

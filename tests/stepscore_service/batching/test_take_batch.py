@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepscore.types import Encoded, EncodedSolution, Solution
-from stepscore_service.batching.encoding import SplitSolution
+from stepscore.types import Encoded, EncodedSolution, Solution, SplitSolution
 from stepscore_service.batching.queue import Batch, BatchLimits, QueuedRequest, QueuedSolution, take_batch
 
 BUDGET = 100

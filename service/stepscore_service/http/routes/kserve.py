@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from stepscore_service.batching.encoding import SolutionRequest
+from stepscore.types import SolutionRequest
 from stepscore_service.errors import InvalidRequest
 from stepscore_service.http.dependencies import ThePool
 from stepscore_service.http.json_body import JsonRoute

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
-from stepscore_service.batching.encoding import SolutionRequest
+from stepscore.types import SolutionRequest
 from stepscore_service.http.dependencies import ThePool
 from stepscore_service.http.json_body import JsonRoute
 from stepscore_service.http.responses import ERRORS

@@ -9,7 +9,7 @@ import uuid
 
 from fastapi import APIRouter
 
-from stepscore_service.batching.encoding import SolutionRequest
+from stepscore.types import SolutionRequest
 from stepscore_service.errors import InvalidChat, InvalidRequest
 from stepscore_service.http.json_body import JsonRoute
 from stepscore_service.http.responses import ERRORS

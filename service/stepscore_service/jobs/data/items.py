@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepscore.errors import InvalidInput
+from stepscore.text.segment import split_steps
+from stepscore.types import SolutionRequest, SplitSolution
 from stepscore.verify.answers import known_answer
 from stepscore.verify.math_verifier import equal_to_truth
-from stepscore_service.batching.encoding import SolutionRequest, SplitSolution, split_steps
 from stepscore_service.jobs.data.rows import CandidatesRow, SolutionRow, columns_of, read_as
 from stepscore_service.jobs.runs.run import is_result
 from stepscore_service.jobs.runs.source import JsonRow

@@ -11,10 +11,9 @@ from typing import Any, ClassVar
 
 from stepscore.aggregate import aggregate
 from stepscore.errors import InvalidInput, in_places, map_ok
-from stepscore.types import PROBABILITY, RewardRange, Solution
+from stepscore.types import PROBABILITY, RewardRange, Solution, SplitSolution
 from stepscore.verify.answers import final_answer
 from stepscore.verify.equality import group_answers
-from stepscore_service.batching.encoding import SplitSolution
 from stepscore_service.jobs.data.items import correct_of, split_candidates, text_of
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
