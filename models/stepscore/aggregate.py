@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from stepscore.errors import UndefinedAggregate, UnknownAggregate
+from stepscore.errors import InvalidThreshold, UndefinedAggregate, UnknownAggregate
 from stepscore.types import RewardRange
 
 SOFT_MIN_TEMPERATURE = 0.1
@@ -104,6 +104,22 @@ def weakest_step(rewards: Sequence[float]) -> int:
 def first_error(rewards: Sequence[float], threshold: float) -> int | None:
     """Index of the first step whose reward is under the threshold, or None (ProcessBench's reading)."""
     return next((step for step, reward in enumerate(rewards) if reward < threshold), None)
+
+
+def check_threshold(threshold: float, range_: RewardRange) -> None:
+    """Raises InvalidThreshold if it is not a number, or lies outside the interval of the rewards.
+
+    Rewards without bounds (log-ratios, values of a head) have any finite number as a threshold.
+    """
+    if math.isfinite(threshold) and range_.low <= threshold <= range_.high:
+        return
+    between = f"between {range_.low:g} and {range_.high:g}" if math.isfinite(range_.high) else "finite"
+    raise InvalidThreshold(
+        f"the threshold {threshold:g} must be {between}, as this model's rewards are",
+        threshold=threshold,
+        low=range_.low,
+        high=range_.high,
+    )
 
 
 def _check(rewards: Sequence[float]) -> None:

@@ -13,6 +13,7 @@
             UnknownSplit
             UnknownAggregate
             UndefinedAggregate
+            InvalidThreshold
             UnknownModel
             InvalidShape
             TokensMismatch
@@ -137,6 +138,12 @@ class UndefinedAggregate(InvalidInput):
     """The aggregate has no meaning on this family's range of rewards. detail: aggregate, range."""
 
     code = "undefined_aggregate"
+
+
+class InvalidThreshold(InvalidInput):
+    """A threshold outside the range of the rewards. detail: threshold, low, high."""
+
+    code = "invalid_threshold"
 
 
 class UnknownModel(InvalidInput):

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepscore.aggregate import AGGREGATES, aggregate, aggregate_all, first_error, weakest_step
-from stepscore.errors import UndefinedAggregate, UnknownAggregate
+from stepscore.aggregate import AGGREGATES, aggregate, aggregate_all, check_threshold, first_error, weakest_step
+from stepscore.errors import InvalidThreshold, UndefinedAggregate, UnknownAggregate
+from stepscore.family.registry import families
 from stepscore.types import PROBABILITY, RewardRange
 
 REAL = RewardRange("real", -math.inf, math.inf)
@@ -86,3 +87,22 @@ def test_first_error_is_the_first_under_the_threshold(rewards: list[float], thre
 
 def test_the_weakest_step_is_the_first_of_equals() -> None:
     assert weakest_step([0.5, 0.1, 0.1]) == 1
+
+
+def test_a_threshold_lies_in_the_range_of_the_rewards() -> None:
+    for inside in (0.0, 0.5, 1.0):
+        check_threshold(inside, PROBABILITY)
+    for outside in (-0.1, 1.1, 2.0, float("nan"), float("inf")):
+        with pytest.raises(InvalidThreshold, match="must be between 0 and 1"):
+            check_threshold(outside, PROBABILITY)
+
+
+def test_rewards_without_bounds_have_any_finite_threshold() -> None:
+    check_threshold(-1e6, REAL)
+    with pytest.raises(InvalidThreshold, match="must be finite"):
+        check_threshold(float("inf"), REAL)
+
+
+def test_the_threshold_of_every_family_is_one() -> None:
+    for family in families():
+        check_threshold(family.threshold, family.reward_range)

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stepscore.aggregate import aggregate
+from stepscore.aggregate import aggregate, check_threshold
 from stepscore.errors import InvalidOption, StepscoreError
 from stepscore.rollout.sampler import derived_seed
 from stepscore.search.choice import (
@@ -137,7 +137,8 @@ class Searcher:
 
     def __post_init__(self) -> None:
         """Raises InvalidOption for a choice that does not exist or needs scores that the method does not ask for, and
-        for a method of probabilities with a PRM that gives other numbers; UnknownAggregate and UndefinedAggregate.
+        for a method of probabilities with a PRM that gives other numbers; UnknownAggregate, UndefinedAggregate and
+        InvalidThreshold.
         """
         info = self.rater.info
         if self.method.probabilities and info.reward_range.kind != "probability":
@@ -153,7 +154,8 @@ class Searcher:
             raise InvalidOption(
                 f"{self.method.name} asks for no scores, so that it cannot choose by {rule}", option="choice"
             )
-        aggregate([0.5], self.final_aggregate or self.rater.info.aggregate, self.rater.info.reward_range)
+        aggregate([0.5], self.final_aggregate or info.aggregate, info.reward_range)
+        check_threshold(getattr(self.method.options, "threshold", info.threshold), info.reward_range)
 
     def run(self, problems: Iterable[SearchProblem]) -> Iterator[SearchResult]:
         """A result for every problem that was begun, in the order in which they end."""

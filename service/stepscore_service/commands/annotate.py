@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from stepscore.aggregate import check_threshold
 from stepscore.errors import InvalidInput, StepscoreError, map_ok
 from stepscore.types import Solution
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
@@ -45,7 +46,7 @@ def select(
     out: Annotated[Path, typer.Option(help="where the chosen solutions go, with the steps to label")],
     budget: Annotated[int, typer.Option(min=1, help="how many steps people can label")] = 100,
     measure: Annotated[Measure, typer.Option(help="entropy, or margin to the threshold")] = "entropy",
-    threshold: Annotated[float | None, typer.Option(help="of the measure margin; default the model's")] = None,
+    threshold: Annotated[float | None, typer.Option(help="for --measure margin; default the model's")] = None,
     one_per_solution: Annotated[
         bool, typer.Option("--one-per-solution", help="at most one step of a solution")
     ] = False,
@@ -61,6 +62,8 @@ def select(
     The rewards are kept beside --out (.rewards.jsonl): run the same command again after an interruption and it
     continues, and another --budget costs no scoring.
     """
+    if threshold is not None and measure != "margin":
+        console.fail("--threshold would change nothing: it is for --measure margin.")
     source, kept = _source(file, columns), out.with_suffix(".rewards.jsonl")
     source.refuse_output(out, kept)
     check_first(source, lambda row: solution_of(row, split), SOLUTIONS)
@@ -116,6 +119,7 @@ def solution_of(row: JsonRow, split: str) -> Solution:
 def _uncertainty(rewards: Rewards, measure: Measure, threshold: float | None) -> Uncertainty:
     try:
         limit = rewards.info.threshold if threshold is None else threshold
+        check_threshold(limit, rewards.info.reward_range)
         return uncertainty_of(measure, rewards.info.reward_range, limit)
     except InvalidInput as error:
         console.fail_with(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stepscore_service.commands.flags import MODEL_FLAGS, Command, with_settings
+from stepscore_service.commands.flags import MODEL_FLAGS, Command, given_flags, with_settings
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.evaluate.suites.registry import SUITES
 from stepscore_service.jobs.runs import console
@@ -18,6 +19,14 @@ from stepscore_service.jobs.runs.source import ColumnsFlag
 from stepscore_service.settings import Settings
 
 NEEDED = ("scipy", "matplotlib", "jinja2")
+SUITES_OF = {
+    "threshold": "processbench",
+    "tune_on": "processbench",
+    "orm": "best_of_n",
+    "split": "best_of_n",
+    "bias": "steps",
+}
+"""By parameter, the only suite that it changes."""
 
 
 def with_suites(command: Command) -> Command:
@@ -44,6 +53,7 @@ def _parameter(kind: str, meaning: str) -> inspect.Parameter:
 @with_settings(only=MODEL_FLAGS)
 @with_suites
 def evaluate(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="folder for the rows, the numbers, the plots and the report")],
     url: Annotated[
         str | None, typer.Option(metavar="URL[#MODEL]", help="ask this running service instead of opening a model")
@@ -73,6 +83,7 @@ def evaluate(
     DIR/report.md, the numbers are DIR/metrics.json. Run the same command again after an interruption and it continues.
     """
     _check_extra()
+    _refuse_useless(given_flags(context), [kind for kind, given in files.items() if given])
     from stepscore_service.jobs.evaluate.job import EvaluationRequest, evaluate_all  # needs what was just looked for
 
     request = EvaluationRequest(
@@ -88,6 +99,14 @@ def evaluate(
         batch_rows=batch_rows,
     )
     evaluate_all(request, settings, url, orm, rewards_from)
+
+
+def _refuse_useless(flags: Mapping[str, str], given: Sequence[str]) -> None:
+    """Ends the command for a flag of a suite that is not run. given: the suites that are."""
+    for name, flag in flags.items():
+        suite = SUITES_OF.get(name)
+        if suite is not None and given and suite not in given:
+            console.fail(f"{flag} would change nothing: it is for --{suite.replace('_', '-')}.")
 
 
 def _check_extra() -> None:

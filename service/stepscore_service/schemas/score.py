@@ -118,7 +118,8 @@ class ScoreRequest(ShapeOptions):
         None, description="many solutions, instead of the fields above"
     )
     threshold: FiniteFloat | None = Field(
-        None, description="a step with a lower reward is an error; the family's choice by default"
+        None,
+        description="a step with a lower reward is an error; within their range; the family's choice by default",
     )
     include: list[Include] = Field(default_factory=list, description="what else to return")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepscore.aggregate import aggregate, aggregate_all, first_error, weakest_step
+from stepscore.aggregate import aggregate, aggregate_all, check_threshold, first_error, weakest_step
 from stepscore.errors import StepscoreError, UnscorableError, map_ok
 from stepscore.types import SolutionRequest
 from stepscore_service.batching.encoding import EncodedRequest, encode_each
@@ -36,9 +36,14 @@ class ScoreOptions:
 def resolve_options(
     info: ModelInfo, aggregate_: str | None = None, threshold: float | None = None, include: Sequence[Include] = ()
 ) -> ScoreOptions:
-    """The caller's choices, and the model's own for None. Raises UnknownAggregate or UndefinedAggregate."""
+    """The caller's choices, and the model's own for None.
+
+    Raises UnknownAggregate, UndefinedAggregate and InvalidThreshold.
+    """
     name = aggregate_ or info.aggregate
     aggregate([0.5], name, info.reward_range)
+    if threshold is not None:
+        check_threshold(threshold, info.reward_range)
     return ScoreOptions(name, info.threshold if threshold is None else threshold, frozenset(include))
 
 

@@ -110,8 +110,8 @@ class PolicyServer:
     def searcher(self, plan: ServedSearch, served: ServedModel, context: RequestContext) -> Searcher:
         """For one problem, on the running event loop.
 
-        Raises InvalidOption, UnknownAggregate and UndefinedAggregate for what does not go together, and Overloaded if
-        too many searches run.
+        Raises InvalidOption, UnknownAggregate, UndefinedAggregate and InvalidThreshold for what does not go together,
+        and Overloaded if too many searches run.
         """
         if self._running >= SEARCHES:
             raise Overloaded(f"{SEARCHES} searches run already; try again later", retry_after_seconds=RETRY_SECONDS)

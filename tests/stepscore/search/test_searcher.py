@@ -16,6 +16,7 @@ from stepscore.errors import (
     EngineError,
     GeneratorError,
     InvalidOption,
+    InvalidThreshold,
     StepscoreError,
     TooLong,
     UnknownAggregate,
@@ -221,6 +222,12 @@ def test_unknown_methods_and_options_are_refused():
 def test_options_outside_their_bounds_are_refused(method: str, options: dict):
     with pytest.raises(InvalidOption, match=next(iter(options)) if len(options) == 1 else "width"):
         searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), method, **options)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5])
+def test_a_dead_end_is_defined_within_the_range_of_the_rewards(threshold: float):
+    with pytest.raises(InvalidThreshold, match="between 0 and 1"):
+        searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "thoughts", threshold=threshold)
 
 
 @pytest.mark.parametrize(("method", "choice"), [("best_of_n", "banana"), ("greedy", "score"), ("majority", "weighted")])

@@ -67,7 +67,7 @@ def test_the_old_name_of_the_reference_model_is_refused_with_the_new_one(monkeyp
 
 def test_show_marks_the_weakest_step_and_the_first_error(fake: list[str]) -> None:
     steps = [part for step in STEPS for part in ("--step", step)]
-    result = invoke("show", "--problem", PROBLEM, *steps, "--threshold", "1.1", *fake)
+    result = invoke("show", "--problem", PROBLEM, *steps, "--threshold", "1", *fake)
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert sum("weakest" in line for line in lines) == 1

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import checkpoints
+import checkpoints_value_heads
 from cli_case import PROBLEM, STEPS, invoke, read, solutions, write
 
 SCORED: dict[str, Any] = {
@@ -113,11 +115,71 @@ def test_a_second_run_over_rows_with_errors_has_the_status_of_the_first(tmp_path
 @pytest.mark.parametrize("command", ["score", "show", "annotate select", "evaluate"])
 def test_a_number_that_is_none_is_refused(tmp_path: Path, number: str, command: str, fake: list[str]) -> None:
     source = write(tmp_path / "in.jsonl", [LABELLED])
-    given = ["--steps", source] if command == "evaluate" else [source]
+    given = ["--processbench", source] if command == "evaluate" else [source]
     out = [] if command == "show" else ["--out", tmp_path / "out"]
     result = invoke(*command.split(), *given, *out, f"--threshold={number}", *fake)
     says = f"--threshold {number} is neither" if command == "evaluate" else f"--threshold is {number}, which is not"
     assert (result.exit_code, says in result.output) == (2, True), result.output
+
+
+PROBABLE, DIFFERENCE = "must be between 0 and 1", "must be between -1 and 1"
+
+
+@pytest.mark.parametrize("threshold", ["2", "-0.1"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["score", "{in}", "--out", "{out}"],
+        ["show", "{in}"],
+        ["annotate", "select", "{in}", "--measure", "margin", "--out", "{out}"],
+        ["evaluate", "--processbench", "{in}", "--out", "{out}"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_threshold_outside_the_range_of_the_rewards_is_refused(
+    tmp_path: Path, command: list[str], threshold: str, fake: list[str]
+) -> None:
+    row = {"problem": PROBLEM, "steps": STEPS, "label": 1}
+    source = write(tmp_path / "in.jsonl", [row])
+    for given, status in ((threshold, 2), ("0", 0), ("0.3", 0), ("1", 0)):
+        places = {"in": source, "out": tmp_path / f"out{given}"}
+        result = invoke(*(each.format(**places) for each in command), f"--threshold={given}", *fake)
+        assert (result.exit_code, PROBABLE in result.output) == (status, status == 2), result.output
+
+
+def test_rewards_without_bounds_have_thresholds_of_any_size(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", solutions(1))
+    unbounded, difference = (
+        ["--model", str(make(tmp_path / name)), "--engine", "fake"]
+        for name, make in (
+            ("pqm-tiny", checkpoints_value_heads.pqm),
+            ("PURE-PRM-tiny", checkpoints.token_classification),
+        )
+    )
+    for threshold in ("-7.5", "12"):
+        result = invoke("show", source, f"--threshold={threshold}", *unbounded)
+        assert result.exit_code == 0, result.output
+    assert DIFFERENCE in invoke("show", source, "--threshold=2", *difference).output
+    assert invoke("show", source, "--threshold=-1", *difference).exit_code == 0
+
+
+def test_a_consensus_takes_the_thresholds_of_its_model(tmp_path: Path, folder: Path) -> None:
+    row = {"problem": "3 + 4?", "answer": "7", "steps": ["3 + 4 = 7"]}
+    source = write(tmp_path / "in.jsonl", [row])
+    command = ["label", source, "--out", tmp_path / "out", "--method", "check:arithmetic", "--threshold", "2"]
+    result = invoke(*command, "--consensus", folder)
+    assert (result.exit_code, PROBABLE in result.output) == (2, True), result.output
+    result = invoke(*command)
+    assert (result.exit_code, "for the model of --consensus" in result.output) == (2, True), result.output
+
+
+def test_a_flag_of_a_suite_that_is_not_run_is_refused(tmp_path: Path, fake: list[str]) -> None:
+    source = write(tmp_path / "in.jsonl", [LABELLED])
+    for flag in (["--threshold", "0.3"], ["--orm", "m"], ["--split", "lines"]):
+        result = invoke("evaluate", "--steps", source, "--out", tmp_path / "out", *flag, *fake)
+        assert (result.exit_code, f"{flag[0]} would change nothing" in result.output) == (2, True), result.output
+    result = invoke("annotate", "select", source, "--out", tmp_path / "out", "--threshold", "0.3", *fake)
+    assert (result.exit_code, "--measure margin" in result.output) == (2, True), result.output
 
 
 def test_a_way_to_split_that_does_not_exist_ends_every_command(tmp_path: Path, fake: list[str]) -> None:

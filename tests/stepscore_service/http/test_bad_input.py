@@ -50,6 +50,8 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
         ({"steps": ["a", " \n"]}, "empty_step", {"step": 1}),
         ({"model": "gpt"}, "unknown_model", {"model": "gpt", "known": ["tiny", "fake"]}),
         ({"aggregate": "median"}, "unknown_aggregate", {"aggregate": "median"}),
+        ({"threshold": 2}, "invalid_threshold", {"threshold": 2.0, "low": 0.0, "high": 1.0}),
+        ({"threshold": -0.1}, "invalid_threshold", {"threshold": -0.1}),
     ],
 )
 def test_what_cannot_be_scored(http: httpx.Client, change: dict[str, Any], code: str, detail: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from stepscore.aggregate import check_threshold
+from stepscore.errors import InvalidThreshold
 from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, measure, score
 from stepscore_service.jobs.evaluate.facts import facts
 from stepscore_service.jobs.evaluate.misses import worst_misses
@@ -88,6 +90,7 @@ def _measure(
         rewards = models.rewards() if asked else None
         if model.info is not None:
             console.info(f"Evaluating {describe(model.info)}")
+    _check_threshold(request, model.info)
     malformed = 0
     for part in parts:
         malformed += score(part, rewards, out, _manifest(request, settings, part, model), request.batch_rows)
@@ -100,6 +103,16 @@ def _measure(
         "suites": suites,
         "misses": worst_misses(parts, suites, rewards_are, out),
     }
+
+
+def _check_threshold(request: EvaluationRequest, info: ModelInfo | None) -> None:
+    """Ends the command if the rewards of this model have no such threshold."""
+    if info is None or (threshold := request.number()) is None:
+        return
+    try:
+        check_threshold(threshold, info.reward_range)
+    except InvalidThreshold as error:
+        console.fail_with(error)
 
 
 def _finished(

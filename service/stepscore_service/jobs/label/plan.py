@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from stepscore.aggregate import check_threshold
+from stepscore.config import EngineOptions
 from stepscore.errors import InvalidOption
 from stepscore.generate.protocol import Sampling
-from stepscore.open import checkpoint_facts
+from stepscore.open import checkpoint_facts, family_of
 from stepscore.policy import Policy
 from stepscore_service.jobs.label.methods.registry import CHECK
 from stepscore_service.jobs.label.options import FilterOptions, MethodOptions
@@ -30,7 +32,7 @@ class LabelPlan:
     keep_rollouts: bool = False
 
     def check(self) -> None:
-        """Raises InvalidOption if the values contradict each other."""
+        """Raises InvalidOption if the values contradict each other, InvalidThreshold, CheckpointError."""
         self.policy.check()
         if self.method.labels == "soft" and self.method.name not in SOFT:
             raise InvalidOption(f"{self.method.name} has no soft labels", option="labels", known=list(SOFT))
@@ -42,6 +44,14 @@ class LabelPlan:
             )
         if self.filters.drop_unsolved and self.method.name.startswith(CHECK):
             raise InvalidOption(f"{self.method.name} makes no rollouts to drop by", option="drop_unsolved", known=[])
+        self._check_threshold()
+
+    def _check_threshold(self) -> None:
+        threshold, judge = self.filters.threshold, self.filters.consensus
+        if threshold is not None and not judge:
+            raise InvalidOption("--threshold is for the model of --consensus", option="threshold", known=[])
+        if threshold is not None:
+            check_threshold(threshold, family_of(judge, EngineOptions()).reward_range)
 
     def identity(self) -> dict[str, Any]:
         """What the labels depend on, besides the input. Batch sizes and hardware are not part of it."""
