@@ -20,13 +20,13 @@ from stepscore_service.settings import Settings
 
 NEEDED = ("scipy", "matplotlib", "jinja2")
 SUITES_OF = {
-    "threshold": "processbench",
-    "tune_on": "processbench",
-    "orm": "best_of_n",
-    "split": "best_of_n",
-    "bias": "steps",
+    "threshold": ("processbench", "prmbench"),
+    "tune_on": ("processbench",),
+    "orm": ("best_of_n",),
+    "split": ("best_of_n",),
+    "bias": ("steps",),
 }
-"""By parameter, the only suite that it changes."""
+"""By parameter, the only suites that it changes."""
 
 
 def with_suites(command: Command) -> Command:
@@ -104,9 +104,10 @@ def evaluate(
 def _refuse_useless(flags: Mapping[str, str], given: Sequence[str]) -> None:
     """Ends the command for a flag of a suite that is not run. given: the suites that are."""
     for name, flag in flags.items():
-        suite = SUITES_OF.get(name)
-        if suite is not None and given and suite not in given:
-            console.fail(f"{flag} would change nothing: it is for --{suite.replace('_', '-')}.")
+        suites = SUITES_OF.get(name, given)
+        if given and not set(suites) & set(given):
+            flags_of = " and ".join(f"--{suite.replace('_', '-')}" for suite in suites)
+            console.fail(f"{flag} would change nothing: it is for {flags_of}.")
 
 
 def _check_extra() -> None:
