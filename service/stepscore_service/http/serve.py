@@ -26,6 +26,7 @@ from stepscore_service.http.door import Door, DoorLimits
 from stepscore_service.logs import configure_logs
 from stepscore_service.serving.keys import KeyRing
 from stepscore_service.serving.model_pool import open_scorers
+from stepscore_service.serving.search import PolicyServer
 from stepscore_service.serving.tokenizers import PolicyTokenizers
 from stepscore_service.settings import Settings
 from stepscore_service.version import version
@@ -45,6 +46,8 @@ log = structlog.get_logger("stepscore.serve")
 class Server(uvicorn.Server):
     """uvicorn with an orderly shutdown: refuse new work, finish what runs, and only then stop listening.
 
+    faulty: whether a model could not answer any more when it ended.
+
     A second signal ends the process at once. A terminal that is closed (SIGHUP) counts as a signal to stop.
     """
 
@@ -57,6 +60,7 @@ class Server(uvicorn.Server):
         self._certificates = certificates
         self._stop_requested = False
         self._drain: asyncio.Task[None] | None = None
+        self.faulty = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Does not call the base: it would end the process by the signal, and the exit code would say failure."""
@@ -79,6 +83,7 @@ class Server(uvicorn.Server):
         if running:
             await asyncio.wait(running, timeout=self._drain_seconds)
         await pool.drain(0)
+        self.faulty = pool.fault() is not None
         self.should_exit = True
 
 
@@ -101,7 +106,8 @@ def serve(settings: Settings) -> int:
             certificates = open_certificates(settings)
             keys = KeyRing(settings)
             tokenizers = PolicyTokenizers.open(settings.tokenizers)
-            app = create_app(settings, scorers := open_scorers(settings), tokenizers=tokenizers, keys=keys)
+            scorers, policy = open_scorers(settings), PolicyServer.open(settings)
+            app = create_app(settings, scorers, policy=policy, tokenizers=tokenizers, keys=keys)
             _answer(listeners)
         except (StepscoreError, OSError) as error:
             return failed(error)
@@ -112,7 +118,7 @@ def serve(settings: Settings) -> int:
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # `nohup` ignores it
             signal.signal(signal.SIGHUP, server.handle_exit)
         server.run(sockets=listeners)
-    if app.state.pool.fault() is not None:
+    if server.faulty:
         leave()
     return 0
 

@@ -87,6 +87,19 @@ def test_candidates_are_ranked_with_their_votes(url: str, http: httpx.Client):
     assert f"<td>{answer['groups'][0]['answer']}</td>" in page
 
 
+def test_the_first_error_of_a_candidate_is_marked_and_candidates_have_the_numbers_of_the_answer(
+    url: str, http: httpx.Client
+):
+    candidates = ["3 + 4 = 8\n8 - 1 = 7\nThe answer is 7.", "3 + 4 = 7"]
+    given = {"problem": "What is 3 + 4?", "candidates": candidates, "model": "tiny", "many": True}
+    answer = http.post("/rerank", json={key: given[key] for key in ("problem", "candidates", "model")}).json()
+    threshold = next(card for card in http.get("/v1/models").json()["data"] if card["id"] == "tiny")["threshold"]
+    errors = sum(min(result["rewards"]) < threshold for result in answer["results"])
+    page = shown(linked(url, given), "article h3")
+    assert page.count('<li class="first"') == errors
+    assert re.findall(r"<label>(Candidate \d)</label>", page) == ["Candidate 1", "Candidate 2"]
+
+
 def test_an_error_is_shown_with_its_code(url: str):
     page = shown(linked(url, {"problem": "What is 3 + 4?", "solution": " ", "model": "tiny"}), "#error:not([hidden])")
     assert re.search(r'<p id="error" role="alert">[^<]+\(no_steps\)</p>', page)

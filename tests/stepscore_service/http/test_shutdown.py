@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -58,9 +59,12 @@ def ended(running: subprocess.Popen[str]) -> tuple[int, str]:
     return running.returncode, errors
 
 
-def wait_ready(http: httpx.Client) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
+def wait_ready(http: httpx.Client, running: subprocess.Popen[Any] | None = None) -> None:
+    """running: the process, if it may not listen yet."""
+    until = time.monotonic() + (30 if running is None else 120)
+    while running is None or running.poll() is None:
+        if time.monotonic() > until:
+            break
         try:
             assert http.get("/health/ready").json()["state"] == "ready"
         except httpx.ConnectError:
@@ -146,6 +150,31 @@ def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
     assert (code, "Traceback" in errors) == (1, False), errors
 
 
+def test_several_engines_end_in_peace_too(folder: Path) -> None:
+    with process(models=f"tiny={folder}", data_parallel="2", log_format="console") as running:
+        _, url = started(running)
+        with connect(url) as http:
+            wait_ready(http)
+            assert len(http.post("/score", json=many(20)).json()["results"]) == 20
+        running.send_signal(signal.SIGTERM)
+        code, errors = ended(running)
+    assert (code, "Traceback" in errors) == (0, False), errors
+
+
+def test_a_full_disk_for_the_log_stops_no_request(folder: Path) -> None:
+    """As the command runs it: what libraries print becomes log lines, and a complaint about the log must not."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "stepscore_service.commands.main", "serve", "--log-format", "json"]
+    command += ["--model", f"tiny={folder}", "--device", "cpu", "--dtype", "float32", "--port", str(port)]
+    with Path("/dev/full").open("w") as full, subprocess.Popen(command, stdout=full, stderr=full) as running:
+        with connect(f"http://127.0.0.1:{port}") as http:
+            wait_ready(http, running)
+            assert http.post("/score", json={"problem": PROBLEM, "steps": STEPS}).status_code == 200
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(60) == 0
+
+
 @pytest.mark.usefixtures("logs_restored")
 def test_a_model_that_does_not_fit_is_refused_with_both_numbers(
     folder: Path, capsys: pytest.CaptureFixture[str]
@@ -163,13 +192,16 @@ def test_a_model_that_does_not_fit_is_refused_with_both_numbers(
     ("settings", "said"),
     [
         ({"models": ("/nowhere/at/all",)}, "is not a folder"),
+        ({"policy": "/nowhere/at/all"}, "/nowhere/at/all is not a folder"),
         ({"host": "192.0.2.1", "insecure": True}, "cannot listen on 192.0.2.1"),
     ],
 )
 def test_a_start_that_fails_says_why_in_one_line(
-    settings: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+    settings: dict[str, Any], said: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert serve(Settings(**{"port": 0, **settings})) == 1
+    assert (
+        serve(Settings(**{"port": 0, "models": (str(folder),), "device": "cpu", "dtype": "float32", **settings})) == 1
+    )
     errors = capsys.readouterr().err
     assert said in errors
     assert errors.count("\n") == 1

@@ -108,6 +108,8 @@ function show(samples, seconds) {
   const gib = value => `${(value / 2 ** 30).toFixed(2)} GiB`;
   tile(at("tiles"), "memory of the process", memory || null, gib);
   if (gpu) tile(at("tiles"), "memory of the GPUs", gpu, gib);
+  const drift = samples.filter(each => each.name === "stepscore_score_drift_psi").map(each => each.value);
+  tile(at("tiles"), "drift of the policy’s scores", drift.length ? Math.max(...drift) : null, value => `PSI ${number(2)(value)}`);
   tile(at("tiles"), "errors per second", rate("stepscore_errors_total"), number(2));
   at("rewards").replaceChildren();
   const models = samples.filter(each => each.name === "stepscore_model_info");

@@ -35,6 +35,7 @@ function fill(given) {
   at("problem").value = all.problem;
   at("solution").value = all.solution;
   at("candidates").replaceChildren(...all.candidates.map(candidate));
+  number();
   at("split").value = all.split;
   at("aggregate").value = all.aggregate;
   if (all.model) at("model").value = all.model;
@@ -45,12 +46,21 @@ function candidate(text) {
   const area = make("textarea"), box = make("div", "one-candidate");
   area.rows = 4;
   area.value = text;
-  area.setAttribute("aria-label", "Candidate");
   const remove = make("button", "plain", "Remove");
   remove.type = "button";
-  remove.addEventListener("click", () => box.remove());
-  box.append(make("label", "", "Candidate"), area, remove);
+  remove.addEventListener("click", () => { box.remove(); number() });
+  box.append(make("label"), area, remove);
   return box;
+}
+
+// As the answer numbers them.
+function number() {
+  at("candidates").querySelectorAll(".one-candidate").forEach((box, index) => {
+    const name = `Candidate ${index + 1}`;
+    box.querySelector("label").textContent = name;
+    box.querySelector("textarea").setAttribute("aria-label", name);
+    box.querySelector("button").setAttribute("aria-label", `Remove candidate ${index + 1}`);
+  });
 }
 
 function choose(many) {
@@ -115,8 +125,8 @@ function showRanking(answer, given) {
   const table = make("table", "", make("tr", "", ...["answer", "weight", "candidates"].map(name => make("th", "", name))),
     ...answer.groups.map(group => make("tr", "", ...[group.answer ?? "none found", group.weight.toFixed(3), group.members.map(each => each + 1).join(", ")].map(cell => make("td", "", cell)))));
   const ranked = answer.results.map((result, rank) => {
-    const lowest = result.rewards.indexOf(Math.min(...result.rewards));
-    const bars = make("ol", "steps", ...steps(result.rewards.map((_, step) => `step ${step + 1}`), result.rewards, card, card.threshold, -1, lowest).children);
+    const lowest = result.rewards.indexOf(Math.min(...result.rewards)), first = result.rewards.findIndex(reward => reward < card.threshold);
+    const bars = make("ol", "steps", ...steps(result.rewards.map((_, step) => `step ${step + 1}`), result.rewards, card, card.threshold, first, lowest).children);
     return make("article", "", make("h3", "", `${rank + 1}. candidate ${result.index + 1}`, make("span", "", `score ${result.score.toFixed(4)}`),
       make("span", "", `answer ${answers.get(result.index) ?? "none found"}`)), make("p", "text", ...readable(given.candidates[result.index])), bars);
   });
@@ -216,7 +226,7 @@ document.querySelector(".tabs").addEventListener("keydown", event => {
   document.querySelector(".tabs [aria-selected=true]").focus();
 });
 document.addEventListener("keydown", event => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event) });
-at("add").addEventListener("click", () => { const added = candidate(""); at("candidates").append(added); added.querySelector("textarea").focus() });
+at("add").addEventListener("click", () => { const added = candidate(""); at("candidates").append(added); number(); added.querySelector("textarea").focus() });
 at("forget").addEventListener("click", () => { localStorage.removeItem(HISTORY); showHistory() });
 at("copy-link").addEventListener("click", () => copy(location.href, "Link copied."));
 at("copy-curl").addEventListener("click", () => copy(at("curl").textContent, "Command copied."));

@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO, cast
@@ -43,14 +44,24 @@ class LogLines(io.TextIOBase):
 
     def __init__(self, behind: TextIO) -> None:
         self.behind, self._line = behind, ""
+        self._writer: int | None = None
 
     def write(self, text: str) -> int:
+        if self._writer == threading.get_ident():
+            return len(text)  # the log's own complaint that its line cannot be written, on a full disk say
+        self._writer = threading.get_ident()
+        try:
+            self._write(text)
+        finally:
+            self._writer = None
+        return len(text)
+
+    def _write(self, text: str) -> None:
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             shown = line.rstrip("\r").rpartition("\r")[2]  # of a bar its last state
             if plain := Text.from_ansi(shown).plain.rstrip():
                 log("info", plain)
-        return len(text)
 
     def fileno(self) -> int:
         """Of the stream behind it, which programs that are started from here inherit."""
