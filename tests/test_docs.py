@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,11 @@ import yaml
 import checkpoints
 from readme_blocks import ADDRESS, ONLY_CHECKED, ROOT, Block, blocks, check_files, check_stepscore, whole_commands
 from service_case import live, torch_scorer
+from stepscore.aggregate import AGGREGATES
+from stepscore.search.methods import METHODS
+from stepscore.verify.open import CHECKERS, VERIFIERS
 from stepscore_service.client import StepscoreClient
+from stepscore_service.jobs.modeling.objectives.registry import OBJECTIVES
 
 PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "families.md"]
 BLOCKS = [(page, block) for page in PAGES for block in blocks(page.read_text())]
@@ -64,6 +68,39 @@ def test_every_block_has_a_language_that_says_what_is_done_with_it(page: Path) -
     assert {block.language for place, block in BLOCKS if place == page} <= known
     outside = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     assert not INDENTED_CODE.search(outside)
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("api.md", AGGREGATES),
+        ("verifiers.md", [*VERIFIERS, *CHECKERS]),
+        ("search.md", METHODS),
+        ("jobs.md", [name for name in OBJECTIVES if name != "lm"]),  # a flag of its own, --lm-only
+    ],
+    ids=["aggregates", "verifiers", "search methods", "objectives"],
+)
+def test_a_page_names_everything_that_can_be_chosen(page: str, names: Iterable[str]) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert [name for name in names if not re.search(rf"`{re.escape(name)}[`\[]", text)] == []
+
+
+SOURCES = [path for folder in ("models", "service", "tests") for path in (ROOT / folder).rglob("*")]
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_map_names_exist(page: str) -> None:
+    """A name in backticks is that of a file or folder if it has a slash or an ending; `x.py` stands for a new one."""
+    text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    named = re.findall(r"`([\w./-]+/[\w.-]*|[\w-]+\.(?:py|md|json|js))`", text)
+    assert named
+    assert [each for each in named if Path(each).name != "x.py" and not _exists(each.rstrip("/"))] == []
+
+
+def _exists(named: str) -> bool:
+    """At this path, or anywhere in the sources under this end of a path, with or without .py."""
+    ends = (f"/{named}", f"/{named}.py")
+    return (ROOT / named).exists() or any(str(path).endswith(ends) for path in SOURCES)
 
 
 @of("python")

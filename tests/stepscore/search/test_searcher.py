@@ -22,6 +22,7 @@ from stepscore.errors import (
     UnknownAggregate,
 )
 from stepscore.generate.protocol import Completion, Request
+from stepscore.search import methods
 from stepscore.search.searcher import SearchBudget, SearchProblem
 from stepscore.search.trace import trace_of
 from stepscore.types import RewardRange
@@ -39,6 +40,10 @@ METHODS = {
     "thoughts": {},
     "mcts": {"simulations": 8},
 }
+
+
+def test_every_search_method_passes_the_tests_below() -> None:
+    assert set(METHODS) == set(methods.METHODS)
 
 
 def texts(results) -> dict[str, list[str]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli_case import invoke, read, write
+from stepscore.verify.open import VERIFIERS
 
 ROWS: list[dict[str, Any]] = [
     {"solution": "#### 4", "answer": "4", "correct": True},
@@ -77,3 +79,9 @@ def test_a_later_row_that_cannot_be_used_costs_only_itself(tmp_path: Path) -> No
     assert result.exit_code == 1
     rows = read(tmp_path / "sample.verified.jsonl")
     assert [("error" in row, row["line"]) for row in rows] == [(False, 1), (True, 2), (False, 3)]
+
+
+@pytest.mark.parametrize("command", ["verify-check", "label"])
+def test_the_help_names_every_verifier(command: str) -> None:
+    shown = invoke(command, "--help").output
+    assert [name for name in VERIFIERS if not re.search(rf"\b{name}\b", shown[shown.index("--verifier") :])] == []

@@ -14,8 +14,10 @@ import httpx
 import pytest
 from playwright.sync_api import sync_playwright
 
+import stepscore_service.http
 from search_case import DicePolicy, PlainText
 from service_case import fake_scorer, live
+from stepscore.aggregate import AGGREGATES
 from stepscore_service.serving.search import PolicyServer
 
 PAGES = ("/", "/dashboard", "/solve")
@@ -41,6 +43,12 @@ def shown(address: str, until: str) -> str:
             return page.content()
         finally:
             chromium.close()
+
+
+def test_the_page_offers_every_aggregate() -> None:
+    script = (Path(stepscore_service.http.__file__).parent / "page" / "score.js").read_text(encoding="utf-8")
+    (offered,) = re.findall(r"^const AGGREGATES = (\[.*\]);$", script, re.MULTILINE)
+    assert json.loads(offered) == list(AGGREGATES)
 
 
 def linked(url: str, given: dict[str, Any]) -> str:
