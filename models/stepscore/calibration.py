@@ -40,7 +40,7 @@ class Calibration:
             return np.asarray(1.0 / (1.0 + np.exp(-z)), dtype=np.float64)
 
     def check(self, range_: RewardRange, revision: str) -> None:
-        """Raises InvalidOption if these rewards are no probabilities, or it was fitted on other weights."""
+        """Raises InvalidOption if these rewards are not probabilities, or it was fitted on other weights."""
         if range_.kind != "probability":
             raise InvalidOption(
                 f"a temperature needs rewards that are probabilities; this model's are of kind {range_.kind}",
@@ -70,5 +70,5 @@ def read_calibration(file: Path) -> Calibration:
     except InvalidOption as error:
         raise InvalidOption(f"{file}: {error.message}", option="calibration", known=[]) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidOption(f"{file} is no calibration file: {error}", option="calibration", known=[]) from error
+        raise InvalidOption(f"{file} is not a calibration file: {error}", option="calibration", known=[]) from error
     return found

@@ -48,7 +48,7 @@ R = TypeVar("R")
 
 
 class StepscoreError(Exception):
-    """Base of all errors that a caller can be told about.
+    """Base of all errors that are reported to a caller.
 
     of_text: whether only the text of one solution is at fault, so that the same request with another text works.
     """
@@ -109,7 +109,7 @@ class MarkerMerged(InvalidInput):
 
 
 class InvalidText(InvalidInput):
-    """Text that is no Unicode text (a lone surrogate, say). detail: where."""
+    """Text that is not Unicode text (a lone surrogate, say). detail: where."""
 
     code = "invalid_text"
     of_text = True
@@ -241,7 +241,7 @@ class EngineDead(EngineError):
 
 
 class GeneratorError(StepscoreError):
-    """The generator behind a judge could not answer. detail: reason."""
+    """The generator of a judge could not answer. detail: reason."""
 
     code = "generator_failed"
 

@@ -55,7 +55,7 @@ def write_checkpoint(file: Path, folder: Path, adapter: State, scale: float, con
 
     adapter: `{name}.lora_A.weight` (r, in) and `{name}.lora_B.weight` (out, r) add scale * B A to `{name}.weight`;
     any other tensor is written as it is, instead of the file's if that has one. config: entries of config.json that
-    are added or replaced. Raises CheckpointError if the file is no Qwen2 model.
+    are added or replaced. Raises CheckpointError if the file is not a Qwen2 model.
     """
     reader = gguf.GGUFReader(file)
     meta = {key: field.contents() for key, field in reader.fields.items()}

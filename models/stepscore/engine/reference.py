@@ -119,7 +119,7 @@ def _load(facts: CheckpointFacts, head: Head, placement: Placement) -> Reference
 
 
 def _filled(backbone: Any, state: dict[str, torch.Tensor], facts: CheckpointFacts, placement: Placement) -> Any:
-    """The backbone with the checkpoint's tensors. Its rotary tables are no weights: they are made anew."""
+    """The backbone with the checkpoint's tensors. Its rotary tables are not weights: they are computed again."""
     backbone.load_state_dict(state, assign=True)
     backbone.rotary_emb = type(backbone.rotary_emb)(read_config(facts))
     stray = [name for name, tensor in backbone.named_parameters() if tensor.is_meta]

@@ -9,7 +9,7 @@ opening text follows. `stages` are the authors' flags: `verify` (analyze and ver
 `analyze` (no Python), `output` (the verdict at once). The authors run that Python in their own process. Here it is not
 run, as with their execute flag off: "[Code Output]" is opened for the model to continue. Only if `sandbox` says so
 is it run, and what it prints is shown to the model: `sandbox=confined` by this Python with its packages and no network,
-files, other processes or more than 5 s (seccomp, Landlock and resource limits; `confined:weak` goes on where the kernel
+files, other processes or more than 5 s (seccomp, Landlock and resource limits; `confined:weak` continues if the kernel
 lacks one), any other text by that command, which alone then decides what the Python may do.
 The authors' loop never ends for a model that does not close its output; here the fallback is tried once and read as it
 is. Their reading takes the first "Yes}" or "No}" of the whole critique and the probabilities at the last such token;
@@ -127,7 +127,7 @@ class Path:
     blocks: list[str]
 
     def write(self) -> tuple[str, Sequence[SampledToken]]:
-        """The critique, and the tokens of the stage in which its verdict stands."""
+        """The critique, and the tokens of the stage that holds its verdict."""
         analysis = "" if self.layout.stages == "output" else self._analysis()
         text = analysis + (VERIFY if self.layout.stages == "verify" else OUTPUT)
         for _ in range(ROUNDS):

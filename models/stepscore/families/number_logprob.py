@@ -5,12 +5,12 @@ step would compute; if a step writes another number, the log-probability of that
 labels; a model that was trained on some through this very reading is read alike. The reward is a logistic of the lowest
 log-probability among the events of the step's numbers:
 
-- the first digit of a number, given that a digit stands there, so that the choice of words costs nothing;
+- the first digit of a number, given that a digit follows, so that the choice of words costs nothing;
 - every further digit of it;
 - its end: that no digit follows (not below log 0.001);
-- the operation right after it, given that one stands there; its spacing and its sign (`x`, `*`, `×`) cost nothing.
+- the operation right after it, given that one follows; its spacing and its sign (`x`, `*`, `×`) cost nothing.
 
-Its two constants stand in the checkpoint's config.json under `number_logprob`; they are fitted on labelled steps, or
+Its two constants are in the checkpoint's config.json under `number_logprob`; they are fitted on labelled steps, or
 trained with the weights. A step without a digit is read by its least likely token, with constants of its own.
 
 Source: the project's own; the idea is the likelihood-based reading of a policy, as in implicit PRMs

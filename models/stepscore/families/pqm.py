@@ -3,7 +3,7 @@ r"""PQM: the raw value at the added token `[PRM]` that ends each step.
 Source: WindyLee0822/Process_Q_Model, `bon_eval_hf.py` and `train_main.py` (arXiv 2410.11287).
 
 Both scripts write `Step k: ` before every step (numbering anew what is numbered already), strip the steps, and encode
-the whole text without a BOS. They differ in what stands before the answer, so `prompt` names them:
+the whole text without a BOS. They differ in what precedes the answer, so `prompt` names them:
 `evaluation` (default: best-of-N, which made the published numbers) is an instruction that ends in "Let's think step by
 step"; `training` is `[INST] {problem} [/INST]`.
 `numbering=from_1` (default) is that of training, and of best-of-N for a response whose first step carries no mark. The
@@ -42,7 +42,7 @@ _NUMBER = re.compile(r"\s*Step \d+:")
 
 @dataclass(frozen=True, slots=True)
 class PqmPrompt:
-    """opening: what stands before the first step. bos: whether the tokenizer's own BOS does. numbered: `Step k: `."""
+    """opening: what precedes the first step. bos: whether the tokenizer's own BOS does. numbered: `Step k: `."""
 
     opening: str
     bos: bool = False

@@ -5,7 +5,7 @@ Reward Models in Mathematical Reasoning", arXiv 2501.07301.
 
 The reward is `softmax(logits)[1]` at the marker's position. The card selects non-zero probabilities, which drops a
 step whose probability underflows; here the positions are known from the layout, so no step can be lost. The marker
-stands directly after the step, without a newline. The default aggregate is the product, as in the paper's
+follows the step directly, without a newline. The default aggregate is the product, as in the paper's
 best-of-N tables for models trained on step labels.
 """
 

@@ -3,7 +3,7 @@
 Source: GAIR-NLP/ReasonEval, `codes/examples.py` (arXiv 2404.05692).
 
 The text is `Question:\\n{problem}\\nAnswer:\\nLet's think step by step.\\n` and the steps. The authors put the padding
-token after the prompt and after each step, encode, note where these tokens stand, and take them out again, so that no
+token after the prompt and after each step, encode, note where these tokens are, and take them out again, so that no
 piece merges with the next and no separator is left. Validity is p(neutral) + p(positive), redundancy p(neutral).
 
 `tokenisation` names the two published variants. In `34B` the numbers are read at a step's last token. In `7B` the

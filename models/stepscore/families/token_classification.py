@@ -4,7 +4,7 @@ Source: huggingface/trl, `trl/experimental/prm/prm_trainer.py` and its documenta
 
 Two tokenisations are published and give different ids. `train_exact` (the default, because it is what the weights
 were trained on) encodes the problem, each step and each separator for itself and joins the ids, with no separator
-between problem and first step; a BOS stands in front if the tokenizer names one, whether or not it would add it
+between problem and first step; a BOS comes first if the tokenizer names one, whether or not it would add it
 itself. `pipeline` is the documented inference: the strings are joined with separators, one
 after the problem too, and encoded together, so that a separator may merge with the text before it.
 The separator is plain text; with a separator of one line break, steps that contain one are still read once, because

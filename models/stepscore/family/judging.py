@@ -89,7 +89,7 @@ class Opinion:
 
 
 def mean_reading(steps: Sequence[Sequence[Opinion]]) -> Reading:
-    """reward = mean over the samples; rationale: the text of the sample that lies nearest to that mean.
+    """reward = mean over the samples; rationale: the text of the sample that is nearest to that mean.
 
     extras: `spread`, the population standard deviation over the samples.
     """

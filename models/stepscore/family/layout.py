@@ -77,7 +77,7 @@ class SequenceBuilder:
     def read(self, expect: int | None = None) -> SequenceBuilder:
         """Read at the token that holds the last character (or token) written so far.
 
-        expect: the id that must stand there; another one means that the tokenizer merged the marker with its
+        expect: the id that must be there; another one means that the tokenizer merged the marker with its
         neighbour, and `build` raises MarkerMerged.
         """
         if self._text:

@@ -36,7 +36,7 @@ class OutcomeChat:
 
     per_prefix: one sequence for each prefix of the steps, else one for the whole solution.
     separator: what joins the steps. pad: the padding id of the checkpoint's config, which is never read.
-    header: ids that stand before the answer; if there are any, their first token is read too, and first.
+    header: ids that precede the answer; if there are any, their first token is read too, and first.
     """
 
     tokenizer: StepTokenizer

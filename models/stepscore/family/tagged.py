@@ -47,7 +47,7 @@ class TaggedText:
         for step, piece in enumerate(self._pieces(solution)):
             if self.refused in piece:
                 raise MarkerInText(
-                    f"what stands before step {step} and its beginning make {self.refused!r} together; strip the step",
+                    f"the text before step {step} and its beginning form {self.refused!r} together; strip the step",
                     marker=self.refused,
                     where=f"step {step}",
                 )

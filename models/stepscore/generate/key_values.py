@@ -83,7 +83,7 @@ def row_of(cache: DynamicCache, row: int, real_T: torch.Tensor) -> tuple[LayerKe
 
 
 def side_by_side(prompts: Sequence[ReadPrompt], copies: Sequence[int]) -> tuple[DynamicCache, torch.Tensor]:
-    """A cache in which each prompt stands as often as it has completions, and its mask (N, T): 0 at padding, in front.
+    """A cache with each prompt once for each of its completions, and its mask (N, T): 0 at padding, in front.
 
     The prompts' keys are kept once in `prompts`; only the cache holds them repeatedly.
     """
@@ -102,7 +102,7 @@ def side_by_side(prompts: Sequence[ReadPrompt], copies: Sequence[int]) -> tuple[
 
 
 def in_front(longest: int, real: Sequence[int]) -> torch.Tensor:
-    """(N, T) of 0 at the padding that stands before each row's real tokens, and 1 at these."""
+    """(N, T) of 0 at the padding before each row's real tokens, and 1 at these."""
     return (torch.arange(longest)[None] >= longest - torch.tensor(real)[:, None]).long()
 
 

@@ -29,7 +29,7 @@ _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout)
 
 
 class OpenAIGenerator:
-    """A model behind `{url}/completions`.
+    """A model served at `{url}/completions`.
 
     timeout: seconds that one answer may take. retries: attempts after the first, for a connection that fails and for
     the statuses that ask for one; pause: seconds before the first of them, doubled each time.

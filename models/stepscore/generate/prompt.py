@@ -24,7 +24,7 @@ class PromptWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlainPrompt:
-    """A text with the problem in its hole, and the prefix behind it. The policy's tokenizer adds what it always does.
+    """A text with the problem in its hole, and the prefix after it. The policy's tokenizer adds what it always does.
 
     template: holds `{problem}` once; other braces are text.
     """

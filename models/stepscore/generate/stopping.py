@@ -15,7 +15,7 @@ def first_stop(text: str, stops: Sequence[str]) -> tuple[int, str] | None:
 
 
 def cut(text: str, stops: Sequence[str], *, keep: bool) -> tuple[str, str | None]:
-    """The text up to its first stop text, with it where `keep` says so, and that stop text."""
+    """The text up to its first stop text, with it if `keep` says so, and that stop text."""
     found = first_stop(text, stops)
     if found is None:
         return text, None

@@ -215,7 +215,7 @@ def open_transformers(path: Path, device: torch.device, dtype: torch.dtype, max_
             path, dtype=dtype, trust_remote_code=False, local_files_only=True, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is no causal language model: {error}", path=str(path)) from error
+        raise CheckpointError(f"{path} is not a causal language model: {error}", path=str(path)) from error
     model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:

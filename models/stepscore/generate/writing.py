@@ -61,7 +61,7 @@ class Writing:
         )
 
     def _text(self, ids: list[int]) -> str:
-        """The text of ids behind the prompt's last token: a tokenizer may drop the space that opens a text."""
+        """The text of ids after the prompt's last token: a tokenizer may drop the space that opens a text."""
         before, whole = self._decode([self._anchor]), self._decode([self._anchor, *ids])
         return whole[len(before) :]
 

@@ -130,10 +130,10 @@ class RolloutSampler:
         )
 
     def _verify(self, request: RolloutRequest, texts: Sequence[str]) -> list[Verified]:
-        """The answer that each rollout gives by itself, or begun by the prefix and finished by the rollout.
+        """The answer that each rollout gives alone, or begun by the prefix and finished by the rollout.
 
         An answer that the prefix gives alone is not the rollout's: if the whole text still has that answer, the
-        rollout's own text decides. Tests run the whole text, whose parts are no programs.
+        rollout's own text decides. Tests run the whole text, whose parts are not programs.
         """
         if not texts:
             return []

@@ -1,4 +1,4 @@
-"""The folder of a program that nobody has read: how much stands in it, and how to remove it whatever its shape.
+"""The folder of a program that nobody has read: how much it holds, and how to remove it whatever its shape.
 
 A program can nest folders deeper than a path may be long or a function may call itself, and give them modes that hide
 what they hold. So nothing here recurses, and folders that cannot be read are made readable.
@@ -47,7 +47,7 @@ def is_full(folder: Path, limits: FolderLimits, until: float) -> bool:
 
 
 def _listed(folder: str, root: str) -> list[os.DirEntry[str]] | None:
-    """What stands in a folder, readable from now on; None if it cannot be reached, as one that lies too deep."""
+    """What a folder holds, readable from now on; None if it cannot be reached, as one that lies too deep."""
     try:
         with suppress(PermissionError):
             return _scan(folder)
@@ -83,7 +83,7 @@ def _scan(folder: str) -> list[os.DirEntry[str]]:
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """A new folder, removed at the end with all that stands in it."""
+    """A new folder, removed at the end with all that it holds."""
     folder = Path(mkdtemp(prefix=prefix))
     try:
         yield folder

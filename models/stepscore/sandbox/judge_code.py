@@ -3,7 +3,7 @@
 `confined` runs it with this interpreter and its packages under seccomp, Landlock and resource limits, as the code
 verifier runs programs (`stepscore.sandbox`): no network, no second process or thread, no files but those of the
 interpreter and an empty folder that is removed, 5 s of processor time, 1 GiB of memory. `confined:weak` continues if
-the kernel lacks one of these means. A command is started as it stands and must itself take away what it should.
+the kernel lacks one of these means. A command is started as it is and must itself take away what it should.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ beginning each time. It is exact for the tokenizers named here; any other is giv
 
 - Byte-level BPE merges inside the words that a pattern finds from left to right, without looking back. With the
   patterns of GPT-4, Llama 3 and Qwen a word that holds line breaks ends with them, and what follows decides nothing but
-  whether white space goes on: a cut between a line break and a visible character lies between two words either way.
+  whether white space continues: a cut between a line break and a visible character lies between two words either way.
   GPT-2's pattern (SmolLM2) takes white space apart by what follows it, but ends every word before a line break.
-- Metaspace BPE (Llama 2, Mistral) merges over the whole text; where no piece of the vocabulary holds a line break,
+- Metaspace BPE (Llama 2, Mistral) merges over the whole text; if no piece of the vocabulary holds a line break,
   nothing can merge across one.
 
 Composition (NFC) never joins anything to a line break. Added tokens must not hold one, nor swallow white space.
@@ -58,7 +58,7 @@ def _steps(part: Spec | None) -> list[Spec]:
 
 
 def _apart(metaspace: Spec, model: Spec) -> bool:
-    """Whether line breaks stand apart from everything in this vocabulary."""
+    """Whether line breaks are apart from everything in this vocabulary."""
     if model["type"] != "BPE" or not model["byte_fallback"] or metaspace["split"]:
         return False
     pieces = model["vocab"]

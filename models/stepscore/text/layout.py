@@ -70,7 +70,7 @@ _CLAIMS = regex.compile(r"[\p{Nd}=<>$\\+≤≥]|[:：].*\w")
 
 @dataclass(frozen=True, slots=True)
 class LayoutLine:
-    """A span of layout. closes: it ends what stands before it (a rule, a closing tag), else it opens what follows."""
+    """A span of layout. closes: it ends what precedes it (a rule, a closing tag), else it opens what follows."""
 
     start: int
     end: int
@@ -78,7 +78,7 @@ class LayoutLine:
 
 
 class Reduced:
-    """A text without some of its characters, and where the others stood."""
+    """A text without some of its characters, and where the others were."""
 
     def __init__(self, text: str, removed: Iterable[Span]) -> None:
         """removed: spans of `text`, ascending and disjoint."""

@@ -30,7 +30,7 @@ def cut_at_marks(units: Sequence[Span], lists: Sequence[Sequence[Mark]]) -> list
     """Separators of a text: its marks, and those of its `units` (paragraphs or lines) that no item holds.
 
     An item holds all up to the next mark. The last one of a list holds no more units than the longest before it: what
-    follows it stands outside the list.
+    follows it is outside the list.
     """
     sections = _sections(units, lists)
     dropped = {at for section in sections for at in range(section.first, section.first + section.held - 1)}
@@ -45,7 +45,7 @@ def are_chapters(units: Sequence[Span], lists: Sequence[Sequence[Mark]]) -> bool
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """What lies between a mark and the next. first: its first separator, by index. held: the units in it."""
+    """The text between a mark and the next. first: its first separator, by index. held: the units in it."""
 
     first: int
     held: int

@@ -6,10 +6,10 @@ Ways to split:
     sentences   after `.`, `!`, `?` and their kin; never inside a number, an abbreviation or maths. A blank line ends a
                 sentence, a single line break does not.
     numbered    before `Step k:` (in several languages), else before the items of numbered lists.
-                What stands before the first mark, and what follows a finished list, goes by paragraphs.
+                The text before the first mark, and what follows a finished list, goes by paragraphs.
     code        fenced code is one step each, the prose around it goes by paragraphs. Without a fence: blocks that blank
                 lines separate at the outermost indentation or, if there are none, its statements.
-    regex:P     at every match of P, which belongs to no step. An empty match cuts where it stands.
+    regex:P     at every match of P, which belongs to no step. An empty match cuts at its position.
     auto        paragraphs (lines, if there is but one paragraph) and `Step k:` marks; without these, numbered items, if
                 blank lines separate them or they outnumber the paragraphs around them. Marks with more than two
                 paragraphs each are titles of chapters: paragraphs count then. A single line goes by sentences.
@@ -69,9 +69,9 @@ _DECORATOR = regex.compile(r"^@[^\n]*\n\Z", regex.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    r"""One step as it is scored, and the characters [start, end) of the text that it stands in.
+    r"""One step as it is scored, and the characters [start, end) of the text that it is from.
 
-    text: what lies there, without layout, with `\n` as its line break, and without white space at either end.
+    text: what is there, without layout, with `\n` as its line break, and without white space at either end.
     """
 
     text: str
@@ -165,7 +165,7 @@ def _split_content(
 
 
 def _between_matches(text: str, pattern: str) -> Iterator[Step]:
-    """What lies between the matches, each without its layout; nothing of what holds only layout."""
+    """The text between the matches, each without its layout; nothing of what holds only layout."""
     for piece in _pieces(text, _matches(text, pattern)):
         content = leave_out(piece.text, find_layout(piece.text)).text.strip()
         if content:
@@ -193,7 +193,7 @@ def _with_layout(steps: list[Step], layout: Iterable[LayoutLine]) -> list[Step]:
 
 
 def _pieces(text: str, separators: Iterable[Span]) -> list[Step]:
-    """What lies between the separators (ascending spans, possibly empty), without white space, without empty pieces."""
+    """The text between the separators (ascending spans, possibly empty), without white space, without empty pieces."""
     edges = [0, *(edge for span in separators for edge in span), len(text)]
     pieces = zip(edges[::2], edges[1::2], strict=True)
     return [_narrow(text, start, end) for start, end in pieces if start < end and not text[start:end].isspace()]

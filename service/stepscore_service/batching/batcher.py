@@ -193,7 +193,7 @@ class Batcher:
     def fault(self) -> str | None:
         """Why no forward will work until the process is restarted; None while all is well.
 
-        A forward that takes longer than max_forward_seconds is taken to hang for ever; who waits for it is told.
+        A forward that takes longer than max_forward_seconds counts as hung; whoever waits for it gets the error.
         """
         with self._lock:
             seconds = self._clock() - self._forward_began if self._running else 0.0

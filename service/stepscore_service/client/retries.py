@@ -28,7 +28,7 @@ async def send_with_retries(attempt: SendOnce, seconds: float) -> httpx.Response
     Sends again after a connection that failed, a busy service (503, or 429 with Retry-After) and a proxy without it
     (500, 502 or 504 with a body that is not the service's). Raises ServiceError or httpx.TransportError of the last
     attempt when no further one fits into `seconds`, and at once for every other error of the service and for a request
-    that cannot be sent as it stands.
+    that cannot be sent as it is.
     """
     deadline, pause = time.monotonic() + seconds, FIRST_SECONDS
     while True:

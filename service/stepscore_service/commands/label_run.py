@@ -141,7 +141,7 @@ def _failed(folder: OutputFolder, error: StepscoreError) -> NoReturn:
 
 
 def _report(folder: OutputFolder) -> None:
-    """Ends the command with ROWS_FAILED where rollouts were made and none is right."""
+    """Ends the command with ROWS_FAILED if rollouts were made and none is right."""
     console.show_result(summary(folder.totals))
     console.info(f"Labels: {folder.path}")
     for warning in warnings(folder.totals):

@@ -109,7 +109,7 @@ def _refuse_useless(given: Mapping[str, str], useless: Iterable[str], why: str) 
 
 
 def _show_stored(row: JsonRow) -> None:
-    """The row as it stands. Raises InvalidInput."""
+    """The row as it is. Raises InvalidInput."""
     if isinstance(row.get("error"), dict):
         message = f"line {row.get('line', '?')} could not be scored: {row['error'].get('message')}"
         raise InvalidInput(f"{message}; --rescore tries again")

@@ -26,7 +26,7 @@ EVERY = 10_000
 
 
 def run(plan: TrainPlan, files: Sequence[Path], options: TrainRunOptions) -> None:
-    """Ends the command, saying what to change, if something fails; with 130 if it was told to stop."""
+    """Ends the command, saying what to change, if something fails; with 130 if it was asked to stop."""
     quiet_libraries()
     try:
         plan.check()

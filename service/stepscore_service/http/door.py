@@ -68,7 +68,7 @@ class _ClosedByDoor:
 
 
 class Door(HttpToolsProtocol):
-    """One connection. count_refusal: told of each error that the application does not see."""
+    """One connection. count_refusal: called with each error that the application does not see."""
 
     def __init__(
         self, *args: Any, limits: DoorLimits, count_refusal: Callable[[StepscoreError], None], **options: Any

@@ -70,7 +70,7 @@ def shaped_reward(
     """The arguments, or the environment for what is None; None if neither names a shape or a blend.
 
     groups: whether all solutions of a problem travel in one request. Raises ValueError for `reference: group` if they
-    do not, and for a blend that is no JSON object.
+    do not, and for a blend that is not a JSON object.
     """
     shape = shape or os.environ.get("PRM_SHAPE") or None
     reference = reference if reference is not None else os.environ.get("PRM_REFERENCE") or None

@@ -155,7 +155,7 @@ def _first_reaching(text_of: TextOf, ids: Sequence[int], characters: int) -> int
 
 
 def _places(batch: Any) -> list[int]:
-    """Where in the response the policy's own tokens stand: not padding, nor what a tool wrote in between.
+    """Where in the response the policy's own tokens are: not padding, nor what a tool wrote in between.
 
     `response_mask` says it; without one the response holds nothing else.
     """

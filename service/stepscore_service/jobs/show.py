@@ -92,7 +92,7 @@ def shown_answer(solution: Solution, answer: ScoreAnswer, kind: str, by: str, la
 
 
 def shown_row(row: JsonRow) -> ShownSolution:
-    """A row of `stepscore score` as it stands. Raises InvalidInput."""
+    """A row of `stepscore score` as it is. Raises InvalidInput."""
     found, solution = read_as(ScoredRow, row), split_row(row).solution
     if len(found.rewards) != len(solution.steps):
         raise InvalidInput(f"{len(found.rewards)} rewards for {len(solution.steps)} steps", field="rewards")

@@ -247,7 +247,7 @@ def dialogue_after(prompt: str, response: str, name: str = "auto") -> Dialogue:
 def messages_of(messages: Sequence[Any]) -> list[ChatMessage]:
     """Messages as OpenAI's and TRL's formats have them.
 
-    Raises InvalidChat for what is no list of messages, for an unknown role and for what is not text.
+    Raises InvalidChat for what is not a list of messages, for an unknown role and for what is not text.
     """
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
         raise InvalidChat(f"a chat is a text or a list of messages, not {type(messages).__name__}")
@@ -268,7 +268,7 @@ def without_thinking(text: str, in_thought: bool = False) -> str:
 
 
 def on_own_lines(text: str) -> str:
-    """Tags of thinking on lines of their own, where they are layout, and no part of a step.
+    """Tags of thinking on lines of their own, where they are layout and belong to no step.
 
     Line breaks are put in where they are missing, and nothing else changes: what has them is left as it is.
     """

@@ -291,7 +291,7 @@ def _facts(info: ModelInfo) -> Metric:
 
 
 def _drift(model: str, drift: TenantDrift) -> Iterable[Metric]:
-    """Of the latest policy version, once it can be compared. Versions are no label: there is no end of them."""
+    """Of the latest policy version, once it can be compared. Versions are not a label: there is no end of them."""
     numbers = drift.largest()
     for name, meaning in (
         ("psi", "Population stability index of the latest policy version's scores against the reference."),

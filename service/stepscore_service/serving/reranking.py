@@ -60,7 +60,7 @@ def rank(info: ModelInfo, request: RerankRequest, aggregate: str, results: Seque
     """The ranking of a request's candidates, given their results in order; ties keep the order of the candidates.
 
     Raises the error of the first candidate that cannot be scored (detail: index), unless the request omits them, and
-    NoProblem, which is no candidate's fault.
+    NoProblem, which is not the fault of a candidate.
     """
     for result in results:
         if isinstance(result, NoProblem):

@@ -181,7 +181,7 @@ class ProcessEngine:
         self._process.kill()
 
     def close(self) -> None:
-        """Free the weights and end the process; nothing is left to do if it has ended by itself."""
+        """Free the weights and end the process; nothing is left to do if it has already ended."""
         with suppress(EngineDead):
             self._call("close")
         self._process.end()

@@ -77,7 +77,7 @@ class Rows:
 
 
 class UnsharedPlan:
-    """Every sequence by itself; only sequences that are the same in everything are computed once."""
+    """Every sequence separately; only identical sequences are computed once."""
 
     def __init__(self) -> None:
         self._collected = Rows()

@@ -64,7 +64,7 @@ class VarlenAttention:
 
 
 def has_flash(device: torch.device, dtype: torch.dtype) -> bool:
-    """Flash attention runs in 16-bit numbers on GPUs from Ampere on; `meta` stands for such a GPU."""
+    """Flash attention runs in 16-bit numbers on GPUs from Ampere on; `meta` counts as such a GPU."""
     if dtype not in (torch.bfloat16, torch.float16):
         return False
     return device.type == "meta" or (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0))

@@ -24,7 +24,7 @@ _COLUMNS = ("prompt", "problem", "completions", "steps", "labels", "outcome")
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """labels: one for each step, in [0, 1]; None where the step was not judged. outcome: None where it is not known.
+    """labels: one for each step, in [0, 1]; None if the step was not judged. outcome: None if it is not known.
 
     extras: further columns of the row, JSON values.
     """

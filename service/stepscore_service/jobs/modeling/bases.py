@@ -54,7 +54,7 @@ def open_base(name: str, dtype: torch.dtype) -> Base:
 
 
 def with_marker(base: Base, marker: str | None) -> Base:
-    """The base with the marker in its vocabulary; its embedding is added where the table has no row to spare."""
+    """The base with the marker in its vocabulary; its embedding is added if the table has no row to spare."""
     if marker is None or marker in base.tokenizer.get_vocab():
         return base
     base.tokenizer.add_tokens([AddedToken(marker, special=True, normalized=False)], special_tokens=True)

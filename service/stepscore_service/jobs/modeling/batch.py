@@ -24,11 +24,11 @@ from stepscore_service.jobs.modeling.prefix_tree import ExampleRow, PrefixTree, 
 
 @dataclass(frozen=True, slots=True)
 class TrainBatch:
-    """input_ids, position_ids: (R, T). attention_mask: None where rows are packed (positions say it all), (R, T) where
+    """input_ids, position_ids: (R, T). attention_mask: None if rows are packed (positions say it all), (R, T) where
     they are padded, (R, 1, T, T) true where a token sees another in trees.
 
     reads (S,), predicting (L,): indices into the R * T tokens. read_targets: (S,) token ids, for heads that read the
-    probability of one. marks: (N,) reads of each step, empty where each number has one. predicted: (L,) token ids.
+    probability of one. marks: (N,) reads of each step, empty if each number has one. predicted: (L,) token ids.
     items: what the loss of this batch is a sum over.
     """
 

@@ -22,10 +22,10 @@ PROBES = ("a", "1")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """ids: T tokens. reads: S positions. labels: (N,) NaN where not judged. outcome: NaN where not known.
+    """ids: T tokens. reads: S positions. labels: (N,) NaN if not judged. outcome: NaN if not known.
 
-    N is S, or the number of steps where `marks` (N,) says how many reads a step has (negative: see the family).
-    predicted: tokens whose prediction is learnt. read_targets: (S,) the token whose probability is read, 0 where the
+    N is S, or the number of steps if `marks` (N,) says how many reads a step has (negative: see the family).
+    predicted: tokens whose prediction is learnt. read_targets: (S,) the token whose probability is read, 0 if the
     head reads none. problem: which problem's solution this is.
     """
 
@@ -94,7 +94,7 @@ class Encoder:
         return range(start, common(sound.ids, sequence.ids))
 
     def _labels(self, labelled: Labelled, numbers: int) -> NDArray[np.float32]:
-        """NaN everywhere where what is read are tokens, not steps. numbers: N."""
+        """NaN everywhere if tokens are read, not steps. numbers: N."""
         if numbers != len(labelled.labels):
             return np.full(numbers, np.nan, np.float32)
         labels = self.labels(labelled)

@@ -1,6 +1,6 @@
 """The model that is trained: a causal decoder with a head at the read positions, its language-model head beside it.
 
-Shape suffixes: R rows, T tokens of a row, D width, S read positions of all rows, N numbers (as many, or fewer where a
+Shape suffixes: R rows, T tokens of a row, D width, S read positions of all rows, N numbers (as many, or fewer if a
 step has several reads), C parts of a number, L positions whose next token is predicted.
 """
 

@@ -17,7 +17,7 @@ from torch import Tensor
 class Targets:
     """What the numbers of a batch should become.
 
-    labels: (S,) in [0, 1]; NaN where nobody judged, and at reads that are no steps. outcomes: (B,) 1, 0, or NaN where
+    labels: (S,) in [0, 1]; NaN if nobody judged, and at reads that are not steps. outcomes: (B,) 1, 0, or NaN where
     the outcome is not known. lengths: B counts of read positions, S in sum.
     """
 
@@ -37,7 +37,7 @@ class Objective(Protocol):
     """
 
     def items(self, targets: Targets) -> int:
-        """Over how many things (judged steps, solutions) the loss is a mean; 0 where nothing can be learnt."""
+        """Over how many things (judged steps, solutions) the loss is a mean; 0 if nothing can be learnt."""
         ...
 
     def total(self, numbers_SC: Tensor, targets: Targets) -> Tensor:

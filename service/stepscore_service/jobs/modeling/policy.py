@@ -1,4 +1,4 @@
-"""How a policy's solution is written where only its language model is trained: as `stepscore label` asks for it."""
+"""How a policy's solution is written if only its language model is trained: as `stepscore label` asks for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Solutions of one problem in one row, in which what they begin with alike stands once.
+"""Solutions of one problem in one row, which holds their common beginnings once.
 
 Corrupted steps and other labels of many continuations of one prefix repeat most of their tokens. A row is a tree: every
 token sees those on the way to it, and no others; its position is its depth.

@@ -23,7 +23,7 @@ def after_first_error(labelled: Labelled, how: AfterError, error_below: float = 
 def outcome_only(labelled: Labelled) -> Labels:
     """The outcome as the label of the last step, which is all that an outcome reward model learns.
 
-    Where the outcome is not known, the last step's own label stands in for it.
+    If the outcome is not known, the last step's own label replaces it.
     """
     known = labelled.outcome
     last = labelled.labels[-1] if known is None else float(known)

@@ -39,7 +39,7 @@ class Axes:
 
 
 def histogram(series: Mapping[str, Sequence[float]], edges: Sequence[float], axes_label: str) -> str:
-    """How many numbers lie between two edges, in percent of each series; the bars of several stand side by side."""
+    """How many numbers lie between two edges, in percent of each series; the bars of several are side by side."""
     shares = {name: _shares(numbers, edges) for name, numbers in series.items()}
     highest = max((share for each in shares.values() for share in each), default=1.0)
     top = max(5.0, 5.0 * math.ceil(highest / 5))

@@ -81,7 +81,7 @@ def solutions_of(row: JsonRow, by: str) -> Iterator[ReportedSolution]:
 
 
 def group_of(value: Any) -> str:
-    """The name of a group, from the value of a column; lists and objects are not told apart."""
+    """The name of a group, from the value of a column; all lists and objects count as one."""
     if value is None:
         return "not known"
     if isinstance(value, bool):

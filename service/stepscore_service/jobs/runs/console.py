@@ -39,7 +39,7 @@ WIDEST = 10_000
 class LogLines(io.TextIOBase):
     """A stream whose lines become log lines, so that nothing that is printed to it is plain.
 
-    behind: the stream that it stands for, to which the log lines go.
+    behind: the stream that it replaces, to which the log lines go.
     """
 
     def __init__(self, behind: TextIO) -> None:

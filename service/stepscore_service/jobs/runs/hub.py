@@ -1,4 +1,4 @@
-"""Datasets of the Hub as input: `hub:OWNER/NAME`, with `:SPLIT` or `:CONFIG:SPLIT` behind it.
+"""Datasets of the Hub as input: `hub:OWNER/NAME`, with `:SPLIT` or `:CONFIG:SPLIT` after it.
 
 A dataset is fetched once, into the cache of the datasets library, and read from there.
 """

@@ -302,7 +302,7 @@ def elements(chunks: Iterable[str]) -> Iterator[str]:
         while array.take(",]") == ",":
             yield array.element()
     if array.peek():
-        raise InvalidInput("goes on after the end of its JSON array; a file holds one array, or one object a line")
+        raise InvalidInput("continues after the end of its JSON array; a file holds one array, or one object a line")
 
 
 class _ArrayText:

@@ -72,7 +72,7 @@ def parquet_rows(path: str) -> Iterator[dict[str, Any]]:
 
 
 def as_json(row: Mapping[str, Any]) -> bytes:
-    """Dates and decimals become texts. Raises InvalidInput for bytes, which are no text."""
+    """Dates and decimals become texts. Raises InvalidInput for bytes, which are not text."""
     return json.dumps(row, ensure_ascii=False, default=_as_text).encode("utf-8", "surrogatepass")
 
 

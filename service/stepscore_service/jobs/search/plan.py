@@ -30,7 +30,7 @@ class SearchPlan:
     in_flight: int = 8
 
     def identity(self) -> dict[str, Any]:
-        """What results depend on. Sizes of calls and kinds of hardware are no part of it."""
+        """What results depend on. Sizes of calls and kinds of hardware are not part of it."""
         sampling = {name: value for name, value in asdict(self.sampling).items() if name != "is_complete"}
         policy = asdict(self.policy) | {"revision": self.policy.revision}
         for name in ("device", "gpus"):

@@ -1,4 +1,4 @@
-"""How well a model in training tells sound steps from wrong ones, on solutions that it does not see."""
+"""How well a model in training separates sound steps from wrong ones, on solutions that it does not see."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ TREE = 2048
 
 
 class TrainingError(StepscoreError):
-    """A run ended on the way: the disk is full, the loss is no number. detail: path."""
+    """A run ended on the way: the disk is full, the loss is not a number. detail: path."""
 
     code = "training_failed"
 
@@ -80,7 +80,7 @@ class TrainRun:
 
     def _check_same(self, before: Any, now: Any) -> None:
         if not self.resume:
-            raise InvalidInput(f"{self.out} holds a run already; --resume goes on with it, or choose another --out")
+            raise InvalidInput(f"{self.out} holds a run already; --resume continues it, or choose another --out")
         if before != now:
             raise InvalidInput(f"{self.out} holds a run with other settings or data; choose another --out")
 

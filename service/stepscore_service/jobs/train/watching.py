@@ -19,7 +19,7 @@ Agree = Callable[[bool, torch.device], bool]
 
 
 def anywhere(flag: bool, device: torch.device) -> bool:
-    """Asks the other processes of a run, where there are some. device: one that they can exchange tensors on."""
+    """Asks the other processes of a run, if there are any. device: one that they can exchange tensors on."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return flag
     found = torch.tensor(int(flag), device=device)

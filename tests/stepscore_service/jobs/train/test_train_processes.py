@@ -115,7 +115,7 @@ def stop(command: list[str], out: Path, whom: Callable[[int], int]) -> None:
         os.kill(whom(process.pid), signal.SIGINT)
         _, said = process.communicate(timeout=SECONDS)
     assert process.returncode != 0
-    assert said.count(b"--resume goes on from it") == 2, said.decode()  # both left the loop by themselves
+    assert said.count(b"--resume continues from it") == 2, said.decode()  # both left the loop by themselves
     assert not (out / "config.json").exists()
 
 

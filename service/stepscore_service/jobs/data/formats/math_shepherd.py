@@ -40,7 +40,7 @@ def solutions(row: JsonRow, reading: ParseOptions) -> Iterator[Labelled]:
         steps.append(text[begin:].strip())
         labels.append(None)
     if not steps:
-        raise InvalidInput(f"no {MARKER!r} behind the problem, so there is no step", field="input")
+        raise InvalidInput(f"no {MARKER!r} after the problem, so there is no step", field="input")
     _check_restart(steps)
     problem = text[:start].replace(_ONE, "").strip()
     yield Labelled(Solution(problem, tuple(steps)), tuple(labels), _outcome(steps[-1], labels[-1]))
@@ -66,7 +66,7 @@ def _first_step(text: str, found: int) -> int:
     opening = [place for place in places if place == 0 or _SENTENCE_ENDS.search(text[:place])]
     if len(places) > 1 and opening != places[-1:]:
         raise InvalidInput(
-            f'"Step 1:" stands {len(places)} times before the first step ends, so that the problem may end at each of '
+            f'"Step 1:" occurs {len(places)} times before the first step ends, so that the problem may end at each of '
             "them; leave one",
             field="input",
         )
@@ -84,7 +84,7 @@ def _check_restart(steps: Sequence[str]) -> None:
 def _sign(signs: str, place: int, step: int) -> float:
     sign = signs[place] if place < len(signs) else "nothing"
     if sign not in _SIGNS:
-        raise InvalidInput(f"step {step} has {sign!r} where + or - should stand (character {place})", field="label")
+        raise InvalidInput(f"step {step} has {sign!r} where + or - should be (character {place})", field="label")
     return _SIGNS[sign]
 
 

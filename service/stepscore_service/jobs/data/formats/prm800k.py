@@ -1,6 +1,6 @@
 """PRM800K's rows: `question.problem`, and per step several completions with ratings -1, 0, +1 by people.
 
-The trajectory is the chosen completion of each step, or the one that a person wrote, which is sound. It goes on to
+The trajectory is the chosen completion of each step, or the one that a person wrote, which is sound. It continues to
 the first step without either, whose completions are alternatives, as are those that were not chosen elsewhere. An
 alternative is a solution of its own, in which only its last step is judged: the others are in the trajectory already.
 TRL's conversion takes 0 for wrong, Qwen's takes it for sound (`ParseOptions.zero_is_good`).

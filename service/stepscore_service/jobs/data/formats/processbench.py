@@ -1,6 +1,6 @@
-"""ProcessBench's rows: `problem`, `steps`, `label` = index of the first wrong step, -1 where none is wrong.
+"""ProcessBench's rows: `problem`, `steps`, `label` = index of the first wrong step, -1 if none is wrong.
 
-Steps before the first error are sound, it is wrong, and nobody judged those behind it.
+Steps before the first error are sound, it is wrong, and nobody judged those after it.
 """
 
 from __future__ import annotations

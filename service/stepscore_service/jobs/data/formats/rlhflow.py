@@ -1,8 +1,8 @@
 """RLHFlow's conversations: every user message is a step, every assistant message its verdict, `+` or `-`.
 
 The first user message is the problem, a space and the first step. Where the step begins is not marked: it is taken
-to begin at "Step 1:" where that stands there, else at the first capital letter behind the problem's last question mark,
-else behind the first full stop. Rows with columns `problem` or `question` beside `conversations` say it themselves.
+to begin at "Step 1:" if it has one, else at the first capital letter after the problem's last question mark,
+else after the first full stop. Rows with columns `problem` or `question` beside `conversations` say it themselves.
 """
 
 from __future__ import annotations

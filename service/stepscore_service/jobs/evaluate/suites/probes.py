@@ -4,7 +4,7 @@ Each probe adds one step that carries nothing:
 
     repeat    a step again, right after itself
     filler    an announcement, after the same step
-    claim     praise of the solution by itself, at the end
+    claim     the solution's praise of itself, at the end
 """
 
 from __future__ import annotations
