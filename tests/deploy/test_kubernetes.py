@@ -422,3 +422,13 @@ def test_autoscalers_name_the_deployment(manifests):
     for found in (manifests(*each) for each in built):
         (scaler,) = found.keys() & {"HorizontalPodAutoscaler", "ScaledObject"}
         assert found[scaler]["spec"]["scaleTargetRef"]["name"] == found["Deployment"]["metadata"]["name"]
+
+
+def test_missing_numbers_remove_no_pod(manifests):
+    """Prometheus is gone, or no pod can be scraped: KEDA takes neither for an empty queue."""
+    spec = manifests("overlays/queue")["ScaledObject"]["spec"]
+    (trigger,) = spec["triggers"]
+    assert trigger["metadata"]["ignoreNullValues"] == "false"
+    assert trigger["metricType"] == "AverageValue", "KEDA has a fallback for averages only"
+    assert spec["fallback"]["behavior"] == "currentReplicasIfHigher"
+    assert spec["minReplicaCount"] >= 1, "without a pod there is no queue to read"

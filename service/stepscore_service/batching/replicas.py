@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -126,7 +127,8 @@ class ReplicatedBatcher:
         for dead in set(self._replicas).difference(working, self._revivals):
             if working and not self._draining:
                 log.error("replica_dead", replica=dead.number, reason=dead.fault())
-                self._revivals[dead] = asyncio.create_task(self._open_again(dead))
+                revival = self._open_again(dead)
+                self._revivals[dead] = asyncio.create_task(revival, context=Context())  # it outlives this request
         return working
 
     async def _open_again(self, dead: Replica) -> None:

@@ -75,6 +75,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = HTTP_CODES.get(error.status_code, "http_error")
     request.app.state.metrics.errors.labels(code).inc()
+    request.scope["state"][CODE] = code
     message = f"{error.detail}: {request.method} {request.url.path}; /docs lists the routes"
     return JSONResponse(error_body(code, message), error.status_code, error.headers)
 
@@ -82,4 +83,5 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 async def _on_defect(request: Request, error: Exception) -> Response:
     """A defect of the program; the traceback goes to the log, not to the caller."""
     request.app.state.metrics.errors.labels(StepscoreError.code).inc()
+    request.scope["state"][CODE] = StepscoreError.code
     return JSONResponse(error_body(StepscoreError.code, "the service failed; its log says why"), 500)

@@ -173,7 +173,11 @@ def test_an_access_line_has_model_tokens_tenant_and_code_but_no_text(
         answer = http.post("/score", json=ONE, headers=bearer(keys["ann"]))
         http.post("/score?note=private", json=ONE, headers=bearer(keys["ann"]))
         http.post("/score", json={"problem": "p", "steps": []}, headers=bearer(keys["ann"]))
-    good, noted, bad = [json.loads(line) for line in written.getvalue().splitlines() if '"request"' in line]
+        http.post("/no/such/route", headers=bearer(keys["ann"]))
+        http.put("/score", headers=bearer(keys["ann"]))
+    good, noted, bad, lost, wrong = [
+        json.loads(line) for line in written.getvalue().splitlines() if '"request"' in line
+    ]
     assert (good["model"], good["tokens"], good["tenant"], good["status"]) == (
         "fake",
         answer.json()["token_count"],
@@ -181,6 +185,7 @@ def test_an_access_line_has_model_tokens_tenant_and_code_but_no_text(
         200,
     )
     assert (noted["code"], bad["code"]) == ("invalid_request", "no_steps")
+    assert (lost["code"], wrong["code"]) == ("not_found", "method_not_allowed")
     assert keys["ann"] not in written.getvalue()
     assert "private" not in written.getvalue()
     assert PROBLEM not in written.getvalue()

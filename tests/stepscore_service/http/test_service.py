@@ -139,3 +139,18 @@ def test_no_route_and_no_dependency_hops_through_a_thread() -> None:
         waiting += each.dependencies
     assert len(calls) > len(routes)
     assert [call for call in calls if not inspect.iscoroutinefunction(call)] == []
+
+
+def test_paths_and_names_of_callers_make_no_new_series(http: httpx.Client) -> None:
+    """A scanner would otherwise fill the memory of Prometheus, and ours."""
+
+    def knock(first: int) -> int:
+        for number in range(first, first + 20):
+            named = {"X-Policy-Version": f"v{number}", "X-Tenant": f"t{number}"}
+            http.get(f"/{number}.php")
+            http.post(f"/v1/models/m{number}/reload", json={"path": "x"})
+            http.post("/score", json={"problem": "p", "steps": ["a"], "model": f"m{number}"})
+            http.post("/score", json={"problem": "p", "steps": ["a"], "model": "fake"}, headers=named)
+        return http.get("/metrics").text.count("\n")
+
+    assert knock(0) == knock(20)

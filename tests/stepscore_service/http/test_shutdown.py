@@ -161,6 +161,25 @@ def test_several_engines_end_in_peace_too(folder: Path) -> None:
     assert (code, "Traceback" in errors) == (0, False), errors
 
 
+def test_sigterm_ends_it_while_it_loads(folder: Path) -> None:
+    """In a container it is process 1, for which the kernel does nothing that the process does not do itself."""
+    command = [sys.executable, "-m", "stepscore_service.commands.main", "serve", "--model", str(folder), "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as running:
+        while not catches(running.pid, signal.SIGTERM):
+            assert running.poll() is None
+            time.sleep(0.001)
+        running.send_signal(signal.SIGTERM)
+        output, errors = running.communicate(timeout=60)
+    assert (running.returncode, "Ctrl-C" in output, "Traceback" in errors) == (130, False, False), errors
+
+
+def catches(pid: int, signal_: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(re.findall(r"SigCgt:\s*([0-9a-f]+)", status)[0], 16)
+    return bool(mask >> (signal_ - 1) & 1)
+
+
 def test_a_full_disk_for_the_log_stops_no_request(folder: Path) -> None:
     """As the command runs it: what libraries print becomes log lines, and a complaint about the log must not."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
