@@ -16,7 +16,7 @@ from stepscore_service.commands.flags import MODEL_FLAGS, with_options, with_set
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.data.rows import text_field
 from stepscore_service.jobs.runs import console
-from stepscore_service.jobs.runs.source import JsonRow, Source, check_first, open_source, results_name
+from stepscore_service.jobs.runs.source import ColumnsFlag, JsonRow, Source, check_first, open_source, results_name
 from stepscore_service.logs import quiet_libraries
 from stepscore_service.settings import Settings
 
@@ -57,6 +57,7 @@ class SearchFlags:
 
     PANEL: ClassVar[str] = "Search"
 
+    columns: ColumnsFlag = ""
     policy: Annotated[
         str,
         typer.Option(
@@ -110,7 +111,7 @@ def run(
     """
     from stepscore_service.jobs.search.plan import parse_method
 
-    source = _opened_source(file)
+    source = _opened_source(file, flags.columns)
     with _refusing():
         plan = _plan(parse_method(method, n=n, width=width), flags, settings)
     _run_plans([(plan, out or results_name(file, "search.jsonl"))], source, settings, flags.url)
@@ -132,7 +133,7 @@ def compare(
     """Run several methods on the same problems: a table and the plot of accuracy against tokens."""
     from stepscore_service.jobs.search.plan import method_label, parse_method
 
-    source = _opened_source(file)
+    source = _opened_source(file, flags.columns)
     with _refusing():
         methods = {method_label(each): each for each in map(parse_method, method or (*COMPARED, *COMPARED_TREES))}
         plans = [_plan(each, flags, settings) for each in methods.values()]
@@ -144,8 +145,8 @@ def compare(
     _run_plans(list(zip(plans, files, strict=True)), source, settings, flags.url, comparison=out)
 
 
-def _opened_source(file: str) -> Source:
-    source = open_source(file)
+def _opened_source(file: str, columns: str) -> Source:
+    source = open_source(file, columns=columns)
     check_first(source, _check_row, SHAPE)
     return source
 

@@ -183,7 +183,7 @@ def _with_problem(row: JsonRow, problem: str | None, given: Mapping[str, str]) -
 
 
 def _line_of(text: str, number: int) -> str:
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")
     if number > len(lines):
         raise InvalidInput(f"there are {len(lines)} lines, so there is no line {number}")
     return lines[number - 1]

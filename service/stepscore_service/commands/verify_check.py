@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore_service.jobs.data.rows import AnswerRow, column_of, read_as, text_field
+from stepscore_service.jobs.data.rows import AnswerRow, column_of, read_as, text_field, truth_value
 from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.run import count_errors, error_row, journal_for, report_results, run
@@ -127,7 +127,7 @@ def _case(name: str, solution: Any, correct: Any) -> Case:
         raise InvalidInput(
             f"solution {name} is {kind_of_value(solution)}, not a text or a list of texts", field="solution"
         )
-    if not isinstance(correct, bool):
+    if not isinstance(correct := truth_value(correct), bool):
         raise InvalidInput(
             f"whether solution {name} is correct must be true or false, not {kind_of_value(correct)}", field="correct"
         )

@@ -13,6 +13,7 @@ from stepscore.errors import StepscoreError, map_ok
 from stepscore.text.segment import split_steps
 from stepscore.types import SolutionRequest
 from stepscore_service.jobs.data.items import request_of
+from stepscore_service.jobs.data.rows import truth_value
 from stepscore_service.jobs.metrics.separation import auroc
 from stepscore_service.jobs.runs.run import copied_columns, error_row
 from stepscore_service.jobs.runs.source import JsonRow, Line
@@ -87,7 +88,8 @@ class ScoreTally:
         self.total += row["score"]
         self.with_first_error += row["first_error"] is not None
         self.weakest = nsmallest(WEAKEST, [*self.weakest, weak_row(row)], key=lambda each: each.score)
-        outcome = next((row[name] for name in OUTCOMES if isinstance(row.get(name), bool)), None)
+        known = (truth_value(row.get(name)) for name in OUTCOMES)
+        outcome = next((each for each in known if isinstance(each, bool)), None)
         if outcome is not None:
             self.judged.append((outcome, row["score"]))
 

@@ -17,7 +17,7 @@ from stepscore.colours import colour, goodness, kind_of
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import Solution
 from stepscore_service.jobs.data.items import candidates_row, split_candidates, split_row
-from stepscore_service.jobs.data.rows import RowModel, read_as
+from stepscore_service.jobs.data.rows import RowModel, TruthValue, read_as
 from stepscore_service.jobs.runs.source import JsonRow
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class RerankedRow(RowModel):
     model: str
     revision: str
     dtype: str = ""
-    correct: list[bool] | None = None
+    correct: list[TruthValue] | None = None
 
 
 def shown_answer(solution: Solution, answer: ScoreAnswer, kind: str, by: str, labels: Any) -> ShownSolution:

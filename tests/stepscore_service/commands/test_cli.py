@@ -96,6 +96,15 @@ def test_show_reads_text_json_jsonl_and_standard_input(tmp_path: Path, fake: lis
     assert len({result.output for result in shown}) == 1
 
 
+def test_rows_of_standard_input_end_at_line_feeds_alone(fake: list[str]) -> None:
+    r"""A text may hold other line ends, such as U+2028 (wbolster/jsonlines issue 53)."""
+    rows = [{"problem": f"{n}\u2028?", "steps": ["a\u0085b\x0cc"]} for n in range(2)]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    result = invoke("show", "-", "--line", "2", *fake, input=lines)
+    assert (result.exit_code, "1\u2028?" in result.output) == (0, True), result.output
+    assert "there are 2 lines" in invoke("show", "-", "--line", "3", *fake, input=lines).output
+
+
 def test_show_without_a_solution_says_how_to_give_one(tmp_path: Path, fake: list[str]) -> None:
     for arguments in (["--problem", "p"], ["--step", "s"], [tmp_path / "none"], []):
         assert invoke("show", *arguments, *fake).exit_code == 2

@@ -62,13 +62,18 @@ def test_a_choice_worse_than_chance_is_called_so(tmp_path: Path, fake: list[str]
         assert ("Worse than chance" in said) is not best_is_right
 
 
-def test_scores_that_order_solutions_worse_than_chance_are_called_so(tmp_path: Path, fake: list[str]) -> None:
+@pytest.mark.parametrize("kind", [bool, int, float])
+def test_scores_that_order_solutions_worse_than_chance_are_called_so(
+    tmp_path: Path, fake: list[str], kind: type[int | float]
+) -> None:
+    """Whether they are right is written as true or false, or as 1 or 0 in whatever way."""
     invoke("score", write(tmp_path / "in.jsonl", solutions(8)), *fake)
     scores = [row["score"] for row in read(tmp_path / "in.scored.jsonl")]
     middle = sorted(scores)[4]
     for good in (True, False):
         rows = [
-            row | {"is_correct": (score >= middle) is good} for row, score in zip(solutions(8), scores, strict=True)
+            row | {"is_correct": kind((score >= middle) is good)}
+            for row, score in zip(solutions(8), scores, strict=True)
         ]
         said = " ".join(invoke("score", write(tmp_path / f"{good}.jsonl", rows), *fake).output.split())
         assert ("Worse than chance" in said) is not good

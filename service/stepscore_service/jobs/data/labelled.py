@@ -16,7 +16,7 @@ from pydantic import AliasChoices, Field
 
 from stepscore.errors import InvalidInput, NoSteps
 from stepscore.types import Solution
-from stepscore_service.jobs.data.rows import RowModel, RowText, read_as
+from stepscore_service.jobs.data.rows import RowModel, RowText, TruthValue, read_as
 from stepscore_service.jobs.runs.source import JsonRow
 
 _COLUMNS = ("prompt", "problem", "completions", "steps", "labels", "outcome")
@@ -64,7 +64,7 @@ class LabelledRow(RowModel):
     labels: list[Annotated[bool | float | None, Field(ge=0.0, le=1.0)]] = Field(
         description="true, false, null or a number in [0, 1]"
     )
-    outcome: bool | None = None
+    outcome: TruthValue | None = None
 
 
 def of_row(row: Mapping[str, Any]) -> Labelled:

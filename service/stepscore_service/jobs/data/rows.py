@@ -15,7 +15,7 @@ SHOWN = 40
 
 
 class RowModel(BaseModel):
-    """The columns that a command reads; others are ignored, values are never converted."""
+    """The columns that a command reads; others are ignored. Only TruthValue and WholeNumber convert values."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -82,6 +82,20 @@ AnswerText = Annotated[RowText, BeforeValidator(_number_as_text)]
 """A final answer: a text, or a number."""
 
 
+def truth_value(value: Any) -> Any:
+    """True or false for 1 or 0, as pandas and evaluation harnesses write them; every other value as it is."""
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else value
+
+
+def _whole_number(value: Any) -> Any:
+    """pandas writes the numbers of a column in which one is missing as 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+TruthValue = Annotated[bool, BeforeValidator(truth_value)]
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+
+
 class AnswerRow(RowModel):
     """What is known of a problem's answer."""
 
@@ -102,7 +116,7 @@ class CandidatesRow(RowModel):
 
     problem: RowText = Field(validation_alias=AliasChoices("problem", "prompt"))
     candidates: list[RowText | list[RowText]] = Field(min_length=1, description="a text or a list of texts")
-    correct: list[bool] | None = Field(None, description="true or false")
+    correct: list[TruthValue] | None = Field(None, description="true or false")
     split: RowText | None = None
 
 

@@ -47,6 +47,7 @@ ColumnsFlag = Annotated[
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.jsonl)(?<!\.json)(?<!\.csv)(?<!\.gz)(?<!\.parquet)\Z")
 EMPTY = "holds no rows; there is nothing to do"
+SEVERAL_LINES = "holds a JSON object over several lines; a file holds one object a line, or one array"
 _GZIP = b"\x1f\x8b"
 _OTHER_KINDS = {
     b"\xff\xfe": "UTF-16 text; convert it with `iconv -f UTF-16 -t UTF-8`",
@@ -80,7 +81,7 @@ class Line:
             raise InvalidInput(f"line {self.number}: {self.wrong}", line=self.number)
         row = self._parsed()
         for ours, theirs in self.names:
-            if theirs not in row:
+            if _at(row, theirs) is _ABSENT:
                 have = ", ".join(row) or "none"
                 message = f"{theirs!r}, which --columns gives for {ours!r}, is missing (columns: {have})"
                 raise InvalidInput(f"line {self.number}: {message}", line=self.number, field=theirs)
@@ -108,12 +109,17 @@ class Line:
         return self._renamed(row) if isinstance(row, dict) else {}
 
     def _renamed(self, row: JsonRow) -> JsonRow:
-        """The row under our names. A column that has one of our names and is not meant becomes `input_NAME`."""
+        """The row under our names. A column that has one of our names and is not meant becomes `input_NAME`.
+
+        A column in which one of ours lies stays as well.
+        """
         if not self.names:
             return row
         ours_of = {theirs: ours for ours, theirs in self.names}
         taken = set(ours_of.values())
-        return {ours_of.get(name) or (f"input_{name}" if name in taken else name): row[name] for name in row}
+        found = {ours_of.get(name) or (f"input_{name}" if name in taken else name): row[name] for name in row}
+        inside = {ours: _at(row, theirs) for ours, theirs in self.names if theirs not in row}
+        return found | {ours: value for ours, value in inside.items() if value is not _ABSENT}
 
     def _with_column(self, error: InvalidInput) -> InvalidInput:
         named = [name for name, value in self.columns().items() if _holds_token(value)]
@@ -287,8 +293,22 @@ def check_first(source: Source, check: Callable[[JsonRow], object], shape: str) 
             check(row)
         except InvalidInput as error:
             reason = error.message if error.message.startswith("line ") else f"line {line.number}: {error.message}"
-            console.fail(f"{source.path}, {reason.rstrip('.')}. Each line is {shape}; see docs/formats.md.")
+            hint = _hint(source, line)
+            console.fail(f"{source.path}, {reason.rstrip('.')}. {hint}Each line is {shape}; see docs/formats.md.")
         return
+
+
+def _hint(source: Source, line: Line) -> str:
+    """What to do with a file that is one object and no row, such as a log; "" for every other."""
+    columns = line.columns() if source.total == 1 else {}
+    lists = [
+        name for name, value in columns.items() if isinstance(value, list) and value and isinstance(value[0], dict)
+    ]
+    if lists:
+        return f"The file is one object; its rows may lie in {lists[0]!r}: jq -c '.[\"{lists[0]}\"][]' FILE. "
+    if len(columns) > 1 and all(isinstance(value, dict) and "0" in value for value in columns.values()):
+        return "The file holds columns, not rows: pandas writes rows with to_json(orient='records', lines=True). "
+    return ""
 
 
 def elements(chunks: Iterable[str]) -> Iterator[str]:
@@ -374,6 +394,8 @@ def _lines(stream: BinaryIO) -> Iterator[Line]:
         chunks = chain([first], iter(partial(stream.read, CHUNK), b""))
         yield from _array_lines(chunks)
         return
+    if first.strip() == b"{":
+        raise InvalidInput(f"{SEVERAL_LINES}: jq -c . FILE")
     if not first.endswith(b"\n"):
         first += stream.readline(LONGEST_LINE)
     rest = iter(partial(stream.readline, LONGEST_LINE + 1), b"")
@@ -457,6 +479,24 @@ _KINDS: dict[type, str] = {
     type(None): "null",
 }
 """In this order: a bool is an int."""
+
+
+_ABSENT = object()
+
+
+def _at(row: JsonRow, theirs: str) -> Any:
+    """The column of that name, else what lies at the path `doc.question` or `resps.0.0`, else _ABSENT."""
+    if theirs in row:
+        return row[theirs]
+    found: Any = row
+    for part in theirs.split("."):
+        if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
+            found = found[int(part)]
+        elif isinstance(found, dict) and part in found:
+            found = found[part]
+        else:
+            return _ABSENT
+    return found
 
 
 class _Token(str):

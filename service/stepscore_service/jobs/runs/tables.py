@@ -1,7 +1,7 @@
 """Rows of CSV and Parquet files, as JSON objects.
 
-A cell of CSV is text. In the columns of LISTS it is JSON, or a list as Python prints it, which pandas writes; an empty
-cell there is null.
+A cell of CSV is text. In the columns of LISTS it is JSON, a list as Python prints it, which pandas writes, or an array
+as NumPy prints it, which pandas and datasets write of Parquet's lists; an empty cell there is null.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import ast
 import csv
 import io
 import json
-from collections.abc import Container, Iterator, Mapping
+import tokenize
+import warnings
+from collections.abc import Container, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -96,7 +99,7 @@ def _csv_row(header: list[str], cells: list[str], lists: Container[str]) -> dict
 
 
 def _value(cell: str) -> Any:
-    """What a cell that should hold no text holds; the text itself if it is neither JSON nor a Python literal."""
+    """What a cell that should hold no text holds; the text itself if it cannot be read."""
     if not cell.strip():
         return None
     try:
@@ -104,9 +107,46 @@ def _value(cell: str) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
-        return ast.literal_eval(cell)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        tokens = _tokens(cell)
+        return _array(tokens) if _is_array(tokens) else _literal(cell)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
         return cell
+
+
+def _tokens(cell: str) -> list[tokenize.TokenInfo]:
+    """As Python reads it. Raises SyntaxError, TokenError."""
+    layout = {tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER}
+    return [each for each in tokenize.generate_tokens(io.StringIO(cell).readline) if each.type not in layout]
+
+
+def _is_array(tokens: Sequence[tokenize.TokenInfo]) -> bool:
+    """Whether entries follow each other without a comma, as NumPy prints them: `['a' 'b']`, which Python joins."""
+    entries = {tokenize.STRING, tokenize.NUMBER, tokenize.NAME}
+    return any(
+        each.type in entries and (after.type in entries or after.string == "-") for each, after in pairwise(tokens)
+    )
+
+
+def _array(tokens: Sequence[tokenize.TokenInfo]) -> list[Any]:
+    """Raises ValueError, TypeError, SyntaxError for what is no list of texts, numbers, truths and gaps."""
+    first, *entries, last = (each.string for each in tokens)
+    if (first, last) != ("[", "]"):
+        raise ValueError("not a list")
+    rest = iter(entries)
+    return [_entry(each + next(rest, "") if each == "-" else each) for each in rest]
+
+
+def _entry(text: str) -> Any:
+    return None if text == "nan" else _literal(text)
+
+
+def _literal(text: str) -> Any:
+    """Raises ValueError, SyntaxError; TypeError for what JSON cannot hold, such as `...`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a backslash that escapes nothing, as in LaTeX
+        found = ast.literal_eval(text)
+    json.dumps(found)
+    return found
 
 
 def _as_text(value: Any) -> str:

@@ -65,7 +65,8 @@ def run_search(
 
 def manifest_of(plan: SearchPlan, info: ModelInfo, source: Source) -> Manifest:
     prm = {name: info.as_dict()[name] for name in ("id", "revision", "family", "dtype")}
-    return {"command": "search", "input_sha256": source.digest, **plan.identity(), "prm": prm}
+    columns = {"columns": ",".join(map("=".join, source.names))} if source.names else {}
+    return {"command": "search", "input_sha256": source.digest, **columns, **plan.identity(), "prm": prm}
 
 
 def _search(

@@ -214,3 +214,12 @@ def test_so_many_bad_rows_are_passed_over_and_counted(tmp_path: Path) -> None:
     assert len(inputs.bad) == 1
     with pytest.raises(InvalidInput, match="line 4"):
         read(tmp_path, TRL, "{", TRL, "{", skip_bad=1)
+
+
+def test_whole_numbers_and_truths_may_be_written_as_pandas_writes_them(tmp_path: Path) -> None:
+    """A column in which one is missing becomes 1.0, 0.0 and null (pandas-dev/pandas issue 57224)."""
+    assert read(tmp_path, BENCH | {"label": 1.0, "final_answer_correct": 0.0}) == read(tmp_path, BENCH)
+    assert read(tmp_path, TRL | {"outcome": 0}) == read(tmp_path, TRL)
+    for label in (1.5, "1", True):
+        with pytest.raises(InvalidInput, match="'label'"):
+            read(tmp_path, BENCH | {"label": label})

@@ -128,6 +128,22 @@ def test_the_numbers_are_those_of_the_rows(tmp_path: Path, fake: list[str]) -> N
     assert found["solutions"] == 12
 
 
+def test_numbers_and_truths_as_pandas_writes_them_give_the_same_numbers(tmp_path: Path, fake: list[str]) -> None:
+    """1.0 for 1 (pandas-dev/pandas issue 57224), and 1 for true."""
+    written = []
+    for name, as_number in (("plain", lambda value: value), ("floats", float)):
+        bench = [row | {"label": as_number(row["label"])} for row in bench_rows()]
+        prm = [row | {"error_steps": list(map(as_number, row["error_steps"]))} for row in prm_rows()]
+        bon = [row | {"correct": list(map(as_number, row["correct"]))} for row in candidate_rows()]
+        files = ["--processbench", f"a={write(tmp_path / f'{name}.pb.jsonl', bench)}"]
+        files += ["--prmbench", f"b={write(tmp_path / f'{name}.prm.jsonl', prm)}"]
+        files += ["--best-of-n", f"c={write(tmp_path / f'{name}.bon.jsonl', bon)}"]
+        result = invoke("evaluate", *files, "--out", tmp_path / name, *fake)
+        assert result.exit_code == 0, result.output
+        written.append({kind: metrics(tmp_path / name)[kind] for kind in ("suites", "misses")})
+    assert written[0] == written[1]
+
+
 def test_a_service_gives_the_same_numbers(tmp_path: Path, folder: Path, url: str, all_suites: list[str | Path]) -> None:
     local = ["--model", f"tiny={folder}", "--device", "cpu", "--dtype", "float32"]
     assert invoke("evaluate", *all_suites, "--out", tmp_path / "local", *local).exit_code == 0

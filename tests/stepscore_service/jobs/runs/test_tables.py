@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -157,3 +158,83 @@ def test_a_column_that_has_our_name_and_is_not_meant_is_kept(tmp_path: Path) -> 
     assert line.row() == {"input_problem": "no", "problem": "yes"}
     with pytest.raises(InvalidInput, match="no row has the line 2; the last one is 1"):
         line_numbered(str(file), 2)
+
+
+def steps_of(path: Path, cell: str) -> Any:
+    """What a cell of the column `steps` holds."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["steps"], [cell]])
+    (line,) = open_source(str(path)).lines()
+    return line.row()["steps"]
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n")), min_size=2, max_size=5))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_an_array_as_numpy_prints_it_keeps_its_texts_apart(tmp_path: Path, texts: list[str]) -> None:
+    """As datasets' and pandas' to_csv write Parquet's lists (huggingface/datasets issue 6778)."""
+    assert steps_of(tmp_path / "a.csv", str(numpy.array(texts, dtype=object))) == texts
+
+
+@pytest.mark.parametrize(
+    ("cell", "held"),
+    [
+        ("[1 0 -1]", [1, 0, -1]),
+        ("[ True False]", [True, False]),
+        ("[1. nan 0.5]", [1.0, None, 0.5]),
+        ("['a', 'b c']", ["a", "b c"]),
+        ("['only one']", ["only one"]),
+        ("['a' None 'b']", ["a", None, "b"]),
+        ("['a' 'b' ... 'y' 'z']", "['a' 'b' ... 'y' 'z']"),
+        ("['a', 'b' 'c']", "['a', 'b' 'c']"),
+        ("It's 2 + 3.", "It's 2 + 3."),
+        (r"['\sqrt{2}']", [r"\sqrt{2}"]),
+    ],
+)
+def test_a_list_in_a_cell_is_read_whole_or_not_at_all(tmp_path: Path, cell: str, held: Any) -> None:
+    assert steps_of(tmp_path / "a.csv", cell) == held
+
+
+NESTED: list[dict[str, Any]] = [
+    {"doc": {"question": "2+3?"}, "resps": [["2+3 = 5.\n\nThe answer is 5."]], "exact_match": 1.0},
+    {"doc": {"question": "1+1?"}, "resps": [["1+1 = 3.\n\nThe answer is 3."]], "exact_match": 0.0},
+]
+INSIDE = "problem=doc.question,solution=resps.0.0,is_correct=exact_match"
+
+
+def test_a_column_inside_another_is_named_by_its_path(tmp_path: Path, folder: Path) -> None:
+    """The samples that lm-evaluation-harness logs (its issue 1627: what to do with them?)."""
+    out = tmp_path / "out.jsonl"
+    command = ["score", write(tmp_path / "samples.jsonl", NESTED), "--columns", INSIDE, "--out", out]
+    result = invoke(*command, "--model", f"tiny={folder}", "--engine", "fake")
+    assert result.exit_code == 0, result.output
+    rows = read(out)
+    assert [(row["problem"], row["is_correct"]) for row in rows] == [("2+3?", 1.0), ("1+1?", 0.0)]
+    assert [row["doc"] for row in rows] == [row["doc"] for row in NESTED]
+    assert [len(row["steps"]) for row in rows] == [2, 2]
+
+
+@pytest.mark.parametrize("path", ["doc.qestion", "resps.1", "resps.x", "doc.question.0", "doc."])
+def test_a_path_that_leads_nowhere_is_missing(tmp_path: Path, path: str) -> None:
+    source = open_source(str(write(tmp_path / "a.jsonl", NESTED)), columns=f"problem={path}")
+    with pytest.raises(InvalidInput, match="is missing"):
+        next(source.lines()).row()
+
+
+def test_a_column_whose_name_holds_a_dot_is_itself(tmp_path: Path) -> None:
+    rows = [{"a.b": "this", "a": {"b": "that"}}]
+    source = open_source(str(write(tmp_path / "a.jsonl", rows)), columns="problem=a.b")
+    assert next(source.lines()).row() == {"problem": "this", "a": {"b": "that"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"version": 2, "samples": [{"input": "2?"}]}\n', """jq -c '.["samples"][]' FILE"""),
+        ('{"problem": {"0": "a", "1": "b"}, "steps": {"0": ["a"], "1": ["b"]}}\n', "orient='records', lines=True"),
+        ('{\n "problem": "p",\n "steps": ["a"]\n}\n', "over several lines; a file holds one object a line"),
+    ],
+)
+def test_a_file_that_is_one_object_says_where_its_rows_are(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "log.json").write_text(text)
+    result = invoke("score", tmp_path / "log.json", "--model", "never-opened")
+    assert (result.exit_code, says in result.output) == (2, True), result.output

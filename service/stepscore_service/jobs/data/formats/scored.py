@@ -13,6 +13,7 @@ from stepscore.types import Solution
 from stepscore_service.jobs.data.formats.base import Format, ParseOptions
 from stepscore_service.jobs.data.items import split_row
 from stepscore_service.jobs.data.labelled import Labelled
+from stepscore_service.jobs.data.rows import truth_value
 from stepscore_service.jobs.runs.source import JsonRow
 
 NAME = "scored"
@@ -21,7 +22,7 @@ NAME = "scored"
 def solutions(row: JsonRow, reading: ParseOptions) -> Iterator[Labelled]:
     if row.get("rewards") is None:
         raise InvalidInput(f"'rewards' is missing{_why(row)}", field="rewards")
-    outcome = row.get("outcome")
+    outcome = truth_value(row.get("outcome"))
     known = outcome if isinstance(outcome, bool) else None
     yield soft_labelled(split_row(dict(row)).solution, row["rewards"], known)
 

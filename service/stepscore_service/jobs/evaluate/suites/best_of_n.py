@@ -15,6 +15,7 @@ from stepscore.types import PROBABILITY, RewardRange, Solution, SplitSolution
 from stepscore.verify.answers import final_answer
 from stepscore.verify.equality import group_answers
 from stepscore_service.jobs.data.items import correct_of, split_candidates, text_of
+from stepscore_service.jobs.data.rows import truth_value
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
     Miss,
@@ -149,7 +150,8 @@ def _measured(rows: Iterable[JsonRow], range_: RewardRange, aggregate_: str) -> 
 
 
 def _given(row: JsonRow) -> JsonRow:
-    return {name: row[name] for name in ("correct", ORM_COLUMN) if name in row}
+    correct = {"correct": list(map(bool, row["correct"]))} if "correct" in row else {}
+    return correct | ({ORM_COLUMN: row[ORM_COLUMN]} if ORM_COLUMN in row else {})
 
 
 def _score(orm: Rewards, answer: ScoredOrError) -> float | None:
@@ -164,7 +166,8 @@ def _check_reranked(row: JsonRow) -> None:
     results, correct = row.get("results"), row.get("correct")
     if not isinstance(results, list) or not all(_is_result(each) for each in results):
         raise InvalidInput('"results" is not a list of {"index", "rewards"}', field="results")
-    if not isinstance(correct, list) or len(correct) != len(results):
+    truths = list(map(truth_value, correct)) if isinstance(correct, list) else []
+    if len(truths) != len(results) or not all(isinstance(each, bool) for each in truths):
         raise InvalidInput(f'"correct" is not a list of {len(results)} true/false', field="correct")
     if sorted(each["index"] for each in results) != list(range(len(results))):
         raise InvalidInput('"results" does not name each candidate once', field="results")

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.rows import RowModel, RowText, read_as
+from stepscore_service.jobs.data.rows import RowModel, RowText, WholeNumber, read_as
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
     Miss,
@@ -55,7 +55,7 @@ class PrmBenchRow(RowModel):
     classification: RowText
     modified_question: RowText
     modified_process: list[RowText]
-    error_steps: list[Annotated[int, Field(ge=1)]] = Field(description="a step number from 1")
+    error_steps: list[Annotated[WholeNumber, Field(ge=1)]] = Field(description="a step number from 1")
 
 
 class OriginalRow(RowModel):
@@ -128,7 +128,7 @@ class PrmBench:
         return {
             **ids(row),
             "classification": row["classification"],
-            "error_steps": row["error_steps"],
+            "error_steps": list(map(int, row["error_steps"])),
             **rewards_of(answers[0]),
             **({"redundancy": list(extras["redundancy"])} if "redundancy" in extras else {}),
             **({"original_rewards": numbers_of(answers[1])} if len(answers) > 1 else {}),

@@ -11,7 +11,8 @@ import numpy as np
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.rows import RowModel, RowText, read_as
+from stepscore_service.jobs.data.formats.processbench import ProcessBenchRow
+from stepscore_service.jobs.data.rows import read_as
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,
     Miss,
@@ -42,14 +43,6 @@ def build(options: SuiteOptions) -> ProcessBench:
     return ProcessBench(options.threshold, options.tune_on)
 
 
-class ProcessBenchRow(RowModel):
-    """label: the first wrong step, from 0; -1 if there is none."""
-
-    problem: RowText
-    steps: list[RowText]
-    label: int
-
-
 @dataclass(frozen=True, slots=True)
 class ProcessBench:
     """threshold: a step under it is an error; None for the model's own.
@@ -70,7 +63,7 @@ class ProcessBench:
         return [Solution(found.problem, steps)]
 
     def keep(self, row: JsonRow, answers: Sequence[ScoredOrError]) -> JsonRow:
-        return {**ids(row), "label": row["label"], **rewards_of(answers[0])}
+        return {**ids(row), "label": int(row["label"]), **rewards_of(answers[0])}
 
     def measure(self, files: Mapping[str, Iterable[JsonRow]], model: RewardFacts) -> Measured:
         """F1 in [0, 1] by file, and the unweighted mean over files, which is the published headline."""
