@@ -49,7 +49,7 @@ TRAINERS ?=
 UNUSUAL := slow or gpu or vllm or ray or trl or weights or authors or trainers
 
 .PHONY: help venv serve prepare test test-cpu-probe check format test-slow test-gpu test-vllm test-ray test-trl test-authors test-trainers test-weights \
-	bench-engine bench-gpu bench-grpo bench-service bench-service-vllm dist audit docs docs-serve replay embedded clean
+	bench-engine bench-gpu bench-grpo bench-service bench-service-vllm dist sbom audit docs docs-serve replay embedded clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -127,13 +127,17 @@ dist: $(VENV)/.stamp ## build the wheel and the sdist of a release into dist/ (a
 	@rm -rf dist
 	@$(BIN)/python -m build --outdir dist .
 
-# In environments of their own, so that neither holds back what is audited. The advisories come from a server.
-audit: $(VENV)/.stamp $(AUDIT_VENV)/.stamp ## known weaknesses of what is installed, and its bill of materials (dist/sbom.json)
-	@mkdir -p dist && rm -f dist/audit.json
+# In an environment of their own, so that the auditors hold back nothing of what they look at.
+sbom: $(VENV)/.stamp $(AUDIT_VENV)/.stamp ## the bill of materials of what is installed (dist/sbom.json)
+	@mkdir -p dist
 	@$(AUDIT_VENV)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 		--output-file dist/sbom.json $(BIN)/python
+
+# The advisories come from a server. pip-audit calls packages sound that the server does not know; deploy/audit.py does not.
+audit: sbom ## known weaknesses of what is installed, by an advisory server; without its answer it fails
+	@rm -f dist/audit.json
 	@$(AUDIT_VENV)/bin/pip-audit --skip-editable --progress-spinner off --format json --output dist/audit.json \
-		--path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') $(ARGS) || test -s dist/audit.json
+		--path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') $(ARGS) 2>dist/audit.log || tail -n 1 dist/audit.log
 	@python3 deploy/audit.py dist/audit.json
 
 docs: $(VENV)/.stamp ## build the documentation as a site (site/index.html); a warning is an error

@@ -2,8 +2,8 @@
 
 python audit.py AUDIT.JSON
 
-pip-audit ends well if its server knew no package at all. A build of a package for one kind of hardware (`2.13.0+cpu`)
-and the project itself are known to no server and only named.
+pip-audit ends well if its server knew no package at all, and writes nothing if the server does not answer. A build of a
+package for one kind of hardware (`2.13.0+cpu`) and the project itself are known to no server and only named.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ def skipped(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def main(file: str) -> int:
-    found = json.loads(Path(file).read_text(encoding="utf-8"))
+    written = Path(file)
+    if not written.exists() or not written.stat().st_size:
+        print("NOT AUDITED: the advisory server gave no answer")
+        return 1
+    found = json.loads(written.read_text(encoding="utf-8"))
     known = list(weaknesses(found))
     unknown = [each["name"] for each in skipped(found) if not OF_THIS_MACHINE.search(each["skip_reason"])]
     local = [each["name"] for each in skipped(found) if each["name"] not in unknown]
@@ -39,7 +43,11 @@ def main(file: str) -> int:
         print(f"Not audited, because they are of this machine: {', '.join(local)}")
     if unknown:
         print(f"Not audited, because the advisory server does not know them: {', '.join(unknown)}")
-    print(f"{len(found['dependencies'])} packages, {len(known)} known weaknesses, {len(unknown)} not audited")
+    count = len(found["dependencies"])
+    print(f"{count} packages, {len(known)} known weaknesses, {len(unknown)} not audited")
+    if count == len(unknown) + len(local):
+        print("NOT AUDITED: the advisory server knows none of the packages")
+        return 1
     return 1 if known or unknown else 0
 
 

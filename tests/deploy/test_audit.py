@@ -22,7 +22,9 @@ UNKNOWN = {"name": "jinja2", "skip_reason": "Dependency not found on PyPI and co
     [
         ([SOUND, LOCAL], 0, "2 packages, 0 known weaknesses, 0 not audited"),
         ([SOUND, WEAK], 1, "jinja2 3.1.2: PYSEC-1, mended in 3.1.3"),
-        ([UNKNOWN, LOCAL], 1, "the advisory server does not know them: jinja2\n"),
+        ([SOUND, UNKNOWN, LOCAL], 1, "the advisory server does not know them: jinja2\n"),
+        ([UNKNOWN, LOCAL], 1, "\nNOT AUDITED: the advisory server knows none of the packages\n"),
+        ([], 1, "\nNOT AUDITED: the advisory server knows none of the packages\n"),
     ],
 )
 def test_what_is_weak_or_was_not_looked_up_fails(
@@ -33,3 +35,13 @@ def test_what_is_weak_or_was_not_looked_up_fails(
     done = subprocess.run([sys.executable, SCRIPT, found], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (status, "")
     assert said in done.stdout
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_server_that_does_not_answer_is_no_audit(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "audit.json").write_text(content)
+    command = [sys.executable, SCRIPT, tmp_path / "audit.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == "NOT AUDITED: the advisory server gave no answer\n"

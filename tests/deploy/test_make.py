@@ -79,7 +79,7 @@ def test_ci_runs_the_two_commands_of_the_readme_and_installs_what_they_need():
     assert os.access(ROOT / ".ci/run", os.X_OK)
     assert "set -euo pipefail" in script
     commands = [line.partition(" #")[0] for line in script.splitlines() if line.startswith("make ")]
-    assert commands == ["make check", "make prepare", "make test", "make test-cpu-probe"]
+    assert commands == ["make check", "make sbom", "make prepare", "make test", "make test-cpu-probe"]
     assert "REQUIRE_SYSTEM_TOOLS=1" in script
     listed = {line.split()[1] for line in (ROOT / ".ci/packages.txt").read_text().splitlines() if line[:1] != "#"}
     assert listed == {"docker-compose", "promtool", "curl", "coqc", "chromium", "nginx"}
