@@ -54,11 +54,16 @@ MEMORY_BYTES = 4 << 30
 DIGITS = 60
 KEPT = 40
 LARGEST_DENOMINATOR = 10**9
+NOISE = mpmath.mpf(10) ** -50
+"""What is left where the terms of a sum cancel each other, computed with DIGITS."""
 POINTS = ((0.5, 2.0), (-2.0, -0.5), (2.0, 3.0))
 """Where formulas with variables are compared: a random number of each range for every name.
 
 Not at the negative point if a formula without i is not real there: which root is meant depends on how one writes it.
 """
+
+STEPPED = (sympy.floor, sympy.ceiling, sympy.Abs, sympy.sign, sympy.Mod, sympy.Piecewise)
+"""What may be one number at all points without being constant."""
 
 
 class _OutOfTime(BaseException):
@@ -160,7 +165,10 @@ def _of_value(one: Any) -> str:
     values = [_at(one, point) for point in POINTS]
     if values[1].imag and not one.has(sympy.I):
         del values[1]
-    return f"{len(one.free_symbols)}?" + ";".join(_digits(value) for value in values)
+    shown = [_digits(value) for value in values]
+    if len(set(shown)) == 1 and not one.has(*STEPPED):
+        return shown[0]
+    return f"{len(one.free_symbols)}?" + ";".join(shown)
 
 
 def _at(one: Any, point: tuple[float, float]) -> Any:
@@ -171,7 +179,8 @@ def _at(one: Any, point: tuple[float, float]) -> Any:
         real, imaginary = value.as_real_imag()
         if not (real.is_Float or real.is_Integer or real.is_Rational) or not imaginary.is_number:
             raise _Unreadable
-        return mpmath.mpc(str(real), str(imaginary))
+        found = mpmath.mpc(str(real), str(imaginary))
+    return mpmath.mpc(0) if values and one.has(sympy.Add) and abs(found) < NOISE else found
 
 
 def _digits(value: Any) -> str:

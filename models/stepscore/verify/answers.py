@@ -2,8 +2,8 @@ r"""Final answers: where a solution states its answer.
 
 Readers in order of trust: an answer tag, the last box, an explicit statement, GSM8K's mark, and at last a guess from
 the last line that holds a number or formula. Text after `</think>` is read before the thinking, which is read only if
-nothing after it holds an answer. The last answer of a kind counts. A text that ends inside a box, a tag or a statement
-was cut off and has no answer.
+nothing after it holds an answer. The last answer of a kind counts, and a value that is stated after the last box makes
+the box a part of the working. A text that ends inside a box, a tag or a statement was cut off and has no answer.
 """
 
 from __future__ import annotations
@@ -147,8 +147,17 @@ def _read(text: str) -> FinalAnswer | None:
     for name, reader in READERS:
         said = reader(text)
         if said and said.text:
+            later = _stated_after_boxes(text) if name == "box" else None
+            if later and later.text != said.text:
+                return FinalAnswer(later.text, "statement", later.option)
             return FinalAnswer(said.text, name, said.option)
     return None
+
+
+def _stated_after_boxes(text: str) -> Said | None:
+    """The value that is stated after the last box, which then belongs to the working."""
+    end = max(box.end for box in _boxes(text) if box.text is None or not is_placeholder(box.text))
+    return stated(text[end:], directly=True)
 
 
 def _tagged(text: str) -> Said | None:

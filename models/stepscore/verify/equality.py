@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -81,7 +81,7 @@ def group_answers(answers: Sequence[str | None]) -> list[list[int]]:
 def group(answers: Sequence[str | None]) -> Grouping:
     """As group_answers, with the pairs that could not be decided in time."""
     limit = TimeLimit(TOTAL_SECONDS)
-    structures = {answer: read_structure(answer) for answer in dict.fromkeys(answers) if answer is not None}
+    structures = _structures([answer for answer in dict.fromkeys(answers) if answer is not None])
     # One calculation for all spellings of a structure, so that a late one cannot part them.
     computed = {structure: _canonical(structure, limit) for structure in dict.fromkeys(structures.values())}
     forms = {answer: computed[structure] for answer, structure in structures.items()}
@@ -95,6 +95,32 @@ def group(answers: Sequence[str | None]) -> Grouping:
     firsts = [(members[0], forms[answer]) for members in found if (answer := answers[members[0]]) is not None]
     undecided = [(at, to) for (at, one), (to, other) in combinations(firsts, 2) if one.late or other.late]
     return Grouping(found, undecided)
+
+
+def _structures(answers: Sequence[str]) -> dict[str, Answer]:
+    """The structure of each answer. What a name of two meanings stands for depends on the other answers."""
+    found = {answer: read_structure(answer) for answer in answers}
+    values = [value for one in found.values() for value in _values(one)]
+    kinds = {value.unit.kind for value in values if value.unit and not value.also}
+    return {answer: _in_sight_of(one, kinds) for answer, one in found.items()}
+
+
+def _values(one: Answer) -> Iterator[Value]:
+    if isinstance(one, Value):
+        yield one
+    else:
+        for item in one.items:
+            yield from _values(item)
+
+
+def _in_sight_of(one: Answer, kinds: Set[str]) -> Answer:
+    """With `5 pounds` as money if there are amounts of sterling and none of weight; `1:30:00` beside durations."""
+    if isinstance(one, Row):
+        return replace(one, items=tuple(_in_sight_of(item, kinds) for item in one.items))
+    if one.also is None:
+        return one
+    own, other = one.unit.kind if one.unit else "", one.also.unit.kind if one.also.unit else ""
+    return replace(one.also, label=one.label) if other in kinds and own not in kinds else replace(one, also=None)
 
 
 def _with_names_that_count(forms: Mapping[str, Canonical]) -> dict[str, Canonical]:
@@ -158,6 +184,13 @@ class TimeLimit:
 def canonical(answer: str, limit: TimeLimit | None = None) -> Canonical:
     """The canonical form of an answer; never fails. limit: no calculation begins after it."""
     return _canonical(read_structure(answer), limit or TimeLimit(math.inf))
+
+
+def canonical_pair(one: str, other: str) -> tuple[Canonical, Canonical]:
+    """The canonical forms of two answers to one question."""
+    structures = _structures([one, other])
+    limit = TimeLimit(math.inf)
+    return _canonical(structures[one], limit), _canonical(structures[other], limit)
 
 
 def _canonical(one: Answer, limit: TimeLimit) -> Canonical:

@@ -21,7 +21,8 @@ _KNOWN = frozenset([
 ])  # fmt: skip
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{(?!(?:[pbvV]?matrix|array)\})")
 _ARRAY = re.compile(r"\\begin\s*\{array\}\s*\{[^{}]*\}(.*?)\\end\s*\{array\}", re.DOTALL)
-_SIGNS = re.compile(r"['\"?#@~;…`]|\.\.|:.*:")
+_SIGNS = re.compile(r"['\"?#@~;…`]|\.\.|:.*:|(?<![a-zA-Z_\d.{])[\d.]+\)?\s*_")
+r"""Signs that the parser reads past; to digits with a base, `221_3`, it is blind too."""
 _WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}(?![a-zA-Z])")
 _STOP_WORDS = frozenset(["and", "any", "as", "below", "for", "if", "is", "no", "not", "now", "of", "on", "or", "to"])
 _SET = re.compile(r"\\(?:mathbb|overline|bar|hat|vec)\s*\{[^{}]*\}")
@@ -31,6 +32,13 @@ _DECIMAL = re.compile(r"(?<![\d.])(\d{0,30})\.(\d{1,30})(?![\d.])")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|csc|sec|cot)(?![a-z])")
 _DEGREES = re.compile(r"((?:\d+(?:\.\d+)?|\\[a-z]+|[a-z])|\([^()]*\))\s*\^\s*\{?\s*\\circ\s*\}?")
 
+_FUNCTION_TIMES = re.compile(
+    r"(?P<function>\\(?:(?:arc)?(?:sin|cos|tan)h?|csc|sec|cot|ln|log(?:\s*_\s*(?:\{\w+\}|\w))?)"
+    r"(?:\s*\^\s*(?:\{[^{}]*\}|\d))?)(?![a-zA-Z])\s*"
+    r"(?P<argument>(?:(?!\\(?:cdot|times|sin|cos|tan|csc|sec|cot|ln|log)(?![a-z]))[^-+=,()\[\]<>|])+?)\s*(?=\\(?:cdot|times)(?![a-z]))"
+)
+"""`\\sin x \\cdot`: the parser would go on with the argument after the sign."""
+
 
 def as_algebra(text: str) -> str | None:
     """The formula as the parser is to read it; None if it would not read all of it. text: in one spelling (`spell`)."""
@@ -38,6 +46,7 @@ def as_algebra(text: str) -> str | None:
         return None
     if any(command[1] not in _KNOWN for command in _COMMAND.finditer(text)):
         return None
+    text = _FUNCTION_TIMES.sub(_with_argument_closed, text)
     text = _ARRAY.sub(r"\\begin{matrix}\1\\end{matrix}", text)
     if _TRIGONOMETRY.search(text):
         text = _DEGREES.sub(r"{(\1 \\cdot \\frac{\\pi}{180})}", text)
@@ -54,6 +63,12 @@ def repeating(whole: str, fixed: str, period: str) -> Fraction:
     r"""The value of `whole.fixed\overline{period}`; digits that are missing are zeros."""
     shown = Fraction(int(whole + fixed or "0"))
     return (shown + Fraction(int(period), 10 ** len(period) - 1)) / Fraction(10 ** len(fixed))
+
+
+def _with_argument_closed(match: re.Match[str]) -> str:
+    argument = match["argument"]
+    closed = argument.count("{") == argument.count("}") and "}" not in argument.partition("{")[0]
+    return f"{match['function']}({argument})" if closed else match[0]
 
 
 def _as_period(match: re.Match[str]) -> str:

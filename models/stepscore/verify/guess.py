@@ -26,10 +26,11 @@ _MONTH = (
 )
 _VALUE = re.compile(
     r"[(\[]\s*-?[\d./]+(?:\s*,\s*-?[\d./]+)+\s*[)\]]|\\?\{\s*-?[\d./]+(?:\s*,\s*-?[\d./]+)+\s*\\?\}|"
-    r"(?<![\d:])\d+(?:(?::\d+)+|(?:\s:\s\d+)+)(?![\d:])(?:\s?(?:[ap]m\b|[ap]\.m\.))?|"
+    r"(?<![\d:])\d+(?:(?::\d+)+|(?:\s:\s\d+)+)(?![\d:])(?:\s?(?:[ap]m\b|[ap]\.m\.))?"
+    r"(?:,?\s(?:on\s)?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b)?|"
     r"[(\[]\s*[-−+]?\s?[\d./∞]+\s*,\s*[-−+]?\s?[\d./∞]+\s*[)\]]|⟨[^⟨⟩\n]{1,40}⟩|"
     rf"(?<![\d.]){_AMOUNT}(?:,?\s(?:and\s)?{_AMOUNT})+|(?:{_MONTH})\b\.?\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?\b(?!\s[a-z]{{3}})|"
-    rf"\b\d{{1,2}}(?:st|nd|rd|th)?\s(?:{_MONTH})\b(?:,?\s\d{{4}})?\b|\d+,\d\d?(?=\s?(?:€|[ck]?m|kg|g|l|liters?|litres?|euros?)\b)|"
+    rf"\b\d{{1,2}}(?:st|nd|rd|th)?\s(?:{_MONTH})\b(?:,?\s\d{{4}})?\b|\d+,\d\d?\s?(?:€|(?:[ck]?m|kg|g|l|h|liters?|litres?|met(?:er|re)s?|kilos?|hours?|euros?)\b)|"
     r"(?<![\d.])\d+,?\s(?:R|(?:with )?(?:a )?remainder(?: of)?)\s\d+|"
     r"(?<![\d.])[-−]?\d*(?:\.\d+)?\s?√\s?(?:\d+|\([^()\n]{1,20}\))(?:\s?/\s?\d+)?|(?<![\d.])[-−]?\d*(?:\.\d+)?π(?:\s?/\s?\d+)?|"
     r"-?\d*\s?\\(?:[dtc]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|sqrt\s*\{[^{}]*\})|" + NUMBER.pattern,

@@ -15,7 +15,7 @@ from fractions import Fraction
 from stepscore.errors import InvalidInput
 from stepscore.verify.answer_pool import LATE, POOL
 from stepscore.verify.answers import FinalAnswer, known_answer, read_answer
-from stepscore.verify.equality import MAX_ALGEBRA_CHARACTERS, Canonical, canonical, is_number
+from stepscore.verify.equality import MAX_ALGEBRA_CHARACTERS, Canonical, canonical, canonical_pair, is_number
 from stepscore.verify.formula import as_algebra
 from stepscore.verify.scalar import Value
 from stepscore.verify.spelling import spell
@@ -76,7 +76,7 @@ def is_readable(answer: str) -> bool:
 
 def equal_to_truth(found: str, right: str, tolerance: float = 0.0) -> bool | None:
     """Whether an answer is the known one; None if that could not be decided in time."""
-    one, other = canonical(found), canonical(right)
+    one, other = canonical_pair(found, right)
     decided = _by_form(one, other, tolerance)
     if decided is not None:
         return decided

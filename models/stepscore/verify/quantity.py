@@ -48,7 +48,7 @@ _SCALES: dict[str, dict[str, str]] = {
     "years": {"year yr": "12", "month": "1"},
     "money": {"dollar usd buck": "100", "cent ¢": "1"},
     "euro": {"euro eur €": "1"},
-    "sterling": {"£ gbp": "1"},
+    "sterling": {"£ gbp": "100", "pence": "1"},
     "yen": {"yen ¥ jpy": "1"},
     "rupee": {"rupee ₹ inr": "1"},
     "angle": {"degree deg": "1"},
@@ -113,21 +113,24 @@ _SMALL_KINDS = 4
 class Unit:
     """name: as compared. kind: what can be converted into it, "" for a noun that is not a known unit.
 
-    worth: of one of it in the base unit of its kind.
+    worth: of one of it in the base unit of its kind. also: another unit of the same name, None without.
     """
 
     name: str
     kind: str = ""
     worth: Fraction = Fraction(1)
+    also: Unit | None = None
 
 
 PERCENT = Unit("%", "percent", Fraction(1, 100))
 PER_MILLE = Unit("‰", "percent", Fraction(1, 1000))
+HOUR = Unit("hour", "time", Fraction(3600))
+STERLING = Unit("£", "sterling", Fraction(100))
 DOLLAR = Unit("dollar", "money", Fraction(100))
 SIGNS = {
     "$": DOLLAR,
     "€": Unit("€", "euro"),
-    "£": Unit("£", "sterling"),
+    "£": STERLING,
     "¥": Unit("¥", "yen"),
     "₹": Unit("₹", "rupee"),
 }
@@ -144,8 +147,10 @@ def known_unit(words: str) -> Unit | None:
     text = re.sub(r"\b(?:us|u\.s\.)\s+dollars?\b", "dollar", text)
     while filler := _FILLER.search(text):
         text = text[: filler.start()]
-    if text == "pounds sterling":
-        text = "£"
+    if text in ("pounds sterling", "pound sterling"):
+        return STERLING
+    if text in ("pound", "pounds"):
+        return Unit("weight:16", "weight", Fraction(16), also=STERLING)
     text = _SPELLED.get(text, text)
     for pattern, replacement in _PHRASES:
         text = pattern.sub(replacement, text)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
 from stepscore.verify.formula import repeating
-from stepscore.verify.quantity import PER_MILLE, PERCENT, SIGNS, Unit, known_unit, singular
+from stepscore.verify.quantity import HOUR, PER_MILLE, PERCENT, SIGNS, Unit, known_unit, singular
 
 _DIGITS = r"(?:\d{1,3}(?:[, ']\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,60})(?:\.\d{0,60})?|\.\d{1,60}"
 _PLAIN = re.compile(rf"([-+]?)\s*({_DIGITS})")
@@ -29,8 +29,16 @@ _REPEATED = re.compile(r"([-+]?)(\d{0,30})\.(\d{0,12}?)(\d{1,12}?)\4+\s*\\ldots"
 _DOTTED = re.compile(r"([-+]?)(\d{0,30})\.(\d{0,30})\\dot\s*\{?(\d)\}?(\d{0,30})\\dot\s*\{?(\d)\}?")
 _SEEN_DIGITS = 3
 """So many digits of a period and its repetitions have to be written before dots."""
-_BASE = re.compile(r"\(?([0-9A-Fa-f]+)\)?\s*(?:_\s*\{?\s*\(?\s*(\w+)\s*\)?\s*\}?|\(?\s*(?:in )?base[ -]?(\w+)\)?)")
+_BASE = re.compile(
+    r"([-+]?)\s*\(?([0-9A-Fa-f]+)\)?\s*(?:_\s*\{?\s*\(?\s*(\w+)\s*\)?\s*\}?|\(?\s*(?:in )?base[ -]?(\w+)\)?)"
+)
 _TIME = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?\s*((?:[ap]\.?\s?m\.?)?)", re.IGNORECASE)
+_DAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?"
+_ON_DAY = re.compile(
+    rf"(?P<time>.*(?:\d|m\.?|noon|midnight)),?\s+(?:on\s+)?(?P<day>{_DAY})"
+    rf"|(?P<day2>{_DAY}),?\s+(?:at\s+)?(?P<time2>(?:\d|noon|midnight).*)",
+    re.IGNORECASE,
+)
 _PART = r"(?:\d{1,30}(?:\.\d{1,30})?|\d{1,30}/\d{1,30}|\\frac\s*\{\d{1,30}\}\s*\{\d{1,30}\})"
 _PROPORTION = re.compile(rf"{_PART}(?:(?:\s*:\s*|\s+to\s+){_PART})+")
 _BETWEEN_PARTS = re.compile(r"\s*:\s*|\s+to\s+")
@@ -90,6 +98,9 @@ _GLUED = 5
 """A shorter word without a space before it is a product of variables (`12abc`), unless it is a known unit."""
 _ORDINAL = re.compile(r"(\d+)\s*(?:\^\s*\{?\s*)?(?:st|nd|rd|th)\s*\}?")
 _MAGNITUDES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_SHORT_MAGNITUDES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
+_SCALED = re.compile(r"(.+?)(?:\s+(hundred|thousand|million|billion|trillion)|(?<=\d)\s?([kmb]|mn|bn))", re.IGNORECASE)
+"""`$1.5 million` and `$1.5M`: only beside a currency sign is the letter a magnitude."""
 _WORDS = re.compile(r"[^\W\d_][^\W\d_]+(?:[\s.'’\"&/-]+[^\W\d_]+)*[.!]?|[^\W\d_]{2,}")
 
 
@@ -98,7 +109,7 @@ class Value:
     """text: its form; of a formula what algebra is to read. number: its exact value if it is a number written out.
 
     unit: None without. shown: the number beside the unit. settled: algebra adds nothing to it.
-    label: the left side of `x = …`.
+    label: the left side of `x = …`. also: what it is beside amounts of that kind (`5 pounds` beside `£5`), else None.
     """
 
     text: str
@@ -106,6 +117,7 @@ class Value:
     unit: Unit | None = None
     settled: bool = False
     label: str = ""
+    also: Value | None = None
 
 
 def read_scalar(text: str) -> Value | None:
@@ -200,15 +212,16 @@ def _ratio(match: re.Match[str]) -> Fraction | None:
 
 
 def _based(text: str) -> Value | None:
-    """`101_2` and `101 base 2`: the base is compared like a unit, since it is often left out."""
+    """`101_2` and `101 base 2`: digits in a base are not the number that the digits alone would be."""
     based = _BASE.fullmatch(text)
-    if not based or not re.search(r"\d", based[1]):
+    if not based or not re.search(r"\d", based[2]):
         return None
-    base = based[2] or based[3]
-    digits = based[1].upper()
-    base = str(_NUMBER_WORDS.get(base.casefold(), base))
-    number = Fraction(digits) if digits.isdigit() else None
-    return Value(str(number or digits), number, Unit(f"base {base}"), settled=True) if base.isdigit() else None
+    base = str(_NUMBER_WORDS.get((based[3] or based[4]).casefold(), based[3] or based[4]))
+    if base == "10" and based[2].isdigit():
+        number = _signed(based[1], Fraction(based[2]))
+        return Value(str(number), number, settled=True)
+    digits = based[1].strip("+") + (based[2].upper().lstrip("0") or "0")
+    return Value(f"{digits} base {int(base)}", settled=True) if base.isdecimal() else None
 
 
 def _residue(text: str) -> Value | None:
@@ -230,10 +243,10 @@ def _quantity(text: str) -> Value | None:
     if price:
         sign = price[2] or price[price.lastindex or 0]
         rest = re.sub(r"\s*(?:dollars?|usd|(?:per|for) [a-z ]+|each)$", "", price[4], flags=re.IGNORECASE)
-        scaled = re.fullmatch(r"(.+?)\s+(hundred|thousand|million|billion|trillion)", rest)
+        scaled = _SCALED.fullmatch(rest)
         number = _number(scaled[1] if scaled else rest) or (_number("0") if rest.strip() == "0" else None)
         if number is not None:
-            number *= _MAGNITUDES[scaled[2]] if scaled else 1
+            number *= _MAGNITUDES[scaled[2] or _SHORT_MAGNITUDES[scaled[3].casefold()]] if scaled else 1
             return _measured(-number if "-" in (price[1], price[3]) else number, SIGNS[sign])
     ordinal = _ORDINAL.fullmatch(text)
     if ordinal:
@@ -242,7 +255,8 @@ def _quantity(text: str) -> Value | None:
 
 
 def _measured(number: Fraction, unit: Unit) -> Value:
-    return Value(str(number), number, unit, settled=True)
+    other = Value(str(number), number, unit.also, settled=True) if unit.also else None
+    return Value(str(number), number, unit, settled=True, also=other)
 
 
 def _with_unit(text: str) -> Value | None:
@@ -293,6 +307,8 @@ def _sum(text: str) -> Value | None:
     if len(parts) < 2 or re.sub(r"[\s,]|\.(?!\d)|\band\b", "", text) != "".join(a + b for a, b in parts):
         return None
     units = [known_unit("min" if word == "m" and parts[0][1][0] == "h" else word) for _, word in parts]
+    if units[0] and units[0].also and units[1] and units[1].kind == units[0].also.kind:
+        units[0] = units[0].also
     if any(unit is None or not unit.kind or unit.kind != (units[0] and units[0].kind) for unit in units):
         return None
     worths = [unit.worth for unit in units if unit]
@@ -302,25 +318,36 @@ def _sum(text: str) -> Value | None:
         (Fraction(amount) * unit.worth for (amount, _), unit in zip(parts, units, strict=True) if unit), Fraction(0)
     )
     first = units[0]
-    return _measured(total / first.worth, first) if first else None
+    return _measured(total / first.worth, replace(first, also=None)) if first else None
 
 
 def _clock(text: str) -> Value | None:
-    """A time of day; `17:30` is `5:30 PM`."""
+    """A time of day, perhaps of a weekday; `17:30` is `5:30 PM`, and `1:30:00` a duration beside other durations."""
+    on_day = _ON_DAY.fullmatch(text)
+    if on_day:
+        of_day = _clock((on_day["time"] or on_day["time2"]).strip())
+        day = (on_day["day"] or on_day["day2"]).casefold()[:3]
+        return replace(of_day, text=f"{day} {of_day.text}", also=None) if of_day else None
     time = _TIME.fullmatch(text)
     if time and (len(time[1]) < 3 and int(time[2]) < 60 and int(time[1]) < 25):
-        half = time[4].replace(".", "").replace(" ", "").casefold()
-        hours = int(time[1])
-        if 12 < hours < 24 and not half:
-            hours, half = hours - 12, "pm"
-        shown = f"{hours}:{time[2]}" + (f":{time[3]}" if time[3] else "")
-        return Value(shown, unit=Unit(half) if half else None, settled=True)
+        return _time_of_day(time)
     hour = re.fullmatch(r"(\d{1,2})\s*([ap])\.?\s?m\.?", text, re.IGNORECASE)
     if hour:
         return Value(f"{int(hour[1])}:00", unit=Unit(f"{hour[2].casefold()}m"), settled=True)
     if text.casefold() in _TWELVE:
         return Value("12:00", unit=Unit(_TWELVE[text.casefold()]), settled=True)
     return None
+
+
+def _time_of_day(time: re.Match[str]) -> Value:
+    half = time[4].replace(".", "").replace(" ", "").casefold()
+    hours = int(time[1])
+    seconds = 3600 * hours + 60 * int(time[2]) + int(time[3] or 0)
+    duration = _measured(Fraction(seconds, 3600), HOUR) if time[3] and not half else None
+    if 12 < hours < 24 and not half:
+        hours, half = hours - 12, "pm"
+    shown = f"{hours}:{time[2]}" + (f":{time[3]}" if time[3] else "")
+    return Value(shown, unit=Unit(half) if half else None, settled=True, also=duration)
 
 
 def _dated(text: str) -> Value | None:

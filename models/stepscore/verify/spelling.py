@@ -97,6 +97,7 @@ _STYLES = (
     (re.compile(r"(?<!\\)\bsqrt\s*(\d+)"), r"\\sqrt{\1}"),
     (re.compile(r"\\varnothing(?![a-zA-Z])"), r"\\emptyset"),
     (re.compile(r"\\overrightarrow(?![a-zA-Z])"), r"\\vec"),
+    (re.compile(r"^\\(?:overline|bar)\s*\{?\s*([A-Z]{2})\s*\}?$"), r"\1"),
     (re.compile(r"^(-?\d[\d.,/]*)\s*=\s*([a-zA-Z])$"), r"\2 = \1"),
     (re.compile(r"^(\d+/\d+|\d[\d.]*%) of (?:the|a|an|her|his|their|its) [a-z ]+$"), r"\1"),
     (re.compile(rf"(?<![\\a-zA-Z])(?:{_FUNCTIONS})"), r"\\\g<0>"),
@@ -125,7 +126,10 @@ _DECIMAL_COMMAS = (
     (re.compile(r"^(-?\d+),(?=\d+\s*(?:\\times|\\cdot|x|\*)\s*10\s*\^)"), r"\1."),
     (re.compile(r"(?<![\d.,])(\d{1,3}(?:[. ]\d{3})+),(\d+)(?![\d,])"), lambda match: f"{_digits(match[1])}.{match[2]}"),
     (
-        re.compile(r"(€\s?\d+),(?=\d\d(?!\d))|^(\d+),(?=\d\d?\s?(?:€|[ck]?m\b|mm\b|k?g\b|l\b|h\b|%|\\%|euros?\b))"),
+        re.compile(
+            r"(€\s?\d+),(?=\d\d(?!\d))|^(\d+),(?=\d\d?\s?(?:€|[ckd]?m\b|mm\b|[km]?g\b|[mcd]?l\b|h\b|%|\\%|euros?\b"
+            r"|(?:kilo|centi|milli|deci)?(?:met(?:er|re)|lit(?:er|re)|gram(?:me)?)s?\b|kilos?\b|hours?\b|tonn?es?\b|°))"
+        ),
         r"\1\2.",
     ),
 )

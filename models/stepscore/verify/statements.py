@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from stepscore.verify.wording import LONGEST, MATHS, Said, first_sentence, is_placeholder, said_in
+from stepscore.verify.wording import LONGEST, MATHS, Said, first_sentence, is_placeholder, said_in, without_fillers
 
 MOST = 100
 """Statements that are looked at, from the end of the text."""
@@ -95,6 +95,10 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 """What is said of an answer, and is not it."""
+_VALUE = re.compile(
+    r"[\[({$€£]*[-−–+.]?[$€£\\]?\d|\\|\$|[\[(]*[A-J](?![\w'])|(?i:yes|no|true|false)\b|[a-zA-Z](?:_\w)?\s*="
+)
+"""The beginning of an answer that is no sentence."""
 _LEAD = re.compile(
     r"(?:[\s*_`]|(?:as follows|(?:shown |given |stated )?below|the following)(?=\s*[:：.\n])[.]?|[:：=](?!=)|>(?=\s)"
     r"|(?<=\n)[^\S\n]*[-•#]+(?=\s))*"
@@ -107,9 +111,10 @@ _VERB = re.compile(
 )
 
 
-def stated(text: str) -> Said | None:
-    """The last stated answer; None if none is."""
-    last = [next(((at, said) for at, said in each(text) if said.text), None) for each in (_statements, _choices)]
+def stated(text: str, directly: bool = False) -> Said | None:
+    """The last stated answer; None if none is. directly: only one that is named at once, by a value or a letter."""
+    both = (_statements(text, directly), _choices(text))
+    last = [next(((at, said) for at, said in each if said.text), None) for each in both]
     found = [one for one in last if one is not None]
     return max(found, key=lambda one: one[0])[1] if found else None
 
@@ -125,7 +130,7 @@ def ends_open(text: str) -> bool:
     return found is not None and not tail[found.end() :].strip(" \t\n*_:`$\\([") and not (found["of"] or "").strip()
 
 
-def _statements(text: str) -> Iterator[tuple[int, Said]]:
+def _statements(text: str, directly: bool) -> Iterator[tuple[int, Said]]:
     """From the last to the first."""
     for match in list(_STATEMENT.finditer(text))[: -MOST - 1 : -1]:
         if match[0].strip(" *_#").startswith(("A", "a")) and _is_option_list(text, match):
@@ -133,6 +138,8 @@ def _statements(text: str) -> Iterator[tuple[int, Said]]:
         if _SUPPOSED.search(text, max(0, match.start() - 60), match.start()):
             continue
         words = _following(text, match.end())
+        if directly and not _VALUE.match(without_fillers(words.lstrip(" *_`"))):
+            continue
         if words and not _DENIED.match(words) and not _says_nothing(words):
             yield match.start(), said_in(words)
 

@@ -73,6 +73,11 @@ _FILLER = re.compile(
     r"equal to|given by|either|both|clearly|actually|likely|probably|now|still|option|choice|letter|alternative|hence|"
     r"(?:la |a |l')?(?:opción|opcion|opção|letra|alternativa|lettera|lettre|buchstabe|вариант)(?=\s)|"
     r"donc|entonces|portanto|quindi|"
+    r"(?:I|we)\s+(?:(?:now|still|finally)\s+)?"
+    r"(?:think|believe|guess|say|get|got|obtain|found|find|have|conclude)"
+    r"(?:\s+(?:that|it'?s?|this|the answer|is|equals|to be)\b)*(?=\s)|"
+    r"(?:it|that|this)(?:'s|\s+(?:is|equals|would be|should be))(?=\s)|"
+    r"maybe(?=\s)|perhaps(?=\s)|"
     r"from(?=\s+\S+\s+to\s)|≈|约|約|大约|:|：|=|\\boldsymbol(?=\{)|\\mathbf(?=\{))\s*",
     re.IGNORECASE,
 )
@@ -138,13 +143,18 @@ def said_in(words: str) -> Said:
     sentence = _TRIMMINGS.sub("", _REMARK.sub("", sentence)).strip()
     quoted = _QUOTED.fullmatch(sentence)
     sentence = quoted["said"] if quoted else sentence.lstrip('"“') if sentence.count('"') == 1 else sentence
-    while filler := _FILLER.match(sentence):
-        sentence = sentence[filler.end() :]
-    sentence = sentence.strip(" \t\n,;:")
+    sentence = without_fillers(sentence).strip(" \t\n,;:")
     endless = re.fullmatch(r"(.*\d\.\d+\.{3})\.?", sentence, re.DOTALL)
     sentence = endless[1] if endless else sentence.rstrip("。.")
     chosen = take_option(sentence)
     return chosen if re.fullmatch("[A-J]", chosen.text) else take_option(_answer_of(sentence))
+
+
+def without_fillers(sentence: str) -> str:
+    """Without what goes before a value and says nothing: `approximately`, `therefore`, `I think it is`."""
+    while filler := _FILLER.match(sentence):
+        sentence = sentence[filler.end() :]
+    return sentence
 
 
 def _value_of_description(sentence: str) -> str:
@@ -197,6 +207,8 @@ def _answer_of(said: str) -> str:
         if len(outside.split()) > _UNIT_WORDS or (maths[0].start() > 0 and len(said[: maths[0].start()].split()) > 1):
             after = NUMBER.search(said, maths[-1].end())
             formula = maths_text(maths[-1])
+            if after and _OPERAND.search(said, maths[-1].end(), after.start()):
+                return said
             return after[0].strip() if after and not re.search(r"\d", formula) else take_result(formula)
         said = MATHS.sub(maths_text, said)
     if _EXPRESSION.match(said):
@@ -207,9 +219,10 @@ def _answer_of(said: str) -> str:
     if gathered:
         return gathered["group"]
     if len(said.split()) > _PROSE_WORDS and not said.lower().startswith(("yes", "no ")) and "=" not in said:
-        numbers = [match[0] for match in NUMBER.finditer(said)]
-        dated = _DATE.search(said)
-        return said if dated or not numbers else numbers[-1].strip()
+        numbers = list(NUMBER.finditer(said))
+        dated = _DATE.search(said) or _WEEKDAY.search(said)
+        part = dated or not numbers or _OPERAND.search(said, 0, numbers[-1].start())
+        return said if part else numbers[-1][0].strip()
     return take_result(said)
 
 
@@ -218,6 +231,16 @@ _DATE = re.compile(
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
     re.IGNORECASE,
 )
+
+_WEEKDAY = re.compile(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b", re.IGNORECASE)
+_OPERAND = re.compile(
+    r"\b(?:(?:root|square|cube|half|third|quarter|multiples?|factors?|divisors?|powers?|percent|logarithm|factorial"
+    r"|inverse|reciprocal|digits?) of|plus|minus|times|divided by|multiplied by|(?:greater|less|more|fewer|larger"
+    r"|smaller) than)"
+    r"\s+(?:the\s+)?[$\\(]*\Z",
+    re.IGNORECASE,
+)
+"""Before a number that is a part of what words describe: "approximating the square root of 5"."""
 
 
 def maths_text(match: re.Match[str]) -> str:
