@@ -15,7 +15,7 @@ from stepscore_service.http import error_handlers
 from stepscore_service.http.auth import Authentication
 from stepscore_service.http.credentials import Credentials
 from stepscore_service.http.idempotency import AnswerStore
-from stepscore_service.http.middleware import AccessLog, HeadAsGet, Refusals, SlashAtTheEnd
+from stepscore_service.http.middleware import AccessLog, CloseWhileDraining, HeadAsGet, Refusals, SlashAtTheEnd
 from stepscore_service.http.routes import (
     docs,
     drift,
@@ -139,6 +139,8 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: KeyRing, measured: M
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"]
         )
     app.add_middleware(Refusals, metrics=measured, max_body_bytes=settings.max_body_bytes)
+    if not settings.ray:  # there connections end at a proxy
+        app.add_middleware(CloseWhileDraining)
     app.add_middleware(AccessLog, metrics=measured, traces=traces, sends_id=not settings.ray)
     app.add_middleware(SlashAtTheEnd)
     app.add_middleware(Credentials)

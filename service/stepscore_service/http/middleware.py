@@ -114,6 +114,24 @@ class HeadAsGet:
         await self._app(scope, receive, send)
 
 
+class CloseWhileDraining:
+    """ASGI middleware: at shutdown every answer ends its connection, so that the caller's next one goes elsewhere.
+
+    On a connection that is kept, a client would be refused again and again by the pod that is going.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_last(message: Message) -> None:
+            if message["type"] == "http.response.start" and scope["app"].state.pool.draining:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive, send_last if scope["type"] == "http" else send)
+
+
 class SlashAtTheEnd:
     """ASGI middleware: `POST /score/` is `POST /score`. A redirect would lose the body of some clients.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from service_case import PROBLEM, STEPS, connect, fake_scorer, live, metric
 from stepscore_service.commands.cli import app
+from stepscore_service.http.app import ROUTES
 from stepscore_service.http.serve import serve
 from stepscore_service.logs import configure_logs
 from stepscore_service.settings import LogFormat, Settings
@@ -57,6 +59,24 @@ def test_without_a_key_only_probes_and_pages_answer(keyed: tuple[str, dict[str, 
         assert refused.headers["www-authenticate"] == "Bearer"
         assert http.post("/score", json=ONE, headers=bearer("wrong")).status_code == 401
         assert http.post("/v1/models/fake/reload", json={}).status_code == 401
+
+
+def test_no_route_is_open_but_those_that_are_meant_to_be(keyed: tuple[str, dict[str, str]]) -> None:
+    """Under every prefix and method: a guard that lists what it guards would forget the next route."""
+    declared = {
+        (method, re.sub(r"{[^}]*}", "fake", prefix + route.path))
+        for module in ROUTES
+        for prefix in module.PREFIXES
+        for route in module.router.routes
+        for method in {*route.methods, "HEAD", "POST"}
+    }
+    assert len(declared) > 60
+    with connect(keyed[0]) as http:
+        found = {path for method, path in declared if http.request(method, path).status_code != 401}
+    assert found == {
+        *("/", "/dashboard", "/solve", "/docs"),
+        *("/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/tei/health"),
+    }
 
 
 def test_refusals_are_counted_under_their_route(keyed: tuple[str, dict[str, str]]) -> None:

@@ -106,6 +106,7 @@ def test_it_says_what_it_serves_and_ctrl_c_finishes_what_runs(folder: Path, how:
             assert (refused.status_code, refused.json()["code"]) == (503, "draining")
             assert refused.headers["retry-after"] == "1"
             finished = large.result()
+            assert (refused.headers["connection"], finished.headers["connection"]) == ("close", "close")
         code, errors = ended(running)
     assert finished.status_code == 200, finished.text
     assert [len(each["rewards"]) for each in finished.json()["results"]] == [3] * 400
