@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
+from stepscore.errors import InvalidOption
 from stepscore_service.jobs.runs import console
 
 
@@ -32,8 +34,21 @@ def key(
         )
     except ValidationError:
         console.fail(f"{name!r} is not a name: up to 64 letters, digits, and . _ @ -")
-    if file.exists() and name in {each.name for each in read_keys(file)}:
-        console.fail(f"{file} has a key named {name}; remove that line to replace it")
-    with file.open("a", encoding="utf-8") as out:
-        out.write(made.model_dump_json() + "\n")
+    try:
+        if file.exists() and name in {each.name for each in read_keys(file)}:
+            console.fail(f"{file} has a key named {name}; remove that line to replace it")
+        _append(file, made.model_dump_json())
+    except InvalidOption as error:
+        console.fail(error.message)
+    except OSError as error:
+        console.fail(f"{file} cannot be written: {error.strerror}")
     typer.echo(secret)
+
+
+def _append(file: Path, line: str) -> None:
+    """After a last line that an editor may have left without its end."""
+    with file.open("a+b") as out:
+        if size := out.seek(0, os.SEEK_END):
+            out.seek(size - 1)
+            line = line if out.read() == b"\n" else f"\n{line}"
+        out.write(f"{line}\n".encode())

@@ -79,7 +79,7 @@ class AccessLog:
         self._metrics.requests.labels(route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         write = log.debug if route.startswith(_QUIET) else log.info
-        client = scope["client"][0] if scope.get("client") else None
+        client = _printable(scope["client"][0]) if scope.get("client") else None
         known = _known(scope["state"])
         if self._traces is not None and not route.startswith(_QUIET):
             attributes = {f"stepscore.{name}": value for name, value in known.items()}

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -22,7 +23,7 @@ from stepscore.errors import StepscoreError
 from stepscore.scoring import ModelInfo
 from stepscore_service.http.app import create_app
 from stepscore_service.http.certificates import Certificates, open_certificates
-from stepscore_service.http.door import Door, DoorLimits
+from stepscore_service.http.door import SPARE_CONNECTIONS, Door, DoorLimits
 from stepscore_service.logs import configure_logs
 from stepscore_service.serving.keys import KeyRing
 from stepscore_service.serving.model_pool import open_scorers
@@ -36,6 +37,8 @@ INTERRUPTED = 130
 LAST_SECONDS = 2
 """How long connections get to read their answers after all answers are ready."""
 BACKLOG = 2048
+OTHER_FILES = 256
+"""Open files of the process that are no connections."""
 TICKS_PER_SECOND = 10
 """How often uvicorn calls `on_tick`."""
 PLACES = {"page": "/", "docs": "/docs", "metrics": "/metrics"}
@@ -108,6 +111,7 @@ def serve(settings: Settings) -> int:
             tokenizers = PolicyTokenizers.open(settings.tokenizers)
             scorers, policy = open_scorers(settings), PolicyServer.open(settings)
             app = create_app(settings, scorers, policy=policy, tokenizers=tokenizers, keys=keys)
+            allow_connections(settings.max_connections)
             _answer(listeners)
         except (StepscoreError, OSError) as error:
             return failed(error)
@@ -230,6 +234,18 @@ def _answer(listeners: Sequence[socket.socket]) -> None:
         except OSError as error:
             host, port = listener.getsockname()[:2]
             raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def allow_connections(connections: int) -> None:
+    """Raise this process's limit of open files so that the door, and not the kernel, refuses what is too many."""
+    needed = connections + SPARE_CONNECTIONS + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        reason = f"--max-connections {connections} needs {needed} open files and {hard} are allowed (ulimit -Hn)"
+        log.warning("few_files", reason=reason)
 
 
 def _url(settings: Settings, listener: socket.socket) -> str:

@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -27,11 +28,11 @@ RUN += "sys.exit(serve(Settings()))"
 
 
 @contextmanager
-def process(**settings: str) -> Iterator[subprocess.Popen[str]]:
+def process(code: str = RUN, **settings: str) -> Iterator[subprocess.Popen[str]]:
     given = {"port": "0", "device": "cpu", "dtype": "float32", **settings}
     variables = {f"STEPSCORE_{key.upper()}": value for key, value in given.items()}
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
-    command = [sys.executable, "-c", RUN]
+    command = [sys.executable, "-c", code]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as running:
         try:
@@ -179,6 +180,18 @@ def catches(pid: int, signal_: signal.Signals) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     mask = int(re.findall(r"SigCgt:\s*([0-9a-f]+)", status)[0], 16)
     return bool(mask >> (signal_ - 1) & 1)
+
+
+def test_a_low_limit_of_open_files_does_not_shut_probes_out(folder: Path) -> None:
+    code = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (64, r.getrlimit(r.RLIMIT_NOFILE)[1]))\n" + RUN
+    with process(code, models=f"tiny={folder}", max_connections="100") as running, ExitStack() as held:
+        _, url = started(running)
+        where = urlsplit(url)
+        for _ in range(100):
+            held.enter_context(socket.create_connection((str(where.hostname), where.port or 0)))
+        with connect(url) as http:
+            wait_ready(http)
+            assert http.post("/score", json={}).json()["code"] == "too_many_connections"
 
 
 def test_a_full_disk_for_the_log_stops_no_request(folder: Path) -> None:
