@@ -46,9 +46,7 @@ class MathVerifier:
     def _verified(self, found: FinalAnswer | None, right: str) -> Verified:
         if found is None:
             return Verified("unreadable", None, "it states no answer and holds no number")
-        same = equal_to_truth(found.text, right, self._tolerance)
-        if not same and found.option and len(right.strip("()$ .")) > 1:
-            same = equal_to_truth(found.option, right, self._tolerance)
+        same = reaches_truth(found, right, self._tolerance)
         shown = found.text if len(found.text) <= SHOWN else f"{found.text[:SHOWN]}…"
         if same is None:
             reason = f"whether {shown} equals {right} could not be decided: too long, no formula, or stopped"
@@ -72,6 +70,14 @@ def is_readable(answer: str) -> bool:
     """
     form = canonical(known_answer(answer))
     return form.readable or form.late
+
+
+def reaches_truth(found: FinalAnswer, right: str, tolerance: float = 0.0) -> bool | None:
+    """As equal_to_truth, for a choice with its letter or, if the truth is not a letter, with what it says."""
+    same = equal_to_truth(found.text, right, tolerance)
+    if not same and found.option and len(right.strip("()$ .")) > 1:
+        return equal_to_truth(found.option, right, tolerance)
+    return same
 
 
 def equal_to_truth(found: str, right: str, tolerance: float = 0.0) -> bool | None:

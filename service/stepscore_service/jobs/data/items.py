@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from stepscore.errors import InvalidInput
 from stepscore.text.segment import split_steps
 from stepscore.types import SolutionRequest, SplitSolution
-from stepscore.verify.answers import known_answer
-from stepscore.verify.math_verifier import equal_to_truth
+from stepscore.verify.answers import FinalAnswer, known_answer
+from stepscore.verify.math_verifier import reaches_truth
 from stepscore_service.jobs.data.rows import CandidatesRow, SolutionRow, columns_of, read_as
 from stepscore_service.jobs.runs.run import is_result
 from stepscore_service.jobs.runs.source import JsonRow
@@ -57,7 +57,7 @@ def text_of(candidate: str | Sequence[str]) -> str:
     return candidate if isinstance(candidate, str) else "\n".join(candidate)
 
 
-def correct_of(row: JsonRow, finals: Sequence[str | None]) -> JsonRow:
+def correct_of(row: JsonRow, finals: Sequence[FinalAnswer | None]) -> JsonRow:
     """`correct` from the row's `answer`, by comparing final answers with it; nothing if `correct` is given.
 
     finals: the final answer of each candidate.
@@ -65,7 +65,7 @@ def correct_of(row: JsonRow, finals: Sequence[str | None]) -> JsonRow:
     if "correct" in row or not isinstance(row.get("answer"), str | int | float):
         return {}
     wanted = known_answer(str(row["answer"]))
-    return {"correct": [final is not None and equal_to_truth(final, wanted) is True for final in finals]}
+    return {"correct": [final is not None and reaches_truth(final, wanted) is True for final in finals]}
 
 
 def _split_candidate(problem: str, candidate: str | list[str], split: str) -> SplitSolution | InvalidInput:

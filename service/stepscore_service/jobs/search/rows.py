@@ -10,6 +10,7 @@ from pathlib import Path
 from stepscore.errors import StepscoreError
 from stepscore.search.searcher import SearchProblem, SearchResult
 from stepscore.search.trace import trace_of
+from stepscore.verify.answers import read_answer
 from stepscore_service.errors import body_of
 from stepscore_service.jobs.data.items import correct_of
 from stepscore_service.jobs.data.rows import text_field
@@ -45,8 +46,7 @@ def result_row(line: Line, result: SearchResult, method: str) -> JsonRow:
     solved: whether any candidate is right. A search that failed without a solution has an `error` as well.
     """
     row = line.row()
-    texts = [candidate.answer for candidate in result.candidates]
-    correct = correct_of(row, texts).get("correct")
+    correct = correct_of(row, [read_answer(candidate.text) for candidate in result.candidates]).get("correct")
     chosen = result.choice.chosen
     known = {} if correct is None else {"correct": chosen is not None and correct[chosen], "solved": any(correct)}
     return {

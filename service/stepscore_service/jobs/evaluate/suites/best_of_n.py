@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from stepscore.aggregate import aggregate
 from stepscore.errors import InvalidInput, in_places, map_ok
 from stepscore.types import PROBABILITY, RewardRange, Solution, SplitSolution
-from stepscore.verify.answers import final_answer
+from stepscore.verify.answers import read_answer
 from stepscore.verify.equality import group_answers
 from stepscore_service.jobs.data.items import correct_of, split_candidates, text_of
 from stepscore_service.jobs.data.rows import truth_value
@@ -70,12 +70,12 @@ class BestOfN:
         if is_reranked(row):
             return _of_reranked(row)
         items, texts = split_candidates(row, self.split), [text_of(each) for each in row["candidates"]]
-        finals = [final_answer(each) for each in texts]
+        finals = [read_answer(each) for each in texts]
         return {
             **ids(row),
             **correct_of(row, finals),
             **_given(row),
-            "groups": groups_of(finals),
+            "groups": groups_of([final.text if final else None for final in finals]),
             "rewards": [numbers_of(each) for each in in_places(items, answers)],
             **self._outcome(items),
         }
