@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from stepscore.errors import GeneratorDead, GeneratorError
+from stepscore.errors import GeneratorDead, GeneratorError, InvalidOption
 from stepscore.generate.context import CONTEXT, is_context
 from stepscore.generate.protocol import Completion, GeneratorInfo, Request, SampledToken, Sampling
 from stepscore.generate.stopping import cut
@@ -49,11 +49,12 @@ class OpenAIGenerator:
         pause: float = 0.5,
         concurrency: int = 16,
     ) -> None:
+        """Raises InvalidOption for a URL that cannot be one."""
         self._model = model
         self._retries, self._pause = retries, pause
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = httpx.Client(
-            base_url=url.rstrip("/"), headers=headers, timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS)
+            base_url=_checked(url), headers=headers, timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS)
         )
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="generator")
         self._info = GeneratorInfo("openai", url, "", max_tokens)
@@ -171,6 +172,17 @@ class OpenAIGenerator:
         self._tokens += sum(map(_total_tokens, answers))
 
 
+def _checked(url: str) -> str:
+    """Raises InvalidOption if it names no host or no port that there can be."""
+    try:
+        parsed = httpx.URL(url.rstrip("/"))
+    except httpx.InvalidURL as error:
+        raise InvalidOption(f"{url} is not an address: {error}", option="policy") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InvalidOption(f"{url} is not an address; write http://HOST:PORT/v1", option="policy")
+    return str(parsed)
+
+
 def _total_tokens(answer: Mapping[str, Any]) -> int:
     """0 if the server does not count."""
     usage = answer.get("usage")
@@ -196,8 +208,14 @@ def _completions(answer: Mapping[str, Any], sampling: Sampling) -> tuple[Complet
 
 
 def _completion(choice: Mapping[str, Any], sampling: Sampling) -> Completion:
-    """Servers leave the stop text out; the tokens (or the server) say which it was."""
+    """Most servers leave the stop text out; the tokens (or the server) say which it was.
+
+    A server that leaves it in, or samples on after it, is held to it here.
+    """
     text, tokens = str(choice["text"]), _sampled(choice.get("logprobs"))
+    ended, met = cut(text, sampling.stop, keep=sampling.keep_stop)
+    if met is not None:
+        return Completion(ended, "stop", tokens)
     if choice.get("finish_reason") == "length":
         return Completion(text, "length", tokens)
     stop = _met(choice, text, tokens, sampling.stop)

@@ -16,6 +16,7 @@ from stepscore_service.commands.flags import MODEL_FLAGS, with_options, with_set
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.data.rows import text_field
 from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.journal import refuse_unwritable
 from stepscore_service.jobs.runs.source import ColumnsFlag, JsonRow, Source, check_first, open_source, results_name
 from stepscore_service.logs import quiet_libraries
 from stepscore_service.settings import Settings
@@ -200,6 +201,7 @@ def _run_plans(
 
     policy, tallies = plans[0][0].policy, []
     for _, out in plans:
+        refuse_unwritable(out)
         if page_of(out).is_dir() or page_of(out) == out:
             console.fail(f"the page of trees is written to {page_of(out)}, which is taken. Give another --out.")
     source.refuse_output(*(out for _, out in plans))

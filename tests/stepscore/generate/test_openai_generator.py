@@ -197,6 +197,22 @@ def test_the_stop_text_that_a_server_names_ends_the_completion(name: str) -> Non
     server.close()
 
 
+@pytest.mark.parametrize("reason", ["stop", "length"])
+@pytest.mark.parametrize("named", [{}, {"stop_reason": "\n\n"}])
+@pytest.mark.parametrize("text", ["one\n\n", "one\n\ntwo\n\nthree"])
+def test_a_server_that_leaves_the_stop_text_in_or_samples_on_is_held_to_it(
+    text: str, named: dict[str, str], reason: str
+) -> None:
+    """Otherwise several steps would be one, or a step would end twice."""
+    server = Server(lambda body: (200, {"choices": [{"text": text, "finish_reason": reason, **named}]}))
+    generator = OpenAIGenerator(server.url, "tiny", max_tokens=64)
+    for keep, expected in ((True, "one\n\n"), (False, "one")):
+        ((completion,),) = generator.generate([Request("p", Sampling(stop=("\n\n",), keep_stop=keep))])
+        assert (completion.text, completion.stop_reason) == (expected, "stop")
+    generator.close()
+    server.close()
+
+
 def test_a_server_that_is_not_there_is_an_error() -> None:
     server = Server(lambda body: (200, {}))
     server.close()

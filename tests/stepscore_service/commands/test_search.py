@@ -112,13 +112,15 @@ def test_comparing_methods_writes_a_table_and_a_plot(models: list[str], problems
         (("--choice", "banana"), "no choice is called 'banana'"),
         (("--method", "majority", "--choice", "score"), "asks for no scores"),
         (("--prompt", "Solve it."), "holds no {problem}"),
+        (("--policy", "http://127.0.0.1:here"), "is not an address"),
+        (("--policy", "http://"), "is not an address"),
         (("--aggregate", "median"), "median"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_a_reason(
     models: list[str], problems: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    result = invoke("search", str(problems), *arguments, *models)
+    result = invoke("search", str(problems), *models, *arguments)
     assert result.exit_code == 2, result.output
     assert said in " ".join(result.output.split())
 
@@ -131,6 +133,26 @@ def test_a_row_without_a_problem_is_an_error_and_ends_nothing(models: list[str],
     good, bad = rows_of(out)
     assert "trace" in good
     assert bad["error"]["code"] == "invalid_input"
+
+
+@pytest.mark.parametrize("bad", [{"problem": " "}, {"answer": [1]}, {"answer": True}, {"answer": ""}])
+def test_a_row_that_cannot_be_solved_or_judged_is_an_error_before_anything_is_sampled(
+    models: list[str], tmp_path: Path, bad: dict[str, Any]
+) -> None:
+    file, out = tmp_path / "mixed.jsonl", tmp_path / "found.jsonl"
+    rows = [{"problem": "1 + 1?", "answer": None}, {"problem": "2 + 2?", **bad}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    result = invoke("search", str(file), "--method", "greedy", "--out", str(out), *models)
+    assert result.exit_code == 1, result.output
+    good, wrong = rows_of(out)
+    assert "trace" in good
+    assert "trace" not in wrong
+    assert wrong["error"]["detail"].get("field") == ("answer" if "answer" in bad else None)
+
+
+def test_results_that_cannot_be_written_are_refused_before_a_model_is_opened(problems: Path, tmp_path: Path) -> None:
+    result = invoke("search", str(problems), "--model", "/nowhere", "--out", str(tmp_path / "nowhere" / "found.jsonl"))
+    assert (result.exit_code, "there is no folder" in " ".join(result.output.split())) == (2, True), result.output
 
 
 def test_results_and_their_page_never_share_a_file(models: list[str], problems: Path, tmp_path: Path) -> None:

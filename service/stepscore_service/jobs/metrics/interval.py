@@ -1,12 +1,14 @@
-"""Percentile bootstrap: how far a number would move on other problems of the same kind.
+"""Percentile bootstrap: how far a number would move on other problems of the same kind; and an interval of a share.
 
 Shape suffixes: N units that are resampled (problems or solutions), R rounds, C numbers of each unit.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,16 @@ def bootstrap(statistic: Callable[[Doubles], float | None], count: int, rounds: 
     chances_N = np.full(count, 1.0 / count)
     draws = (statistic(rng.multinomial(count, chances_N).astype(np.float64)) for _ in range(rounds))
     return Estimate(value, *percentiles([draw for draw in draws if draw is not None]))
+
+
+def share_with_interval(hits: int, count: int) -> Estimate:
+    """A share of independent problems with Wilson's score interval, which has a width at 0% and at 100% too."""
+    if not count:
+        return Estimate(None)
+    share, z = hits / count, NormalDist().inv_cdf((1 + LEVEL) / 2)
+    centre, scale = share + z * z / (2 * count), 1 + z * z / count
+    margin = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    return Estimate(share, max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale))
 
 
 def mean_with_interval(values_N: Doubles, rounds: int = ROUNDS) -> Estimate:

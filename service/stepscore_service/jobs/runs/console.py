@@ -122,7 +122,7 @@ def show_result(table: Table | str) -> None:
             {"text": table} if isinstance(table, str) else {"title": str(table.title or ""), "rows": _rows(table)}
         )
     else:
-        OUT.print(table)
+        OUT.print(table, soft_wrap=isinstance(table, str))  # lines of a text may be those of a Markdown table
 
 
 def write_json(result: Any) -> None:

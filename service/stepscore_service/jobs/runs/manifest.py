@@ -16,15 +16,17 @@ INPUT_DIGEST = "input_sha256"
 
 
 def differences(before: Manifest, now: Manifest) -> list[str]:
-    """For people: each entry that differs, with both values."""
+    """For people: each entry that differs, with both values; of entries with entries of their own, those."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return [_difference(name, before.get(name), now.get(name)) for name in names]
+    return [line for name in names for line in _difference(name, before.get(name), now.get(name))]
 
 
-def _difference(name: str, before: Any, now: Any) -> str:
+def _difference(name: str, before: Any, now: Any) -> list[str]:
     if name == INPUT_DIGEST:
-        return f"the input is another file, or has changed (SHA-256 {str(before)[:12]}…, now {str(now)[:12]}…)"
-    return f"{name} was {before!r} and is {now!r}"
+        return [f"the input is another file, or has changed (SHA-256 {str(before)[:12]}…, now {str(now)[:12]}…)"]
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [f"{name}: {line}" for line in differences(before, now)]
+    return [f"{name} was {before!r} and is {now!r}"]
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from stepscore_service.jobs.metrics.interval import mean_with_interval
+from stepscore_service.jobs.metrics.interval import share_with_interval
 from stepscore_service.jobs.runs.atomic import write_bytes, write_text
 from stepscore_service.jobs.search.rows import SearchTally
 
@@ -35,7 +33,7 @@ def result_of(label: str, tally: SearchTally) -> MethodResult:
     rows = max(1, tally.rows)
     if not tally.judged:
         return MethodResult(label, tally.rows, None, None, None, None, tally.policy_tokens / rows, tally.seconds / rows)
-    estimate = mean_with_interval(np.array(tally.outcomes, dtype=np.float64))
+    estimate = share_with_interval(tally.correct, tally.judged)
     return MethodResult(
         label,
         tally.rows,
@@ -72,6 +70,7 @@ def comparison_plot(results: Sequence[MethodResult]) -> bytes:
     """Accuracy with its interval against policy tokens, one colour for each method, as SVG."""
     import matplotlib as mpl  # the extra `evaluate` brings it
     from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
 
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "stepscore", "font.size": 11}):
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
@@ -85,6 +84,8 @@ def comparison_plot(results: Sequence[MethodResult]) -> bytes:
             tokens = [each.tokens for each in points]
             axes.errorbar(tokens, values, yerr=(below, above), marker="o", capsize=3, label=method)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_minor_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.set_xlabel("policy tokens a problem")
         axes.set_ylabel("accuracy")
         axes.grid(visible=True, linewidth=0.5)

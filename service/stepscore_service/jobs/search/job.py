@@ -37,14 +37,17 @@ SHOWN_TREES = 50
 
 
 class StepReadings:
-    """Rewards as a search takes them: readings without token counts."""
+    """Rewards as a search takes them: readings without token counts. tokens: that were read for all of them."""
 
     def __init__(self, rewards: Rewards) -> None:
         self.info: ModelInfo = rewards.info
+        self.tokens = 0
         self._rewards = rewards
 
     def score(self, solutions: Sequence[Solution]) -> list[Reading | StepscoreError]:
-        return [each.reading if isinstance(each, Scored) else each for each in self._rewards.score(solutions)]
+        answers = self._rewards.score(solutions)
+        self.tokens += sum(each.tokens for each in answers if isinstance(each, Scored))
+        return [each.reading if isinstance(each, Scored) else each for each in answers]
 
 
 def run_search(
@@ -80,8 +83,8 @@ def _search(
     for row in done:
         tally.add(row)
     problems = ProblemRows(source, frozenset(row["line"] for row in done))
-    stop = threading.Event()
-    searcher = _searcher(plan, opened, rewards, stop)
+    stop, readings = threading.Event(), StepReadings(rewards)
+    searcher = _searcher(plan, opened, readings, stop)
     with (
         StopSignals("Stopping after this step (again to stop at once).", _setting(stop)) as signals,
         ProgressDisplay("problems", source.total, len(done)) as display,
@@ -95,6 +98,7 @@ def _search(
             row = result_row(problems.lines.pop(result.problem.key), result, method_label(plan.method))
             journal.append([row])
             tally.add(row)
+            tally.prm_tokens = readings.tokens
             display.advance(detail=tally.detail)
         journal.append(problems.errors)
         for row in problems.errors:
@@ -126,12 +130,12 @@ def _setting(stop: threading.Event) -> Callable[[str], None]:
 
 
 def _searcher(
-    plan: SearchPlan, opened: tuple[Generator, PromptWriter], rewards: Rewards, stop: threading.Event
+    plan: SearchPlan, opened: tuple[Generator, PromptWriter], readings: StepReadings, stop: threading.Event
 ) -> Searcher:
     generator, prompts = opened
     return Searcher(
         SearchPolicy(generator, prompts, plan.sampling),
-        NodeRater(StepReadings(rewards), plan.method.aggregate),
+        NodeRater(readings, plan.method.aggregate),
         plan.method,
         final_aggregate=plan.aggregate,
         choice=plan.choice,

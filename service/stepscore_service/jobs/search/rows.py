@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stepscore.errors import StepscoreError
+from stepscore.errors import InvalidInput, NoProblem, StepscoreError
 from stepscore.search.searcher import SearchProblem, SearchResult
 from stepscore.search.trace import trace_of
 from stepscore.verify.answers import read_answer
@@ -15,7 +15,7 @@ from stepscore_service.errors import body_of
 from stepscore_service.jobs.data.items import correct_of
 from stepscore_service.jobs.data.rows import text_field
 from stepscore_service.jobs.runs.run import copied_columns, error_row
-from stepscore_service.jobs.runs.source import JsonRow, Line, Source
+from stepscore_service.jobs.runs.source import JsonRow, Line, Source, kind_of_value
 
 
 @dataclass(slots=True)
@@ -32,12 +32,26 @@ class ProblemRows:
             if line.number in self.done:
                 continue
             try:
-                problem = text_field(line.row(), "problem")
+                problem = problem_of(line.row())
             except StepscoreError as error:
                 self.errors.append(error_row(line, error))
                 continue
             self.lines[str(line.number)] = line
             yield SearchProblem(str(line.number), problem)
+
+
+def problem_of(row: JsonRow) -> str:
+    """The problem of a row. Raises InvalidInput, also for a known answer that is none."""
+    problem, answer = text_field(row, "problem"), row.get("answer")
+    if not problem.strip():
+        raise NoProblem("the problem is empty; send the text that the solution solves")
+    if answer is None or "correct" in row:
+        return problem
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+        raise InvalidInput(f"'answer' is {kind_of_value(answer)}, not text or a number", field="answer")
+    if not str(answer).strip():
+        raise InvalidInput("'answer' is empty; leave it out if it is not known", field="answer")
+    return problem
 
 
 def result_row(line: Line, result: SearchResult, method: str) -> JsonRow:
@@ -72,7 +86,10 @@ def result_row(line: Line, result: SearchResult, method: str) -> JsonRow:
 
 @dataclass(slots=True)
 class SearchTally:
-    """Sums over result rows. judged: rows whose answer is known."""
+    """Sums over result rows. judged: rows whose answer is known.
+
+    prm_tokens: that the PRM read in this run, with those that its engine had kept.
+    """
 
     rows: int = 0
     failed: int = 0
@@ -80,8 +97,8 @@ class SearchTally:
     correct: int = 0
     solved: int = 0
     policy_tokens: int = 0
+    prm_tokens: int = 0
     seconds: float = 0.0
-    outcomes: list[bool] = field(default_factory=list)
 
     def add(self, row: JsonRow) -> None:
         self.rows += 1
@@ -92,13 +109,15 @@ class SearchTally:
             self.judged += 1
             self.correct += row["correct"]
             self.solved += row["solved"]
-            self.outcomes.append(bool(row["correct"]))
 
     @property
     def detail(self) -> str:
         """A few words for the progress display."""
         accuracy = f"accuracy {self.correct / self.judged:.1%}, " if self.judged else ""
-        return f"{accuracy}{self.policy_tokens:,} policy tokens" + (f", {self.failed} failed" if self.failed else "")
+        tokens = f"{self.policy_tokens:,} policy tokens" + (
+            f", {self.prm_tokens:,} PRM tokens" if self.prm_tokens else ""
+        )
+        return accuracy + tokens + (f", {self.failed} failed" if self.failed else "")
 
 
 def rows_of(path: Path) -> Iterable[JsonRow]:
