@@ -89,7 +89,8 @@ def show(
             candidates_row(row)
         _show_scored(row, request, settings, split, aggregate, threshold)
     except InvalidInput as error:
-        console.fail(f"{error.message}. For example: {EXAMPLE}" if file is None else f"{file}: {error.message}.")
+        reason = error.message.rstrip(".")
+        console.fail(f"{reason}. For example: {EXAMPLE}" if file is None else f"{file}: {reason}.")
 
 
 def holds_rewards(row: JsonRow) -> bool:

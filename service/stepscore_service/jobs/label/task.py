@@ -110,9 +110,14 @@ def _text(row: JsonRow, name: str) -> str:
     return found
 
 
+def _is_count(name: str, value: Any) -> bool:
+    """A row of `stepscore search` holds how many candidates it had."""
+    return name == "candidates" and isinstance(value, int)
+
+
 def _given(row: JsonRow) -> list[tuple[str, Any]]:
     """The row's solutions, each with the name of its column. Raises InvalidInput if two columns hold solutions."""
-    names = [name for name in _SOLUTIONS if row.get(name) is not None and not isinstance(row[name], int)]
+    names = [name for name in _SOLUTIONS if row.get(name) is not None and not _is_count(name, row[name])]
     if is_result(dict(row)) and "steps" in names:
         names = ["steps"]  # a row of `stepscore score` holds the text and the steps that it was split into
     if len(names) > 1:

@@ -46,6 +46,7 @@ ColumnsFlag = Annotated[
 """The flag that every command with rows as input has."""
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.jsonl)(?<!\.json)(?<!\.csv)(?<!\.gz)(?<!\.parquet)\Z")
+_MISSING = re.compile(r"'(\w+)' is missing \(|one is missing \(")
 EMPTY = "holds no rows; there is nothing to do"
 SEVERAL_LINES = "holds a JSON object over several lines; a file holds one object a line, or one array"
 _GZIP = b"\x1f\x8b"
@@ -293,12 +294,22 @@ def check_first(source: Source, check: Callable[[JsonRow], object], shape: str) 
             check(row)
         except InvalidInput as error:
             reason = error.message if error.message.startswith("line ") else f"line {line.number}: {error.message}"
-            hint = _hint(source, line)
+            hint = _hint(source, line, reason)
             console.fail(f"{source.path}, {reason.rstrip('.')}. {hint}Each line is {shape}; see docs/formats.md.")
         return
 
 
-def _hint(source: Source, line: Line) -> str:
+def _hint(source: Source, line: Line, reason: str) -> str:
+    """What to do about the first row. reason: what is wrong with it."""
+    if shape := _shape_hint(source, line):
+        return shape
+    if missing := _MISSING.search(reason):
+        name = missing[1] or "solution"
+        return f"If the file has another name for it: --columns {name}=NAME. "
+    return ""
+
+
+def _shape_hint(source: Source, line: Line) -> str:
     """What to do with a file that is one object and no row, such as a log; "" for every other."""
     columns = line.columns() if source.total == 1 else {}
     lists = [

@@ -10,6 +10,7 @@ import ast
 import csv
 import io
 import json
+import math
 import tokenize
 import warnings
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -53,11 +54,13 @@ def csv_rows(file: BinaryIO, separator: str, names: Mapping[str, str]) -> Iterat
     """
     csv.field_size_limit(LONGEST_CELL)
     with io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
-        reader = csv.reader(text, delimiter=separator)
+        reader = csv.reader(text, delimiter=separator, strict=True)  # else an open quote takes in what follows
         try:
             yield from _csv_rows(reader, names)
         except csv.Error as error:
-            raise InvalidInput(f"is not CSV: {error} (line {reader.line_num})") from error
+            raise InvalidInput(
+                f"is not CSV: {error} (line {reader.line_num}); a quote inside a cell in quotes is doubled"
+            ) from error
 
 
 def parquet_rows(path: str) -> Iterator[dict[str, Any]]:
@@ -75,8 +78,25 @@ def parquet_rows(path: str) -> Iterator[dict[str, Any]]:
 
 
 def as_json(row: Mapping[str, Any]) -> bytes:
-    """Dates and decimals become texts. Raises InvalidInput for bytes, which are not text."""
-    return json.dumps(row, ensure_ascii=False, default=_as_text).encode("utf-8", "surrogatepass")
+    """Dates and decimals become texts, NaN null, as in pandas. Raises InvalidInput for bytes, which are not text."""
+    written = ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {_json_of(name, row[name])}" for name in row)
+    return f"{{{written}}}".encode("utf-8", "surrogatepass")
+
+
+def _json_of(name: str, value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=_as_text)
+    except InvalidInput as error:
+        raise InvalidInput(f"the column {name!r} holds bytes, which are not text", field=name) from error
+    return json.dumps(_without_nan(value), ensure_ascii=False, default=_as_text) if "NaN" in text else text
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, dict):
+        return {name: _without_nan(each) for name, each in value.items()}
+    return list(map(_without_nan, value)) if isinstance(value, list | tuple) else value
 
 
 def _csv_rows(reader: Iterator[list[str]], names: Mapping[str, str]) -> Iterator[dict[str, Any] | InvalidInput]:
@@ -151,5 +171,5 @@ def _literal(text: str) -> Any:
 
 def _as_text(value: Any) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
-        raise InvalidInput("a column holds bytes, which are not text")
+        raise InvalidInput("bytes are not text")
     return str(value)

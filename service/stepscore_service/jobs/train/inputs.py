@@ -47,7 +47,8 @@ class TrainInputs:
                 known = known or format_of(line.row())
                 found = self._of_line(known, line)
             except InvalidInput as error:
-                self._pass_over(InvalidInput(f"{_where(file, line, error)}: {error.message}", **error.detail))
+                where = file.path if error.message.startswith("line ") else _where(file, line, error)
+                self._pass_over(InvalidInput(f"{where}: {error.message}", **error.detail))
                 continue
             yield from found
 

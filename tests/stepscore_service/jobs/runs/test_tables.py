@@ -238,3 +238,46 @@ def test_a_file_that_is_one_object_says_where_its_rows_are(tmp_path: Path, text:
     (tmp_path / "log.json").write_text(text)
     result = invoke("score", tmp_path / "log.json", "--model", "never-opened")
     assert (result.exit_code, says in result.output) == (2, True), result.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['problem,solution\n"2+3?","5\n"2+4?","6"\n', 'problem,solution\n"2+3?","5"\n"2+4?","6\n', 'problem\n"a" b\n'],
+)
+def test_a_quote_that_does_not_close_is_refused_and_takes_in_no_rows(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    result = invoke("score", tmp_path / "a.csv", "--model", "never-opened")
+    assert (result.exit_code, "is not CSV" in result.output) == (2, True), result.output
+
+
+def test_numbers_that_are_not_known_are_null_in_tables(tmp_path: Path, folder: Path) -> None:
+    """Parquet's NaN, also inside a list; a column that nobody reads makes no row unusable."""
+    nan = float("nan")
+    rows = [{"problem": "2?", "steps": ["2"], "logp": nan, "more": [1.0, nan]}]
+    rows += [{"problem": "say NaN", "steps": ["NaN"], "logp": 0.5, "more": []}]
+    out = tmp_path / "out.jsonl"
+    source = as_parquet(tmp_path / "a.parquet", rows)
+    result = invoke("score", source, "--out", out, "--model", f"tiny={folder}", "--engine", "fake")
+    assert result.exit_code == 0, result.output
+    assert [(row["logp"], row["more"]) for row in read(out)] == [(None, [1.0, None]), (0.5, [])]
+    assert read(out)[1]["steps"] == ["NaN"]
+
+
+def test_a_column_of_bytes_is_named(tmp_path: Path) -> None:
+    source = as_parquet(tmp_path / "a.parquet", [{"problem": "2?", "steps": ["2"], "image": {"bytes": b"x"}}])
+    result = invoke("score", source, "--model", "never-opened")
+    assert (result.exit_code, "the column 'image' holds bytes" in result.output) == (2, True), result.output
+
+
+@pytest.mark.parametrize(
+    ("row", "flag"),
+    [
+        ({"question": "2?", "response": "2"}, "--columns problem=NAME"),
+        ({"problem": "2?", "response": "2"}, "--columns solution=NAME"),
+    ],
+)
+def test_an_error_for_a_missing_column_names_the_flag(tmp_path: Path, row: dict[str, str], flag: str) -> None:
+    result = invoke("score", write(tmp_path / "a.jsonl", [row]), "--model", "never-opened")
+    assert (result.exit_code, flag in result.output) == (2, True), result.output
+    wrong = invoke("score", write(tmp_path / "b.jsonl", [{"problem": 5, "solution": "2"}]), "--model", "never-opened")
+    assert (wrong.exit_code, "--columns" in wrong.output) == (2, False), wrong.output
