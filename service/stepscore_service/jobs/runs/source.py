@@ -37,6 +37,8 @@ STDIN = "-"
 LONGEST_LINE = 64 << 20
 CHUNK = 1 << 20
 """Bytes or characters that are read at once."""
+SHOWN = 40
+"""Bytes of what is no row in a message."""
 JsonRow = dict[str, Any]
 Names = tuple[tuple[str, str], ...]
 ColumnsFlag = Annotated[
@@ -58,7 +60,7 @@ _OTHER_KINDS = {
     b"\xfd7zXZ": "xz-compressed; decompress it with `unxz`",
     b"(\xb5/\xfd": "Zstandard-compressed; decompress it with `unzstd`",
     b"PK\x03\x04": "a zip archive; unpack it",
-    b"PAR1": "a Parquet file; give it a name that ends with .parquet",
+    b"PAR1": "a Parquet file; save it under a name that ends with .parquet",
 }
 """By what a file begins with. A file that is gzip inside gzip begins so too."""
 
@@ -166,7 +168,7 @@ class Source:
     def _all(self) -> Iterator[Line]:
         try:
             if self.path == STDIN:
-                yield from _not_empty(_lines(sys.stdin.buffer))
+                yield from _of_pipe(_lines(sys.stdin.buffer))
             elif is_hub(self.path):
                 yield from _table_lines(hub_rows(self.path))
             elif table_kind(self.path) == PARQUET:
@@ -405,26 +407,30 @@ def _lines(stream: BinaryIO) -> Iterator[Line]:
         chunks = chain([first], iter(partial(stream.read, CHUNK), b""))
         yield from _array_lines(chunks)
         return
-    if first.strip() == b"{":
-        raise InvalidInput(f"{SEVERAL_LINES}: jq -c . FILE")
     if not first.endswith(b"\n"):
         first += stream.readline(LONGEST_LINE)
+    second = stream.readline(LONGEST_LINE + 1) if first.strip() == b"{" else b""
+    if second.lstrip().startswith(b'"'):
+        raise InvalidInput(f"{SEVERAL_LINES}: jq -c . FILE")
     rest = iter(partial(stream.readline, LONGEST_LINE + 1), b"")
-    for at, content in enumerate(chain([first], rest), start=number):
+    for at, content in enumerate(chain(filter(None, [first, second]), rest), start=number):
         if len(content) > LONGEST_LINE:
             raise InvalidInput(f"has a line {at} that is longer than {LONGEST_LINE >> 20} MiB, so it is not JSONL")
         if content.strip():
             yield Line(at, content)
 
 
-def _not_empty(lines: Iterable[Line]) -> Iterator[Line]:
-    """Raises InvalidInput after the last line if there was none."""
-    empty = True
-    for line in lines:
-        empty = False
-        yield line
-    if empty:
+def _of_pipe(lines: Iterator[Line]) -> Iterator[Line]:
+    """Raises InvalidInput if there is no line, or the first is no object."""
+    first = next(lines, None)
+    if first is None:
         raise InvalidInput(EMPTY)
+    if not first.content.lstrip().startswith(b"{"):
+        shown = first.content[:SHOWN].decode("utf-8", "replace").strip()
+        raise InvalidInput(
+            f"begins with {shown!r}, not a JSON object; it takes JSONL or a JSON array, tables are files"
+        )
+    yield from chain([first], lines)
 
 
 def _array_lines(chunks: Iterable[bytes]) -> Iterator[Line]:

@@ -281,3 +281,10 @@ def test_an_error_for_a_missing_column_names_the_flag(tmp_path: Path, row: dict[
     assert (result.exit_code, flag in result.output) == (2, True), result.output
     wrong = invoke("score", write(tmp_path / "b.jsonl", [{"problem": 5, "solution": "2"}]), "--model", "never-opened")
     assert (wrong.exit_code, "--columns" in wrong.output) == (2, False), wrong.output
+
+
+def test_a_table_on_standard_input_is_refused_and_makes_no_rows(tmp_path: Path, folder: Path) -> None:
+    model = ["--model", f"tiny={folder}", "--engine", "fake"]
+    for text in ("problem,solution\n2?,2\n", "[[1, 2]]", "null\n"):
+        result = invoke("score", "-", *model, input=text)
+        assert (result.exit_code, "not a JSON object" in result.output, result.stdout) == (2, True, ""), result.output
