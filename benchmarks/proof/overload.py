@@ -6,8 +6,8 @@ Requests come at random (Poisson) whether or not earlier ones are answered, each
 capacity is what a few clients get that wait for each answer. Goodput: answers within the deadline, per second. Every
 request must get an answer: 200, or an explicit error.
 
-`--model paced` serves a tiny model whose forwards sleep for 0.2 ms a token: the queue and the admission are what is
-measured, on a machine that others use too.
+`--model paced` serves a tiny model whose forwards sleep for `--pace` seconds a token: the queue and the admission are
+what is measured, on a machine that others use too.
 """
 
 from __future__ import annotations
@@ -52,11 +52,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long requests arrive at each rate")
     parser.add_argument("--deadline", type=float, default=2.0, help="seconds that a caller waits")
     parser.add_argument("--candidates", type=int, default=1, help="solutions of one request")
+    parser.add_argument("--pace", type=float, default=0.0002, help="seconds that a token takes in the paced model")
     options = parser.parse_args()
     print(header("Open-loop load", "benchmarks.proof.overload"))
     requests = iter(itertools.cycle(workload(options.candidates, seed=0)))
     paced = options.model == "paced"
-    os.environ |= {"PROOF_OOM_SHARE": "0", "PROOF_SECONDS_PER_TOKEN": "0.0002" if paced else "0"}
+    os.environ |= {"PROOF_OOM_SHARE": "0", "PROOF_SECONDS_PER_TOKEN": str(options.pace if paced else 0)}
     settings = {"dtype": "float32"} if paced else {"dtype": "float32", "kv_cache_bytes": "0"}
     command = PACED if paced else PLAIN
     with served("tiny" if paced else options.model) as model, Service(command, models=model, **settings) as service:

@@ -321,7 +321,8 @@ class Batcher:
     def _take(self) -> list[QueuedSolution]:
         """Remove the solutions of the next batch from the queue; the lock is held."""
         now = self._clock()
-        batch = take_batch(tuple(self._queue), self._limits, now, price=self._price)
+        rate = self._throughput.tokens_per_second
+        batch = take_batch(tuple(self._queue), self._limits, now, price=self._price, tokens_per_second=rate)
         for request in (*batch.departed, *batch.expired):
             self._queue.pop(request)
             self._release(request.waiting)

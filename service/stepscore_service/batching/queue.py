@@ -126,7 +126,9 @@ Price = Callable[[QueuedSolution], int]
 """The tokens that a solution would compute now."""
 
 
-def take_batch(queue: Sequence[QueuedRequest], limits: BatchLimits, now: float, price: Price) -> Batch:
+def take_batch(
+    queue: Sequence[QueuedRequest], limits: BatchLimits, now: float, price: Price, tokens_per_second: float = 0.0
+) -> Batch:
     """Choose what to compute next; changes nothing.
 
     Requests with the least remaining work go first, each from its first waiting solution on, until the budget is
@@ -139,20 +141,36 @@ def take_batch(queue: Sequence[QueuedRequest], limits: BatchLimits, now: float, 
     Tenants share each part of a batch evenly; what one does not need goes to the others. Bulk requests go after all
     interactive ones, and are starved only after BULK_PATIENCE times max_wait. If nothing small waits, the batch may be
     larger (`BatchLimits.large_budget`).
+
+    A request whose deadline would pass during the forward is left for later if there are others: in an overload the
+    oldest would otherwise take half of every forward, and all be late. tokens_per_second: the measured rate; 0 if
+    nothing was measured.
     """
     live = [each for each in queue if not each.departed and each.deadline > now and each.waiting]
     limits = limits.for_queue(live)
-    starved = [each for each in live if limits.starves(each, now)]
+    timely = _in_time(live, limits, now, tokens_per_second) or live
+    starved = [each for each in timely if limits.starves(each, now)]
     batch = _Selection(limits, price)
     batch.share(sorted(starved, key=lambda each: each.arrived), until=-(-limits.budget // 2))
     for bulk in (False, True):
-        lane = [each for each in live if each.bulk == bulk]
+        lane = [each for each in timely if each.bulk == bulk]
         batch.share(sorted(lane, key=lambda each: (each.left, each.arrived)), until=limits.budget)
     return Batch(
         selected=tuple((each, tuple(share.given for share in shares)) for each, shares in batch.shares.items()),
         departed=tuple(each for each in queue if each.departed),
         expired=tuple(each for each in queue if not each.departed and each.deadline <= now),
     )
+
+
+def _in_time(
+    live: Sequence[QueuedRequest], limits: BatchLimits, now: float, tokens_per_second: float
+) -> Sequence[QueuedRequest]:
+    """Those that would be answered in time if the next forward computed as much as it can of what waits."""
+    if not tokens_per_second:
+        return live
+    share = min(1.0, limits.budget / max(1, sum(each.left for each in live)))
+    tokens = share * sum(each.tokens for each in live)
+    return [each for each in live if now + max(tokens, each.tokens) / tokens_per_second <= each.deadline]
 
 
 def load_for(

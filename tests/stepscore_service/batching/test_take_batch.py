@@ -20,9 +20,13 @@ def solution(tokens: int) -> EncodedSolution:
     return EncodedSolution((Encoded((7,) * tokens, (tokens - 1,)),), steps=1)
 
 
-def take(queue: Sequence[QueuedRequest], budget: int = BUDGET, now: float = 0.0, *, max_items: int = 0) -> Batch:
+def take(
+    queue: Sequence[QueuedRequest], budget: int = BUDGET, now: float = 0.0, *, max_items: int = 0, rate: float = 0.0
+) -> Batch:
     """Items are not split, and cost what they are long."""
-    return take_batch(queue, BatchLimits(budget, max_items), now, price=lambda item: item.tokens)
+    return take_batch(
+        queue, BatchLimits(budget, max_items), now, price=lambda item: item.tokens, tokens_per_second=rate
+    )
 
 
 def counts(taken: Batch) -> tuple[tuple[QueuedRequest, int], ...]:
@@ -113,6 +117,36 @@ def test_a_large_request_is_spread_over_batches_in_order(tokens: list[int]) -> N
         seen += [item.index for item in large.take(count)]
     assert seen == list(range(len(tokens)))
     assert large.tokens == 0
+
+
+def test_a_request_that_the_forward_would_make_late_leaves_its_place_to_others() -> None:
+    oldest, fresh = request(80, arrived=0.0, deadline=10.5), request(80, arrived=9.9, deadline=20.0)
+    assert [each for each, _ in counts(take([oldest, fresh], now=10.0))] == [oldest]
+    assert [each for each, _ in counts(take([oldest, fresh], now=10.0, rate=100.0))] == [fresh]
+
+
+def test_a_short_queue_makes_nobody_late() -> None:
+    nearly_late, fresh = request(20, arrived=0.0, deadline=10.5), request(20, arrived=9.9, deadline=20.0)
+    taken = counts(take([nearly_late, fresh], now=10.0, rate=100.0))
+    assert {each for each, _ in taken} == {nearly_late, fresh}
+
+
+def test_what_cannot_be_ready_in_time_by_itself_goes_after_others() -> None:
+    huge, small = request(*[90] * 8, arrived=0.0, deadline=15.0), request(30, arrived=9.9, deadline=15.0)
+    assert [each for each, _ in counts(take([huge, small], now=10.0, rate=100.0))] == [small]
+
+
+def test_if_all_would_be_late_a_forward_corrects_the_estimate() -> None:
+    late, later = request(80, deadline=10.1), request(80, deadline=10.2)
+    assert take([late, later], now=10.0, rate=1.0).selected == take([late, later], now=10.0).selected != ()
+
+
+@settings(deadline=None)
+@given(queues, st.floats(0.1, 1000))
+def test_every_batch_makes_progress_at_any_measured_rate(queue: list[QueuedRequest], rate: float) -> None:
+    taken = take(queue, now=10.0, rate=rate)
+    assert bool(taken.selected) == any(wants(each, 10.0) for each in queue)
+    assert all(wants(each, 10.0) for each, _ in counts(taken))
 
 
 def test_the_least_remaining_work_goes_first() -> None:
