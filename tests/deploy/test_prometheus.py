@@ -91,12 +91,21 @@ def test_alerts_ring_when_they_should(tool):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_every_alert_has_a_test():
+def alerts_of_rules():
     rules = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())
-    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
+    return {rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
+
+
+def test_every_alert_has_a_test():
     tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
     rung = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case["exp_alerts"]}
-    assert rung == alerts
+    assert rung == alerts_of_rules()
+
+
+@pytest.mark.parametrize("page", ["operations.md", "deploy.md"])
+def test_every_alert_is_explained(page):
+    rows = re.findall(r"^\| (Stepscore\w+) \|", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(alerts_of_rules())
 
 
 @each_expression

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from stepscore.errors import StepscoreError
 from stepscore_service.errors import (
@@ -79,6 +79,7 @@ class Door(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._lingering = False
+        self._cycles: list[RequestResponseCycle] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -91,6 +92,7 @@ class Door(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         for name in tuple(self._timers):
             self._stop(name)
+        self._abandon()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -120,6 +122,7 @@ class Door(HttpToolsProtocol):
         if refusal is not None:
             self.scope["state"][REFUSAL] = refusal
         super().on_headers_complete()
+        self._cycles = [each for each in self._cycles if not each.response_complete] + [self.cycle]
         self.cycle.transport = _ClosedByDoor(self)  # type: ignore[assignment]  # what a cycle needs of a transport
 
     def on_message_complete(self) -> None:
@@ -176,13 +179,19 @@ class Door(HttpToolsProtocol):
     def _refuse(self, error: StepscoreError) -> None:
         """Answer without the application, and close."""
         self._count_refusal(error)
-        if self.cycle and not self.cycle.response_complete:
-            self.cycle.disconnected = True
+        self._abandon()
         body = to_json(body_of(error))
         headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
         head = "".join(f"{name}: {value}\r\n" for name, value in (headers | headers_of(error)).items())
         self.transport.write(STATUS_LINE[status_of(error)] + head.encode("ascii") + b"\r\n" + body)
         self.transport.close()
+
+    def _abandon(self) -> None:
+        """Nobody reads answers any more, also those of pipelined requests, of which the base knows the last alone."""
+        for cycle in self._cycles:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def _start(self, name: str, seconds: float, then: Callable[[], None]) -> None:
         if seconds and name not in self._timers:

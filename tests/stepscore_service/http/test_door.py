@@ -198,3 +198,17 @@ def test_a_body_compressed_on_its_way_is_refused_as_such(address: str) -> None:
     head = HEAD + b"Transfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n"
     answer = exchange(address, head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(packed), packed))
     assert status_and_code(answer) == (415, "unsupported_media_type")
+
+
+def test_answers_that_nobody_reads_are_given_up_and_break_nothing(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with live({"fake": fake_scorer(folder)}, send_seconds=0.5) as url, dial(url) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 200)
+        time.sleep(2)
+        with connect(url) as http:
+            given_up = metric(http, "stepscore_requests_total", route="/openapi.json")
+            assert 0 < given_up < 200
+            assert metric(http, "stepscore_requests_total", code="500") == 0
+    assert not [record for record in caplog.records if record.name == "uvicorn.error"]
