@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +15,7 @@ from stepscore.embedded.prepare import prepare, prepare_base
 from stepscore.embedded.sources import SMOLLM2, SOURCES
 from stepscore.engine.open import open_engine
 from stepscore.engine.process.open import open_process_engines
-from stepscore.errors import UnsupportedByEngine
+from stepscore.errors import InvalidInput, UnsupportedByEngine
 from stepscore.family.heads import VerdictHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.registry import Family, Parts, family_named, resolve
@@ -23,8 +24,10 @@ from stepscore.replicated import ReplicaScorer, ReplicatedScorer
 from stepscore.scorer import Scorer
 from stepscore.scoring import Scoring, info_of
 from stepscore.text.tokenizer import StepTokenizer
+from stepscore.types import Solution
 
 EMBEDDED = "embedded"
+PROBE = Solution("What is 1 + 1?", ("1 + 1 = 2.", "So it is 2."))
 
 AnyScorer = TypeVar("AnyScorer", bound=Scorer)
 
@@ -113,9 +116,15 @@ def checkpoint_facts(model: str, cache: Path | None = None, *, weights: bool = T
 
 
 def bind(family: Family, facts: CheckpointFacts, options: Mapping[str, str]) -> Parts:
-    """The family's layout, head and reader for this checkpoint."""
+    """The family's layout, head and reader for this checkpoint.
+
+    A solution is written once, so that a chat template that fails does so here. Raises CheckpointError.
+    """
     tokenizer = StepTokenizer.open(str(facts.path), family.markers)
-    return family.build(LayoutContext(tokenizer, facts.config, family.settle(options), frozenset(facts.shapes)))
+    parts = family.build(LayoutContext(tokenizer, facts.config, family.settle(options), frozenset(facts.shapes)))
+    with suppress(InvalidInput):  # a family may refuse the probe's text and take others
+        parts.layout.encode(PROBE)
+    return parts
 
 
 def _facts_for(model: str, options: EngineOptions, cache: Path | None) -> CheckpointFacts:

@@ -85,11 +85,16 @@ def open_policy(policy: Policy) -> tuple[Generator, PromptWriter]:
 
 
 def prompts_of(template: str, facts: CheckpointFacts | None) -> PromptWriter:
-    """The model's own chat template if its tokenizer has one, else the problem as plain text."""
+    """The model's own chat template if its tokenizer has one, else the problem as plain text.
+
+    Raises CheckpointError if the chat template fails or leaves the problem out.
+    """
     tokenizer = None
     if facts is not None:
         with suppress(CheckpointError):  # a server's name may be that of a model whose tokenizer is not here
             tokenizer = StepTokenizer.open(str(facts.path)).inner
     if tokenizer is not None and tokenizer.chat_template:
-        return ChatPrompt(tokenizer, template or CHAT)
+        written = ChatPrompt(tokenizer, template or CHAT)
+        written.write("What is 1 + 1?", "")
+        return written
     return PlainPrompt(template or PLAIN)

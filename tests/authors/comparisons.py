@@ -135,7 +135,8 @@ def _pqm(name: str, repository: str, commit: str, adapter: str, prompt: str, **t
     # DeepSeek's kind: a Llama whose byte-level file is named LlamaTokenizerFast, which writes a BOS.
     return Comparison(name, "pqm", repository, commit, f"values.{adapter}", "qwen", "llama", "LlamaForCausalLM",
                       value_head, markers=("[PRM]",), roles={"bos_token": "<|endoftext|>"},
-                      options={"prompt": prompt, "numbering": "from_2" if theirs.get("marked") else "from_1"},
+                      options=({} if prompt == "evaluation" else {"prompt": prompt})
+                      | ({"numbering": "from_2"} if theirs.get("marked") else {}),
                       theirs=theirs, tokenizer_class="LlamaTokenizerFast")  # fmt: skip
 
 
@@ -146,9 +147,12 @@ def _implicit(name: str, adapter: str, vocabulary: str, theirs: dict[str, Any], 
                       causal_head, roles=roles, options=options, theirs=theirs, base=True)  # fmt: skip
 
 
-def _trl(name: str, vocabulary: str, kind: str, architecture: str, **roles: str | None) -> Comparison:
+def _trl(
+    name: str, vocabulary: str, kind: str, architecture: str, separator: str = "\n", **roles: str | None
+) -> Comparison:
     return Comparison(name, "token_classification", "huggingface/trl", "f2cd577", "values.trl", vocabulary, kind,
-                      architecture, class_head, roles=roles)  # fmt: skip
+                      architecture, class_head, roles=roles, theirs={"separator": separator},
+                      options={"separator": separator} if separator != "\n" else {})  # fmt: skip
 
 
 def _language(
@@ -211,6 +215,7 @@ COMPARISONS = [
     _trl("token_classification-qwen", "qwen", "qwen2", "Qwen2ForTokenClassification"),
     _trl("token_classification-named-bos", "qwen", "qwen2", "Qwen2ForTokenClassification", bos_token="<|endoftext|>"),
     _trl("token_classification-llama", "llama", "llama", "LlamaForTokenClassification"),
+    _trl("token_classification-marker", "qwen", "qwen2", "Qwen2ForTokenClassification", "<extra_0>"),
     _chat("qwen_math", "Red-Hat-AI-Innovation-Team/reward_hub", "fc6150d", "qwen_math", "Qwen2ForProcessRewardModel",
           two_layers),
     Comparison("skywork", "skywork", "SkyworkAI/skywork-o1-prm-inference", "719b56b", "values.skywork", "qwen", "qwen2",
@@ -224,6 +229,9 @@ COMPARISONS = [
     _reason_eval("34B"),
     Comparison("pure", "pure", "ssmisya/PRMBench", "a1ae4ea", "values.pure", "qwen", "qwen2",
                "Qwen2ForTokenClassification", class_head, options={"separator": "\n\n"}),
+    Comparison("pure-named-bos", "pure", "ssmisya/PRMBench", "a1ae4ea", "values.pure", "qwen", "qwen2",
+               "Qwen2ForTokenClassification", class_head, options={"separator": "\n\n"},
+               roles={"bos_token": "<|endoftext|>"}),
     _language("versa_prm-llama", "versa_prm", "UW-Madison-Lee-Lab/VersaPRM", "81a3c99", "versa_prm", "llama"),
     _language("versa_prm-qwen", "versa_prm", "db-Lee/Multi-RM", "65b3e8e", "multi_rm", "qwen"),
     _language("fover-llama", "fover", "psunlpgroup/FoVer", "742fcf9", "fover", "llama"),

@@ -87,9 +87,20 @@ def test_the_stored_rewards_differ_from_step_to_step(comparison: Comparison) -> 
     assert max(rewards) - min(rewards) > 1e-3
 
 
-def test_every_repository_is_named_by_its_family(comparison: Comparison) -> None:
-    named = {(one.repository, one.commit) for family in families() for one in family.compared}
-    assert (comparison.repository, comparison.commit) in named
+def test_what_the_families_name_is_what_is_run() -> None:
+    named = {(family.name, one.repository, one.commit) for family in families() for one in family.compared}
+    run = {(comparison.family, comparison.repository, comparison.commit) for comparison in COMPARISONS}
+    stage_2 = {("implicit_stage2", repository, commit) for family, repository, commit in run if family == "implicit"}
+    assert named - stage_2 == run
+
+
+def test_a_family_that_names_no_outside_code_is_known_to_have_none() -> None:
+    assert {family.name for family in families() if not family.compared} == {"number_logprob", "value_head"}
+
+
+def test_no_comparison_passes_a_default_so_that_another_default_is_found(comparison: Comparison) -> None:
+    defaults = {name: option.default for name, option in family_named(comparison.family).options.items()}
+    assert not comparison.options.items() & defaults.items()
 
 
 @pytest.mark.authors

@@ -11,7 +11,7 @@ def case(name: str, prompt: str) -> FamilyCase:
         "pqm",
         checkpoints.pqm,
         partial(reference.step_rewards, prompt=prompt),
-        options={"prompt": prompt},
+        options={"prompt": prompt} if prompt != "evaluation" else {},
         special_marker="[PRM]",
     )
 

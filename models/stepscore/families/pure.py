@@ -4,7 +4,8 @@ Sources: CJReinforce/PURE and the card of jinachris/PURE-PRM-7B; "Stop Summation
 Process Reward Model Needs for Reasoning", arXiv 2504.15275.
 
 The ids are those of TRL's trainer: problem, each step and each separator encoded for themselves, but without a BOS.
-The separator is a line break on the card and in training; PRMBench's wrapper uses a blank line (`separator`).
+The separator is a line break on the card and in training; PRMBench's wrapper uses a blank line (`separator`). One
+that is an added token is written as that token.
 The reward is p(correct) - p(wrong), in [-1, 1], and a step counts as wrong below 0. The default aggregate is the
 soft-min with temperature 0.1: the weights that the authors give to the steps of a return.
 """
@@ -20,8 +21,7 @@ from stepscore.types import RewardRange
 
 
 def build(context: LayoutContext) -> Parts:
-    layout = SeparatedSteps(context.tokenizer, context.options["separator"])
-    return Parts(layout, LinearHead(("score",), outputs=2), softmax_difference(1, 0))
+    return Parts(SeparatedSteps.of(context), LinearHead(("score",), outputs=2), softmax_difference(1, 0))
 
 
 FAMILY = Family(

@@ -7,8 +7,9 @@ were trained on) encodes the problem, each step and each separator for itself an
 between problem and first step; a BOS comes first if the tokenizer names one, whether or not it would add it
 itself. `pipeline` is the documented inference: the strings are joined with separators, one
 after the problem too, and encoded together, so that a separator may merge with the text before it.
-The separator is plain text; with a separator of one line break, steps that contain one are still read once, because
-the position is noted while writing.
+A separator that the tokenizer holds as an added token (`<extra_0>`) is that token, as TRL's `encode` gives it; typed in
+a step it is text. With a separator of one line break, steps that contain one are still read once, because the position
+is noted while writing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from types import MappingProxyType
 
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
-from stepscore.family.layouts import SeparatedSteps
+from stepscore.family.layouts import SeparatedSteps, separator_of
 from stepscore.family.readers import softmax_of
 from stepscore.family.registry import Compared, Evidence, Family, Option, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
@@ -43,16 +44,17 @@ class Pipeline:
 
     def _prefix(self, texts: tuple[str, ...]) -> Encoded:
         builder = SequenceBuilder(self.tokenizer).bos()
-        return builder.text(self.separator.join(texts) + self.separator).read().build()
+        for text in texts:
+            builder.text(text).template(self.separator)
+        return builder.read().build()
 
 
 def build(context: LayoutContext) -> Parts:
-    tokenizer, separator = context.tokenizer, context.options["separator"]
     layout: Pipeline | SeparatedSteps
     if context.options["tokenisation"] == "pipeline":
-        layout = Pipeline(tokenizer, separator)
+        layout = Pipeline(context.tokenizer, separator_of(context))
     else:
-        layout = SeparatedSteps(tokenizer, separator, _named_bos(tokenizer))
+        layout = SeparatedSteps.of(context, _named_bos(context.tokenizer))
     return Parts(layout, LinearHead(("score",), outputs=2), softmax_of(1))
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from stepscore.errors import CheckpointError
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
+from stepscore.family.layouts import separator_of, template_ids
 from stepscore.family.readers import sigmoid_value
 from stepscore.family.registry import Evidence, Family, Option, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
@@ -65,12 +66,6 @@ class Joint:
         return EncodedSolution((builder.build(),), steps=len(solution.steps))
 
 
-def ids_of(tokenizer: StepTokenizer, text: str) -> tuple[int, ...]:
-    """Template text for itself, its added tokens as tokens."""
-    parts = tokenizer.parts(text)
-    return tuple(i for part, token in parts for i in ([token] if token is not None else tokenizer.encode(part)[0]))
-
-
 def head_name(context: LayoutContext) -> str:
     """Raises CheckpointError if the weights hold no such head, or more than one."""
     names = NAMES if context.options["head"] == AUTO else (context.options["head"],)
@@ -84,12 +79,12 @@ def head_name(context: LayoutContext) -> str:
 
 def build(context: LayoutContext) -> Parts:
     tokenizer, options = context.tokenizer, context.options
-    opening, separator = options["opening"], options["separator"]
-    last = ids_of(tokenizer, separator)[-1]
+    opening, separator = options["opening"], separator_of(context)
+    last = template_ids(tokenizer, separator)[-1]
     if options["tokenisation"] == "joint":
         layout: Pieces | Joint = Joint(tokenizer, opening, separator, last)
     else:
-        layout = Pieces(tokenizer, ids_of(tokenizer, opening), ids_of(tokenizer, separator))
+        layout = Pieces(tokenizer, template_ids(tokenizer, opening), template_ids(tokenizer, separator))
     return Parts(layout, LinearHead((head_name(context),), outputs=1), sigmoid_value)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stepscore.errors import EmptyStep, InvalidText, MarkerInText, MarkerMerged, NoProblem, NoSteps
+from stepscore.text.chat import lost_text, render_chat
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Solution
 
@@ -229,15 +230,19 @@ class Message:
     parts: tuple[LayoutPart, ...]
 
 
-_SLOT = "\ue000{}\ue001"
-_SLOTS = re.compile("( ?)\ue000(\\d+)\ue001( ?)")
+_LINES, _EDGE = "\n" * 7, "\u2003"
+_SLOT = f"{_LINES}{_EDGE}\ue000{{}}\ue001{_EDGE}{_LINES}"
+_SLOTS = re.compile(f"((?:{_LINES})?{_EDGE})?\ue000(\\d+)\ue001({_EDGE}(?:{_LINES})?)?")
+"""The place of a message's text, between white space that no template writes itself: what is left of it shows what
+the template strips."""
+_PROBE = ' \n Text {}: 3 + 4 = 7.\n\nSo \\(x\\) is {{7}} "é".\n \n'
 
 
 class ChatTemplate:
     """The checkpoint's own chat template, rendered around slots so that user text never meets its special tokens.
 
-    A template that trims its messages (Llama 3.1 does) trims ours: each slot is rendered between two spaces, and
-    if a space is gone, the message is stripped on that side.
+    A template that trims its messages (Llama 3.1 trims all white space, Qwen3 the line breaks before an answer) trims
+    ours alike.
     """
 
     def __init__(self, tokenizer: StepTokenizer) -> None:
@@ -245,7 +250,7 @@ class ChatTemplate:
         self._frames: dict[tuple[tuple[str, ...], bool], str] = {}
 
     def write(self, builder: SequenceBuilder, messages: Sequence[Message], *, generation_prompt: bool = False) -> None:
-        """Write the rendered conversation; every Marker and Place is read."""
+        """Write the rendered conversation; every Marker and Place is read. Raises CheckpointError as `frame` does."""
         roles = tuple(message.role for message in messages)
         self.fill(builder, self.frame(roles, generation_prompt=generation_prompt), messages)
 
@@ -254,24 +259,46 @@ class ChatTemplate:
         position = 0
         for slot in _SLOTS.finditer(frame):
             builder.template(frame[position : slot.start()])
-            _write_parts(builder, messages[int(slot[2])].parts, strip=(not slot[1], not slot[3]))
+            _write_parts(builder, messages[int(slot[2])].parts, _stripped(slot[1]), _stripped(slot[3]))
             position = slot.end()
         builder.template(frame[position:])
 
     def frame(self, roles: tuple[str, ...], *, generation_prompt: bool = False) -> str:
-        """The template rendered for messages of these roles, a slot in the place of each message's text."""
+        """The template rendered for messages of these roles, a slot in the place of each message's text.
+
+        Raises CheckpointError if the template fails on them, or does not write each text once and unchanged.
+        """
         key = (roles, generation_prompt)
         if key not in self._frames:
-            slots = [{"role": role, "content": f" {_SLOT.format(n)} "} for n, role in enumerate(roles)]
-            self._frames[key] = str(
-                self._tokenizer.inner.apply_chat_template(
-                    slots, tokenize=False, add_generation_prompt=generation_prompt
-                )
-            )
+            self._frames[key] = self._checked_frame(roles, generation_prompt)
         return self._frames[key]
 
+    def _checked_frame(self, roles: tuple[str, ...], generation_prompt: bool) -> str:
+        frame = self._rendered(roles, _SLOT, generation_prompt)
+        found = sorted(int(slot[2]) for slot in _SLOTS.finditer(frame))
+        probed = _SLOTS.sub(lambda slot: _trim(_PROBE.format(slot[2]), slot), frame)
+        if found != list(range(len(roles))) or probed != self._rendered(roles, _PROBE, generation_prompt):
+            raise lost_text(_PROBE, roles)
+        return frame
 
-def _write_parts(builder: SequenceBuilder, parts: Sequence[LayoutPart], strip: tuple[bool, bool]) -> None:
+    def _rendered(self, roles: tuple[str, ...], text: str, generation_prompt: bool) -> str:
+        messages = [{"role": role, "content": text.format(place)} for place, role in enumerate(roles)]
+        return render_chat(self._tokenizer.inner, messages, generation_prompt=generation_prompt)
+
+
+def _stripped(edge: str | None) -> str | None:
+    """What a template strips on the side of a slot where this is left, as `str.strip` takes it: None for any space."""
+    if not edge:
+        return None
+    return "" if _LINES in edge else "\n"
+
+
+def _trim(text: str, slot: re.Match[str]) -> str:
+    return text.lstrip(_stripped(slot[1])).rstrip(_stripped(slot[3]))
+
+
+def _write_parts(builder: SequenceBuilder, parts: Sequence[LayoutPart], left: str | None, right: str | None) -> None:
+    """left, right: what is stripped at the message's two ends, as `str.strip` takes it."""
     written = [index for index, part in enumerate(parts) if not isinstance(part, Place)]
     first, last = written[0], written[-1]
     for index, part in enumerate(parts):
@@ -282,8 +309,8 @@ def _write_parts(builder: SequenceBuilder, parts: Sequence[LayoutPart], strip: t
         elif isinstance(part, str):
             builder.template(part)
         else:
-            text = part.text.lstrip() if strip[0] and index == first else part.text
-            builder.text(text.rstrip() if strip[1] and index == last else text)
+            text = part.text.lstrip(left) if index == first else part.text
+            builder.text(text.rstrip(right) if index == last else text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from stepscore.errors import InvalidOption
 from stepscore.family.layout import (
     ChatTemplate,
     LayoutContext,
@@ -21,6 +22,24 @@ from stepscore.types import EncodedSolution, Solution
 def system_message(system: str) -> list[Message]:
     """The system message, or none, which leaves it to the chat template."""
     return [Message("system", (system,))] if system else []
+
+
+def template_ids(tokenizer: StepTokenizer, text: str) -> tuple[int, ...]:
+    """Template text for itself, its added tokens as tokens."""
+    parts = tokenizer.parts(text)
+    return tuple(i for part, token in parts for i in ([token] if token is not None else tokenizer.ids(part)))
+
+
+def separator_of(context: LayoutContext) -> str:
+    """The option `separator`, at which steps are read. Raises InvalidOption if the tokenizer writes nothing for it."""
+    separator = context.options["separator"]
+    if not template_ids(context.tokenizer, separator):
+        raise InvalidOption(
+            f"the tokenizer has no token for separator={separator!r}, and a step is read at the token after it",
+            option="separator",
+            known=[],
+        )
+    return separator
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +71,25 @@ class MarkedChat:
 
 @dataclass(frozen=True, slots=True)
 class SeparatedSteps:
-    """bos + ids(problem) + ids(step) + ids(separator) + ..., each encoded alone; reads the separator's last id.
+    """bos + ids(problem) + ids(step) + separator + ..., each encoded alone; reads the separator's last id.
 
-    bos: the ids in front, if any.
+    separator: its ids. bos: the ids in front, if any.
     """
 
     tokenizer: StepTokenizer
-    separator: str
+    separator: tuple[int, ...]
     bos: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, context: LayoutContext, bos: tuple[int, ...] = ()) -> SeparatedSteps:
+        """With the option `separator`, a token if it is an added one. Raises InvalidOption."""
+        return cls(context.tokenizer, template_ids(context.tokenizer, separator_of(context)), bos)
 
     def encode(self, solution: Solution) -> EncodedSolution:
         check(solution)
         builder = SequenceBuilder(self.tokenizer).token(*self.bos).piece(solution.problem)
         for step in solution.steps:
-            builder.piece(step).piece(self.separator).read()
+            builder.piece(step).token(*self.separator).read()
         return EncodedSolution((builder.build(),), steps=len(solution.steps))
 
 

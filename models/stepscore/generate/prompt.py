@@ -8,6 +8,7 @@ from typing import Protocol
 from transformers import PreTrainedTokenizerFast
 
 from stepscore.generate.protocol import Prompt
+from stepscore.text.chat import lost_text, render_chat
 
 HOLE = "{problem}"
 PLAIN = "Question: {problem}\nAnswer:\n"
@@ -40,6 +41,7 @@ class ChatPrompt:
     """One user message in the tokenizer's own chat template, and the answer begun with the prefix.
 
     Ids, because the template has written every special token already and a tokenizer would add some again.
+    `write` raises CheckpointError if the template fails, or leaves the message out.
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -47,8 +49,10 @@ class ChatPrompt:
 
     def write(self, problem: str, prefix: str) -> Prompt:
         message = {"role": "user", "content": filled(self.template, problem)}
-        opened = self.tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
-        return tuple(self.tokenizer.encode(str(opened) + prefix, add_special_tokens=False))
+        opened = render_chat(self.tokenizer, [message], generation_prompt=True)
+        if message["content"].strip() not in opened:
+            raise lost_text(message["content"], ["user"])
+        return tuple(self.tokenizer.encode(opened + prefix, add_special_tokens=False))
 
 
 def filled(template: str, problem: str) -> str:

@@ -29,6 +29,8 @@ VOCABULARIES = (FILE, "vocab.json", SENTENCEPIECE)
 BESIDE = (CONFIG, "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "config.json")
 PROBES = ("Step 1: 16 - 3  =\n\n\t13 é ≤ 你好 🦆.\n \n\n\n\nSo x", " She", "\nSo\n")
 """Texts that lose something in a tokenizer that was built wrongly; the second begins with a space, the third breaks."""
+OTHERS = {" ": "\t", "\n": " ", "\t": " ", "é": "ö", "≤": "≥", "好": "吗", "🦆": "🐔"}
+"""Characters of the first probe, each with one that means something else."""
 WORD_START = "▁"
 # In transformers 4 these classes alone wrote the BOS themselves, whatever post-processor the file held.
 LLAMA_CLASSES = frozenset({"LlamaTokenizer", "LlamaTokenizerFast", "CodeLlamaTokenizer", "CodeLlamaTokenizerFast"})
@@ -92,6 +94,14 @@ def _json(file: Path) -> dict[str, Any]:
 
 
 def _check_ids(inner: Tokenizer, own: Tokenizer, folder: Path) -> None:
+    named = {str(token) for token in inner.get_added_tokens_decoder().values() if not token.special}
+    foreign = sorted(named - {str(token) for token in own.get_added_tokens_decoder().values()})
+    if foreign:
+        raise DamagedTokenizer(
+            f"files beside {FILE} of {folder} add tokens that it lacks: {', '.join(foreign)}",
+            path=str(folder),
+            added=foreign,
+        )
     for probe in PROBES:
         ids, expected = (each.encode(probe, add_special_tokens=False).ids for each in (inner, own))
         if ids != expected:
@@ -105,8 +115,9 @@ def _check_ids(inner: Tokenizer, own: Tokenizer, folder: Path) -> None:
 
 
 def _check_text_survives(inner: Tokenizer, folder: Path) -> None:
-    """What the file's own normaliser leaves of a text must come back; a decoder that is not there cannot be asked."""
+    """What the file's own normaliser leaves of a text must come back; without a decoder, each character must count."""
     if inner.decoder is None:
+        _check_characters_count(inner, folder)
         return
     for probe in PROBES:
         written = inner.normalizer.normalize_str(probe) if inner.normalizer else probe
@@ -118,6 +129,21 @@ def _check_text_survives(inner: Tokenizer, folder: Path) -> None:
                 path=str(folder),
                 text=probe,
                 found=found,
+            )
+
+
+def _check_characters_count(inner: Tokenizer, folder: Path) -> None:
+    """A text without one of its characters, or with another in its place, has other ids."""
+    for character, other in OTHERS.items():
+        texts = [PROBES[0], PROBES[0].replace(character, ""), PROBES[0].replace(character, other)]
+        ids = [tuple(inner.encode(text, add_special_tokens=False).ids) for text in texts]
+        if len(set(ids)) < len(texts):
+            raise DamagedTokenizer(
+                f"the tokenizer of {folder} loses text: {character!r} makes no difference to its ids. Fetch {FILE} "
+                "again from where the checkpoint was published",
+                path=str(folder),
+                text=texts[0],
+                found=character,
             )
 
 

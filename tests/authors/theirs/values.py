@@ -137,7 +137,7 @@ def trl(job: Job, cases: list[Case]) -> list[Any]:
     model = AutoModelForTokenClassification.from_pretrained(job.checkpoint, torch_dtype=torch.float32).eval()
     for problem, steps in cases:
         row = {"prompt": problem, "completions": steps, "labels": [True] * len(steps)}
-        got = tokenize_row(row, tokenizer, "\n", None, None, False, True)
+        got = tokenize_row(row, tokenizer, job.options["separator"], None, None, False, True)
         reads = [n for n, label in enumerate(got["labels"]) if label != -100]
         with torch.no_grad():
             logits = model(torch.tensor([got["input_ids"]])).logits[0]

@@ -10,7 +10,7 @@ import pytest
 import checkpoints_value_heads as checkpoints
 from loading_case import CPU
 from stepscore.checkpoint import read_facts
-from stepscore.errors import CheckpointError, MarkerMerged, UnknownFamily
+from stepscore.errors import CheckpointError, InvalidOption, MarkerMerged, UnknownFamily
 from stepscore.family.registry import family_named, resolve
 from stepscore.open import bind, open_scorer
 from stepscore.types import Solution
@@ -78,3 +78,32 @@ def test_a_joint_separator_that_merges_is_an_error(tmp_path: Path) -> None:
     options = {"separator": "\n\n", "tokenisation": "joint"}
     with pytest.raises(MarkerMerged):
         bind(family_named("value_head"), read_facts(folder), options).layout.encode(SOLUTION)
+
+
+@pytest.mark.parametrize("tokenisation", ["train_exact", "pipeline"])
+def test_a_separator_that_is_an_added_token_is_that_token(tmp_path: Path, tokenisation: str) -> None:
+    """As TRL's `tokenizer.encode(step_separator)` gives it; typed in a step it is text."""
+    folder = checkpoints.reasonflux(tmp_path / "model")
+    options = {"separator": "<extra_0>", "tokenisation": tokenisation}
+    solution = Solution("How many?", ("3 + 4 = <extra_0>7.", "The answer is 7."))
+    encoded = bind(family_named("token_classification"), read_facts(folder), options).layout.encode(solution)
+    marker = checkpoints.tokenizers.qwen("<extra_0>").convert_tokens_to_ids("<extra_0>")
+    for sequence in encoded.sequences:
+        assert {sequence.ids[read] for read in sequence.reads} == {marker}
+    assert encoded.sequences[-1].ids.count(marker) == (2 if tokenisation == "train_exact" else 3)
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("token_classification", {}),
+        ("token_classification", {"tokenisation": "pipeline"}),
+        ("pure", {}),
+        ("value_head", {}),
+        ("value_head", {"tokenisation": "joint"}),
+    ],
+)
+def test_a_separator_without_a_token_is_refused(tmp_path: Path, family: str, options: dict[str, str]) -> None:
+    facts = read_facts(checkpoints.value_head(tmp_path / "model"))
+    with pytest.raises(InvalidOption, match="no token for separator=''"):
+        bind(family_named(family), facts, {"separator": "", **options})

@@ -101,6 +101,49 @@ def test_a_file_that_drops_white_space_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "damaged_tokenizer"
 
 
+@pytest.mark.parametrize(
+    ("damage", "lost"),
+    [
+        ({"pre_tokenizer": {"type": "WhitespaceSplit"}}, " "),
+        ({"normalizer": {"type": "Replace", "pattern": {"Regex": "[^\\x00-\\x7f]"}, "content": "?"}}, "é"),
+        ({"normalizer": {"type": "Replace", "pattern": {"String": "\t"}, "content": " "}}, " "),
+    ],
+)
+def test_without_a_decoder_each_character_must_make_a_difference(
+    tmp_path: Path, damage: dict[str, Any], lost: str
+) -> None:
+    folder = folder_of(made.qwen(), tmp_path / "model", "qwen2")
+    rewrite(folder / "tokenizer.json", decoder=None)
+    assert StepTokenizer.open(str(folder)).ids("a b") == made.qwen().encode("a b")
+    rewrite(folder / "tokenizer.json", **damage)
+    with pytest.raises(DamagedTokenizer, match="makes no difference") as caught:
+        StepTokenizer.open(str(folder))
+    assert caught.value.detail["found"] == lost
+
+
+def added(content: str) -> dict[str, Any]:
+    return {"content": content} | dict.fromkeys(("lstrip", "rstrip", "normalized", "single_word", "special"), False)
+
+
+@pytest.mark.parametrize(
+    ("file", "written", "says"),
+    [
+        ("tokenizer_config.json", {"added_tokens_decoder": {"5": added(" She") | {"special": True}}}, "contradicts it"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"900": added("eggs")}}, "that it lacks: eggs"),
+        ("added_tokens.json", {"eggs": 900}, "that it lacks: eggs"),
+    ],
+)
+def test_files_beside_it_that_change_the_ids_are_refused(
+    tmp_path: Path, file: str, written: dict[str, Any], says: str
+) -> None:
+    folder = folder_of(made.qwen(), tmp_path / "model", "qwen2")
+    if not (folder / file).exists():
+        (folder / file).write_text("{}")
+    rewrite(folder / file, **written)
+    with pytest.raises(DamagedTokenizer, match=says):
+        StepTokenizer.open(str(folder))
+
+
 # Sentencepiece models without tokenizer.json
 
 
