@@ -1,8 +1,9 @@
 r"""What of a text is layout and says nothing: rules, tags on lines of their own, and headings of general words.
 
-`---`, `***`, `___`, `===`; `<think>`, `</think>`, `<answer>`; `### Solution`, `**Final Answer**`, `## Step-by-step
-solution:`. No model should be asked to judge them, and no score should depend on them: they belong to a step's span but
-not to the text that is scored. A heading with words of its own (`### Case 2: x < 0`) is content.
+`---`, `***`, `___`, `===`, `\hline`; `<think>`, `</think>`, `<answer>`; `### Solution`, `**Final Answer**`,
+`## Step-by-step solution:`, and a line `Solution:` without a mark. No model should be asked to judge them, and no score
+should depend on them: they belong to a step's span but not to the text that is scored. A heading with words of its own
+(`### Case 2: x < 0`) is content.
 """
 
 from __future__ import annotations
@@ -20,13 +21,27 @@ _TAGS = (
     "think|thinking|thought|thoughts|reason|reasoning|reflection|scratchpad|analysis|explanation|answer|final_answer"
     "|final|solution|response|output|result|step|steps|proof|verification|conclusion|summary|hr|br|p"
 )
+_TITLE = (
+    r"(?:(?:the|my|our|final|full|detailed|complete|brief|short|worked|step[ -]by[ -]step)[ ]++)*+"
+    r"(?:solution|answer|explanation|proof|reasoning|analysis|conclusion|response|approach|calculations?|working"
+    r"|verification|summary|result|output|derivation|overview|thought[ ]process"
+    r"|solución|respuesta|réponse|lösung|antwort|soluzione|risposta|solução|resposta|решение|ответ"
+    r"|解|解答|答案|最终答案|解题过程|解析|分析|结论|证明|풀이|정답)"
+)
+"""A line that is a title without being marked as one."""
+_UNDERLINED = regex.compile(
+    r"(?:\A|(?<=\n[ \t]*+\n))[ \t]*+(?P<title>\S[^\n]{0,78}+)(?<![\s.!?:;,。！？：])\n[ \t]*+={3,}+[ \t]*+$",
+    regex.MULTILINE,
+)
 _LAYOUT = regex.compile(
     rf"""^[ \t]*+ (?:
         (?P<closes> (?P<rule>[-*_=—–─━═])(?:[ \t]*+(?P=rule)){{2,}}+ | </(?:{_TAGS})> | <(?:hr|br)[ ]?/?> | \[/THINK\]
-          | <\|end_of_(?:thought|solution)\|> | \\(?:hrule|newpage|bigskip|medskip|smallskip) )
+          | <\|end_of_(?:thought|solution)\|>
+          | \\(?:hrule|hline|toprule|midrule|bottomrule|newpage|bigskip|medskip|smallskip) )
         | <(?:{_TAGS})> | \[THINK\] | <\|begin_of_(?:thought|solution)\|>
         | (?P<hashes>\#{{1,6}})[ \t]*+(?P<words>[^\n]*+)
         | (?P<bold>\*{{2,3}}|__)(?P<words>[^\n*_]++)(?P=bold)[ \t]*+[:：]?
+        | (?P<words>{_TITLE})[ \t]*+[:：]?
         | \\(?:textbf|(?:sub)*section\*?|paragraph\*?)\{{(?P<words>[^\n{{}}]++)\}}[:：]?
       ) [ \t]*+ $""",
     regex.VERBOSE | regex.MULTILINE | regex.IGNORECASE,
@@ -144,7 +159,10 @@ def find_layout(text: str) -> list[LayoutLine]:
     whole = blocks(text)
     in_paragraphs = _BLANK.search(text.strip()) is not None
     found = [_layout_line(text, match, in_paragraphs) for match in _LAYOUT.finditer(text)]
-    return [line for line in found if line and not whole.covers(line.start)]
+    lines = [line for line in found if line and not whole.covers(line.start)]
+    next_starts = [*(line.start for line in lines[1:]), len(text)]
+    # A title that a rule underlines is a part of that rule's line.
+    return [line for line, following in zip(lines, next_starts, strict=False) if line.start < following]
 
 
 def _layout_line(text: str, match: regex.Match[str], in_paragraphs: bool) -> LayoutLine | None:
@@ -162,6 +180,13 @@ def _is_layout(text: str, heading: regex.Match[str], in_paragraphs: bool) -> boo
     """A heading on top of a paragraph is part of it; alone, or in a text of single lines, it is layout."""
     alone = not in_paragraphs or _END_OF_PARAGRAPH.match(text, heading.end())
     return bool(alone) and is_general(heading["words"])
+
+
+def title_ends(text: str) -> set[int]:
+    """Where the titles end that are underlined by `=====` and have words of their own, but make no claim."""
+    whole = blocks(text)
+    titles = (match for match in _UNDERLINED.finditer(text) if not whole.covers(match.start("title")))
+    return {match.end("title") for match in titles if not _CLAIMS.search(match["title"])}
 
 
 def is_general(words: str) -> bool:

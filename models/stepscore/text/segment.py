@@ -23,7 +23,7 @@ without a letter or digit is part of the step before it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -31,7 +31,7 @@ import regex
 
 from stepscore.errors import NoSteps, UnknownSplit
 from stepscore.text.blocks import Blocks, Span, blocks, fences
-from stepscore.text.layout import LayoutLine, Reduced, find_layout, is_heading, leave_out, unify_breaks
+from stepscore.text.layout import LayoutLine, Reduced, find_layout, is_heading, leave_out, title_ends, unify_breaks
 from stepscore.text.marks import Mark
 from stepscore.text.numbering import (
     are_chapters,
@@ -160,8 +160,21 @@ def _split_content(
     """The steps of the text without its layout, their spans with it. layout: None to look for it."""
     layout = find_layout(text) if layout is None else layout
     content = leave_out(text, layout)
-    steps = [_at_home(piece, content) for piece in _pieces(content.text, way(content.text))]
-    return _with_layout(steps, layout)
+    pieces = _pieces(content.text, way(content.text))
+    joined = _join_titles(pieces, content, title_ends(text)) if layout else pieces
+    return _with_layout([_at_home(piece, content) for piece in joined], layout)
+
+
+def _join_titles(pieces: Iterable[Step], content: Reduced, ends: Set[int]) -> list[Step]:
+    """The pieces, each that is no more than an underlined title (`ends`) joined to the one after it."""
+    joined: list[Step] = []
+    title: Step | None = None
+    for piece in pieces:
+        whole = _narrow(content.text, title.start, piece.end) if title else piece
+        is_title = "\n" not in piece.text and content.position(piece.end - 1) + 1 in ends
+        title = whole if is_title else None
+        joined += [] if is_title else [whole]
+    return [*joined, title] if title else joined
 
 
 def _between_matches(text: str, pattern: str) -> Iterator[Step]:

@@ -71,6 +71,8 @@ LAYOUT = [
     "### Explanation", "#### Let's break it down", "**Setting up the equations**", r"\section*{Proof}",
     r"\textbf{Solution}",
     "## Lösung", "### 解答", "**Решение**", "### ✅ Verification",
+    "Solution:", "Solution", "The final answer:", "Step-by-step solution:", "Explanation", "Proof:", "Ответ:", "解：",
+    r"\hline", r"\midrule", "Solution\n=====", "**Solution**\n=====", "Answer:\n-----",
 ]  # fmt: skip
 paragraphs = st.lists(
     st.sampled_from(
@@ -152,6 +154,32 @@ def test_a_heading_with_words_of_its_own_is_part_of_what_it_announces(heading: s
         f"{heading}\n\nr is 3.",
         "Done.",
     ]
+
+
+@pytest.mark.parametrize("title", ["Adding apples", "Part one", "The radius of the circle", "Étude du cercle"])
+@pytest.mark.parametrize("rule", ["=====", "===", "==========  "])
+def test_an_underlined_title_is_part_of_what_it_announces(title: str, rule: str) -> None:
+    text = f"Let r be it.\n\n{title}\n{rule}\n\nr is 3.\n\nDone."
+    steps = split(text, "paragraphs")
+    assert [step.text for step in steps] == ["Let r be it.", f"{title}\n\nr is 3.", "Done."]
+    assert text[steps[1].start : steps[1].end] == f"{title}\n{rule}\n\nr is 3."
+
+
+@pytest.mark.parametrize("line", ["We add.", "x = 3", "So it is 7", "Is it so?", "We write:"])
+def test_a_sentence_or_a_claim_above_a_rule_is_not_a_title(line: str) -> None:
+    assert pieces(f"{line}\n=====\n\nr is 3.\n\nDone.", "paragraphs") == [line, "r is 3.", "Done."]
+
+
+def test_titles_at_the_end_and_in_a_row_are_kept() -> None:
+    assert pieces("We add.\n\nLast title\n====") == ["We add.", "Last title"]
+    assert pieces("Title A\n====\n\nTitle B\n====\n\nWe add.\n\nDone.") == ["Title A\n\nTitle B\n\nWe add.", "Done."]
+
+
+@pytest.mark.parametrize(
+    "line", ["The solution is 5", "Solution 2", "Answer: 5", "Solution of x", "Result = 3", "Proof by cases"]
+)
+def test_a_line_that_goes_on_after_a_title_word_is_content(line: str) -> None:
+    assert pieces(f"We add 3 and 4.\n\n{line}") == ["We add 3 and 4.", line]
 
 
 @pytest.mark.parametrize("signs", ["}", '",', "...", "∎", "**", "✓", "?"])
