@@ -88,17 +88,36 @@ METHODS: Mapping[str, SearchMethod] = MappingProxyType(
 )
 
 
+SIZES = {"rebase": "width", "mcts": "simulations"}
+"""What n means for methods that have no option of that name."""
+
+
 def search_method(name: str, options: Mapping[str, Any] | None = None) -> SearchMethod:
-    """The method of that name with these options over its defaults. Raises InvalidOption."""
+    """The method of that name with these options over its defaults; n is the size of any method that has one.
+
+    Raises InvalidOption, also if n and the option that it stands for differ.
+    """
     if name not in METHODS:
         raise InvalidOption(f"no search method is called {name!r}; there are {', '.join(METHODS)}", method=name)
-    method, given = METHODS[name], dict(options or {})
+    method, given = METHODS[name], _sized(name, options or {})
     known = [field.name for field in fields(method.options)]
     for key in given:
         if key not in known:
             message = f"{name} has no option {key!r}; it has {', '.join(known) or 'none'}"
             raise InvalidOption(message, option=key, known=known)
     return replace(method, options=_checked(method, given))
+
+
+def _sized(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    given = dict(options)
+    if name in SIZES and "n" in given:
+        size, n = SIZES[name], given.pop("n")
+        if given.setdefault(size, n) != n:
+            raise InvalidOption(
+                f"{size} of {name} is given as {given[size]} and as {n} (n of {name} is its {size}); give it once",
+                option=size,
+            )
+    return given
 
 
 def _checked(method: SearchMethod, given: Mapping[str, Any]) -> Any:

@@ -11,9 +11,6 @@ from stepscore.search.methods import SearchMethod, search_method
 from stepscore.search.policy import StepSampling
 from stepscore.search.searcher import SearchBudget
 
-SIZES = {"rebase": "width", "mcts": "simulations"}
-"""What n means for methods that have no option of that name."""
-
 OptionValue = int | float | bool | str
 
 
@@ -49,8 +46,8 @@ class SearchPlan:
 def parse_method(text: str, *, n: int | None = None, width: int | None = None) -> SearchMethod:
     """A method as a person writes it: `beam` or `beam:n=8,width=4`.
 
-    n, width: options given beside the text; n is the width of rebase and the simulations of mcts, in the text as well.
-    Raises InvalidOption, also for an option that the method does not have and for two different values of one.
+    n, width: options given beside the text. Raises InvalidOption, also for an option that the method does not have and
+    for two different values of one.
     """
     name, _, given = text.partition(":")
     name = name.strip()
@@ -59,11 +56,9 @@ def parse_method(text: str, *, n: int | None = None, width: int | None = None) -
     pairs += [_option(name, part) for part in given.split(",") if part.strip()]
     options: dict[str, OptionValue] = {}
     for key, value in pairs:
-        known = SIZES.get(name, "n") if key == "n" else key
-        if options.setdefault(known, value) != value:
-            also = "" if known == key else f" ({key} of {name} is its {known})"
-            message = f"{known} of {name} is given as {options[known]} and as {value}{also}; give it once"
-            raise InvalidOption(message, option=known)
+        if options.setdefault(key, value) != value:
+            message = f"{key} of {name} is given as {options[key]} and as {value}; give it once"
+            raise InvalidOption(message, option=key)
     return search_method(name, options)
 
 
