@@ -42,7 +42,9 @@ class MctsOptions:
 
 
 def mcts(root: SearchNode, options: MctsOptions) -> SearchTask[list[SearchNode]]:
-    """Every finished solution of the tree. If there is none, the most visited path is continued to its end."""
+    """Every finished solution of the tree. If there is none, the most visited path that can be continued is written to
+    its end; a step that ran out of tokens cannot, and without any other it is all there is.
+    """
     yield from _expand(root, options)
     for _ in range(options.simulations):
         path = select_path(root, options)
@@ -56,7 +58,7 @@ def mcts(root: SearchNode, options: MctsOptions) -> SearchTask[list[SearchNode]]
                 path.append(leaf)
         if leaf.score is not None:
             back_up(path, (yield from _value(leaf, leaf.score, options)))
-    if not complete_nodes(root):
+    if not any(node.status == "finished" for node in root.walk()):
         yield from _finish(root)
     return complete_nodes(root)
 
@@ -125,7 +127,7 @@ def _expand(node: SearchNode, options: MctsOptions) -> SearchTask[list[SearchNod
 
 def _finish(root: SearchNode) -> SearchTask[None]:
     node = root
-    while children := usable_children(node):
+    while children := [child for child in usable_children(node) if child.status == "open"]:
         node = max(children, key=lambda child: (child.visits, child.score or 0.0))
     if node is not root and node.status == "open":
         [rest_of_it] = yield from grow([(node, 1)], to_end=True)

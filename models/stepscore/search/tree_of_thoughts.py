@@ -29,12 +29,13 @@ class ThoughtOptions:
 
 
 def tree_of_thoughts(root: SearchNode, options: ThoughtOptions) -> SearchTask[list[SearchNode]]:
-    """The finished solutions, in the order in which they were found."""
-    stack, completed, expanded = [root], list[SearchNode](), 0
-    while stack and len(completed) < options.solutions and expanded < options.expansions:
+    """The finished solutions, in the order in which they were found, and what ran out of tokens on the way to them."""
+    stack, completed, expanded, solutions = [root], list[SearchNode](), 0, 0
+    while stack and solutions < options.solutions and expanded < options.expansions:
         node = stack.pop()
         if node.status in ("finished", "truncated"):
             completed.append(node)
+            solutions += node.status == "finished"
             continue
         [children] = yield from grow([(node, options.candidates)], to_end=node.depth >= options.depth - 1)
         rated = best_first((yield from rate(children)))

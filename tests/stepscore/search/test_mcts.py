@@ -9,6 +9,7 @@ import pytest
 from stepscore.search.commands import GrowNodes
 from stepscore.search.mcts import MctsOptions, mcts, puct, rest, uct
 from stepscore.search.tree import SearchNode, new_root
+from stepscore.search.tree_of_thoughts import ThoughtOptions, tree_of_thoughts
 
 
 def node(parent: SearchNode, score: float, status: str = "finished") -> SearchNode:
@@ -39,6 +40,44 @@ def test_visits_follow_puct_on_a_tree_computed_by_hand():
     """
     for simulations, visits in [(1, [1, 0]), (2, [1, 1]), (3, [2, 1]), (4, [3, 1]), (5, [3, 2])]:
         assert run(new_root(), [0.8, 0.6], simulations=simulations) == visits
+
+
+def test_a_step_that_ran_out_of_tokens_is_no_solution_while_another_path_can_be_written_to_its_end():
+    root = new_root()
+    task = mcts(root, MctsOptions(width=2, simulations=2))
+    next(task)
+    cut, going = node(root, 0.9, "truncated"), node(root, 0.1, "open")
+    command = task.send([[cut, going]])
+    assert isinstance(command, GrowNodes)
+    assert (command.to_end, command.counts) == (True, ((going, 1),))
+    end = node(going, 0.2)
+    with pytest.raises(StopIteration) as ended:
+        task.send([[end]])
+    assert ended.value.value == [end]
+
+
+def test_steps_that_ran_out_of_tokens_are_all_there_is_if_nothing_else_is():
+    root = new_root()
+    task = mcts(root, MctsOptions(width=2, simulations=2))
+    next(task)
+    cut = [node(root, 0.9, "truncated"), node(root, 0.1, "truncated")]
+    with pytest.raises(StopIteration) as ended:
+        task.send([cut])
+    assert ended.value.value == cut
+
+
+def test_thoughts_are_left_for_others_if_they_ran_out_of_tokens():
+    root = new_root()
+    task = tree_of_thoughts(root, ThoughtOptions(candidates=2, keep=2, solutions=1))
+    next(task)
+    cut, going = node(root, 0.9, "truncated"), node(root, 0.1, "open")
+    command = task.send([[cut, going]])
+    assert isinstance(command, GrowNodes)
+    assert command.counts == ((going, 2),)
+    end = node(going, 0.2)
+    with pytest.raises(StopIteration) as ended:
+        task.send([[end, node(going, 0.1)]])
+    assert ended.value.value == [cut, end]
 
 
 def test_uct_visits_every_child_before_it_compares():

@@ -197,8 +197,10 @@ def test_stopping_ends_every_problem_within_a_step_and_keeps_what_is_finished():
 def test_unknown_methods_and_options_are_refused():
     with pytest.raises(InvalidOption, match="best_of_n"):
         searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "bestofn")
-    with pytest.raises(InvalidOption, match="simulations"):
-        searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "mcts", n=4)
+    with pytest.raises(InvalidOption, match="rounds"):
+        searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "beam", breadth=4)
+    with pytest.raises(InvalidOption, match="n of mcts is its simulations"):
+        searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "mcts", n=4, simulations=5)
     with pytest.raises(InvalidOption, match="divisible"):
         searcher(DicePolicy(0.5, 2), FormulaPrm(oracle), "beam", n=6, width=4)
 
