@@ -7,7 +7,8 @@ read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -17,7 +18,8 @@ from stepscore.engine.torch.attention import Attention, attention_for
 from stepscore.engine.torch.compiling import compiled
 from stepscore.engine.torch.inputs import ForwardInputs, load_inputs
 from stepscore.engine.torch.kv_pool import KVPool
-from stepscore.engine.torch.layer import SERIAL_NUMBERS, Layer, LayerSizes, finish, project, rms_norm
+from stepscore.engine.torch.layer import LINEARS, SERIAL_NUMBERS, Layer, LayerSizes, finish, project, rms_norm
+from stepscore.engine.torch.linear import Linear, Projection
 from stepscore.engine.torch.packing import Packed
 
 ROTATIONS = 4096
@@ -103,6 +105,14 @@ class Decoder:
     @property
     def dtype(self) -> torch.dtype:
         return self._final_norm.dtype
+
+    def replace_linears(self, make: Callable[[Linear], Projection]) -> None:
+        """Replace the large weights layer by layer, so that old and new ones are never both held."""
+        layers, self.layers = list(self.layers), ()
+        for number, layer in enumerate(layers):
+            made: dict[str, Any] = {name: make(getattr(layer, name)) for name in LINEARS}
+            layers[number] = replace(layer, **made)
+        self.layers = tuple(layers)
 
     def compile(self) -> None:
         """Fuse the elementwise functions of the layers; the first forward then takes seconds.

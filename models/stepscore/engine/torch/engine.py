@@ -24,6 +24,7 @@ from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.torch.linear import tile_for
 from stepscore.engine.torch.loading import load_decoder
 from stepscore.engine.torch.memory import cache_bytes, check_memory
+from stepscore.engine.torch.packed_linear import pack, packs
 from stepscore.engine.torch.packing import Packed
 from stepscore.engine.torch.planning import Plan, UnsharedPlan, needed_ids
 from stepscore.engine.torch.quantize import quantize
@@ -243,6 +244,9 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
         keep_compiled(cache_folder() / "compiled")
         for model in models:
             model.decoder.compile()
+    elif packs(options.mode, device, placement.dtype):
+        for model in models:
+            pack(model.decoder)
     large = choose_large_forward(device, options.max_batch_tokens)
     cache = cache_bytes(options.kv_cache_bytes, device, activation_bytes(models, large))
     if options.mode == "fast":

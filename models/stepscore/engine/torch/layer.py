@@ -19,6 +19,9 @@ SERIAL_NUMBERS = 32_767
 """Up to here PyTorch computes elementwise functions on one thread. Above, it cuts the numbers into as many parts as
 threads, and what lies at a cut goes through another exp than the rest: a last bit that depends on the row's company."""
 
+LINEARS = ("query_key_value", "attention_out", "gate_up", "down")
+"""The fields of a layer that hold large weights."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:

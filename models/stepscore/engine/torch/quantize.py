@@ -9,37 +9,24 @@ are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch.nn import functional
 
 from stepscore.config import Quantize
 from stepscore.engine.torch.decoder import Decoder
-from stepscore.engine.torch.layer import Layer
-from stepscore.engine.torch.linear import Linear, Projection
+from stepscore.engine.torch.linear import Linear
 
 FP8 = torch.float8_e4m3fn
 LARGEST = {"int8": 127.0, "fp8": 448.0}
-PARTS = ("query_key_value", "attention_out", "gate_up", "down")
 Product = Callable[..., torch.Tensor]
 
 
 def quantize(decoder: Decoder, kind: Quantize) -> None:
-    """Replace the decoder's large weights, layer by layer, so that old and new ones are never both held."""
-    layers = list(decoder.layers)
-    decoder.layers = ()
-    for number in range(len(layers)):
-        layers[number] = _quantized(layers[number], kind)
-    decoder.layers = tuple(layers)
-
-
-def _quantized(layer: Layer, kind: Quantize) -> Layer:
-    make: Callable[[Linear], Projection] = Int8Linear.of if kind == "int8" else Fp8Linear.of
-    parts: dict[str, Any] = {name: make(getattr(layer, name)) for name in PARTS}
-    return replace(layer, **parts)
+    """Turn the decoder's large weights into 8 bits."""
+    decoder.replace_linears(Int8Linear.of if kind == "int8" else Fp8Linear.of)
 
 
 @dataclass(frozen=True, slots=True)

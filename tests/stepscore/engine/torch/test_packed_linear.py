@@ -1,0 +1,66 @@
+"""Weights packed for oneDNN: the numbers of plain products, bit for bit, and only where they are faster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import engine_case as case
+from stepscore.engine.torch.architecture import read_architecture
+from stepscore.engine.torch.linear import Linear
+from stepscore.engine.torch.loading import load_decoder
+from stepscore.engine.torch.packed_linear import PackedLinear, packs
+from stepscore.engine.torch.weights import Weights
+from stepscore.placement import place
+
+CPU = torch.device("cpu")
+
+needs_bfloat16 = pytest.mark.skipif(
+    not packs("fast", CPU, torch.bfloat16), reason="oneDNN has no bfloat16 products on this CPU"
+)
+
+
+@needs_bfloat16
+@settings(deadline=None)
+@given(st.integers(0, 300), st.integers(1, 70), st.integers(1, 70), st.booleans())
+def test_a_packed_product_is_the_plain_one_bit_for_bit(rows: int, inputs: int, outputs: int, biased: bool) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    weight, bias, wide = (
+        torch.randn(*size, generator=generator).bfloat16()
+        for size in ((outputs, inputs), (outputs,), (rows, 2 * inputs))
+    )
+    linear = Linear(weight, bias if biased else None)
+    view = wide[:, :inputs]
+    assert torch.equal(PackedLinear.of(linear)(view), linear(view))
+
+
+@pytest.mark.parametrize(
+    ("mode", "device", "dtype"),
+    [
+        ("invariant", "cpu", torch.bfloat16),
+        ("fast", "meta", torch.bfloat16),
+        ("fast", "cpu", torch.float32),
+        ("fast", "cpu", torch.float16),
+    ],
+)
+def test_nothing_else_is_packed(mode: str, device: str, dtype: torch.dtype) -> None:
+    assert not packs(mode, torch.device(device), dtype)  # type: ignore[arg-type]
+
+
+@needs_bfloat16
+def test_an_engine_in_bfloat16_packs_its_weights_and_gives_the_same_numbers(tmp_path: Path) -> None:
+    facts = case.write(tmp_path)
+    packed, plain = (case.engine(facts, dtype="bfloat16") for _ in range(2))
+    assert isinstance(packed.models[0].decoder.layers[0].down, PackedLinear)
+    placement = place("cpu", "bfloat16", None, facts.max_tokens)
+    loaded = load_decoder(Weights(facts.path), read_architecture(facts, placement.max_tokens), placement)
+    plain.models[0].decoder.layers = loaded.layers
+    for size in (1, 3, 12):
+        sequences = case.batch(size, size=size)
+        for found, wanted in zip(packed.forward(sequences), plain.forward(sequences), strict=True):
+            assert np.array_equal(found, wanted)
