@@ -21,7 +21,8 @@ EXPECTED_ROWS = 128
 def packs(mode: Mode, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether weights are packed: mode fast in bfloat16 on a CPU for which oneDNN has such products."""
     wanted = mode == "fast" and device.type == "cpu" and dtype == torch.bfloat16
-    return wanted and torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    available: bool = wanted and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def pack(decoder: Decoder) -> None:
