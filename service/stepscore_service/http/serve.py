@@ -79,15 +79,18 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def _drain_and_exit(self) -> None:
+        """Exits whatever happens: a service that only refuses would have to be killed."""
         pool = self._app.state.pool
         pool.draining = True
-        running = set(self.server_state.tasks)
-        log.info("draining", running=len(running), seconds=self._drain_seconds)
-        if running:
-            await asyncio.wait(running, timeout=self._drain_seconds)
-        await pool.drain(0)
-        self.faulty = pool.fault() is not None
-        self.should_exit = True
+        try:
+            running = set(self.server_state.tasks)
+            log.info("draining", running=len(running), seconds=self._drain_seconds)
+            if running:
+                await asyncio.wait(running, timeout=self._drain_seconds)
+            await pool.drain(0)
+            self.faulty = pool.fault() is not None
+        finally:
+            self.should_exit = True
 
 
 def serve(settings: Settings) -> int:
