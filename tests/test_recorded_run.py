@@ -13,16 +13,15 @@ from readme_blocks import ROOT, blocks
 
 DATA = ROOT.parent / "shared" / "data"
 SMALLER = {
-    "--problems 200": "--problems 10",
-    "--problems 120": "--problems 8",
-    "--problems 40": "--problems 6",
-    "--problems 100": "--problems 6",
-    "head -300": "head -24",
-    "head -350": "head -24",
-    "1001,1012p": "1001,1002p",
+    "--problems 40": "--problems 10",
+    "--problems 30": "--problems 8",
+    "--problems 20": "--problems 6",
+    "head -60": "head -24",
+    "head -80": "head -24",
+    "1001,1004p": "1001,1002p",
     "--lora 16": "--lora 2",
-    "--steps 30": "--steps 2",
-    "-k 4": "-k 1",
+    "--steps 5": "--steps 2",
+    "-k 2": "-k 1",
     "--rollout-tokens 112": "--rollout-tokens 24",
 }
 NONE_RIGHT = 1

@@ -96,12 +96,13 @@ COMMANDS: dict[str, tuple[tuple[int, int], tuple[int, ...]]] = {
 }
 """Calls whose second argument may not be one of these: they make the kernel signal another process."""
 
-FLAGS: dict[str, tuple[tuple[int, int | None], int, int, int]] = {
-    "open": ((2, None), 1, 0o1003, 0o1000),  # O_TRUNC with O_RDONLY
-    "openat": ((257, 56), 2, 0o1003, 0o1000),
-    "fcntl": ((72, 25), 2, 0o20000, 0o20000),  # O_ASYNC
+FLAGS: dict[str, tuple[tuple[int, int | None], int | None, int, int, int]] = {
+    "open": ((2, None), None, 1, 0o1003, 0o1000),  # O_TRUNC with O_RDONLY
+    "openat": ((257, 56), None, 2, 0o1003, 0o1000),
+    "fcntl": ((72, 25), 4, 2, 0o20000, 0o20000),  # F_SETFL with O_ASYNC
 }
-"""Calls whose argument (by its place) may not have this value under this mask."""
+"""Calls whose argument (by its place) may not have this value under this mask; of fcntl under its command alone, since
+the argument of others is a size or the address of a lock."""
 
 ON_ITSELF = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
 """Allowed if the first argument is the process itself (prlimit64: or 0)."""
@@ -137,9 +138,9 @@ def _program(column: int, architecture: int, process: int) -> bytes:
         code += _on_itself(numbers[column], process)
     for numbers, commands in COMMANDS.values():
         code += _no_command(numbers[column], commands)
-    for places, argument, mask, value in FLAGS.values():
+    for places, command, argument, mask, value in FLAGS.values():
         place = places[column]
-        code += b"" if place is None else _no_flags(place, argument, mask, value)
+        code += b"" if place is None else _no_flags(place, command, argument, mask, value)
     return code + _step(_RETURN, _ALLOW)
 
 
@@ -150,8 +151,11 @@ def _no_command(number: int, commands: Sequence[int]) -> bytes:
     return _step(_EQUAL, number, 0, len(body) // 8) + body
 
 
-def _no_flags(number: int, argument: int, mask: int, value: int) -> bytes:
+def _no_flags(number: int, command: int | None, argument: int, mask: int, value: int) -> bytes:
+    """command: the second argument under which the rule holds; None for any."""
     body = _step(_LOAD, _ARGUMENT_AT + 8 * argument) + _step(_AND, mask) + _when(value, _ERROR | errno.EPERM)
+    if command is not None:
+        body = _step(_LOAD, _ARGUMENT_AT + 8) + _step(_EQUAL, command, 0, len(body) // 8) + body
     body += _step(_LOAD, _NUMBER_AT)
     return _step(_EQUAL, number, 0, len(body) // 8) + body
 

@@ -56,6 +56,7 @@ def sandboxed(program: str, version: int, readable: tuple[str, ...] = ()) -> sub
     "command",
     [
         "fcntl.fcntl(r, 8, os.getppid())",
+        "fcntl.fcntl(r, 8, 0)",
         "fcntl.fcntl(r, 10, 9)",
         "fcntl.fcntl(r, 15, struct.pack('ii', 1, os.getppid()))",
         "fcntl.fcntl(r, 4, fcntl.fcntl(r, 3) | 0o20000)",
@@ -74,6 +75,15 @@ def test_fcntl_and_ioctl_still_do_their_work() -> None:
     program = "import fcntl, array\nr, w = os.pipe()\nos.set_blocking(r, False)\nos.write(w, b'abc')\n"
     program += "a = array.array('i', [0]); fcntl.ioctl(r, 0x541B, a); print(a[0], os.get_blocking(r))"
     assert sandboxed(program, 99).stdout == "3 False\nsurvived\n"
+
+
+def test_a_lock_may_be_described_at_any_address_and_a_pipe_have_any_size() -> None:
+    """A set bit of such a number is no flag: an address with it is as likely as one without."""
+    program = "import ctypes, fcntl\nr, w = os.pipe()\nbuffer = ctypes.create_string_buffer(1 << 15)\n"
+    program += "start = ctypes.addressof(buffer)\nplaces = [at for at in range(start, start + 30000, 4096)]\n"
+    program += "assert any(at & 0o20000 for at in places)\nlibc, file = ctypes.CDLL(None), os.open(sys.executable, 0)\n"
+    program += "print({libc.fcntl(file, 6, ctypes.c_void_p(at)) for at in places}, fcntl.fcntl(r, 1031, 8192))"
+    assert sandboxed(program, 99).stdout == "{0} 8192\nsurvived\n"
 
 
 @pytest.mark.parametrize("version", OLD_VERSIONS)
@@ -199,6 +209,12 @@ def test_a_link_in_the_place_of_a_folder_leads_the_watch_nowhere(folder: Path) -
         (watched / "link").symlink_to(outside)
         assert not is_full(watched, FolderLimits(1 << 20, 100), time.monotonic() + 10)
     assert outside.stat().st_mode & 0o777 == 0o500
+
+
+def test_the_watch_stops_looking_when_its_time_is_over(folder: Path) -> None:
+    (folder / "file").write_text("more than nothing")
+    assert is_full(folder, FolderLimits(0, 0), time.monotonic() + 10)
+    assert not is_full(folder, FolderLimits(0, 0), time.monotonic() - 1)
 
 
 def test_removing_leaves_what_links_point_to(folder: Path) -> None:

@@ -147,6 +147,8 @@ def test_a_folder_of_shards_and_a_json_array_are_inputs(tmp_path: Path) -> None:
     [
         (TRL | {"labels": [True, True, False]}, "line 2, column labels: 3 labels for 2 steps"),
         (BENCH | {"label": 3}, "names no step"),
+        (BENCH | {"label": 1.5}, "'label' is a number, not a whole number"),
+        (BENCH | {"label": True}, "'label' is true or false, not a whole number"),
         ({"prompt": "P?", "completions": ["a"]}, "line 2, column labels: 'labels' is missing"),
         ("{", "line 2"),
         ([1], "line 2 is a list, not an object"),

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from label_case import RIGHT, WRONG, ScriptedPolicy, plan, scripted
 from stepscore.errors import NoVerdict, StepscoreError
+from stepscore.scoring import Scoring
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.consensus import compare, counted, is_open
-from stepscore_service.jobs.label.shard import counts_of
+from stepscore_service.jobs.label.options import FilterOptions
+from stepscore_service.jobs.label.shard import Shard, counts_of
+from stepscore_service.jobs.label.task import task_of
 
 
 class Reads:
@@ -82,6 +89,27 @@ def test_a_soft_label_is_an_error_at_zero_or_below_the_stated_one(
     assert counts_of([labelled], 1, error_below)["rows_with_error"] == has_error
 
 
+@pytest.mark.parametrize("error_below", [0.0, 0.5])
+def test_a_run_counts_and_compares_errors_by_its_own_rule(error_below: float) -> None:
+    """Both steps have a right rollout; the first one's share is below 0.5. The judge sees the error there."""
+    endings = iter([(RIGHT, "stop"), (WRONG, "stop"), (WRONG, "stop")])
+    chosen = replace(plan(labels="soft", k=3), filters=FilterOptions(consensus="judge", error_below=error_below))
+    made = scripted(chosen, lambda rollouts: None, ScriptedPolicy(lambda prefix, number, rng: next(endings)))
+    labeller = replace(made, judge=cast(Scoring, SeesTheFirst()))
+    finished = labeller.label(Shard(0, (task_of({"problem": "?", "answer": "7", "steps": ["Add.", RIGHT]}, 1),)))
+    assert finished.totals["rows_with_error"] == (error_below > 0)
+    assert finished.totals["consensus_agree_error" if error_below else "consensus_disagree"] == 1
+
+
+class SeesTheFirst:
+    """A judge to which the first step is wrong."""
+
+    info = SimpleNamespace(threshold=0.5)
+
+    def score(self, solutions: Sequence[Solution]) -> list[Reading]:
+        return [Reading((0.1, *(0.9,) * (len(solution.steps) - 1))) for solution in solutions]
+
+
 def test_the_threshold_is_the_judges() -> None:
     (compared,) = compare([row("0.9 0.8", 1.0, 1.0)], Reads(), threshold=0.85)
     assert compared.judge == 1
@@ -102,4 +130,6 @@ def test_rows_stream_in_batches_and_open_ones_cost_no_judgement() -> None:
 def test_a_label_is_open_where_a_step_before_the_error_was_not_judged() -> None:
     assert is_open(row("1 1", 1.0, None))
     assert is_open(row("1 1", None, 0.0))
+    assert is_open(row("1 1", 0.4, None))
+    assert not is_open(row("1 1", 0.4, None), error_below=0.5)
     assert not is_open(row("1 1", 0.0, None))

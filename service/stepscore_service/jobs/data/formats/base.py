@@ -35,9 +35,11 @@ def column(row: JsonRow, name: str, kind: type[Any]) -> Any:
     """The column's value. Raises InvalidInput if it is missing or of another kind."""
     if name not in row:
         raise InvalidInput(f"{name!r} is missing (columns: {', '.join(row) or 'none'})", field=name)
-    if not isinstance(row[name], kind):
-        raise InvalidInput(f"{name!r} is {kind_of_value(row[name])}, not {kind_of_value(kind())}", field=name)
-    return row[name]
+    value = row[name]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        wanted = "a whole number" if kind is int else kind_of_value(kind())
+        raise InvalidInput(f"{name!r} is {kind_of_value(value)}, not {wanted}", field=name)
+    return value
 
 
 def texts(row: JsonRow, name: str) -> list[str]:
