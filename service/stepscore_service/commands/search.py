@@ -14,7 +14,6 @@ from typer.core import TyperGroup
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.flags import MODEL_FLAGS, with_options, with_settings
 from stepscore_service.commands.rewards import rewards_from
-from stepscore_service.jobs.data.rows import text_field
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.journal import refuse_unwritable
 from stepscore_service.jobs.runs.source import ColumnsFlag, JsonRow, Source, check_first, open_source, results_name
@@ -153,7 +152,9 @@ def _opened_source(file: str, columns: str) -> Source:
 
 
 def _check_row(row: JsonRow) -> None:
-    text_field(row, "problem")
+    from stepscore_service.jobs.search.rows import problem_of  # loads what searches, which `--help` need not wait for
+
+    problem_of(row)
 
 
 @contextmanager

@@ -51,6 +51,9 @@ def written(tmp_path: Path, fake: list[str]) -> dict[str, Path]:
         run("score", files[name], "--out", tmp_path / f"{name}.scored.jsonl", *fake)
         files[f"scored {name}"] = tmp_path / f"{name}.scored.jsonl"
     run("rerank", files["candidates"], "--out", tmp_path / "reranked.jsonl", *fake)
+    policy = ["--policy", checkpoints_causal.causal(tmp_path / "policy", "qwen2"), "--solution-tokens", "6"]
+    search = ["--method", "greedy", *policy, "--dtype", "float32", *fake]
+    run("search", files["candidates"], "--out", tmp_path / "searched.jsonl", *search)
     run("annotate", "select", files["solutions"], "--out", tmp_path / "selected.jsonl", *fake)
     run("annotate", "export", tmp_path / "selected.jsonl", "--out", tmp_path / "prm800k.jsonl")
     labels = [{"prompt": "p", "completions": ["a", "b"], "labels": [True, False], "x": n} for n in range(2)]
@@ -58,6 +61,7 @@ def written(tmp_path: Path, fake: list[str]) -> dict[str, Path]:
     run("annotate", "import", tmp_path / "people.prm800k.jsonl", "--neutral", "good", "--out", tmp_path / "trl.jsonl")
     return files | {
         "reranked": tmp_path / "reranked.jsonl",
+        "searched": tmp_path / "searched.jsonl",
         "selected": tmp_path / "selected.jsonl",
         "exported": tmp_path / "prm800k.jsonl",
         "imported": tmp_path / "trl.jsonl",
@@ -79,6 +83,7 @@ SINGLE = [
     "scored bench",
     "selected",
     "imported",
+    "searched",
 ]
 SEVERAL = ["candidates", "reranked"]
 
@@ -120,6 +125,30 @@ def test_rerank_and_annotate_read_what_they_can(tmp_path: Path, written: dict[st
     for name in SINGLE:
         run("annotate", "select", written[name], "--out", tmp_path / f"{name} chosen.jsonl", *fake)
         run("annotate", "export", tmp_path / f"{name} chosen.jsonl", "--out", tmp_path / "exported.jsonl")
+
+
+def test_search_reads_the_problems_of_everything(tmp_path: Path, written: dict[str, Path], fake: list[str]) -> None:
+    policy = checkpoints_causal.causal(tmp_path / "again", "qwen2")
+    for name in [*SINGLE, *SEVERAL]:
+        out = tmp_path / f"{name} found.jsonl"
+        flags = ["--method", "greedy", "--policy", policy, "--solution-tokens", "6", "--dtype", "float32"]
+        run("search", written[name], "--out", out, *flags, *fake)
+        rows = sorted(read(out), key=lambda row: row["line"])
+        assert [row["problem"] for row in rows] == [
+            row.get("problem", row.get("prompt")) for row in read(written[name])
+        ]
+        assert "score " in run("show", out, *fake)
+
+
+def test_report_draws_everything_that_holds_rewards(tmp_path: Path, written: dict[str, Path], fake: list[str]) -> None:
+    for name in [*SINGLE, *SEVERAL]:
+        page, drawn = tmp_path / f"{name} report.html", name.startswith("scored") or name == "reranked"
+        result = invoke("report", written[name], "--out", page)
+        assert (result.exit_code == 0) is page.exists() is drawn, (name, result.output)
+        assert drawn or "'rewards' is missing: give what `stepscore score`" in result.output
+        scored = tmp_path / f"{name} scored.jsonl"
+        run("rerank" if name in SEVERAL else "score", written[name], "--out", scored, *fake)
+        run("report", scored, "--out", page)
 
 
 READERS: list[tuple[str, list[str]]] = [

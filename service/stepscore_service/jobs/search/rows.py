@@ -41,8 +41,9 @@ class ProblemRows:
 
 
 def problem_of(row: JsonRow) -> str:
-    """The problem of a row. Raises InvalidInput, also for a known answer that is none."""
-    problem, answer = text_field(row, "problem"), row.get("answer")
+    """The problem of a row, or TRL's prompt. Raises InvalidInput, also for a known answer that is none."""
+    name = "prompt" if "prompt" in row and "problem" not in row else "problem"
+    problem, answer = text_field(row, name), row.get("answer")
     if not problem.strip():
         raise NoProblem("the problem is empty; send the text that the solution solves")
     if answer is None or "correct" in row:
