@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -59,7 +60,8 @@ def with_common(command: Command) -> Command:
 
     @wraps(command)
     def run(**given: Any) -> None:
-        if (given.get("log_format") if has_format else given.pop("log_format")) == "json":
+        chosen = given.get("log_format") if has_format else given.pop("log_format")
+        if (chosen or os.environ.get(f"{PREFIX}LOG_FORMAT")) == "json":  # settings are read after their flags
             console.speak_json()
         _check_values(given)
         command(**given)

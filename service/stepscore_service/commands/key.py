@@ -42,7 +42,10 @@ def key(
         console.fail(error.message)
     except OSError as error:
         console.fail(f"{file} cannot be written: {error.strerror}")
-    typer.echo(secret)
+    if console.speaks_json():
+        console.write_json({"name": name, "key": secret})
+    else:
+        typer.echo(secret)
 
 
 def _append(file: Path, line: str) -> None:

@@ -68,30 +68,92 @@ def test_refusals_are_log_lines(arguments: list[str], tmp_path: Path) -> None:
     assert events(found.stderr)[-1]["level"] == "error"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["show", "--problem", "2+2?", "--step", "So 4.", "--model", "{model}", "--engine", "fake"],
-        ["families", "--explain", "{model}"],
-        ["version"],
-        ["verify-check", "judged.jsonl", "--verifier", "math"],
-        ["label", "tasks.jsonl", "--out", "labels", "--method", "check:arithmetic"],
-        ["train", "labelled.jsonl", "--base", "{base}", "--out", "trained", "--steps", "1", "--eval-share", "0"],
-    ],
-    ids=lambda arguments: " ".join(arguments[:2]),
-)
-def test_results_on_standard_output_are_json_too(tmp_path: Path, folder: Path, arguments: list[str]) -> None:
-    """Models are opened and trained in some: neither a bar nor a notice of transformers is printed."""
-    base = checkpoints_causal.causal(tmp_path / "base", "qwen2") if arguments[0] == "train" else ""
+FAKE = ["--model", "tiny={model}", "--engine", "fake"]
+SEARCH = ["--policy", "{base}", "--solution-tokens", "4", "--method", "greedy", "--dtype", "float32", *FAKE]
+CASES: list[list[str]] = [
+    ["score", "solutions.jsonl", *FAKE],
+    ["score", "solutions.jsonl", "--out", "-", *FAKE],
+    ["rerank", "candidates.jsonl", *FAKE],
+    ["show", "--problem", "2+2?", "--step", "So 4.", *FAKE],
+    ["show", "scored.jsonl"],
+    ["report", "scored.jsonl"],
+    ["evaluate", "--steps", "labelled.jsonl", "--out", "evaluated", *FAKE],
+    ["label", "tasks.jsonl", "--out", "labels", "--method", "check:arithmetic"],
+    ["train", "labelled.jsonl", "--base", "{base}", "--out", "trained", "--steps", "1", "--eval-share", "0"],
+    ["annotate", "select", "solutions.jsonl", "--out", "selected.jsonl", *FAKE],
+    ["annotate", "export", "labelled.jsonl", "--out", "exported.jsonl"],
+    ["annotate", "import", "rated.jsonl", "--neutral", "good", "--out", "imported.jsonl"],
+    ["search", "run", "tasks.jsonl", *SEARCH],
+    ["search", "compare", "tasks.jsonl", "--out", "compared", *SEARCH],
+    ["verify-check", "judged.jsonl", "--verifier", "math"],
+    ["families"],
+    ["families", "--explain", "{model}"],
+    ["version"],
+    ["key", "ann", "--file", "keys"],
+    ["data", "list"],
+    ["fetch", "--model", "{model}"],
+]
+REFUSED: list[list[str]] = [
+    ["serve", "--port", "high"],
+    ["push", "{model}", "--url", "http://127.0.0.1:9"],
+    ["update", "nothing.jsonl", "--policy", "{base}", "--out", "updated"],
+    ["data", "get", "nothing"],
+]
+SCORED = {
+    **{
+        "line": 1,
+        "problem": "🦆 [red] :smile:",
+        "steps": ["[/]🦆"],
+        "rewards": [0.5],
+        "score": 0.5,
+        "aggregate": "min",
+    },
+    **{"weakest_step": 0, "first_error": None, "model": "m", "revision": "r", "dtype": "float32"},
+}
+RATED = {
+    "question": {"problem": "p"},
+    "label": {"steps": [{"completions": [{"text": "a", "rating": 1}], "chosen_completion": 0}]},
+}
+
+
+@pytest.fixture
+def places(tmp_path: Path, folder: Path) -> dict[str, Path]:
+    """The checkpoints that the cases name, and beside them their files."""
+    write(tmp_path / "solutions.jsonl", solutions(2))
+    write(tmp_path / "candidates.jsonl", [{"problem": "p", "candidates": ["a", "b"], "correct": [True, False]}])
+    write(tmp_path / "scored.jsonl", [SCORED])
+    write(tmp_path / "rated.jsonl", [RATED])
     write(tmp_path / "judged.jsonl", [{"solution": "#### 4", "answer": "4", "correct": True}])
     write(tmp_path / "tasks.jsonl", [{"problem": "3 + 4?", "answer": "7", "steps": ["3 + 4 = 7", "The answer is 7."]}])
     write(tmp_path / "labelled.jsonl", [{"prompt": "p", "completions": ["a", "b"], "labels": [True, False]}] * 4)
-    given = [each.format(model=folder, base=base) for each in arguments]
-    found = run_alone(tmp_path, *given, "--log-format", "json")
+    return {"model": folder, "base": checkpoints_causal.causal(tmp_path / "base", "qwen2")}
+
+
+@pytest.mark.parametrize("arguments", CASES, ids=lambda arguments: " ".join(arguments[:2]))
+def test_nothing_plain_is_printed_by_a_command_that_works(
+    tmp_path: Path, places: dict[str, Path], arguments: list[str]
+) -> None:
+    """Models are opened and trained in some: neither a bar nor a notice of transformers is printed."""
+    found = run_alone(tmp_path, *(each.format(**places) for each in arguments), STEPSCORE_LOG_FORMAT="json")
     assert found.returncode == 0, found.stderr
     events(found.stderr)
     assert all(json.loads(line) for line in found.stdout.splitlines())
-    assert found.stdout or arguments[0] == "train"
+    assert found.stdout or found.stderr
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=lambda arguments: " ".join(arguments[:2]))
+def test_nothing_plain_is_printed_by_a_command_that_fails(
+    tmp_path: Path, places: dict[str, Path], arguments: list[str]
+) -> None:
+    found = run_alone(tmp_path, *(each.format(**places) for each in arguments), STEPSCORE_LOG_FORMAT="json")
+    assert found.returncode in (2, 3), found.stderr
+    assert events(found.stderr)[-1]["level"] == "error"
+    assert found.stdout == ""
+
+
+def test_every_command_has_a_case() -> None:
+    cases = [*CASES, *REFUSED]
+    assert all(any(case[: len(command)] == command for case in cases) for command in COMMANDS), COMMANDS
 
 
 def test_what_is_printed_without_us_is_a_log_line(tmp_path: Path) -> None:
@@ -141,16 +203,7 @@ def test_no_bar_or_notice_of_a_library_is_between_the_lines_of_a_command(
 
 
 def test_a_terminal_without_unicode_ends_no_command(tmp_path: Path) -> None:
-    row = {"line": 1, "problem": "🦆 [red] :smile:", "steps": ["[/]🦆"], "rewards": [0.5], "score": 0.5}
-    row |= {
-        "aggregate": "min",
-        "weakest_step": 0,
-        "first_error": None,
-        "model": "m",
-        "revision": "r",
-        "dtype": "float32",
-    }
-    write(tmp_path / "a.jsonl", [row])
+    write(tmp_path / "a.jsonl", [SCORED])
     found = run_alone(tmp_path, "show", "a.jsonl", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert found.returncode == 0, found.stderr
     assert "[red] :smile:" in found.stdout
