@@ -1,8 +1,8 @@
 # syntax=docker/dockerfile:1
-# `cpu` (the default) and `gpu` serve the embedded checkpoint, which is prepared in a layer, or any other; `vllm` serves large
+# `cpu` (the default) and `cuda` serve the embedded checkpoint, which is prepared in a layer, or any other; `vllm` serves large
 # checkpoints through vLLM; `jobs` labels, trains and evaluates.
 #   docker build -t stepscore:0.1.0 .
-#   docker build -t stepscore:0.1.0-gpu --target gpu .
+#   docker build -t stepscore:0.1.0-cuda --target cuda .
 FROM python:3.12-slim AS python
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -28,7 +28,7 @@ RUN pip install --index-url "$TORCH_INDEX" 'torch>=2.11,<2.14' \
 RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
 
 # The default wheel of Linux carries the CUDA libraries; the host gives the driver (NVIDIA's container toolkit).
-FROM dependencies AS gpu-environment
+FROM dependencies AS cuda-environment
 RUN python /source/requirements.py serve embedded > /source/requirements.txt \
  && pip install -r /source/requirements.txt
 RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
@@ -40,7 +40,7 @@ RUN python /source/requirements.py serve vllm > /source/requirements.txt \
 RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
 
 # What the jobs need beside the service: label on Ray, train, evaluate, tables.
-FROM gpu-environment AS jobs-environment
+FROM cuda-environment AS jobs-environment
 RUN python /source/requirements.py train ray tables > /source/requirements.txt \
  && pip install -r /source/requirements.txt
 
@@ -89,8 +89,8 @@ RUN apt-get update \
 USER 10001:10001
 COPY --from=jobs-environment /opt/stepscore /opt/stepscore
 
-FROM cuda-runtime AS gpu
-COPY --from=gpu-environment /opt/stepscore /opt/stepscore
+FROM cuda-runtime AS cuda
+COPY --from=cuda-environment /opt/stepscore /opt/stepscore
 RUN python -m stepscore.embedded.prepare && rm -r /var/cache/stepscore/gguf
 
 FROM runtime AS cpu

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
 
 from stepscore_service.settings import Settings
@@ -18,13 +19,27 @@ def test_docker_compose_accepts_it(tool):
     assert result.returncode == 0, result.stderr
 
 
-def test_docker_compose_accepts_what_a_gpu_changes(tool):
-    result = tool("docker-compose", "-f", "docker-compose.yml", "-f", "docker-compose.gpu.yml", "config")
-    assert result.returncode == 0, result.stderr
-    service = yaml.safe_load(result.stdout)["services"]["stepscore"]
-    assert service["build"]["target"] == "gpu"
-    assert service["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
-    assert service["read_only"] is True
+@pytest.mark.parametrize(("profile", "served"), [("cpu", "stepscore"), ("gpu", "stepscore-gpu")])
+def test_each_profile_serves_one_model_beside_prometheus_and_grafana(compose, profile, served):
+    started = {name for name, each in compose["services"].items() if profile in each.get("profiles", [profile])}
+    assert started == {served, "prometheus", "grafana"}
+
+
+def test_a_gpu_changes_the_image_the_device_and_the_memory(compose):
+    on_cpu, on_gpu = compose["services"]["stepscore"], compose["services"]["stepscore-gpu"]
+    assert {key for key in on_gpu if on_gpu[key] != on_cpu.get(key)} == {
+        "profiles",
+        "build",
+        "image",
+        "environment",
+        "networks",
+        "tmpfs",
+        "deploy",
+    }
+    assert on_gpu["build"]["target"] == "cuda"
+    assert on_gpu["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+    assert on_gpu["environment"].items() >= on_cpu["environment"].items()
+    assert on_gpu["networks"]["default"]["aliases"] == ["stepscore"]
 
 
 def test_environment_is_settings_with_valid_values(compose):

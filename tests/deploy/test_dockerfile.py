@@ -48,7 +48,7 @@ def test_torch_is_one_range_everywhere():
     assert f"TORCH := {wanted}\n" in (ROOT / "Makefile").read_text()
 
 
-@pytest.mark.parametrize("target", ["cpu", "gpu"])
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
 def test_the_image_holds_the_prepared_checkpoint_and_not_what_it_was_made_from(target):
     (stage,) = re.findall(rf"^FROM \S+ AS {target}\n(.+?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
     prepared = f"RUN python -m stepscore.embedded.prepare && rm -r /var/cache/stepscore/{GGUF}"
@@ -59,7 +59,7 @@ def test_the_image_holds_the_prepared_checkpoint_and_not_what_it_was_made_from(t
     ("stage", "extras", "included"),
     [
         ("cpu", ["serve", "embedded"], []),
-        ("gpu", ["serve", "embedded"], []),
+        ("cuda", ["serve", "embedded"], []),
         ("vllm", ["serve", "vllm"], []),
         ("jobs", ["train", "ray", "tables"], ["evaluate", "hub", "serve"]),
     ],
@@ -92,7 +92,7 @@ def test_build_context_holds_what_is_copied():
     assert all((ROOT / path).exists() for path in copied)
 
 
-@pytest.mark.parametrize("target", ["cpu", "gpu", "vllm", "jobs"])
+@pytest.mark.parametrize("target", ["cpu", "cuda", "vllm", "jobs"])
 def test_each_target_runs_as_a_user_without_rights(target):
     stages = {name: (base, text) for base, name, text in STAGE.findall(DOCKERFILE)}
     base, text = stages[target]

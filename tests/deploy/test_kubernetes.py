@@ -280,7 +280,7 @@ def test_no_mount_hides_the_prepared_checkpoint(deployment, overlay):
     ("overlay", "target"),
     [
         *[(overlay, "") for overlay in ("base", "overlays/cpu", "overlays/1.5b")],
-        *[(overlay, "-gpu") for overlay in ("overlays/gpu", "overlays/7b")],
+        *[(overlay, "-cuda") for overlay in ("overlays/gpu", "overlays/7b")],
         *[(overlay, "-vllm") for overlay in ("overlays/72b", "overlays/vllm")],
     ],
 )
