@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
 from stepscore.aggregate import aggregate
-from stepscore.errors import EngineDead, EngineError, InvalidInput, StepscoreError
+from stepscore.errors import EngineDead, EngineError, InvalidInput, StepscoreError, UnscorableError
 from stepscore.scoring import ModelInfo
 from stepscore.search.tree import SearchNode
 from stepscore.types import Reading, Solution
@@ -40,7 +41,7 @@ class NodeRater:
         unique = list(dict.fromkeys(solutions.values()))
         answers = dict(zip(unique, self._score(unique), strict=True))
         for node, solution in solutions.items():
-            self._set(node, answers[solution])
+            self._set(node, check_rewards(answers[solution], len(solution.steps)))
 
     def _score(self, solutions: Sequence[Solution]) -> Sequence[Reading | StepscoreError]:
         """If the whole call fails, each solution is tried alone, so that one cannot fail the others.
@@ -62,3 +63,14 @@ class NodeRater:
             return
         node.rewards = tuple(answer.rewards)
         node.score = aggregate(answer.rewards, self._name, self.info.reward_range)
+
+
+def check_rewards(answer: Reading | StepscoreError, steps: int) -> Reading | StepscoreError:
+    """The answer, or the error of one that breaks the protocol: one finite reward for each step."""
+    if isinstance(answer, StepscoreError):
+        return answer
+    if len(answer.rewards) != steps:
+        return UnscorableError(f"{len(answer.rewards)} rewards came for {steps} steps")
+    if not all(map(math.isfinite, answer.rewards)):
+        return UnscorableError("a reward is not a finite number")
+    return answer

@@ -20,12 +20,13 @@ from stepscore.errors import (
     StepscoreError,
     TooLong,
     UnknownAggregate,
+    UnscorableError,
 )
 from stepscore.generate.protocol import Completion, Request
 from stepscore.search import methods
 from stepscore.search.searcher import SearchBudget, SearchProblem
 from stepscore.search.trace import trace_of
-from stepscore.types import RewardRange
+from stepscore.types import Reading, RewardRange
 
 METHODS = {
     "greedy": {},
@@ -307,3 +308,16 @@ def test_a_prm_that_is_gone_is_asked_once_for_what_waits_and_every_search_says_s
     results = list(searcher(DicePolicy(0.7, 3), prm, "best_of_n", n=4, in_flight=5).run(problems(5)))
     assert [type(result.error) for result in results] == [EngineDead] * 5
     assert prm.calls == 1
+
+
+@pytest.mark.parametrize("method", ["best_of_n", "beam", "rebase", "particles", "mcts"])
+@pytest.mark.parametrize("rewards", [(), (0.5,) * 9, (math.nan,)])
+def test_rewards_that_are_not_one_finite_number_for_each_step_are_an_error(method: str, rewards: tuple[float, ...]):
+    class Odd(FormulaPrm):
+        def score(self, solutions):
+            pairs = zip(solutions, super().score(solutions), strict=True)
+            return [Reading(rewards) if each.problem == "problem 1" else right for each, right in pairs]
+
+    results = {r.problem.key: r for r in searcher(DicePolicy(0.7, 3), Odd(oracle), method).run(problems(3))}
+    assert isinstance(results["1"].error, UnscorableError)
+    assert all(results[key].choice.chosen is not None for key in "02")
