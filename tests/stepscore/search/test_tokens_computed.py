@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 import checkpoints
+import checkpoints_causal
 from search_case import DicePolicy, problems, searcher
 from service_case import torch_scorer
+from stepscore.policy import open_policy, policy_at
+from stepscore.search.methods import search_method
+from stepscore.search.policy import SearchPolicy, StepSampling
+from stepscore.search.rating import NodeRater
+from stepscore.search.searcher import Searcher
 from stepscore.types import Solution
 
 
@@ -35,7 +41,12 @@ class Watched:
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [("beam", {"n": 8, "width": 4}), ("dvts", {"n": 8, "width": 4}), ("mcts", {"simulations": 40})],
+    [
+        ("beam", {"n": 8, "width": 4}),
+        ("dvts", {"n": 8, "width": 4}),
+        ("rebase", {"width": 8}),
+        ("mcts", {"simulations": 40}),
+    ],
 )
 def test_no_token_of_a_tree_is_computed_twice(tmp_path: Path, method: str, options: dict[str, int]):
     watched = Watched(checkpoints.qwen_math(tmp_path / "prm"))
@@ -45,3 +56,23 @@ def test_no_token_of_a_tree_is_computed_twice(tmp_path: Path, method: str, optio
     asked, computed = sum(map(len, watched.seen)), watched.scorer.counts().computed - before
     assert computed <= 1.05 * watched.different_tokens
     assert computed < asked / 2, "the search shares most of what it asks for"
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("beam", {"n": 4, "width": 2, "rounds": 4}), ("mcts", {"simulations": 12, "width": 2})]
+)
+def test_no_token_of_a_tree_that_a_model_wrote_is_computed_twice(
+    tmp_path: Path, method: str, options: dict[str, int]
+) -> None:
+    """A tiny policy writes few words but many broken characters, which end its steps."""
+    watched = Watched(checkpoints.qwen_math(tmp_path / "prm"))
+    address = policy_at(str(checkpoints_causal.causal(tmp_path / "policy", kind="qwen2")), dtype="float32")
+    generator, prompts = open_policy(address)
+    sampling = StepSampling(separator="\ufffd", step_tokens=60, solution_tokens=20)
+    chosen = search_method(method, options)
+    running = Searcher(SearchPolicy(generator, prompts, sampling), NodeRater(watched, "last"), chosen, "last")
+    before = watched.scorer.counts().computed
+    results = list(running.run(problems(3)))
+    generator.close()
+    assert max(node.depth for result in results for node in result.root.walk()) > 2
+    assert watched.scorer.counts().computed - before <= 1.05 * watched.different_tokens
