@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -71,7 +71,7 @@ class AsyncStepscoreClient:
         """One solution, as a list of steps or as one text. Options: those of /score (split, aggregate, include, …)."""
         if (steps is None) == (solution is None):
             raise TypeError("give either `steps`, a list of texts, or `solution`, one text")
-        given: dict[str, Any] = {"solution": solution} if steps is None else {"steps": _listed("steps", steps)}
+        given: dict[str, Any] = {"solution": solution} if steps is None else {"steps": _texts("steps", steps)}
         own: dict[str, Any] = {name: options.pop(name) for name in ("split", "from_step", "partial") if name in options}
         item = given | own | {"problem": problem}
         encode(item)
@@ -100,7 +100,7 @@ class AsyncStepscoreClient:
 
     async def rerank(self, problem: str, candidates: Sequence[str | Sequence[str]], **options: Any) -> RerankAnswer:
         """Candidates, best first; options are those of /rerank (top_n, vote, aggregate, ...)."""
-        given = _listed("candidates", candidates)
+        given = _candidates(candidates)
         return await self.post("/rerank", {"problem": problem, "candidates": given, **options}, RerankAnswer)
 
     async def reward(
@@ -241,9 +241,24 @@ def _joined(parts: Sequence[ScoreAnswers]) -> ScoreAnswers:
     return parts[0].model_copy(update={"results": numbered, "revision": revision})
 
 
+def _texts(name: str, given: Iterable[Any]) -> list[str]:
+    """A list of texts. Raises TypeError for one text, whose characters would be sent, and for entries that are none."""
+    texts = _listed(name, given)
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"`{name}[{index}]` is a text, not a {type(text).__name__}")
+    return texts
+
+
+def _candidates(given: Iterable[Any]) -> list[str | list[str]]:
+    """Each is a text, or a list of steps."""
+    each = enumerate(_listed("candidates", given))
+    return [one if isinstance(one, str) else _texts(f"candidates[{index}]", one) for index, one in each]
+
+
 def _listed(name: str, given: Iterable[Any]) -> list[Any]:
-    """A text is a sequence of characters, which would be sent as so many entries. Raises TypeError."""
-    if isinstance(given, str | bytes | Mapping):
+    """What has no order of its own, or is one text, is refused. Raises TypeError."""
+    if isinstance(given, str | bytes | bytearray | memoryview | Mapping | Set) or not isinstance(given, Iterable):
         raise TypeError(f"`{name}` is a list of texts, not one {type(given).__name__}")
     return list(given)
 
@@ -251,7 +266,7 @@ def _listed(name: str, given: Iterable[Any]) -> list[Any]:
 def _checked_item(item: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise TypeError(f"an item is an object with `problem` and `steps` or `solution`, not a {type(item).__name__}")
-    steps = {"steps": _listed("steps", item["steps"])} if item.get("steps") is not None else {}
+    steps = {"steps": _texts("steps", item["steps"])} if item.get("steps") is not None else {}
     return {**item, **steps}
 
 

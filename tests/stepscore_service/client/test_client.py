@@ -97,9 +97,19 @@ def test_an_answer_that_is_not_ours_keeps_its_status(url: str) -> None:
         lambda client: client.score_items(["4+3=7"]),
         lambda client: client.score_items([{"problem": "4+3?", "steps": "4+3=7"}]),
         lambda client: client.rerank("4+3?", "4+3=7"),
+        lambda client: client.score("4+3?", {"4+3=7", "7"}),
+        lambda client: client.score("4+3?", b"4+3=7"),
+        lambda client: client.score("4+3?", 7),
+        lambda client: client.score("4+3?", [["4+3=7"]]),
+        lambda client: client.score("4+3?", ["4+3=7", None]),
+        lambda client: client.score_items([{"problem": "4+3?", "steps": ["4+3=7", 7]}]),
+        lambda client: client.score_items([{"problem": "4+3?", "steps": frozenset({"4+3=7"})}]),
+        lambda client: client.rerank("4+3?", {"a": "4+3=7"}),
+        lambda client: client.rerank("4+3?", ["4+3=7", 7]),
+        lambda client: client.rerank("4+3?", [["4+3=7", 7]]),
     ],
 )
-def test_one_text_in_place_of_a_list_is_a_type_error(call: Callable[[StepscoreClient], object]) -> None:
+def test_what_is_not_a_list_of_texts_is_a_type_error(call: Callable[[StepscoreClient], object]) -> None:
     with StepscoreClient("http://127.0.0.1:1") as client, pytest.raises(TypeError):
         call(client)
 
@@ -128,7 +138,7 @@ async def test_a_call_that_cannot_be_sent_fails_alone(url: str) -> None:
     async with AsyncStepscoreClient(url) as client:
         calls = [client.score(PROBLEM, [each]) for each in (STEPS[0], LONE, float("nan"), STEPS[1])]
         found = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(each) for each in found] == [ScoreAnswer, ValueError, ValueError, ScoreAnswer]
+    assert [type(each) for each in found] == [ScoreAnswer, ValueError, TypeError, ScoreAnswer]
 
 
 @pytest.mark.parametrize(
