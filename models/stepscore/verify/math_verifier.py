@@ -9,6 +9,7 @@ structure than the truth (a list for a tuple, an inequality for an interval) is 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -20,6 +21,9 @@ from stepscore.verify.formula import as_algebra
 from stepscore.verify.scalar import Value
 from stepscore.verify.spelling import spell
 from stepscore.verify.verifier import Truth, Verified
+
+_SUM_EQUATION = re.compile(r"[^=<>]*[a-z)}\d]\s*[+-][^=<>]*=[^=<>]+", re.IGNORECASE)
+_LETTER = re.compile(r"(?<![a-z\\])[a-z](?![a-z])", re.IGNORECASE)
 
 SHOWN = 80
 """Characters of an answer that a reason repeats."""
@@ -86,6 +90,8 @@ def equal_to_truth(found: str, right: str, tolerance: float = 0.0) -> bool | Non
     decided = _by_form(one, other, tolerance)
     if decided is not None:
         return decided
+    if _is_line(right) and "=" not in found:
+        return False
     if max(len(found), len(right)) > MAX_ALGEBRA_CHARACTERS:
         return None
     if one.value is not None and other.value is not None and one.value.settled and other.value.settled:
@@ -93,6 +99,11 @@ def equal_to_truth(found: str, right: str, tolerance: float = 0.0) -> bool | Non
     if one.late or other.late:
         return None
     return _by_algebra(found, right)
+
+
+def _is_line(text: str) -> bool:
+    """Whether a text is an equation such as `x + y = 3`, whose right side alone does not state it."""
+    return bool(_SUM_EQUATION.fullmatch(text)) and bool(_LETTER.search(text.split("=")[0]))
 
 
 def _by_form(one: Canonical, other: Canonical, tolerance: float) -> bool | None:

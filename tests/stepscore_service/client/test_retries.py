@@ -201,7 +201,7 @@ async def test_calls_about_one_problem_travel_with_its_session() -> None:
 async def test_a_call_that_the_service_cannot_parse_fails_alone(folder: Path) -> None:
     with live({"fake": fake_scorer(folder)}) as url:
         async with AsyncStepscoreClient(url) as client:
-            calls = [client.score(PROBLEM, STEPS), client.score(PROBLEM, [1]), client.score(PROBLEM, STEPS)]  # type: ignore[list-item]
+            calls = [client.score(PROBLEM, STEPS), client.score(PROBLEM, STEPS, split=7), client.score(PROBLEM, STEPS)]
             first, error, last = await asyncio.gather(*calls, return_exceptions=True)
     assert isinstance(first, ScoreAnswer)
     assert first == last
