@@ -69,6 +69,15 @@ CHOICES: Mapping[str, Any] = {
 """The values that an option of this name may have."""
 
 
+LEAST: Mapping[str, int] = {
+    "max_batch_tokens": 0,
+    "max_tokens": 0,
+    "threads": 0,
+    "kv_cache_bytes": AUTO_KV_CACHE,
+    "tensor_parallel_size": 1,
+}
+"""The smallest value of each whole number."""
+
 MOST_THREADS = 1024
 """Some thousand threads end PyTorch with a segmentation fault."""
 
@@ -77,8 +86,8 @@ MOST_THREADS = 1024
 class EngineOptions:
     """How an engine runs. Sizes are in tokens unless the name says bytes.
 
-    Raises InvalidOption for a device, dtype, mode, compile or quantize that does not exist, for sizes below 0, and
-    for more than 1,024 threads.
+    Raises InvalidOption for a device, dtype, mode, compile, cuda_graphs or quantize that does not exist, for sizes that
+    are no whole numbers or too small, for more than 1,024 threads, and for a max_quantize_error that is not above 0.
 
     dtype: number format of the forward; auto is bfloat16 on CUDA and on CPUs with bfloat16 units, float32 on other
         CPUs.
@@ -116,15 +125,30 @@ class EngineOptions:
     max_quantize_error: float = 0.05
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", DTYPE_ALIASES.get(self.dtype, self.dtype))
+        if isinstance(self.dtype, str):
+            object.__setattr__(self, "dtype", DTYPE_ALIASES.get(self.dtype, self.dtype))
         for name, choices in CHOICES.items():
             value, known = getattr(self, name), get_args(choices)
             if value not in known:
                 message = f"no {name} is called {value!r}; there are {', '.join(known)}"
                 raise InvalidOption(message, option=name, known=list(known))
-        for name in ("max_batch_tokens", "max_tokens", "threads"):
-            if getattr(self, name) < 0:
-                raise InvalidOption(f"{name} is {getattr(self, name)}; it cannot be below 0", option=name, known=[])
+        for name, least in LEAST.items():
+            check_count(name, getattr(self, name), least)
         if self.threads > MOST_THREADS:
             message = f"threads is {self.threads}; it cannot be above {MOST_THREADS}"
             raise InvalidOption(message, option="threads", known=[])
+        self._check_quantize_error()
+
+    def _check_quantize_error(self) -> None:
+        error: object = self.max_quantize_error
+        if isinstance(error, bool) or not (isinstance(error, int | float) and error > 0):
+            message = f"max_quantize_error is {error!r}; it must be a number above 0"
+            raise InvalidOption(message, option="max_quantize_error", known=[])
+
+
+def check_count(name: str, value: object, least: int) -> None:
+    """Raises InvalidOption if the option of that name is not a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidOption(f"{name} is {value!r}; it must be a whole number", option=name, known=[])
+    if value < least:
+        raise InvalidOption(f"{name} is {value}; it cannot be below {least}", option=name, known=[])

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from stepscore.calibration import Calibration
 from stepscore.checkpoint import folder_name, locate, read_facts
-from stepscore.config import CheckpointFacts, EngineOptions
+from stepscore.config import CheckpointFacts, EngineOptions, check_count
 from stepscore.embedded.prepare import prepare, prepare_base
 from stepscore.embedded.sources import SMOLLM2, SOURCES
 from stepscore.engine.open import open_engine
@@ -55,6 +55,7 @@ def open_scorer(
     for what, given in (("model", model), ("engine", engine)):
         if not isinstance(given, str):
             raise TypeError(f"{what} is a text; this is a {type(given).__name__} (EngineOptions are given as options)")
+    check_count("data_parallel", data_parallel, least=1)
     options = options or EngineOptions()
     facts = _facts_for(model, options, cache)
     chosen = family_named(family) if family else resolve(facts)

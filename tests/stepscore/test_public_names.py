@@ -99,7 +99,17 @@ def test_a_scorer_closes_at_the_end_of_its_block_and_then_says_so(tmp_path: Path
         ({"device": "tpu"}, "no device is called 'tpu'"),
         ({"mode": "quick"}, "no mode is called 'quick'; there are fast, invariant, reference"),
         ({"compile": True}, "no compile is called True"),
+        ({"dtype": ["bf16"]}, "no dtype is called \\['bf16'\\]"),
         ({"max_tokens": -1}, "max_tokens is -1; it cannot be below 0"),
+        ({"kv_cache_bytes": -2}, "kv_cache_bytes is -2; it cannot be below -1"),
+        ({"kv_cache_bytes": 1e9}, "kv_cache_bytes is 1000000000.0; it must be a whole number"),
+        ({"kv_cache_bytes": "1G"}, "kv_cache_bytes is '1G'; it must be a whole number"),
+        ({"max_batch_tokens": True}, "max_batch_tokens is True; it must be a whole number"),
+        ({"threads": "2"}, "threads is '2'; it must be a whole number"),
+        ({"tensor_parallel_size": 0}, "tensor_parallel_size is 0; it cannot be below 1"),
+        ({"max_quantize_error": -1.0}, "max_quantize_error is -1.0; it must be a number above 0"),
+        ({"max_quantize_error": math.nan}, "max_quantize_error is nan"),
+        ({"max_quantize_error": "x"}, "max_quantize_error is 'x'"),
     ],
 )
 def test_an_option_that_does_not_exist_is_refused_where_it_is_written(given: dict[str, Any], said: str) -> None:

@@ -32,7 +32,10 @@ def pack(decoder: Decoder) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PackedLinear:
-    """x W^T + b, bit for bit as `Linear` without tiles. weight: (out, in), which only oneDNN can read."""
+    """x W^T + b as `Linear` without tiles, bit for bit on CPUs with bfloat16 units.
+
+    weight: (out, in), which only oneDNN can read.
+    """
 
     weight: torch.Tensor
     bias: torch.Tensor | None
