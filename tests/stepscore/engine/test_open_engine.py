@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import checkpoints
 import engine_case as case
 from stepscore.config import EngineOptions
 from stepscore.engine.open import open_engine
-from stepscore.errors import InvalidOption, UnsupportedByEngine
+from stepscore.errors import EngineError, InvalidOption, UnsupportedByEngine
 from stepscore.open import open_scorer
 
 SERVER = "vllm:http://127.0.0.1:9"
@@ -51,6 +53,29 @@ def test_a_promise_that_the_engine_cannot_keep_is_refused(
     facts = case.write(tmp_path)
     with pytest.raises(UnsupportedByEngine, match=said):
         open_engine(facts, case.CLASS_HEAD, EngineOptions(device="cpu", dtype="float32", **options), engine)
+
+
+@pytest.mark.parametrize("mode", ["fast", "invariant"])
+def test_an_engine_that_closes_under_its_calls_answers_them_or_says_so(mode: str, tmp_path: Path) -> None:
+    facts, batch = case.write(tmp_path), case.batch(1, size=12)
+    engine = case.engine(facts, mode=mode, kv_cache_bytes=0)
+    expected, start = engine.forward(batch), threading.Barrier(4)
+
+    def answer_for_ever() -> None:
+        while True:
+            case.assert_close(engine.forward(batch), expected)
+
+    def call() -> None:
+        start.wait()
+        with pytest.raises(EngineError, match="this engine was closed; open it again"):
+            answer_for_ever()
+
+    with ThreadPoolExecutor() as threads:
+        calls = [threads.submit(call) for _ in range(3)]
+        start.wait()
+        engine.close()
+        for each in calls:
+            each.result(timeout=60)
 
 
 @pytest.mark.parametrize(

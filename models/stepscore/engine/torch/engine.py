@@ -35,7 +35,7 @@ from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
 from stepscore.engine.torch.varlen_attention import check_invariant, has_flash
 from stepscore.engine.torch.weights import Weights
 from stepscore.engine.validation import SequenceLimits
-from stepscore.errors import CheckpointError, OutOfMemory, forget_frames
+from stepscore.errors import CheckpointError, EngineError, OutOfMemory, forget_frames
 from stepscore.family.heads import Head, TokenLogProbHead
 from stepscore.placement import Placement, choose_forward, choose_large_forward, place
 from stepscore.types import Encoded, EncodedSolution, Values
@@ -123,9 +123,11 @@ class TorchEngine:
         self.purge()
 
     def close(self) -> None:
+        """Waits for a forward that is being started; later ones raise EngineError."""
         self.purge()
-        self.small = None
-        self.models.clear()
+        with self._running:
+            self.small = None
+            self.models.clear()
 
     def _run_all(self, waiting: list[Work]) -> None:
         """Forwards until nothing is left, in halves from one on that does not fit into memory."""
@@ -186,7 +188,9 @@ class TorchEngine:
 
     @torch.inference_mode()
     def _start(self, packed: Packed) -> HostCopy:
-        """(P, C): the numbers of all models, side by side."""
+        """(P, C): the numbers of all models, side by side. Raises EngineError after `close`."""
+        if not self.models:
+            raise EngineError("this engine was closed; open it again")
         if not len(packed.ids):
             return HostCopy(torch.empty((0, self._limits.head.outputs)))
         if self._ran_out and torch.cuda.is_available():

@@ -126,7 +126,7 @@ class SmallForwards:
     """Runs forwards that fit into one of SHAPES. What it returns is overwritten by the next one.
 
     Weights may change in place. If a tensor that was recorded is replaced, everything is recorded anew.
-    fault: why nothing can be recorded; None while that works.
+    fault: why nothing can be recorded, and so nothing is; None while that works.
     """
 
     def __init__(self, models: Sequence[RecordableModel], recorder: Recorder) -> None:
@@ -155,9 +155,13 @@ class SmallForwards:
         last = max(each.depth + each.stop - each.start for each in packed.segments)
         buffers = [model.decoder.buffers(model.pool, last) for model in self._models]
         if not all(each.same(other) for each, other in zip(buffers, self._buffers, strict=False)):
-            self._recorder.forget()
-            self._recordings.clear()
+            self._forget()
         self._buffers = buffers
+
+    def _forget(self) -> None:
+        """Give back what recordings hold: their activations, and the pools that they write to."""
+        self._recorder.forget()
+        self._recordings.clear()
 
     def _record(self, shape: FixedShape, packed: Packed) -> bool:
         try:
@@ -166,6 +170,7 @@ class SmallForwards:
             raise
         except RuntimeError as error:
             self.fault = str(error)
+            self._forget()
             warnings.warn(f"CUDA graphs are off, since a forward cannot be recorded: {error}", stacklevel=2)
             return False
         return True

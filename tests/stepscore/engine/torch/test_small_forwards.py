@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from stepscore.engine.torch.inputs import FixedShape, fixed_arrays, index_arrays
 from stepscore.engine.torch.packing import Segment, pack
 from stepscore.engine.torch.small_forwards import CONTEXTS, ROWS, SEGMENTS, SHAPES, CallRecorder, SmallForwards, records
 from stepscore.errors import OutOfMemory, UnsupportedByEngine
-from stepscore.types import EncodedSolution
+from stepscore.types import Encoded, EncodedSolution
 
 SEEDS = st.integers(0, 10_000)
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -251,6 +253,19 @@ def test_what_cannot_be_recorded_is_computed_with_one_warning(facts: CheckpointF
     engine.purge()
     case.assert_close(engine.forward(batch), exact.forward(batch))
     assert engine.small.fault is not None
+
+
+def test_recordings_that_nobody_will_run_again_are_given_back(facts: CheckpointFacts, exact: TorchEngine) -> None:
+    engine, long = recording(facts), [Encoded(tuple(range(60)), (59,))]
+    small = engine.small
+    assert small is not None
+    engine.forward([Encoded((5, 6), (1,))])
+    (first,) = map(weakref.ref, small._recordings.values())
+    small._recorder = Failing(RuntimeError("operation not permitted when stream is capturing"))
+    with pytest.warns(UserWarning, match="CUDA graphs are off"):
+        case.assert_close(engine.forward(long), exact.forward(long))
+    gc.collect()
+    assert first() is None
 
 
 def test_a_recording_that_does_not_fit_into_memory_is_an_error_that_leaves_no_trace(
