@@ -86,6 +86,15 @@ def until_queued(http: httpx.Client) -> None:
         time.sleep(0.01)
 
 
+@pytest.fixture
+def hangups_heard() -> Iterator[None]:
+    """Under nohup the tests, and so their servers, would start with SIGHUP ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups_heard")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
 def test_it_says_what_it_serves_and_ctrl_c_finishes_what_runs(folder: Path, how: signal.Signals) -> None:
     with (

@@ -45,7 +45,7 @@ def test_everything_else_follows_from_the_rewards(http: httpx.Client) -> None:
 
 def test_the_threshold_decides_the_first_error(http: httpx.Client) -> None:
     assert answered(http.post("/score", json=ONE | {"threshold": 0.0}))["first_error"] is None
-    assert answered(http.post("/score", json=ONE | {"threshold": 1.1}))["first_error"] == 0
+    assert answered(http.post("/score", json=ONE | {"threshold": 1.0}))["first_error"] == 0
 
 
 def test_the_aggregate_can_be_chosen(http: httpx.Client) -> None:
