@@ -67,5 +67,5 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidOption, match="none.json is not a calibration file: .*No such file"):
+    with pytest.raises(InvalidOption, match=r"none\.json is not a calibration file: .*No such file"):
         read_calibration(tmp_path / "none.json")
