@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from stepscore.errors import InvalidOption
+from stepscore.errors import CheckpointError, InvalidOption
 
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16"]
@@ -27,8 +27,15 @@ CPU_BFLOAT16 = "STEPSCORE_CPU_BFLOAT16"
 
 
 def cache_folder() -> Path:
-    """What is prepared once is kept here: $XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stepscore"
+    """What is prepared once is kept here: $XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore.
+
+    Raises CheckpointError if the variable is not set and the user has no home, as in a container under any user id.
+    """
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named or Path.home() / ".cache") / "stepscore"
+    except RuntimeError as error:
+        raise CheckpointError("this user has no home folder: set XDG_CACHE_HOME to a folder for caches") from error
 
 
 @dataclass(frozen=True, slots=True)

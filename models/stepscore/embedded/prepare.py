@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +60,24 @@ def _prepared(source: GgufSource, name: str, adapter: Path | None, recipe: dict[
 def make_once(folder: Path, write: Callable[[Path], None]) -> Path:
     """The folder, filled by `write` if it is missing. One process at a time writes; the others wait and find it.
 
-    write: fills an empty folder, which gets the name of `folder` when it is done.
+    write: fills an empty folder, which gets the name of `folder` when it is done. Raises CheckpointError if the folder
+    is missing and nothing can be written beside it.
     """
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / ".preparing.lock"):
+    with _locked(folder.parent):
         if not folder.is_dir():
             _make(folder, write)
     return folder
+
+
+def _locked(cache: Path) -> AbstractContextManager[object]:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        return FileLock(cache / ".preparing.lock").acquire()
+    except OSError as error:
+        said = f"cannot write into {cache}: {error.strerror}. Set XDG_CACHE_HOME to a folder that you can write"
+        raise CheckpointError(said, path=str(cache)) from error
 
 
 def _make(folder: Path, write: Callable[[Path], None]) -> None:

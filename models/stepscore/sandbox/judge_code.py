@@ -101,7 +101,13 @@ class CommandSandbox:
         program = _PROGRAM.format(blocks=json.dumps(list(blocks)))
         try:
             done = subprocess.run(
-                self._command, input=program, capture_output=True, text=True, timeout=self._seconds, check=False
+                self._command,
+                input=program,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=self._seconds,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return TIMED_OUT

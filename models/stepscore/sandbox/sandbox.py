@@ -101,14 +101,17 @@ class Sandbox:
         given: str = "",
         readable: Sequence[str] = (),
     ) -> Ended:
-        """Run a command (absolute path first) beside `files` (name to text); `given` is its standard input."""
+        """Run a command (absolute path first) beside `files` (name to text); `given` is its standard input.
+
+        Both are UTF-8 under any locale; half a surrogate pair arrives as bytes that are not.
+        """
         with temporary_folder("stepscore-") as folder:
             work, channels = Path(folder, "work"), Path(folder, "channels")
             work.mkdir()
             channels.mkdir()
             for name, text in (files or {}).items():
-                (work / name).write_text(text)
-            (channels / "in").write_text(given)
+                (work / name).write_bytes(_utf8(text))
+            (channels / "in").write_bytes(_utf8(given))
             return self._run(command, work, channels, (*self._readable, *readable))
 
     def _run(self, command: Sequence[str], work: Path, channels: Path, readable: Sequence[str]) -> Ended:
@@ -179,6 +182,10 @@ def _ended(process: subprocess.Popen[bytes], until: float) -> bool:
     with suppress(subprocess.TimeoutExpired):
         process.wait(max(0.0, min(POLL_SECONDS, until - time.monotonic())))
     return process.returncode is not None
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _beginning(path: Path) -> str:

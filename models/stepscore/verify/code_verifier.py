@@ -24,7 +24,7 @@ from stepscore.sandbox.sandbox import DEFAULT, Ended, Limits, Sandbox, interpret
 from stepscore.verify.verifier import Truth, Verified
 
 _FENCED = re.compile(r"^[ \t]*```[ \t]*(?:python3?|py)?[ \t]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
-_RUNNER = Path(__file__).with_name("code_runner.py").read_text()
+_RUNNER = Path(__file__).with_name("code_runner.py").read_text(encoding="utf-8")
 _STOPPED = {
     "cpu": ("wrong", "it used up its processor time"),
     "wall": ("unreadable", "it was still running when its time was over"),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 import embedded_case
+from cli_case import run_python
 from stepscore.checkpoint import read_facts
 from stepscore.embedded import prepare as preparing
 from stepscore.embedded.smollm2 import load_smollm2, smollm2_file
@@ -49,6 +51,32 @@ def test_preparing_again_costs_nothing_and_leaves_nothing(folder: Path) -> None:
 def test_an_unknown_base_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"qwen2\.5-coder-0\.5b, qwen2\.5-coder-1\.5b"):
         preparing.prepare_base("qwen2.5-coder-99b", tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_variable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"cannot write into .*file/cache: .*Set XDG_CACHE_HOME"):
+        preparing.prepare(tmp_path / "file" / "cache")
+
+
+AS_NOBODY = """
+import os
+from pathlib import Path
+from stepscore.embedded.prepare import prepare
+os.environ.pop("HOME")
+os.setuid(54321)
+try:
+    prepare()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes a user that /etc/passwd does not know")
+def test_a_user_without_a_home_reads_what_to_set(tmp_path: Path) -> None:
+    done = run_python(tmp_path, "-c", AS_NOBODY, XDG_CACHE_HOME="")
+    said = "CheckpointError this user has no home folder: set XDG_CACHE_HOME to a folder for caches"
+    assert (done.stdout.strip(), done.stderr) == (said, "")
 
 
 def test_without_smollm2_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,10 @@ def test_a_sandbox_that_fails_is_an_error(command: str) -> None:
     assert caught.value.detail["reason"] == "sandbox"
 
 
+def test_what_a_command_prints_may_be_no_utf_8() -> None:
+    assert CommandSandbox("printf '7 \\377'", seconds=60).run(["print(7)"]) == "7 \N{REPLACEMENT CHARACTER}"
+
+
 @pytest.mark.parametrize("command", [" ", "bwrap 'oops"])
 def test_what_is_no_command_is_refused(command: str) -> None:
     with pytest.raises(InvalidOption):

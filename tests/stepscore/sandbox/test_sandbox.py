@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+from cli_case import run_python
 from stepscore.sandbox.sandbox import Ended, Limits, Sandbox, interpreter
 
 T = TypeVar("T")
@@ -32,6 +33,26 @@ def run(sandbox: Sandbox, program: str) -> Ended:
 def test_an_honest_program_runs_in_a_folder_of_its_own(sandbox: Sandbox) -> None:
     ended = run(sandbox, "import os; open('x', 'w').write('hi'); print(sorted(os.listdir('.')), open('x').read())")
     assert (ended.end, ended.status, ended.out) == ("exited", 0, "['main.py', 'x'] hi\n")
+
+
+@pytest.mark.parametrize("text", ["∀ é", "half a pair: \ud800"])
+def test_files_and_standard_input_arrive_as_utf_8(sandbox: Sandbox, text: str) -> None:
+    program = "import sys; print(open('text', 'rb').read() == sys.stdin.buffer.read(), open('text', 'rb').read())"
+    ended = sandbox.run(PYTHON, {"main.py": program, "text": text}, text)
+    assert ended.out == f"True {text.encode(errors='surrogatepass')!r}\n"
+
+
+UNDER_ANY_LOCALE = """
+from stepscore.sandbox.sandbox import Limits, Sandbox, interpreter
+program = "print(ascii('\\u2200'))"
+print(Sandbox(Limits(), interpreter()).run(COMMAND, {"main.py": program}).out)
+"""
+
+
+def test_the_locale_of_the_caller_changes_no_file(sandbox_available: None, tmp_path: Path) -> None:
+    code = UNDER_ANY_LOCALE.replace("COMMAND", repr(PYTHON))
+    done = run_python(tmp_path, "-c", code, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert (done.stdout.strip(), done.stderr) == (r"'\u2200'", "")
 
 
 @pytest.mark.parametrize(

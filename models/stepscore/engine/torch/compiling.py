@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
-from stepscore.config import Compile, Mode
-from stepscore.errors import UnsupportedByEngine
+from stepscore.config import Compile, Mode, cache_folder
+from stepscore.errors import CheckpointError, UnsupportedByEngine
 
 INDUCTOR_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -43,9 +43,21 @@ def compiles(wanted: Compile, mode: Mode, device: torch.device) -> bool:
     return wanted == "on" or (wanted == "auto" and mode == "fast" and device.type == "cuda")
 
 
-def keep_compiled(folder: Path) -> None:
-    """Keep what is compiled in a folder, unless the environment names another; later starts take it from there."""
-    os.environ.setdefault(INDUCTOR_CACHE, str(folder))
+def keep_compiled() -> None:
+    """Keep what is compiled in our cache folder, so that later starts take it from there.
+
+    A folder that the environment names is used instead. If ours cannot be written, torch's default is.
+    """
+    # transformers imports torch._dynamo, which writes torch's default into the environment.
+    if os.environ.get(INDUCTOR_CACHE, default_cache_dir()) != default_cache_dir():
+        return
+    try:
+        folder = cache_folder() / "compiled"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (CheckpointError, OSError):  # a read-only home, or none, is no reason not to serve
+        return
+    if os.access(folder, os.W_OK):
+        os.environ[INDUCTOR_CACHE] = str(folder)
 
 
 def graphs() -> tuple[int, int]:

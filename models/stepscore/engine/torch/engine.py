@@ -12,7 +12,7 @@ from functools import partial
 import torch
 
 from stepscore.checkpoint import read_facts
-from stepscore.config import CheckpointFacts, EngineOptions, Quantize, cache_folder
+from stepscore.config import CheckpointFacts, EngineOptions, Quantize
 from stepscore.engine.protocol import SMALLEST_FORWARD, EngineInfo, TokenCounts, Work
 from stepscore.engine.torch.architecture import Architecture, read_architecture
 from stepscore.engine.torch.chunks import Chunks
@@ -245,7 +245,7 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
     max_batch_tokens = options.max_batch_tokens or choose_forward(device)
     models = [_load(each, head, placement) for each in checkpoints]
     if compiles(options.compile, options.mode, device):
-        keep_compiled(cache_folder() / "compiled")
+        keep_compiled()
         for model in models:
             model.decoder.compile()
     elif packs(options.mode, device, placement.dtype):

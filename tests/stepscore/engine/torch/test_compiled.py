@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 import engine_case as case
+from cli_case import run_python
 from stepscore.engine.torch.compiling import compiles, graphs
 from stepscore.errors import UnsupportedByEngine
 
@@ -50,3 +52,30 @@ def test_auto_compiles_on_cuda_in_mode_fast(wanted: Any, mode: Any, device: torc
 def test_mode_invariant_refuses_compiled_layers(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedByEngine, match="compile"):
         case.engine(case.write(tmp_path), mode="invariant", compile="on")
+
+
+KEEP = """
+import os
+from stepscore.engine.torch.engine import keep_compiled  # with all that an engine imports
+keep_compiled()
+print(os.environ.get("TORCHINDUCTOR_CACHE_DIR"))
+"""
+
+
+def kept_in(folder: Path, **variables: str) -> Path:
+    variables = {"TORCHINDUCTOR_CACHE_DIR": default_cache_dir(), **variables}  # as a process that loaded torch finds it
+    done = run_python(folder, "-c", KEEP, **variables)
+    assert done.stderr == ""
+    return Path(done.stdout.strip())
+
+
+def test_what_is_compiled_is_kept_in_our_cache_unless_the_environment_names_another(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert kept_in(tmp_path, XDG_CACHE_HOME=str(cache)) == cache / "stepscore" / "compiled"
+    other = tmp_path / "other"
+    assert kept_in(tmp_path, XDG_CACHE_HOME=str(cache), TORCHINDUCTOR_CACHE_DIR=str(other)) == other
+
+
+def test_a_cache_that_cannot_be_written_leaves_what_is_compiled_to_torch(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert kept_in(tmp_path, XDG_CACHE_HOME=str(tmp_path / "file")) == Path(default_cache_dir())
