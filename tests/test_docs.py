@@ -85,6 +85,16 @@ def test_a_page_names_everything_that_can_be_chosen(page: str, names: Iterable[s
     assert [name for name in names if not re.search(rf"`{re.escape(name)}[`\[]", text)] == []
 
 
+def test_links_lead_from_the_index_to_every_page() -> None:
+    reached, waiting = set(), ["index.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        waiting += {*re.findall(r"\]\(([\w-]+\.md)[#)]", text)} - reached
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - reached == set()
+
+
 SOURCES = [path for folder in ("models", "service", "tests") for path in (ROOT / folder).rglob("*")]
 
 

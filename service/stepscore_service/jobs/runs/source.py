@@ -43,7 +43,7 @@ JsonRow = dict[str, Any]
 Names = tuple[tuple[str, str], ...]
 ColumnsFlag = Annotated[
     str,
-    Option(metavar="OURS=THEIRS,…", help="the file's own column names, such as problem=question,solution=response"),
+    Option(metavar="OURS=THEIRS,…", help="the file's own column names, such as problem=question; more after commas"),
 ]
 """The flag that every command with rows as input has."""
 
