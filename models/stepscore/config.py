@@ -94,7 +94,7 @@ class EngineOptions:
     """How an engine runs. Sizes are in tokens unless the name says bytes.
 
     Raises InvalidOption for a device, dtype, mode, compile, cuda_graphs or quantize that does not exist, for sizes that
-    are no whole numbers or too small, for more than 1,024 threads, and for a max_quantize_error that is not above 0.
+    are not whole numbers or too small, for more than 1,024 threads, and for a max_quantize_error that is not above 0.
 
     dtype: number format of the forward; auto is bfloat16 on CUDA and on CPUs with bfloat16 units, float32 on other
         CPUs.

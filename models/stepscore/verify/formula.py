@@ -37,7 +37,7 @@ _FUNCTION_TIMES = re.compile(
     r"(?:\s*\^\s*(?:\{[^{}]*\}|\d))?)(?![a-zA-Z])\s*"
     r"(?P<argument>(?:(?!\\(?:cdot|times|sin|cos|tan|csc|sec|cot|ln|log)(?![a-z]))[^-+=,()\[\]<>|])+?)\s*(?=\\(?:cdot|times)(?![a-z]))"
 )
-"""`\\sin x \\cdot`: the parser would go on with the argument after the sign."""
+"""`\\sin x \\cdot`: the parser would continue the argument after the sign."""
 
 
 def as_algebra(text: str) -> str | None:

@@ -98,7 +98,7 @@ _ABOUT = re.compile(
 _VALUE = re.compile(
     r"[\[({$€£]*[-−–+.]?[$€£\\]?\d|\\|\$|[\[(]*[A-J](?![\w'])|(?i:yes|no|true|false)\b|[a-zA-Z](?:_\w)?\s*="
 )
-"""The beginning of an answer that is no sentence."""
+"""The beginning of an answer that is not a sentence."""
 _LEAD = re.compile(
     r"(?:[\s*_`]|(?:as follows|(?:shown |given |stated )?below|the following)(?=\s*[:：.\n])[.]?|[:：=](?!=)|>(?=\s)"
     r"|(?<=\n)[^\S\n]*[-•#]+(?=\s))*"

@@ -168,9 +168,8 @@ def _in_time(
     """Those that would be answered in time if the next forward computed as much as it can of what waits."""
     if not tokens_per_second:
         return live
-    share = min(1.0, limits.budget / max(1, sum(each.left for each in live)))
-    tokens = share * sum(each.tokens for each in live)
-    return [each for each in live if now + max(tokens, each.tokens) / tokens_per_second <= each.deadline]
+    tokens = min(limits.budget, sum(each.left for each in live))
+    return [each for each in live if now + max(tokens, each.left) / tokens_per_second <= each.deadline]
 
 
 def load_for(

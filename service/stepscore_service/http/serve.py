@@ -38,7 +38,7 @@ LAST_SECONDS = 2
 """How long connections get to read their answers after all answers are ready."""
 BACKLOG = 2048
 OTHER_FILES = 256
-"""Open files of the process that are no connections."""
+"""Open files of the process that are not connections."""
 TICKS_PER_SECOND = 10
 """How often uvicorn calls `on_tick`."""
 PLACES = {"page": "/", "docs": "/docs", "metrics": "/metrics"}

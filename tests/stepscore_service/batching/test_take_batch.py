@@ -136,6 +136,13 @@ def test_what_cannot_be_ready_in_time_by_itself_goes_after_others() -> None:
     assert [each for each, _ in counts(take([huge, small], now=10.0, rate=100.0))] == [small]
 
 
+def test_what_the_cache_holds_of_a_request_takes_no_time() -> None:
+    known, fresh = request(90, arrived=0.0, deadline=11.0), request(30, arrived=9.9, deadline=20.0)
+    known.left = known.waiting[0].left = 5
+    taken = take_batch([known, fresh], BatchLimits(BUDGET), 10.0, price=lambda item: item.left, tokens_per_second=50.0)
+    assert {each for each, _ in counts(taken)} == {known, fresh}
+
+
 def test_if_all_would_be_late_a_forward_corrects_the_estimate() -> None:
     late, later = request(80, deadline=10.1), request(80, deadline=10.2)
     assert take([late, later], now=10.0, rate=1.0).selected == take([late, later], now=10.0).selected != ()

@@ -5,13 +5,13 @@ Shape suffixes: N units that are resampled (problems or solutions), R rounds, C 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stepscore.verify.measure import Rate
 
 Doubles = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -49,12 +49,8 @@ def bootstrap(statistic: Callable[[Doubles], float | None], count: int, rounds: 
 
 def share_with_interval(hits: int, count: int) -> Estimate:
     """A share of independent problems with Wilson's score interval, which has a width at 0% and at 100% too."""
-    if not count:
-        return Estimate(None)
-    share, z = hits / count, NormalDist().inv_cdf((1 + LEVEL) / 2)
-    centre, scale = share + z * z / (2 * count), 1 + z * z / count
-    margin = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    return Estimate(share, max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale))
+    rate = Rate(hits, count)
+    return Estimate(rate.share, *(rate.interval or ()))
 
 
 def mean_with_interval(values_N: Doubles, rounds: int = ROUNDS) -> Estimate:

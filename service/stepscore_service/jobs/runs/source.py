@@ -38,7 +38,7 @@ LONGEST_LINE = 64 << 20
 CHUNK = 1 << 20
 """Bytes or characters that are read at once."""
 SHOWN = 40
-"""Bytes of what is no row in a message."""
+"""Bytes that a message shows of what is not a row."""
 JsonRow = dict[str, Any]
 Names = tuple[tuple[str, str], ...]
 ColumnsFlag = Annotated[
@@ -421,7 +421,7 @@ def _lines(stream: BinaryIO) -> Iterator[Line]:
 
 
 def _of_pipe(lines: Iterator[Line]) -> Iterator[Line]:
-    """Raises InvalidInput if there is no line, or the first is no object."""
+    """Raises InvalidInput if there is no line, or the first is not an object."""
     first = next(lines, None)
     if first is None:
         raise InvalidInput(EMPTY)

@@ -148,7 +148,7 @@ def _is_array(tokens: Sequence[tokenize.TokenInfo]) -> bool:
 
 
 def _array(tokens: Sequence[tokenize.TokenInfo]) -> list[Any]:
-    """Raises ValueError, TypeError, SyntaxError for what is no list of texts, numbers, truths and gaps."""
+    """Raises ValueError, TypeError, SyntaxError for what is not a list of texts, numbers, truths and gaps."""
     first, *entries, last = (each.string for each in tokens)
     if (first, last) != ("[", "]"):
         raise ValueError("not a list")
