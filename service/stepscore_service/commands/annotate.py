@@ -20,11 +20,12 @@ from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.label.active import Measure, Uncertainty, choose, uncertainty_of
 from stepscore_service.jobs.label.humans import Counts, exported, imported, is_labelled, with_ask
 from stepscore_service.jobs.runs import atomic, console
+from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.journal import json_line, read_rows
 from stepscore_service.jobs.runs.model import describe, manifest_of
 from stepscore_service.jobs.runs.progress import with_progress
 from stepscore_service.jobs.runs.run import count_errors, error_row, journal_for, report_results, run
-from stepscore_service.jobs.runs.source import STDIN, ColumnsFlag, JsonRow, Line, Source, check_first, open_source
+from stepscore_service.jobs.runs.source import STDIN, ColumnsFlag, JsonRow, Line, Source, open_source
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:

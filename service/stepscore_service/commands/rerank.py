@@ -15,10 +15,11 @@ from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import split_candidates
 from stepscore_service.jobs.rerank import RankSums, RerankTally, rerank_rows
 from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.model import asked_of, describe, input_facts, manifest_of
 from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
-from stepscore_service.jobs.runs.source import ColumnsFlag, check_first, open_source
+from stepscore_service.jobs.runs.source import ColumnsFlag, open_source
 from stepscore_service.settings import Settings
 
 SHAPE = 'an object like {"problem": "…", "candidates": ["…", "…"]}'

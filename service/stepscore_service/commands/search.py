@@ -15,8 +15,9 @@ from stepscore.errors import StepscoreError
 from stepscore_service.commands.flags import MODEL_FLAGS, with_options, with_settings
 from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.journal import refuse_unwritable
-from stepscore_service.jobs.runs.source import ColumnsFlag, JsonRow, Source, check_first, open_source, results_name
+from stepscore_service.jobs.runs.source import ColumnsFlag, JsonRow, Source, open_source, results_name
 from stepscore_service.logs import quiet_libraries
 from stepscore_service.settings import Settings
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.data.rows import AnswerRow, column_of, read_as, text_field, truth_value
 from stepscore_service.jobs.runs import atomic, console
+from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.run import count_errors, error_row, journal_for, report_results, run
 from stepscore_service.jobs.runs.sandboxes import report_sandboxes, sandboxes
@@ -24,7 +25,6 @@ from stepscore_service.jobs.runs.source import (
     ColumnsFlag,
     JsonRow,
     Line,
-    check_first,
     kind_of_value,
     open_source,
 )

@@ -20,11 +20,12 @@ from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts
 from stepscore_service.jobs.evaluate.suites.registry import SUITES, SuiteOptions, build_suite
 from stepscore_service.jobs.rewards import Rewards
 from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.hub import file_name, is_hub
 from stepscore_service.jobs.runs.lock import lock_folder
 from stepscore_service.jobs.runs.manifest import Manifest
 from stepscore_service.jobs.runs.model import describe, manifest_of
-from stepscore_service.jobs.runs.source import check_first, open_source
+from stepscore_service.jobs.runs.source import open_source
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:

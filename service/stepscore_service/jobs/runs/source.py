@@ -14,7 +14,7 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -48,7 +48,6 @@ ColumnsFlag = Annotated[
 """The flag that every command with rows as input has."""
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.jsonl)(?<!\.json)(?<!\.csv)(?<!\.gz)(?<!\.parquet)\Z")
-_MISSING = re.compile(r"'(\w+)' is missing \(|one is missing \(")
 EMPTY = "holds no rows; there is nothing to do"
 SEVERAL_LINES = "holds a JSON object over several lines; a file holds one object a line, or one array"
 _GZIP = b"\x1f\x8b"
@@ -279,49 +278,6 @@ def looks_like_rows(path: str) -> bool:
 def is_sampled(place: int, sample: int, rows: int) -> bool:
     """Whether the row at `place` (from 0) is one of `sample` among `rows`."""
     return not 0 < sample < rows or (place + 1) * sample // rows > place * sample // rows
-
-
-def check_first(source: Source, check: Callable[[JsonRow], object], shape: str) -> None:
-    """End the command before a model is loaded if the very first row of a file cannot be used.
-
-    Rows that an earlier command could not score say nothing of the file; the first of the others counts.
-    """
-    if source.path == STDIN:
-        return
-    for line in source.lines():
-        try:
-            row = line.row()
-            if "line" in row and isinstance(row.get("error"), dict):
-                continue
-            check(row)
-        except InvalidInput as error:
-            reason = error.message if error.message.startswith("line ") else f"line {line.number}: {error.message}"
-            hint = _hint(source, line, reason)
-            console.fail(f"{source.path}, {reason.rstrip('.')}. {hint}Each line is {shape}; see docs/formats.md.")
-        return
-
-
-def _hint(source: Source, line: Line, reason: str) -> str:
-    """What to do about the first row. reason: what is wrong with it."""
-    if shape := _shape_hint(source, line):
-        return shape
-    if missing := _MISSING.search(reason):
-        name = missing[1] or "solution"
-        return f"If the file has another name for it: --columns {name}=NAME. "
-    return ""
-
-
-def _shape_hint(source: Source, line: Line) -> str:
-    """What to do with a file that is one object and no row, such as a log; "" for every other."""
-    columns = line.columns() if source.total == 1 else {}
-    lists = [
-        name for name, value in columns.items() if isinstance(value, list) and value and isinstance(value[0], dict)
-    ]
-    if lists:
-        return f"The file is one object; its rows may lie in {lists[0]!r}: jq -c '.[\"{lists[0]}\"][]' FILE. "
-    if len(columns) > 1 and all(isinstance(value, dict) and "0" in value for value in columns.values()):
-        return "The file holds columns, not rows: pandas writes rows with to_json(orient='records', lines=True). "
-    return ""
 
 
 def elements(chunks: Iterable[str]) -> Iterator[str]:
