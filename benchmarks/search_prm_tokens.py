@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from stepscore.config import DType, EngineOptions
-from stepscore.open import open_scorer
-from stepscore.scorer import Scorer
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.scorer import Scorer
 from stepscore.search.policy import SEPARATOR
 from stepscore.types import Solution
 

@@ -26,11 +26,12 @@ from transformers import PreTrainedTokenizerFast
 
 from benchmarks.engine.search_and_learn import TheirModel, refusal, their_scorer
 from benchmarks.engine.subjects import CLASSES
+from stepscore.checkpoint import checkpoint_facts
 from stepscore.config import DType, EngineOptions
 from stepscore.engine.reference import open_reference_engine
+from stepscore.generate.policy import open_policy, policy_at
 from stepscore.generate.protocol import Generator, Request, Sampling
-from stepscore.open import checkpoint_facts, open_scorer
-from stepscore.policy import open_policy, policy_at
+from stepscore.scoring.open import open_scorer
 from stepscore.search.methods import search_method
 from stepscore.search.policy import SEPARATOR, SearchPolicy, StepSampling
 from stepscore.search.rating import NodeRater

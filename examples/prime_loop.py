@@ -24,9 +24,9 @@ from statistics import fmean
 from typing import Any
 
 from stepscore.errors import NoSteps
+from stepscore.generate.policy import open_policy, policy_at
 from stepscore.generate.prompt import PromptWriter
 from stepscore.generate.protocol import Generator, Sampling
-from stepscore.policy import open_policy, policy_at
 from stepscore.rollout.sampler import RolloutRequest, RolloutSampler
 from stepscore.text.segment import split
 from stepscore.verify.math_verifier import MathVerifier

@@ -10,8 +10,8 @@ import pytest
 from stepscore.config import EngineOptions, cache_folder
 from stepscore.embedded.prepare import GGUF, prepare
 from stepscore.embedded.sources import CODER_05B
-from stepscore.open import open_scorer
-from stepscore.scoring import Scoring
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.protocol import Scoring
 
 
 def missing() -> str:

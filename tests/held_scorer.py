@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from stepscore.engine.protocol import TokenCounts, Work
 from stepscore.errors import EmptyStep, UnscorableError
-from stepscore.scoring import ModelInfo
+from stepscore.scoring.protocol import ModelInfo
 from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution
 from stepscore_service.batching.worker import ForwardResult
 

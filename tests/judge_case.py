@@ -8,16 +8,16 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
+from fake_generator import FakeGenerator
 from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.errors import (
     StepscoreError,
 )
 from stepscore.family.registry import family_named
-from stepscore.generate.fake import FakeGenerator
 from stepscore.generate.protocol import Prompt, SampledToken
-from stepscore.judge_scorer import JudgeScorer, open_judge
-from stepscore.open import bind
+from stepscore.scoring.judge_scorer import JudgeScorer, open_judge
+from stepscore.scoring.open import bind
 from stepscore.types import Reading, Solution
 
 CPU = EngineOptions(device="cpu", dtype="float32")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stepscore.generate.policy import Policy
 from stepscore.generate.prompt import PlainPrompt
 from stepscore.generate.protocol import Completion, GeneratorInfo, Prompt, Request, Sampling
-from stepscore.policy import Policy
 from stepscore.rollout.sampler import RolloutSampler
 from stepscore.verify.open import open_verifier
 from stepscore_service.jobs.label.labeller import Labeller, OnProgress

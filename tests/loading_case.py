@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stepscore.config import EngineOptions
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Reading, Solution
 
 CPU = EngineOptions(device="cpu", dtype="float32")

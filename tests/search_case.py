@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from stepscore.errors import StepscoreError
 from stepscore.generate.protocol import Completion, GeneratorInfo, Request
-from stepscore.scoring import ModelInfo
+from stepscore.scoring.protocol import ModelInfo
 from stepscore.search.methods import search_method
 from stepscore.search.policy import SEPARATOR, SearchPolicy, StepSampling
 from stepscore.search.rating import NodeRater

@@ -19,12 +19,13 @@ from typing import Any
 import httpx
 import pytest
 
+from stepscore.checkpoint import checkpoint_facts
 from stepscore.config import EngineOptions
 from stepscore.engine.fake import FakeEngine
 from stepscore.family.registry import resolve
-from stepscore.open import bind, checkpoint_facts, open_scorer
-from stepscore.scorer import Scorer
-from stepscore.scoring import Scoring
+from stepscore.scoring.open import bind, open_scorer
+from stepscore.scoring.protocol import Scoring
+from stepscore.scoring.scorer import Scorer
 from stepscore.types import Reading, Solution
 from stepscore_service.client import StepscoreClient
 from stepscore_service.http.app import ROUTES, create_app

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from stepscore import shaping
+from stepscore.rewards import shaping
 from stepscore.verify import answers
 from stepscore_service.schemas import rerank, score
 

@@ -13,11 +13,10 @@ import torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2Model
 
-from stepscore.checkpoint import read_facts
+from stepscore.checkpoint import checkpoint_facts, read_facts
 from stepscore.config import CheckpointFacts
 from stepscore.families.number_logprob import CONFIG_KEY
 from stepscore.family.heads import Head, LinearHead, TokenLogProbHead
-from stepscore.open import checkpoint_facts
 from stepscore.types import Values
 
 CLASSES = LinearHead(("score.0", "score.2"), outputs=2)

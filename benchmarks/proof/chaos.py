@@ -28,7 +28,7 @@ import httpx
 from benchmarks.proof.server import Service, header, tiny_checkpoints
 from benchmarks.service_requests import Request, workload
 from stepscore.config import EngineOptions
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import SolutionRequest
 from stepscore_service.serving.scoring import resolve_options, score_offline
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from stepscore.engine.protocol import Work
 from stepscore.errors import OutOfMemory, StepscoreError
-from stepscore.scoring import Scoring
+from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading
 from stepscore_service.http.app import create_app
 from stepscore_service.http.serve import Server, banner, listen, server_config

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from stepscore.calibration import Calibration
     from stepscore.config import EngineOptions
     from stepscore.errors import InvalidInput, StepscoreError
-    from stepscore.open import open_scorer
-    from stepscore.scoring import ModelInfo, Scoring
+    from stepscore.scoring.open import open_scorer
+    from stepscore.scoring.protocol import ModelInfo, Scoring
     from stepscore.text.segment import split
     from stepscore.types import Reading, RewardRange, Solution
     from stepscore.verify.answers import final_answer
@@ -25,8 +25,8 @@ _HOMES = {
     "calibration": ("Calibration",),
     "config": ("EngineOptions",),
     "errors": ("InvalidInput", "StepscoreError"),
-    "open": ("open_scorer",),
-    "scoring": ("ModelInfo", "Scoring"),
+    "scoring.open": ("open_scorer",),
+    "scoring.protocol": ("ModelInfo", "Scoring"),
     "text.segment": ("split",),
     "types": ("Reading", "RewardRange", "Solution"),
     "verify.answers": ("final_answer",),

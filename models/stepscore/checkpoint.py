@@ -7,6 +7,7 @@ import json
 import pickle
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from safetensors import SafetensorError, safe_open
 
 from stepscore.config import CheckpointFacts
+from stepscore.embedded.prepare import prepare, prepare_base
+from stepscore.embedded.sources import SMOLLM2, SOURCES
 from stepscore.errors import CheckpointError
+
+EMBEDDED = "embedded"
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -24,6 +29,23 @@ _WEIGHTS = ["*.safetensors", "pytorch_model*.bin", "value_head.bin"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _OF_THE_WRITER = frozenset({"_name_or_path", "transformers_version"})
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
+
+
+def checkpoint_facts(model: str, cache: Path | None = None, *, weights: bool = True) -> CheckpointFacts:
+    """The facts of "embedded", a base of it (`SOURCES`), "smollm2", a folder or a Hub id.
+
+    weights: whether they must be there.
+    """
+    if model == EMBEDDED:
+        return replace(read_facts(prepare(cache)), name=EMBEDDED)
+    if model in SOURCES:
+        return replace(read_facts(prepare_base(model, cache)), name=model)
+    if model == SMOLLM2:
+        from stepscore.embedded.smollm2 import prepare_smollm2  # imports transformers' models
+
+        return replace(read_facts(prepare_smollm2(cache)), name=model)
+    folder = locate(model, weights=weights)
+    return read_facts(folder, name=folder_name(folder) if Path(model).is_dir() else model, weights=weights)
 
 
 def locate(model: str, revision: str | None = None, *, weights: bool = True) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from types import MappingProxyType
@@ -10,8 +11,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from stepscore.colours import colour, goodness, kind_of
 
 Ids = tuple[int, ...]
 """Token ids."""
@@ -134,8 +133,26 @@ class Reading:
         return f'<table style="text-align: left">{rows}</table>'
 
 
-def _row_html(reward: float, text: str, kind: str) -> str:
+def _row_html(reward: float, text: str, kind: RangeKind) -> str:
     shade = ",".join(map(str, colour(goodness(reward, kind))))
     style = f"border-left: 4px solid rgb({shade}); background: rgba({shade},.14); text-align: left"
     cell = f'<td style="{style}; white-space: pre-wrap">{escape(text)}</td>'
     return f'<tr><td style="{style}"><b>{reward:.4f}</b></td>{cell}</tr>'
+
+
+def goodness(reward: float, kind: RangeKind = "probability") -> float:
+    """A reward on a scale from bad (0) to good (1): itself if it is a probability, otherwise squashed around 0.
+
+    kind: of the reward's range.
+    """
+    return reward if kind == "probability" else 0.5 + 0.5 * math.tanh(reward / 2)
+
+
+def colour(share: float) -> tuple[int, int, int]:
+    """Red, green and blue (0 to 255) of a goodness."""
+    return round(235 * min(1.0, 2 - 2 * share)), round(190 * min(1.0, 2 * share)), 60
+
+
+def kind_of(rewards: Sequence[float]) -> RangeKind:
+    """The kind of rewards of which nothing else is known: probabilities if all of them could be."""
+    return "probability" if all(0.0 <= reward <= 1.0 for reward in rewards) else "real"

@@ -26,8 +26,8 @@ from recipes.embedded.measure import readings
 from recipes.embedded.mixture import development
 from recipes.embedded.rows import Row
 from stepscore.families.number_logprob import CONFIG_KEY, DIGITS
-from stepscore.open import open_scorer
-from stepscore.scoring import Scoring
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.protocol import Scoring
 from stepscore.types import Solution
 from stepscore_service.jobs.metrics.first_error import curve, windows
 

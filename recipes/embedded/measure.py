@@ -35,8 +35,8 @@ from stepscore.embedded.gguf_checkpoint import write_checkpoint
 from stepscore.embedded.prepare import GGUF, RECIPE
 from stepscore.embedded.sources import CODER_05B
 from stepscore.errors import StepscoreError
-from stepscore.open import open_scorer
-from stepscore.scoring import Scoring
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading, Solution
 from stepscore.verify.answers import final_answer
 from stepscore_service.jobs.evaluate.suites.best_of_n import groups_of

@@ -16,16 +16,16 @@ from authors.theirs import script
 from checkpoints import HIDDEN, backbone_state, decoder_config, linear, save, vocabulary_head
 from checkpoints_outcome import gating_network
 from checkpoints_value_heads import ensemble_members
+from fake_generator import Choose, FakeGenerator
 from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.family.judging import Judge
 from stepscore.family.layout import LayoutContext
 from stepscore.family.registry import family_named
-from stepscore.generate.fake import Choose, FakeGenerator
 from stepscore.generate.open import open_generator
 from stepscore.generate.protocol import Prompt, SampledToken, Sampling
-from stepscore.judge_scorer import open_judge
-from stepscore.open import bind, open_scorer
+from stepscore.scoring.judge_scorer import open_judge
+from stepscore.scoring.open import bind, open_scorer
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Solution
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from stepscore.shaping import Shaping, shape_rewards
+from stepscore.rewards.shaping import Shaping, shape_rewards
 
 FILE = "CJReinforce/PURE/openrlhf/utils/utils.py"
 FUNCTION = "turn_process_reward_logits_to_reward"

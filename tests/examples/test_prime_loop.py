@@ -16,7 +16,7 @@ from service_case import live
 from stepscore.config import EngineOptions
 from stepscore.generate.prompt import PlainPrompt
 from stepscore.generate.protocol import Completion, GeneratorInfo, Request
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore_service.client import StepscoreClient
 
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}

@@ -14,7 +14,7 @@ import checkpoints_judges
 from loading_case import CPU, SOLUTION, change_config, change_weights, rewards
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError, UnknownFamily, UnsupportedByEngine
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Reading
 
 TRAP = "from pathlib import Path\nPath({!r}).write_text('ran')\nraise RuntimeError('ran')\n"

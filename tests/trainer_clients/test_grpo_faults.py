@@ -28,7 +28,7 @@ from benchmarks.grpo.rewards import mean
 from benchmarks.proof.server import Service
 from stepscore.config import EngineOptions
 from stepscore.errors import StepscoreError
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import SolutionRequest
 from stepscore_service.integrations.connection import item
 from stepscore_service.serving.scoring import resolve_options, score_offline

@@ -11,13 +11,12 @@ import torch
 from transformers import LlamaModel, MistralModel, Qwen2Model, Qwen3Model
 
 from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.engine.protocol import EngineInfo, TokenCounts
+from stepscore.engine.protocol import EngineInfo, SequenceLimits, TokenCounts
 from stepscore.engine.torch.architecture import read_architecture, read_config
 from stepscore.engine.torch.engine import checkpoints_of
 from stepscore.engine.torch.failures import engine_error
 from stepscore.engine.torch.readout import Readout, load_readout
 from stepscore.engine.torch.weights import Weights, backbone_prefix
-from stepscore.engine.validation import SequenceLimits
 from stepscore.errors import CheckpointError
 from stepscore.family.heads import Head
 from stepscore.placement import Placement, place

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from stepscore.aggregate import aggregate
 from stepscore.errors import EngineDead, EngineError, InvalidInput, StepscoreError, UnscorableError
-from stepscore.scoring import ModelInfo
+from stepscore.scoring.protocol import ModelInfo
 from stepscore.search.tree import SearchNode
 from stepscore.types import Reading, Solution
 

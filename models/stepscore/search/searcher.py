@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from stepscore.aggregate import aggregate, check_threshold
 from stepscore.errors import InvalidOption, StepscoreError
@@ -285,3 +285,36 @@ class Searcher:
 
     def _weights(self, nodes: Sequence[SearchNode]) -> list[float]:
         return answer_weights(nodes, self.final_aggregate or self.rater.info.aggregate, self.rater.info.reward_range)
+
+
+def trace_of(result: SearchResult) -> dict[str, Any]:
+    """The tree and the outcome, ready for JSON. Nodes are in the order of a walk; `parent` is an index among them."""
+    nodes = list(result.root.walk())
+    places = {id(node): place for place, node in enumerate(nodes)}
+    return {
+        "id": result.problem.key,
+        "problem": result.problem.problem,
+        "nodes": [_node(node, places) for node in nodes],
+        "candidates": [
+            {"node": places[id(each.node)], "score": each.score, "answer": each.answer} for each in result.candidates
+        ],
+        "chosen": result.choice.chosen,
+        "stopped": result.stopped,
+        "policy_tokens": result.policy_tokens,
+        "rounds": result.rounds,
+        "rated": result.rated,
+    }
+
+
+def _node(node: SearchNode, places: dict[int, int]) -> dict[str, Any]:
+    return {
+        "parent": None if node.parent is None else places[id(node.parent)],
+        "text": node.text,
+        "status": node.status,
+        "reason": node.reason,
+        "tokens": node.tokens,
+        "reward": node.rewards[-1] if node.rewards else None,
+        "score": node.score,
+        "visits": node.visits,
+        "value": node.mean_value,
+    }

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import structlog
 
 from stepscore.errors import EngineDead, EngineError, StepscoreError
-from stepscore.scoring import Scoring
+from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading, SolutionRequest
 from stepscore_service.batching.encoding import EncodedRequest, encode_each
 from stepscore_service.batching.protocols import (

@@ -12,7 +12,7 @@ from stepscore.types import EncodedSolution, SolutionRequest, SplitSolution
 from stepscore_service.errors import TooManyCharacters
 
 if TYPE_CHECKING:
-    from stepscore.scoring import Scoring
+    from stepscore.scoring.protocol import Scoring
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from hashlib import blake2b
 import structlog
 
 from stepscore.errors import EngineDead, StepscoreError
-from stepscore.replicated import ReplicaScorer, ReplicatedScorer
+from stepscore.scoring.replicated import ReplicaScorer, ReplicatedScorer
 from stepscore.types import SolutionRequest
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.protocols import RequestContext, RequestFacts, SolutionOutcome

@@ -10,7 +10,7 @@ import structlog
 
 from stepscore.engine.protocol import SMALLEST_FORWARD, Work
 from stepscore.errors import EngineDead, EngineError, OutOfMemory, StepscoreError, forget_frames
-from stepscore.scoring import PipelinedScoring, Scoring
+from stepscore.scoring.protocol import PipelinedScoring, Scoring
 from stepscore.types import Reading
 
 ForwardResult = Reading | StepscoreError | None

@@ -45,8 +45,8 @@ def _list() -> None:
 
 
 def _explain(model: str) -> None:
+    from stepscore.checkpoint import checkpoint_facts
     from stepscore.family.registry import explain
-    from stepscore.open import checkpoint_facts
 
     if not model.strip():
         console.fail("--explain needs a folder or a Hub id.")

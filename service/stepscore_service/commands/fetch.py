@@ -11,8 +11,7 @@ from stepscore_service.settings import Settings, named
 @with_settings(only=frozenset({"models", "tokenizers", "cache"}))
 def fetch(*, settings: Settings) -> None:
     """Fetch what `serve` with the same settings would, without loading it: a later start needs no Hub."""
-    from stepscore.checkpoint import locate
-    from stepscore.open import checkpoint_facts
+    from stepscore.checkpoint import checkpoint_facts, locate
 
     try:
         for name, model in map(named, settings.models):

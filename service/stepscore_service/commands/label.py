@@ -35,7 +35,7 @@ def label(
     interruption and it continues. Exit status: 0 done, 1 done but no rollout was right, 2 nothing could be done,
     3 it failed on the way.
     """
-    from stepscore.policy import Policy
+    from stepscore.generate.policy import Policy
     from stepscore_service.commands.label_run import run  # loads torch, which `--help` need not wait for
     from stepscore_service.jobs.label.plan import LabelPlan
 

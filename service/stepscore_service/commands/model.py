@@ -12,7 +12,7 @@ from stepscore_service.serving.scoring import ScoreOptions, resolve_options
 from stepscore_service.settings import Settings, named
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo, Scoring
+    from stepscore.scoring.protocol import ModelInfo, Scoring
 
 
 @contextmanager

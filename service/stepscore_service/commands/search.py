@@ -24,7 +24,7 @@ from stepscore_service.settings import Settings
 if TYPE_CHECKING:
     from stepscore.generate.prompt import PromptWriter
     from stepscore.generate.protocol import Generator
-    from stepscore.scoring import ModelInfo
+    from stepscore.scoring.protocol import ModelInfo
     from stepscore.search.methods import SearchMethod
     from stepscore_service.jobs.rewards import Rewards
     from stepscore_service.jobs.search.compare import MethodResult
@@ -169,7 +169,7 @@ def _refusing() -> Iterator[None]:
 
 def _plan(method: SearchMethod, flags: SearchFlags, settings: Settings) -> SearchPlan:
     """Raises InvalidOption."""
-    from stepscore.policy import policy_at
+    from stepscore.generate.policy import policy_at
     from stepscore.search.policy import StepSampling
     from stepscore.search.searcher import SearchBudget
     from stepscore_service.jobs.search.plan import SearchPlan
@@ -195,7 +195,7 @@ def _run_plans(
     comparison: Path | None = None,
 ) -> None:
     """Open the policy and the PRM once, run every plan, and write the pages."""
-    from stepscore.policy import open_policy
+    from stepscore.generate.policy import open_policy
     from stepscore_service.jobs.search.compare import result_of
     from stepscore_service.jobs.search.job import page_of
     from stepscore_service.jobs.search.plan import method_label

@@ -10,7 +10,7 @@ from types import ModuleType
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from stepscore.scoring import Scoring
+from stepscore.scoring.protocol import Scoring
 from stepscore_service.http import error_handlers
 from stepscore_service.http.auth import Authentication
 from stepscore_service.http.credentials import Credentials

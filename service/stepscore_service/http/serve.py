@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from stepscore.errors import StepscoreError
-from stepscore.scoring import ModelInfo
+from stepscore.scoring.protocol import ModelInfo
 from stepscore_service.http.app import create_app
 from stepscore_service.http.certificates import Certificates, open_certificates
 from stepscore_service.http.door import SPARE_CONNECTIONS, Door, DoorLimits

@@ -31,7 +31,7 @@ from stepscore_service.serving.scoring import ScoreOptions, ScoreResult, resolve
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo
+    from stepscore.scoring.protocol import ModelInfo
     from stepscore_service.serving.model_pool import ModelPool, ServedModel
 
 Parsed = Dialogue | SolutionRequest | StepscoreError

@@ -19,7 +19,7 @@ from stepscore_service.serving.reranking import rank, solutions_of
 from stepscore_service.serving.scoring import ScoreOptions, ScoreResult, score_offline
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo, Scoring
+    from stepscore.scoring.protocol import ModelInfo, Scoring
 
 COLUMNS = ("results", "groups", "aggregate", "model", "revision", "dtype")
 

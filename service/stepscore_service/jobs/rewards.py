@@ -17,7 +17,7 @@ from stepscore_service.schemas.score import FailedItem, ModelCard, ScoreAnswer
 from stepscore_service.serving.scoring import read_offline
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo, Scoring
+    from stepscore.scoring.protocol import ModelInfo, Scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class RemoteRewards:
 
 def info_of(card: ModelCard) -> ModelInfo:
     """What a service says about a model, as the library's own description."""
-    from stepscore.scoring import ModelInfo  # takes seconds to import, and `--help` does not need it
+    from stepscore.scoring.protocol import ModelInfo  # takes seconds to import, and `--help` does not need it
 
     return ModelInfo.from_dict(card.model_dump())
 

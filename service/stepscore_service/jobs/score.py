@@ -20,7 +20,7 @@ from stepscore_service.jobs.runs.source import JsonRow, Line
 from stepscore_service.serving.scoring import ScoreOptions, ScoreResult, score_offline
 
 if TYPE_CHECKING:
-    from stepscore.scoring import Scoring
+    from stepscore.scoring.protocol import Scoring
 
 COLUMNS = (
     *("rewards", "score", "aggregate", "aggregates", "weakest_step", "first_error", "threshold", "spans"),

@@ -13,9 +13,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from stepscore.colours import colour, goodness, kind_of
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore.types import Solution
+from stepscore.types import RangeKind, Solution, colour, goodness, kind_of
 from stepscore_service.jobs.data.items import candidates_row, split_candidates, split_row
 from stepscore_service.jobs.data.rows import RowModel, TruthValue, read_as
 from stepscore_service.jobs.runs.source import JsonRow
@@ -40,7 +39,7 @@ class ShownSolution:
     score: float
     weakest_step: int
     first_error: int | None
-    kind: str
+    kind: RangeKind
     by: str
     labels: Sequence[Any] = ()
 
@@ -82,7 +81,7 @@ class RerankedRow(RowModel):
     correct: list[TruthValue] | None = None
 
 
-def shown_answer(solution: Solution, answer: ScoreAnswer, kind: str, by: str, labels: Any) -> ShownSolution:
+def shown_answer(solution: Solution, answer: ScoreAnswer, kind: RangeKind, by: str, labels: Any) -> ShownSolution:
     """A solution that was scored just now."""
     found = labels if isinstance(labels, list) and len(labels) == len(answer.rewards) else ()
     by = f"{answer.aggregate} · {by}"

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from stepscore.engine.protocol import TokenCounts
 from stepscore.errors import StepscoreError
 from stepscore.placement import gpu_memory
-from stepscore.scoring import ModelInfo, Scoring
+from stepscore.scoring.protocol import ModelInfo, Scoring
 from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.batching.replicas import AnyBatcher
 from stepscore_service.serving.drift import TenantDrift

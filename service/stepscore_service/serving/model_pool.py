@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stepscore.errors import UnknownModel
-from stepscore.replicated import ReplicatedScorer
-from stepscore.scoring import ModelInfo, Scoring
+from stepscore.scoring.protocol import ModelInfo, Scoring
+from stepscore.scoring.replicated import ReplicatedScorer
 from stepscore.types import Solution
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.replicas import AnyBatcher, ReplicatedBatcher

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stepscore.open import open_scorer
-from stepscore.scoring import Scoring
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.protocol import Scoring
 from stepscore_service.logs import quiet_libraries
 from stepscore_service.settings import Settings
 

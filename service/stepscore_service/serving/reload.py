@@ -10,8 +10,8 @@ import asyncio
 from pathlib import Path
 
 from stepscore.errors import CheckpointError, UnknownFamily
-from stepscore.open import family_of
-from stepscore.scoring import ModelInfo, Scoring
+from stepscore.scoring.open import family_of
+from stepscore.scoring.protocol import ModelInfo, Scoring
 from stepscore_service.errors import AnotherFamily, PathNotAllowed, ReloadDisabled
 from stepscore_service.serving.metrics import Metrics
 from stepscore_service.serving.model_pool import ModelPool, open_warm

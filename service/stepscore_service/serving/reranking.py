@@ -28,7 +28,7 @@ from stepscore_service.schemas.score import ErrorBody, ScoreAnswer
 from stepscore_service.serving.scoring import ScoreResult, resolve_options, score
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo
+    from stepscore.scoring.protocol import ModelInfo
     from stepscore_service.serving.model_pool import ServedModel
 
 RankableAnswers = Sequence[tuple[int, ScoreAnswer]]

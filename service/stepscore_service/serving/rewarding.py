@@ -15,13 +15,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from stepscore.aggregate import aggregate
-from stepscore.blending import Blend, BlendedReward, blend_rewards, clip_rewards, outcome_reward
 from stepscore.errors import InvalidInput, InvalidShape, StepscoreError, TokensMismatch, map_ok
-from stepscore.hacking_signs import HackingSigns, find_signs, length_correlation, outcome_gap
-from stepscore.shaping import Shaping, shape_rewards
+from stepscore.rewards.blending import Blend, BlendedReward, blend_rewards, clip_rewards, outcome_reward
+from stepscore.rewards.hacking_signs import HackingSigns, find_signs, length_correlation, outcome_gap
+from stepscore.rewards.shaping import Shaping, shape_rewards
+from stepscore.rewards.token_rewards import TokenOffsets, check_offsets, place_rewards, tokens_of_steps
 from stepscore.text.blocks import Span
 from stepscore.text.policy_tokenizer import PolicyTokenizer
-from stepscore.token_rewards import TokenOffsets, check_offsets, place_rewards, tokens_of_steps
 from stepscore.types import SolutionRequest
 from stepscore.verify.math_verifier import SHOWN, is_readable
 from stepscore.verify.open import open_verifier
@@ -43,7 +43,7 @@ from stepscore_service.serving.scoring import ScoreResult, resolve_options, scor
 from stepscore_service.serving.tokenizers import PolicyTokenizers
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo
+    from stepscore.scoring.protocol import ModelInfo
     from stepscore_service.serving.model_pool import ServedModel
 
 Made = TypeVar("Made")

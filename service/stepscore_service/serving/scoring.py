@@ -18,7 +18,7 @@ from stepscore_service.batching.protocols import RequestContext, ScoredSolution,
 from stepscore_service.schemas.score import Include, ScoreAnswer, SequenceTokens
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo, Scoring
+    from stepscore.scoring.protocol import ModelInfo, Scoring
     from stepscore_service.serving.model_pool import ServedModel
 
 ScoreResult = ScoreAnswer | StepscoreError

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stepscore.errors import StepscoreError
+from stepscore.generate.policy import open_policy, policy_at
 from stepscore.generate.prompt import PromptWriter
 from stepscore.generate.protocol import Completion, Generator, GeneratorInfo, Request
-from stepscore.policy import open_policy, policy_at
 from stepscore.search.methods import SearchMethod
 from stepscore.search.policy import SearchPolicy, StepSampling
 from stepscore.search.rating import NodeRater

@@ -8,13 +8,12 @@ import pytest
 
 import embedded_case
 from cli_case import run_python
-from stepscore.checkpoint import read_facts
+from stepscore.checkpoint import checkpoint_facts, read_facts
 from stepscore.embedded import prepare as preparing
 from stepscore.embedded.smollm2 import load_smollm2, smollm2_file
 from stepscore.errors import CheckpointError
+from stepscore.generate.policy import open_policy, policy_at
 from stepscore.generate.protocol import Request, Sampling
-from stepscore.open import checkpoint_facts
-from stepscore.policy import open_policy, policy_at
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import engine_case as case
 from stepscore.config import EngineOptions
 from stepscore.engine.open import open_engine
 from stepscore.errors import EngineError, InvalidOption, UnsupportedByEngine
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 
 SERVER = "vllm:http://127.0.0.1:9"
 

@@ -15,8 +15,8 @@ from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.errors import EmptyStep, InvalidText, MarkerInText, NoSteps, TooLong
 from stepscore.family.registry import explain, families
-from stepscore.open import open_scorer
-from stepscore.scoring import Scoring
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading, Solution
 
 GOLDEN = Path(__file__).parents[2] / "golden"

@@ -12,7 +12,7 @@ import checkpoints_value_heads
 from reference import act_prm
 from stepscore.config import EngineOptions
 from stepscore.families.path_finder import gated
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import EncodedSolution, Reading, Solution
 
 PROBLEM = "How many flamingos?"

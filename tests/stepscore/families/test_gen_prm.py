@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from fake_generator import FakeGenerator
 from judge_case import PROBLEM, STEPS, TOPS, answer, reading, scripted, spell, text_of
 from reference import judges as reference
 from stepscore.errors import (
     NoVerdict,
 )
 from stepscore.families import gen_prm
-from stepscore.generate.fake import FakeGenerator
 from stepscore.generate.protocol import Prompt, Sampling
 from stepscore.types import Solution
 

@@ -10,7 +10,7 @@ import pytest
 from judge_case import CPU, GREEDY, PROBLEM, SOLUTION, STEPS
 from reference import judges as reference
 from stepscore.families import r_prm
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Reading, Solution
 
 R_PRM_FILE = r_prm.INSTRUCTION + "Question: {}\nPrevious Steps: {}\nNow Step: {}" + r_prm.ENDING

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fake_generator import FakeGenerator
 from judge_case import PROBLEM, STEPS, reading, scripted, text_of
 from reference import judges as reference
 from stepscore.errors import (
     NoVerdict,
 )
 from stepscore.families import critic, r_prm
-from stepscore.generate.fake import FakeGenerator
 from stepscore.generate.protocol import Sampling
 from stepscore.types import Solution
 

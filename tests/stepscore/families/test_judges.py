@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fake_generator import FakeGenerator
 from judge_case import JUDGES, PROBLEM, SOLUTION, scripted
 from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions, Quantize
@@ -18,9 +19,8 @@ from stepscore.errors import (
     UnsupportedByEngine,
 )
 from stepscore.family.registry import families, family_named
-from stepscore.generate.fake import FakeGenerator
 from stepscore.generate.protocol import Prompt, Sampling
-from stepscore.open import bind, open_scorer
+from stepscore.scoring.open import bind, open_scorer
 from stepscore.types import Solution
 
 

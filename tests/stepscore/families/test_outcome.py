@@ -15,7 +15,7 @@ from reference import armo_rm
 from reference import outcome as reference
 from stepscore.config import EngineOptions, Mode
 from stepscore.errors import CheckpointError
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Reading, Solution
 
 PROBLEM = "How many eggs?"

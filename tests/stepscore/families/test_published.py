@@ -10,7 +10,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from stepscore.config import EngineOptions
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Reading, Solution
 
 pytestmark = pytest.mark.weights

@@ -11,7 +11,7 @@ from loading_case import CPU
 from reference import reason_eval as reference
 from stepscore.checkpoint import read_facts
 from stepscore.family.registry import family_named
-from stepscore.open import bind, open_scorer
+from stepscore.scoring.open import bind, open_scorer
 from stepscore.types import Reading, Solution
 
 PROBLEM, STEPS = "How many?", ["1. We have 3 + 4 = 7.", "2. The answer is 7.", "3. So 7"]

@@ -13,7 +13,7 @@ from loading_case import CPU, SOLUTION, change_config
 from stepscore.checkpoint import read_facts
 from stepscore.errors import CheckpointError
 from stepscore.family.registry import family_named, resolve
-from stepscore.open import bind, open_scorer
+from stepscore.scoring.open import bind, open_scorer
 from stepscore.types import Solution
 
 

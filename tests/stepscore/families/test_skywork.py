@@ -14,8 +14,8 @@ from reference import skywork as reference
 from stepscore.errors import CheckpointError
 from stepscore.families.skywork import build
 from stepscore.family.layout import LayoutContext
-from stepscore.open import open_scorer
-from stepscore.scoring import Scoring
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.protocol import Scoring
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Reading, Solution
 

@@ -12,7 +12,7 @@ from loading_case import CPU
 from stepscore.checkpoint import read_facts
 from stepscore.errors import CheckpointError, InvalidOption, MarkerMerged, UnknownFamily
 from stepscore.family.registry import family_named, resolve
-from stepscore.open import bind, open_scorer
+from stepscore.scoring.open import bind, open_scorer
 from stepscore.types import Solution
 
 SOLUTION = Solution("How many?", ("3 + 4 = 7.", "The answer is 7."))

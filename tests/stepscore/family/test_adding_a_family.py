@@ -18,7 +18,7 @@ from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.errors import MarkerInText
 from stepscore.family.registry import explain, families, family_named
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Reading, Solution
 
 PAGE = (Path(__file__).parents[3] / "docs" / "adding-a-family.md").read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ import tokenizers_for_tests as tokenizers
 from loading_case import CPU, rewards
 from stepscore.errors import CheckpointError
 from stepscore.family.layout import ChatTemplate, Message, SequenceBuilder, Text
-from stepscore.open import open_scorer
-from stepscore.policy import Policy, open_policy
+from stepscore.generate.policy import Policy, open_policy
+from stepscore.scoring.open import open_scorer
 from stepscore.text.tokenizer import StepTokenizer
 
 TURN = "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"

@@ -20,7 +20,7 @@ from stepscore.generate.openai import OpenAIGenerator
 from stepscore.generate.protocol import Completion, Generator, Request, Sampling
 from stepscore.generate.stopping import first_stop
 from stepscore.generate.transformers import open_transformers
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Reading, Solution
 
 CPU = torch.device("cpu")

@@ -24,8 +24,7 @@ from stepscore.errors import (
 )
 from stepscore.generate.protocol import Completion, Request
 from stepscore.search import methods
-from stepscore.search.searcher import SearchBudget, SearchProblem
-from stepscore.search.trace import trace_of
+from stepscore.search.searcher import SearchBudget, SearchProblem, trace_of
 from stepscore.types import Reading, RewardRange
 
 METHODS = {

@@ -11,7 +11,7 @@ import checkpoints
 import checkpoints_causal
 from search_case import DicePolicy, problems, searcher
 from service_case import torch_scorer
-from stepscore.policy import open_policy, policy_at
+from stepscore.generate.policy import open_policy, policy_at
 from stepscore.search.methods import search_method
 from stepscore.search.policy import SearchPolicy, StepSampling
 from stepscore.search.rating import NodeRater

@@ -16,8 +16,8 @@ from stepscore.config import CheckpointFacts
 from stepscore.engine.protocol import Work
 from stepscore.engine.torch.engine import TorchEngine
 from stepscore.family.registry import Parts
-from stepscore.scorer import Scorer
-from stepscore.scoring import ModelInfo
+from stepscore.scoring.protocol import ModelInfo
+from stepscore.scoring.scorer import Scorer
 from stepscore.types import PROBABILITY, Encoded, EncodedSolution, Reading, Solution, SolutionRequest, Values
 from stepscore_service.batching.batcher import Batcher
 from stepscore_service.batching.protocols import ScoredSolution, SolutionOutcome

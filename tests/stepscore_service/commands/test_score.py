@@ -11,7 +11,7 @@ import pytest
 
 from cli_case import PROBLEM, STEPS, invoke, read, solutions, start, write
 from loading_case import CPU
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Reading, Solution
 
 

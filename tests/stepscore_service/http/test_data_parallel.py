@@ -14,7 +14,7 @@ import pytest
 
 import checkpoints
 from service_case import connect, items_of_problems, live, metric, offline_rewards
-from stepscore.replicated import ReplicatedScorer
+from stepscore.scoring.replicated import ReplicatedScorer
 from stepscore_service.client import StepscoreClient
 from stepscore_service.serving.model_pool import open_scorers
 from stepscore_service.settings import Settings

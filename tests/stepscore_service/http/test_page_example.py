@@ -14,7 +14,7 @@ import stepscore_service.http
 from service_case import connect, live
 from stepscore.config import DType, EngineOptions
 from stepscore.embedded.prepare import prepare
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 
 pytestmark = embedded_case.needed
 

@@ -14,7 +14,7 @@ import checkpoints
 import real_tokenizers
 import tokenizers_for_tests as made
 from service_case import PROBLEM, connect, live, metric, torch_scorer
-from stepscore.shaping import SHAPES
+from stepscore.rewards.shaping import SHAPES
 from stepscore_service.schemas.score import ShapeName
 from stepscore_service.serving.keys import ApiKey, digest_of, make_key
 

@@ -14,7 +14,7 @@ import pytest
 
 import checkpoints
 from service_case import PROBLEM, live, torch_scorer
-from stepscore.scoring import Scoring
+from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading, Solution
 from stepscore_service.client import StepscoreClient
 from stepscore_service.integrations import verl

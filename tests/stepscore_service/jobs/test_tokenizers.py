@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 import checkpoints_value_heads
 import tokenizers_for_tests as made
 from stepscore.checkpoint import read_facts
-from stepscore.policy import prompts_of
+from stepscore.generate.policy import prompts_of
 from stepscore_service.jobs.modeling.bases import open_base
 
 TEXT = "Step 1: 16 - 3 = 13 eggs.\nStill true: é ≤ 你好"

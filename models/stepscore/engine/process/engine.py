@@ -16,8 +16,9 @@ from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
+
 from stepscore.config import Quantize
-from stepscore.engine.process.estimate import KnownPrefixes
 from stepscore.engine.process.messages import (
     Call,
     Method,
@@ -29,6 +30,9 @@ from stepscore.engine.process.messages import (
     Reply,
 )
 from stepscore.engine.protocol import TokenCounts, Work
+from stepscore.engine.torch.kv_pool import SlotPool
+from stepscore.engine.torch.radix import RadixTree
+from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
 from stepscore.errors import EngineDead, StepscoreError
 from stepscore.types import Encoded, Values
 
@@ -252,3 +256,37 @@ def _result_of(future: Future[Any]) -> Any:
 
 def _key_of(work: Work) -> int | None:
     return work.cursor.key if isinstance(work.cursor, ProcessCursor) else None
+
+
+class KnownPrefixes:
+    """A radix tree of what an engine was seen to compute. capacity: tokens that the engine can keep.
+
+    An estimate: what the engine evicts, and when, is its own affair. May be called from any thread.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._tree = RadixTree(SlotPool(capacity))
+        self._lock = threading.Lock()
+
+    def cost(self, encoded: Encoded) -> int:
+        """Tokens that the engine would compute now."""
+        with self._lock:
+            return tree_cost(self._tree, encoded)
+
+    def add(self, encoded: Encoded, left: int = 0) -> None:
+        """The engine has computed the sequence but for `left` tokens."""
+        with self._lock:
+            new = tree_cost(self._tree, encoded) - left
+            if new <= 0:
+                return
+            plan = TreePlan(self._tree)
+            if left:
+                plan.add_part(encoded, new)
+            else:
+                plan.add(encoded)
+            plan.commit()
+            plan.finish(np.zeros((len(encoded.reads), 1), dtype=np.float32))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._tree.clear()

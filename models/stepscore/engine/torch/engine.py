@@ -13,7 +13,7 @@ import torch
 
 from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions, Quantize
-from stepscore.engine.protocol import SMALLEST_FORWARD, EngineInfo, TokenCounts, Work
+from stepscore.engine.protocol import SMALLEST_FORWARD, EngineInfo, SequenceLimits, TokenCounts, Work
 from stepscore.engine.torch.architecture import Architecture, read_architecture
 from stepscore.engine.torch.chunks import Chunks
 from stepscore.engine.torch.compiling import compiles, keep_compiled
@@ -34,7 +34,6 @@ from stepscore.engine.torch.small_forwards import CudaRecorder, Recorder, SmallF
 from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
 from stepscore.engine.torch.varlen_attention import check_invariant, has_flash
 from stepscore.engine.torch.weights import Weights
-from stepscore.engine.validation import SequenceLimits
 from stepscore.errors import CheckpointError, EngineError, OutOfMemory, forget_frames
 from stepscore.family.heads import Head, TokenLogProbHead
 from stepscore.placement import Placement, choose_forward, choose_large_forward, place

@@ -13,9 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.engine.protocol import EngineInfo, TokenCounts
+from stepscore.engine.protocol import EngineInfo, SequenceLimits, TokenCounts
 from stepscore.engine.torch.planning import needed_ids
-from stepscore.engine.validation import SequenceLimits
 from stepscore.errors import EngineError, UnsupportedByEngine
 from stepscore.family.heads import Head, LinearHead, TokenLogProbHead, VocabularyHead
 from stepscore.types import Encoded, Ids, Values

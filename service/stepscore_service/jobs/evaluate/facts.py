@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from stepscore_service.jobs.evaluate.suites.base import Measured
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo
+    from stepscore.scoring.protocol import ModelInfo
 
 PACKAGES = ("stepscore", "torch", "transformers", "numpy", "scipy")
 

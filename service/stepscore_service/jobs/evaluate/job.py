@@ -29,7 +29,7 @@ from stepscore_service.jobs.runs.source import open_source
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo
+    from stepscore.scoring.protocol import ModelInfo
 
 TUNED, OF_MODEL = "tuned", "model"
 

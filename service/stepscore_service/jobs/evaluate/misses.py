@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from heapq import nlargest
 from pathlib import Path
 
-from stepscore.colours import colour, goodness
 from stepscore.errors import InvalidInput
-from stepscore.types import Solution
+from stepscore.types import RangeKind, Solution, colour, goodness
 from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, JournalRows, facts_for
 from stepscore_service.jobs.evaluate.suites.base import Measured, Miss, MissedSolution, RewardFacts, usable
 from stepscore_service.jobs.runs.source import JsonRow
@@ -61,7 +60,9 @@ def _solutions(part: EvaluationPart, row: JsonRow) -> Sequence[Solution | None]:
         return []
 
 
-def _shown(miss: Miss, row: JsonRow, name: str, texts: Mapping[int, Sequence[Solution | None]], kind: str) -> Measured:
+def _shown(
+    miss: Miss, row: JsonRow, name: str, texts: Mapping[int, Sequence[Solution | None]], kind: RangeKind
+) -> Measured:
     solutions = texts.get(row["line"], [])
     held = [solutions[each.place] if each.place < len(solutions) else None for each in miss.solutions]
     row_name = f"{name}, line {row['line']}" + "".join(f", {row[key]}" for key in ("id", "idx") if key in row)
@@ -73,7 +74,7 @@ def _shown(miss: Miss, row: JsonRow, name: str, texts: Mapping[int, Sequence[Sol
     }
 
 
-def _solution(missed: MissedSolution, solution: Solution | None, kind: str) -> Measured:
+def _solution(missed: MissedSolution, solution: Solution | None, kind: RangeKind) -> Measured:
     """colour: red, green and blue of the reward. text: "" if the file holds none."""
     texts = solution.steps if solution and len(solution.steps) == len(missed.rewards) else [""] * len(missed.rewards)
     steps = [

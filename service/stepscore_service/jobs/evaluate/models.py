@@ -17,7 +17,7 @@ from stepscore_service.jobs.runs.model import identity_of, revision_of
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo
+    from stepscore.scoring.protocol import ModelInfo
 
 Open = Callable[[Settings, str | None], AbstractContextManager[Rewards]]
 NOTE = "model.json"
@@ -76,7 +76,9 @@ class EvaluationModels:
 
     def noted(self, out: Path) -> EvaluatedModel | None:
         """What an earlier run wrote down, if the same models would be opened now. Opens none."""
-        from stepscore.scoring import ModelInfo  # takes seconds to import, which a first run spends on the model anyway
+        from stepscore.scoring.protocol import (
+            ModelInfo,  # takes seconds to import, which a first run spends on the model anyway
+        )
 
         identity = self._identity() if (out / NOTE).exists() else None
         if identity is None:

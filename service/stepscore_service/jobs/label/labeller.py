@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stepscore.errors import InvalidOption
-from stepscore.open import open_scorer
-from stepscore.policy import open_policy
+from stepscore.generate.policy import open_policy
 from stepscore.rollout.sampler import Rollout, RolloutRequest, RolloutSampler
 from stepscore.rollout.task import gather, run
-from stepscore.scoring import Scoring
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.protocol import Scoring
 from stepscore.verify.open import open_verifier
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import to_row

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stepscore.aggregate import check_threshold
+from stepscore.checkpoint import checkpoint_facts
 from stepscore.config import EngineOptions
 from stepscore.errors import InvalidOption
+from stepscore.generate.policy import Policy
 from stepscore.generate.protocol import Sampling
-from stepscore.open import checkpoint_facts, family_of
-from stepscore.policy import Policy
+from stepscore.scoring.open import family_of
 from stepscore_service.jobs.label.methods.registry import CHECK
 from stepscore_service.jobs.label.options import FilterOptions, MethodOptions
 

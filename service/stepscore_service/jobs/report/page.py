@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
-from stepscore.colours import PROBABILITY, colour, goodness, kind_of
+from stepscore.types import RangeKind, colour, goodness, kind_of
 from stepscore_service.jobs.report.numbers import SHOWN_AGGREGATES, TENTHS, GroupNumbers, ReportNumbers
 from stepscore_service.jobs.report.plots import Axes, Points, histogram, lines
 from stepscore_service.jobs.report.solutions import ReportedSolution
@@ -67,7 +67,7 @@ def _groups(by: str, groups: dict[str, GroupNumbers]) -> str:
 
 
 def _edges(scores: Sequence[float]) -> list[float]:
-    low, high = (0.0, 1.0) if kind_of(scores) == PROBABILITY else (min(scores), max(scores))
+    low, high = (0.0, 1.0) if kind_of(scores) == "probability" else (min(scores), max(scores))
     width = (high - low) or 1.0
     return [low + width * place / BINS for place in range(BINS + 1)]
 
@@ -100,7 +100,7 @@ def _by_length(whole: GroupNumbers, name: str) -> Points:
 def _span(series: Mapping[str, Points]) -> tuple[float, float]:
     """The range of an axis: 0 to 1 for what lies in it."""
     values = [y for points in series.values() for _, y in points]
-    return (0.0, 1.0) if kind_of(values) == PROBABILITY else (min(values), max(values))
+    return (0.0, 1.0) if kind_of(values) == "probability" else (min(values), max(values))
 
 
 def _solution(solution: ReportedSolution) -> str:
@@ -117,7 +117,7 @@ def _solution(solution: ReportedSolution) -> str:
     )
 
 
-def _step(text: str, reward: float, kind: str, *, first: bool) -> str:
+def _step(text: str, reward: float, kind: RangeKind, *, first: bool) -> str:
     shade = ",".join(map(str, colour(goodness(reward, kind))))
     mark = " <em>first error</em>" if first else ""
     return f'<li style="--shade:{shade}"><b>{reward:.4f}</b> {escape(text)}{mark}</li>'

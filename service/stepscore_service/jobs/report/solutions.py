@@ -9,9 +9,8 @@ from typing import Any
 from pydantic import Field
 
 from stepscore.aggregate import aggregate_all
-from stepscore.colours import PROBABILITY, kind_of
 from stepscore.errors import InvalidInput, StepscoreError
-from stepscore.types import RewardRange
+from stepscore.types import RewardRange, kind_of
 from stepscore_service.jobs.data.items import split_candidates
 from stepscore_service.jobs.data.rows import RowModel, columns_of, read_as
 from stepscore_service.jobs.runs.source import JsonRow
@@ -118,4 +117,4 @@ def _aggregates(row: JsonRow, rewards: Sequence[float]) -> Mapping[str, float]:
     given = row.get("aggregates")
     if isinstance(given, dict):
         return {name: value for name, value in given.items() if isinstance(value, int | float)}
-    return aggregate_all(rewards, BOUNDED if kind_of(rewards) == PROBABILITY else UNBOUNDED)
+    return aggregate_all(rewards, BOUNDED if kind_of(rewards) == "probability" else UNBOUNDED)

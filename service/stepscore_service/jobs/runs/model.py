@@ -13,7 +13,7 @@ from stepscore_service.jobs.runs.source import Source
 from stepscore_service.settings import Settings, named
 
 if TYPE_CHECKING:
-    from stepscore.scoring import ModelInfo
+    from stepscore.scoring.protocol import ModelInfo
 
 
 EMBEDDED = "embedded"

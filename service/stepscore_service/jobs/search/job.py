@@ -10,7 +10,7 @@ from pathlib import Path
 from stepscore.errors import EngineDead, GeneratorDead, StepscoreError
 from stepscore.generate.prompt import PromptWriter
 from stepscore.generate.protocol import Generator
-from stepscore.scoring import ModelInfo
+from stepscore.scoring.protocol import ModelInfo
 from stepscore.search.policy import SearchPolicy
 from stepscore.search.rating import NodeRater
 from stepscore.search.searcher import Searcher, SearchResult

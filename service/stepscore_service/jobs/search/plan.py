@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stepscore.errors import InvalidOption
-from stepscore.policy import Policy
+from stepscore.generate.policy import Policy
 from stepscore.search.methods import SearchMethod, search_method
 from stepscore.search.policy import StepSampling
 from stepscore.search.searcher import SearchBudget

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stepscore.errors import InvalidInput, NoProblem, StepscoreError
-from stepscore.search.searcher import SearchProblem, SearchResult
-from stepscore.search.trace import trace_of
+from stepscore.search.searcher import SearchProblem, SearchResult, trace_of
 from stepscore.verify.answers import read_answer
 from stepscore_service.errors import body_of
 from stepscore_service.jobs.data.items import correct_of

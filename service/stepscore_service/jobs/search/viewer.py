@@ -11,7 +11,7 @@ from typing import Any
 def viewer_page(traces: Sequence[dict[str, Any]], method: str, about: str, threshold: float | None) -> str:
     """HTML that needs nothing from outside.
 
-    traces: as `stepscore.search.trace` makes them, each optionally with `correct`.
+    traces: as `stepscore.search.searcher.trace_of` makes them, each optionally with `correct`.
     threshold: drawn as a line across the bars; None if rewards are not probabilities.
     """
     page = files("stepscore_service.jobs.search").joinpath("viewer.html").read_text(encoding="utf-8")

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 import engine_case as case
 from stepscore.config import CheckpointFacts, EngineOptions
-from stepscore.engine.process.engine import ProcessEngine
-from stepscore.engine.process.estimate import KnownPrefixes
+from stepscore.engine.process.engine import KnownPrefixes, ProcessEngine
 from stepscore.engine.process.open import open_process_engines
 from stepscore.engine.protocol import Work
 from stepscore.errors import CheckpointError, EngineDead, TooLong, UnsupportedByEngine

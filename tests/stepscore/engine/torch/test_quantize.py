@@ -13,12 +13,12 @@ import torch
 import engine_case as case
 from stepscore.config import EngineOptions, Quantize
 from stepscore.engine.open import open_engine
-from stepscore.engine.probes import PROBES, measured
 from stepscore.engine.torch.linear import Linear
 from stepscore.engine.torch.planning import needed_ids
 from stepscore.engine.torch.quantize import Fp8Linear, Int8Linear
 from stepscore.errors import QuantizationError, StepscoreError, UnscorableError, UnsupportedByEngine
 from stepscore.placement import check_quantize
+from stepscore.scoring.scorer import PROBES, measure_change
 from stepscore.types import Reading, Solution
 
 
@@ -93,24 +93,24 @@ class Moving:
 
 def test_the_move_of_the_probes_is_reported() -> None:
     model = Moving(0.5, 0.04)
-    assert measured(model.score, model.change, bound=0.05) == pytest.approx(0.04)
+    assert measure_change(model.score, model.change, bound=0.05) == pytest.approx(0.04)
 
 
 def test_rewards_beyond_one_are_compared_with_their_largest() -> None:
     model = Moving(-20.0, 0.4)
-    assert measured(model.score, model.change, bound=0.05) == pytest.approx(0.02)
+    assert measure_change(model.score, model.change, bound=0.05) == pytest.approx(0.02)
 
 
 def test_beyond_the_bound_the_model_is_refused() -> None:
     model = Moving(0.5, -0.06)
     with pytest.raises(QuantizationError, match=r"0\.0600") as refused:
-        measured(model.score, model.change, bound=0.05)
+        measure_change(model.score, model.change, bound=0.05)
     assert refused.value.detail == {"error": pytest.approx(0.06), "bound": 0.05}
 
 
 def test_probes_that_cannot_be_scored_refuse_it_too() -> None:
     with pytest.raises(QuantizationError, match="unknown"):
-        measured(lambda solutions: [UnscorableError("no") for _ in PROBES], lambda: None, bound=1.0)
+        measure_change(lambda solutions: [UnscorableError("no") for _ in PROBES], lambda: None, bound=1.0)
 
 
 @pytest.mark.gpu

@@ -15,8 +15,7 @@ import torch
 
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.open import open_engine
-from stepscore.engine.protocol import EngineInfo
-from stepscore.engine.validation import SequenceLimits
+from stepscore.engine.protocol import EngineInfo, SequenceLimits
 from stepscore.engine.vllm.engine import VllmEngine, check_supported
 from stepscore.engine.vllm.process import llm_settings
 from stepscore.errors import CheckpointError, EngineError, UnsupportedByEngine

@@ -26,7 +26,7 @@ from stepscore.checkpoint import read_facts
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.open import open_engine
 from stepscore.family.heads import Head, LinearHead, TokenLogProbHead, VocabularyHead
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Encoded, Reading, Solution, Values
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli_case import write
-from stepscore.scoring import ModelInfo
+from stepscore.scoring.protocol import ModelInfo
 from stepscore.types import PROBABILITY, Reading, Solution
 from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, measure, score
 from stepscore_service.jobs.evaluate.suites.base import RewardFacts

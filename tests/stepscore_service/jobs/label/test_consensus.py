@@ -11,7 +11,7 @@ import pytest
 
 from label_case import RIGHT, WRONG, ScriptedPolicy, plan, scripted
 from stepscore.errors import NoVerdict, StepscoreError
-from stepscore.scoring import Scoring
+from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.label.consensus import compare, counted, is_open

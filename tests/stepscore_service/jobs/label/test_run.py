@@ -21,7 +21,7 @@ from cli_case import write as write_rows
 from label_case import RIGHT, WRONG, ScriptedPolicy, Written, plan, row, scripted, wrong_at
 from stepscore.errors import EngineError, GeneratorError, StepscoreError
 from stepscore.generate.protocol import Completion, Request
-from stepscore.scoring import Scoring
+from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading, Solution
 from stepscore_service.commands.label_run import run
 from stepscore_service.jobs.data.labelled import of_row

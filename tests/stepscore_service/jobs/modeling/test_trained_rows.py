@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import checkpoints_causal as checkpoints
 from stepscore.config import EngineOptions
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Solution
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.modeling.batch import TrainBatch, collator

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import checkpoints_causal as checkpoints
 from stepscore.config import EngineOptions
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Reading, Solution
 from stepscore_service.commands.train import train
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 import checkpoints_causal as checkpoints
 from service_case import live
 from stepscore.config import EngineOptions
-from stepscore.open import open_scorer
-from stepscore.scoring import Scoring
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading, Solution
 from stepscore_service.client import StepscoreClient
 from stepscore_service.commands.cli import app

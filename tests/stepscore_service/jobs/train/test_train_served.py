@@ -18,7 +18,7 @@ import checkpoints_causal as checkpoints
 from cli_case import invoke, write
 from stepscore.config import EngineOptions
 from stepscore.families.number_logprob import trained_reading
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.data.labelled import Labelled

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from stepscore.colours import goodness
-from stepscore.types import Solution
+from stepscore.types import Solution, goodness
 from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.evaluate.suites.base import (
     Measured,

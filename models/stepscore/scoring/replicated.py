@@ -11,8 +11,8 @@ from stepscore.engine.process.engine import ProcessEngine
 from stepscore.engine.protocol import TokenCounts, Work
 from stepscore.errors import StepscoreError
 from stepscore.family.registry import Parts
-from stepscore.scorer import Scorer
-from stepscore.scoring import ModelInfo, OneOrMany
+from stepscore.scoring.protocol import ModelInfo, OneOrMany
+from stepscore.scoring.scorer import Scorer
 from stepscore.types import EncodedSolution, Reading, Solution
 
 

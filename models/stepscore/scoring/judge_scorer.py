@@ -14,7 +14,7 @@ from stepscore.family.registry import Family, Parts
 from stepscore.generate.open import open_generator
 from stepscore.generate.protocol import Generator, GeneratorInfo
 from stepscore.placement import check_quantize
-from stepscore.scoring import ModelInfo, OneOrMany, check_sequences, check_steps, checked, info_of
+from stepscore.scoring.protocol import ModelInfo, OneOrMany, check_sequences, check_steps, checked, info_of
 from stepscore.types import EncodedSolution, Reading, Solution
 
 

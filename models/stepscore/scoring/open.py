@@ -9,24 +9,21 @@ from pathlib import Path
 from typing import TypeVar
 
 from stepscore.calibration import Calibration
-from stepscore.checkpoint import folder_name, locate, read_facts
+from stepscore.checkpoint import checkpoint_facts
 from stepscore.config import CheckpointFacts, EngineOptions, check_count
-from stepscore.embedded.prepare import prepare, prepare_base
-from stepscore.embedded.sources import SMOLLM2, SOURCES
 from stepscore.engine.open import open_engine
 from stepscore.engine.process.open import open_process_engines
 from stepscore.errors import InvalidInput, UnsupportedByEngine
 from stepscore.family.heads import VerdictHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.registry import Family, Parts, family_named, resolve
-from stepscore.judge_scorer import open_judge
-from stepscore.replicated import ReplicaScorer, ReplicatedScorer
-from stepscore.scorer import Scorer
-from stepscore.scoring import Scoring, info_of
+from stepscore.scoring.judge_scorer import open_judge
+from stepscore.scoring.protocol import Scoring, info_of
+from stepscore.scoring.replicated import ReplicaScorer, ReplicatedScorer
+from stepscore.scoring.scorer import Scorer
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Solution
 
-EMBEDDED = "embedded"
 PROBE = Solution("What is 1 + 1?", ("1 + 1 = 2.", "So it is 2."))
 
 AnyScorer = TypeVar("AnyScorer", bound=Scorer)
@@ -97,23 +94,6 @@ def _quantized(scorer: AnyScorer, options: EngineOptions) -> AnyScorer:
 def family_of(model: str, options: EngineOptions, cache: Path | None = None) -> Family:
     """The family of a checkpoint, without loading a weight. Raises CheckpointError (UnknownFamily)."""
     return resolve(_facts_for(model, options, cache))
-
-
-def checkpoint_facts(model: str, cache: Path | None = None, *, weights: bool = True) -> CheckpointFacts:
-    """The facts of "embedded", a base of it (`SOURCES`), "smollm2", a folder or a Hub id.
-
-    weights: whether they must be there.
-    """
-    if model == EMBEDDED:
-        return replace(read_facts(prepare(cache)), name=EMBEDDED)
-    if model in SOURCES:
-        return replace(read_facts(prepare_base(model, cache)), name=model)
-    if model == SMOLLM2:
-        from stepscore.embedded.smollm2 import prepare_smollm2  # imports transformers' models
-
-        return replace(read_facts(prepare_smollm2(cache)), name=model)
-    folder = locate(model, weights=weights)
-    return read_facts(folder, name=folder_name(folder) if Path(model).is_dir() else model, weights=weights)
 
 
 def bind(family: Family, facts: CheckpointFacts, options: Mapping[str, str]) -> Parts:

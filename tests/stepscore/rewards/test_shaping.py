@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reference.pure import min_form
 from stepscore.aggregate import soft_min
 from stepscore.errors import InvalidShape
-from stepscore.shaping import SHAPES, ShapeName, Shaping, shape_rewards
+from stepscore.rewards.shaping import SHAPES, ShapeName, Shaping, shape_rewards
 
 REWARDS = st.lists(st.floats(-30, 30), min_size=1, max_size=40)
 NAMES: list[ShapeName] = ["last", "step", "delta", "min_form", "progress"]
@@ -47,7 +47,7 @@ def test_each_shape_adds_up_to_what_its_table_says(rewards: list[float], referen
 
 
 def test_the_page_says_of_every_shape_for_which_trainers_it_is_safe() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "rl.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "rl.md").read_text(encoding="utf-8")
     section = page.partition("## Dense rewards\n")[2].partition("\n### ")[0]
     rows = {
         line.split("`")[1]: line for line in section.splitlines() if line.startswith("| `") and "adds up" not in line

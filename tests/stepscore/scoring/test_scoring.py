@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepscore.calibration import Calibration
-from stepscore.scoring import ModelInfo
+from stepscore.scoring.protocol import ModelInfo
 from stepscore.types import PROBABILITY, RangeKind, RewardRange
 
 INFO = ModelInfo("m", "f", "r", PROBABILITY, "min", 0.5, "", 1000, 100, "stub", "cpu", "float32", "fast")

@@ -12,8 +12,8 @@ import checkpoints
 import checkpoints_judges
 from stepscore.config import EngineOptions
 from stepscore.errors import UnsupportedByEngine
-from stepscore.open import open_scorer
-from stepscore.replicated import ReplicatedScorer, even_shares
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.replicated import ReplicatedScorer, even_shares
 from stepscore.types import Encoded, EncodedSolution, Reading, Solution
 
 OPTIONS = EngineOptions(device="cpu", dtype="float32", kv_cache_bytes=1 << 20, threads=1)

@@ -6,12 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stepscore.checkpoint import checkpoint_facts
 from stepscore.config import CheckpointFacts, Device, DType
 from stepscore.errors import CheckpointError, InvalidOption
 from stepscore.generate.open import open_generator
 from stepscore.generate.prompt import CHAT, HOLE, PLAIN, ChatPrompt, PlainPrompt, PromptWriter
 from stepscore.generate.protocol import Generator
-from stepscore.open import checkpoint_facts
 from stepscore.text.tokenizer import StepTokenizer
 
 TRANSFORMERS = "transformers"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import real_tokenizers
 import tokenizers_for_tests as made
 from stepscore.errors import TokensMismatch
+from stepscore.rewards.token_rewards import check_offsets, place_rewards, tokens_of_steps
 from stepscore.text.policy_tokenizer import PolicyTokenizer
 from stepscore.text.segment import split
-from stepscore.token_rewards import check_offsets, place_rewards, tokens_of_steps
 
 TEXTS = [
     "She eats 3.\n\nSo 16 - 3 = 13 are left.\n\nThe answer is 13.",

@@ -15,7 +15,7 @@ import checkpoints_causal
 from loading_case import CPU, change_config, change_weights, rewards
 from stepscore.checkpoint import locate, read_facts
 from stepscore.errors import CheckpointError
-from stepscore.open import open_scorer
+from stepscore.scoring.open import open_scorer
 
 # Whole checkpoints in every shape they are published in
 

@@ -8,12 +8,41 @@ from functools import partial
 
 from stepscore.calibration import calibrated
 from stepscore.config import Quantize
-from stepscore.engine.probes import measured
 from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, TokenCounts, Work
-from stepscore.errors import EngineError, StepscoreError, UnsupportedByEngine
+from stepscore.errors import EngineError, QuantizationError, StepscoreError, UnsupportedByEngine
 from stepscore.family.registry import Parts
-from stepscore.scoring import ModelInfo, OneOrMany, Results, check_sequences, check_steps, checked
+from stepscore.scoring.protocol import ModelInfo, OneOrMany, Results, check_sequences, check_steps, checked
 from stepscore.types import EncodedSolution, Reading, Solution, Values
+
+PROBES = (
+    Solution("How many are three and four?", ("3 + 4 = 7", "So the answer is 7.")),
+    Solution("How many are three and four?", ("3 + 4 = 8", "So the answer is 8.")),
+    Solution(
+        "A box holds 12 eggs. How many eggs are in 5 boxes, if 7 are broken?",
+        ("5 boxes hold 5 * 12 = 60 eggs.", "Without the broken ones there are 60 - 7 = 53.", "The answer is 53."),
+    ),
+    Solution(
+        "A box holds 12 eggs. How many eggs are in 5 boxes, if 7 are broken?",
+        ("5 boxes hold 5 * 12 = 60 eggs.", "With the broken ones there are 60 + 7 = 67.", "The answer is 67."),
+    ),
+    Solution(
+        "Solve x^2 - 5x + 6 = 0.",
+        ("We factor x^2 - 5x + 6 = (x - 2)(x - 3).", "So x = 2 or x = 3.", "The sum of the roots is 5, as it must be."),
+    ),
+    Solution(
+        "Solve x^2 - 5x + 6 = 0.",
+        ("The discriminant is 25 - 24 = 1.", "So x = (5 + 1) / 4 = 1.5.", "The answer is \\boxed{1.5}."),
+    ),
+    Solution(
+        "A train leaves at 9:40 and arrives at 13:05. How long does it travel?",
+        ("From 9:40 to 13:40 are 4 hours.", "13:05 is 35 minutes earlier.", "So it travels 3 hours and 25 minutes."),
+    ),
+    Solution(
+        "Ann has twice as many books as Ben. Together they have 36. How many does Ann have?",
+        ("Let Ben have b books, so that Ann has 2b.", "Then 3b = 36 and b = 12.", "Ann has 12 books."),
+    ),
+)
+"""What is scored before and after a change of the engine's numbers, to measure how far rewards move."""
 
 
 class Scorer(OneOrMany):
@@ -71,7 +100,7 @@ class Scorer(OneOrMany):
         """Turn weights into 8 bits. Raises QuantizationError if that moves a probe's reward beyond `bound`."""
         if not isinstance(self._engine, QuantizableEngine):
             raise UnsupportedByEngine(f"engine {self.info.engine} does not quantize", engine=self.info.engine)
-        error = measured(self.score, partial(self._engine.quantize, kind), bound)
+        error = measure_change(self.score, partial(self._engine.quantize, kind), bound)
         self.info = replace(self.info, dtype=f"{self.info.dtype}, {kind} weights", quantize_error=error)
 
     def counts(self) -> TokenCounts:
@@ -95,3 +124,33 @@ class Scorer(OneOrMany):
             return checked(calibrated(read, self.info.calibration), encoded.steps)
         except StepscoreError as error:
             return error
+
+
+def measure_change(
+    score: Callable[[Sequence[Solution]], Sequence[Reading | StepscoreError]], change: Callable[[], None], bound: float
+) -> float:
+    """Make a change, and report by how much the rewards of the probes moved at most.
+
+    Rewards that reach beyond [-1, 1] are compared with their largest. Raises QuantizationError if it is more than
+    `bound`, or if a probe cannot be scored.
+    """
+    before = _rewards(score(PROBES))
+    change()
+    after = _rewards(score(PROBES))
+    scale = max(1.0, *map(abs, before))
+    error = max(abs(one - other) for one, other in zip(before, after, strict=True)) / scale
+    if error > bound:
+        raise QuantizationError(
+            f"8-bit weights move scores by {error:.4f} on the probes, and {bound:.4f} is allowed; "
+            "serve without quantize, or raise max_quantize_error",
+            error=error,
+            bound=bound,
+        )
+    return error
+
+
+def _rewards(answers: Sequence[Reading | StepscoreError]) -> list[float]:
+    readings = [answer for answer in answers if isinstance(answer, Reading)]
+    if len(readings) < len(answers):
+        raise QuantizationError("the model cannot score the probes, so that the error of 8-bit weights is unknown")
+    return [reward for reading in readings for reward in reading.rewards]

@@ -8,8 +8,8 @@ import pytest
 import checkpoints
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError, EmptyStep, InvalidOption, TooLong, UnknownFamily, UnscorableError
-from stepscore.open import open_scorer
-from stepscore.scoring import Scoring, checked
+from stepscore.scoring.open import open_scorer
+from stepscore.scoring.protocol import Scoring, checked
 from stepscore.types import Reading, Solution
 
 CPU = EngineOptions(device="cpu", dtype="float32")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepscore.blending import Blend, blend_rewards, clip_rewards, outcome_reward
 from stepscore.errors import InvalidShape, NoOutcome
-from stepscore.hacking_signs import find_signs, length_correlation, outcome_gap
+from stepscore.rewards.blending import Blend, blend_rewards, clip_rewards, outcome_reward
+from stepscore.rewards.hacking_signs import find_signs, length_correlation, outcome_gap
 from stepscore.types import PROBABILITY, RewardRange
 from stepscore.verify.verifier import Verified
 
