@@ -11,6 +11,7 @@ from typing import cast
 
 import torch
 from torch.nn import functional
+from torch.nn.attention import current_flash_attention_impl
 
 from stepscore.engine.torch.inputs import ForwardInputs
 from stepscore.errors import UnsupportedByEngine
@@ -27,7 +28,7 @@ class VarlenAttention:
     once. kernel: what `torch.nn.attention.varlen.varlen_attn` does; that one by default.
 
     Its parameters have grown: PyTorch 2.11 has neither `enable_gqa` (its kernel always shares key heads) nor
-    `num_splits` (see `check_invariant`).
+    `num_splits` (its kernel never splits keys; see `check_invariant`).
     """
 
     def __init__(self, inputs: ForwardInputs, kernel: Kernel | None = None) -> None:
@@ -71,13 +72,19 @@ def has_flash(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def check_invariant(device: torch.device, dtype: torch.dtype, kernel: Kernel | None = None) -> None:
-    """Raises UnsupportedByEngine if the kernel might split keys by the batch's longest sequence."""
+    """Raises UnsupportedByEngine if the kernel might split keys by the batch's longest sequence.
+
+    PyTorch's own kernel never does so with keys that are not in pages. Another that was activated in its place has to
+    be told by `num_splits`.
+    """
     if device.type != "cuda" or dtype == torch.float32:
         return
-    if "num_splits" not in signature(kernel or flash_kernel()).parameters:
+    other = current_flash_attention_impl()
+    if other is not None and "num_splits" not in signature(kernel or flash_kernel()).parameters:
         raise UnsupportedByEngine(
-            f"flash attention of PyTorch {torch.__version__} has no num_splits, so mode invariant is impossible; "
-            "install a newer PyTorch, or choose mode fast",
+            f"mode invariant is impossible with the flash attention {other}: varlen_attn of PyTorch "
+            f"{torch.__version__} has no num_splits, so {other} may split keys; do not activate {other}, install "
+            "PyTorch 2.12 or later, or choose mode fast",
             engine="torch",
         )
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention import (
+    activate_flash_attention_impl,
+    register_flash_attention_impl,
+    restore_flash_attention_impl,
+)
 
 from stepscore.engine.torch.attention import Attention, SegmentAttention
 from stepscore.engine.torch.inputs import ForwardInputs, load_inputs
@@ -15,7 +20,7 @@ from stepscore.engine.torch.varlen_attention import VarlenAttention, check_invar
 from stepscore.errors import UnsupportedByEngine
 
 HEADS, KEY_HEADS, WIDTH, SLOTS, ROWS = 4, 2, 8, 30, 20
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 SEGMENTS = (
     Segment(0, 6, 0),
     Segment(6, 9, 4, past=((0, 4),)),
@@ -99,10 +104,30 @@ def test_equals_the_definition(tensors: tuple[torch.Tensor, ...], attention: Att
     assert not found[17:].any()
 
 
-def test_invariant_is_refused_where_the_kernel_may_split_keys() -> None:
-    cuda = torch.device("cuda")
-    check_invariant(cuda, torch.bfloat16, varlen_of_torch_2_13)
-    check_invariant(cuda, torch.float32, varlen_of_torch_2_11)
+class Activated:
+    """What another implementation of flash attention gives to PyTorch when it is activated."""
+
+    def remove(self) -> None:
+        """Nothing was changed."""
+
+
+@pytest.fixture
+def another_implementation() -> Iterator[None]:
+    register_flash_attention_impl("another", register_fn=Activated)
+    activate_flash_attention_impl("another")
+    yield
+    restore_flash_attention_impl()
+
+
+def test_invariant_needs_no_num_splits_of_the_kernel_that_never_splits_keys() -> None:
+    check_invariant(CUDA, torch.bfloat16, varlen_of_torch_2_13)
+    check_invariant(CUDA, torch.bfloat16, varlen_of_torch_2_11)
+
+
+@pytest.mark.usefixtures("another_implementation")
+def test_invariant_is_refused_if_another_kernel_may_split_keys() -> None:
+    check_invariant(CUDA, torch.bfloat16, varlen_of_torch_2_13)
+    check_invariant(CUDA, torch.float32, varlen_of_torch_2_11)
     check_invariant(CPU, torch.bfloat16, varlen_of_torch_2_11)
-    with pytest.raises(UnsupportedByEngine, match="num_splits"):
-        check_invariant(cuda, torch.bfloat16, varlen_of_torch_2_11)
+    with pytest.raises(UnsupportedByEngine, match=r"flash attention another: .* no num_splits"):
+        check_invariant(CUDA, torch.bfloat16, varlen_of_torch_2_11)
