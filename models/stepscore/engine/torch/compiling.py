@@ -14,6 +14,9 @@ from stepscore.errors import CheckpointError, UnsupportedByEngine
 
 INDUCTOR_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
+CHECKS = ("size_asserts", "alignment_asserts", "scalar_asserts")
+"""Inductor's checks inside of what it compiles."""
+
 Parameters = ParamSpec("Parameters")
 ResultT = TypeVar("ResultT")
 
@@ -23,15 +26,24 @@ def compiled(function: Callable[Parameters, ResultT]) -> Callable[Parameters, Re
 
     Raises torch's error if it cannot be one graph.
     """
-    fast = cast("Callable[Parameters, ResultT]", torch.compile(function, fullgraph=True))
+    fast = cast("Callable[Parameters, ResultT]", torch.compile(function, fullgraph=True, options=unchecked()))
+    marked = False
 
     def call(*arguments: Parameters.args, **named: Parameters.kwargs) -> ResultT:
-        for each in arguments:
-            if isinstance(each, torch.Tensor):
-                torch._dynamo.mark_dynamic(each, 0)
+        nonlocal marked
+        if not marked:  # it costs the host as much as a launch, and what was compiled takes tensors without marks
+            marked = True
+            for each in arguments:
+                if isinstance(each, torch.Tensor):
+                    torch._dynamo.mark_dynamic(each, 0)
         return fast(*arguments, **named)
 
     return call
+
+
+def unchecked() -> dict[str, Any]:
+    """Options of Inductor that this PyTorch has: sizes are checked before each call, and not once more inside."""
+    return {name: False for name in CHECKS if hasattr(torch._inductor.config, name)}
 
 
 def compiles(wanted: Compile, mode: Mode, device: torch.device) -> bool:

@@ -18,7 +18,7 @@ from stepscore.engine.torch.attention import Attention, attention_for
 from stepscore.engine.torch.compiling import compiled
 from stepscore.engine.torch.inputs import ForwardInputs, load_inputs
 from stepscore.engine.torch.kv_pool import KVPool
-from stepscore.engine.torch.layer import LINEARS, SERIAL_NUMBERS, Layer, LayerSizes, finish, project, rms_norm
+from stepscore.engine.torch.layer import LINEARS, SERIAL_NUMBERS, Layer, LayerSizes, connect, finish, project, rms_norm
 from stepscore.engine.torch.linear import Linear, Projection
 from stepscore.engine.torch.packing import Packed
 
@@ -95,7 +95,7 @@ class Decoder:
             max(1, SERIAL_NUMBERS // architecture.inner) if tiled else 0,
         )
         self.attention_for: Callable[[ForwardInputs, KVPool, torch.dtype], Attention] = attention_for
-        self._project, self._finish = project, finish
+        self._connect = connect
         self._fewest = 0
 
     @property
@@ -115,11 +115,13 @@ class Decoder:
         self.layers = tuple(layers)
 
     def compile(self) -> None:
-        """Fuse the elementwise functions of the layers; the first forward then takes seconds.
+        """Fuse the elementwise functions between one attention and the next; the first forward then takes seconds.
 
+        What comes before the first attention and after the last stays as written: one layer's part of the work, and a
+        few rows, for which two more graphs would have to be compiled.
         Not for tiled products: a compiled function's last bits may depend on the number of rows.
         """
-        self._project, self._finish = compiled(project), compiled(finish)
+        self._connect = compiled(connect)
         self._fewest = FEWEST_COMPILED_ROWS
 
     def load(self, packed: Packed, scratch: int) -> ForwardInputs:
@@ -141,20 +143,14 @@ class Decoder:
         """`forward`, as a function of tensors: it asks neither the host nor the device for anything else."""
         rotation = buffers.rotations.at(inputs.positions)
         hidden_TD = functional.embedding(inputs.ids, self.embedding).to(self.dtype)
-        for number, (layer, pool_S2GE) in enumerate(zip(buffers.layers, buffers.pool, strict=True)):
-            attended_TD = self._attend(layer, hidden_TD, rotation, attention, pool_S2GE)
-            if number == len(buffers.layers) - 1:
-                attended_TD, hidden_TD = (rows.index_select(0, inputs.read_rows) for rows in (attended_TD, hidden_TD))
-            hidden_TD = self._finish(layer, self._sizes, attended_TD, hidden_TD)
+        layers, turned = buffers.layers, (rotation.cosine, rotation.sine)
+        query_THE, key_TGE, value_TGE = project(layers[0], self._sizes, hidden_TD, *turned)
+        for layer, following, pool_S2GE in zip(layers, layers[1:], buffers.pool, strict=False):
+            attended_TD = attention(query_THE, key_TGE, value_TGE, pool_S2GE, layer.window).flatten(1)
+            hidden_TD, query_THE, key_TGE, value_TGE = self._connect(
+                layer, following, self._sizes, attended_TD, hidden_TD, *turned
+            )
+        attended_TD = attention(query_THE, key_TGE, value_TGE, buffers.pool[-1], layers[-1].window).flatten(1)
+        attended_TD, hidden_TD = (rows.index_select(0, inputs.read_rows) for rows in (attended_TD, hidden_TD))
+        hidden_TD = finish(layers[-1], self._sizes, attended_TD, hidden_TD)
         return rms_norm(hidden_TD, self._final_norm, self._sizes.epsilon)[: len(inputs.targets)]
-
-    def _attend(
-        self,
-        layer: Layer,
-        hidden_TD: torch.Tensor,
-        rotation: RotaryEmbedding,
-        attention: Attention,
-        pool_S2GE: torch.Tensor,
-    ) -> torch.Tensor:
-        query_THE, key_TGE, value_TGE = self._project(layer, self._sizes, hidden_TD, rotation.cosine, rotation.sine)
-        return attention(query_THE, key_TGE, value_TGE, pool_S2GE, layer.window).flatten(1)

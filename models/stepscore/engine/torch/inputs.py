@@ -122,20 +122,15 @@ def _starts(indices: IndexArrays) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class FixedShape:
-    """Sizes to which smaller forwards are filled up. rows: T and P. context: L. segments: two of them are filling."""
+    """Sizes to which smaller forwards are filled up.
+
+    rows: T and P. segments: two of them are filling. context: L. longest: rows that no segment exceeds.
+    """
 
     rows: int
     segments: int
     context: int
-
-    def holds(self, packed: Packed) -> bool:
-        rows = max(len(packed.ids), len(packed.pair_rows))
-        filling = self.rows - len(packed.ids)
-        return (
-            rows <= self.rows
-            and len(packed.segments) <= self.segments - 2
-            and filling + sum(each.depth + each.stop - each.start for each in packed.segments) <= self.context
-        )
+    longest: int
 
 
 class FixedInputs:
@@ -153,7 +148,7 @@ class FixedInputs:
         self.inputs = ForwardInputs(
             packed=fill_up(packed, shape.rows),
             last_position=0,
-            longest_query=shape.rows,
+            longest_query=shape.longest,
             longest_key=shape.context,
             **_views(indices, self._buffer),
         )

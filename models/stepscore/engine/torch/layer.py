@@ -1,7 +1,7 @@
 """One decoder layer, as two functions of tensors: what comes before attention, and what comes after it.
 
-Between them lies the attention, which knows segments and the KV pool. The two functions know neither, so that each
-compiles to one graph for all layers of the same kind and for every number of rows.
+Between them lies the attention, which knows segments and the KV pool. The two functions know neither, so that all that
+lies between the attention of one layer and of the next compiles to one graph, for every layer and number of rows.
 
 Shapes: T rows of the forward, D width, H query heads, G key heads, E head width.
 """
@@ -70,6 +70,20 @@ def finish(layer: Layer, sizes: LayerSizes, attended_TD: torch.Tensor, hidden_TD
     hidden_TD = layer.attention_out(attended_TD).add_(hidden_TD)
     gate_up = layer.gate_up(rms_norm(hidden_TD, layer.mlp_norm, sizes.epsilon))
     return layer.down(_gated(gate_up, sizes.serial_rows)).add_(hidden_TD)
+
+
+def connect(
+    layer: Layer,
+    following: Layer,
+    sizes: LayerSizes,
+    attended_TD: torch.Tensor,
+    hidden_TD: torch.Tensor,
+    cosine_T1E: torch.Tensor,
+    sine_T1E: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """From one layer's attention to the next one's: what `finish` returns, and what `project` makes of that."""
+    hidden_TD = finish(layer, sizes, attended_TD, hidden_TD)
+    return hidden_TD, *project(following, sizes, hidden_TD, cosine_T1E, sine_T1E)
 
 
 def rms_norm(rows: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Small forwards at fixed shapes, recorded once and replayed: on CUDA one launch instead of several hundred.
 
-A forward of a few rows is over on the device before the host has launched its kernels one by one. A CUDA graph launches
+A forward of few rows is over on the device before the host has launched its kernels one by one. A CUDA graph launches
 all of them at once, but only over the same addresses and sizes. So a small forward is filled up to the next of a few
 shapes, and its indices are copied to where the recorded forward reads them.
 """
@@ -10,26 +10,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
 from typing import Any, Protocol
 
 import torch
 
 from stepscore.config import CudaGraphs, Mode
-from stepscore.engine.torch.attention import varlen_attention
+from stepscore.engine.torch.attention import Attention, varlen_attention
 from stepscore.engine.torch.decoder import Buffers, Decoder
-from stepscore.engine.torch.inputs import FixedInputs, FixedShape
+from stepscore.engine.torch.inputs import FixedInputs, FixedShape, ForwardInputs
 from stepscore.engine.torch.kv_pool import KVPool
 from stepscore.engine.torch.packing import Packed
 from stepscore.engine.torch.varlen_attention import has_flash
 from stepscore.errors import UnsupportedByEngine
 
-ROWS = (16, 32, 64, 128, 256)
-"""A forward of more rows takes the device longer than the host."""
-CONTEXTS = (1024, 2048, 4096, 8192, 16_384)
+ROWS = (32, 64, 128, 192, 256, 384, 512, 640, 768, 896, 1024)
+"""A forward of more rows takes the device longer than the host. Up to 64 rows, reading the weights takes longest."""
+CONTEXTS = (1024, 2048, 4096, 8192, 16_384, 32_768)
 SEGMENTS = 64
-SHAPES = tuple(FixedShape(rows, SEGMENTS + 2, context) for rows, context in product(ROWS, CONTEXTS))
-"""All that are ever recorded, smallest first: 25."""
+BLOCK = 128
+"""Rows of a segment that one block of flash attention computes: more segments of no more rows start as many blocks."""
 
 Forward = Callable[[], torch.Tensor]
 
@@ -89,6 +88,23 @@ class CallRecorder:
         """Nothing runs."""
 
 
+def shape_of(packed: Packed) -> FixedShape | None:
+    """The smallest shape that holds the forward with its filling; None if it is too large for all of them."""
+    tokens, counts = len(packed.ids), [each.stop - each.start for each in packed.segments]
+    rows = _first(ROWS, max(tokens, len(packed.pair_rows)))
+    if rows is None or len(counts) > SEGMENTS:
+        return None
+    context = _first(CONTEXTS, rows + sum(each.depth for each in packed.segments))
+    if context is None:
+        return None
+    short = max(*counts, rows - tokens) <= BLOCK
+    return FixedShape(rows, SEGMENTS + 2, context, longest=min(rows, BLOCK) if short else rows)
+
+
+def _first(sizes: Sequence[int], needed: int) -> int | None:
+    return next((each for each in sizes if each >= needed), None)
+
+
 class RecordableModel(Protocol):
     @property
     def decoder(self) -> Decoder: ...
@@ -98,7 +114,7 @@ class RecordableModel(Protocol):
 
 
 class Recording:
-    """The forward of every model at one shape, over indices that they share."""
+    """The forward of every model at one shape, over indices that they share. outputs: where each one's (P, D) goes."""
 
     def __init__(
         self,
@@ -106,14 +122,17 @@ class Recording:
         packed: Packed,
         models: Sequence[RecordableModel],
         buffers: Sequence[Buffers],
+        outputs: Sequence[torch.Tensor],
         recorder: Recorder,
     ) -> None:
         first = models[0]
         self._fixed = FixedInputs(shape, packed, first.decoder.device, first.pool.slots)
         inputs = self._fixed.inputs
         self._replays = [
-            recorder.record(partial(model.decoder.run, inputs, varlen_attention(inputs, model.pool), each))
-            for model, each in zip(models, buffers, strict=True)
+            recorder.record(
+                partial(_run_into, out_PD, model.decoder, inputs, varlen_attention(inputs, model.pool), each)
+            )
+            for model, each, out_PD in zip(models, buffers, outputs, strict=True)
         ]
 
     def run(self, packed: Packed) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -122,8 +141,16 @@ class Recording:
         return [replay()[:pairs] for replay in self._replays], self._fixed.inputs.targets[:pairs]
 
 
+def _run_into(
+    out_PD: torch.Tensor, decoder: Decoder, inputs: ForwardInputs, attention: Attention, buffers: Buffers
+) -> torch.Tensor:
+    """A forward whose numbers go to memory that all recordings share: each holds no more than its launches."""
+    found = decoder.run(inputs, attention, buffers)
+    return out_PD[: len(found)].copy_(found)
+
+
 class SmallForwards:
-    """Runs forwards that fit into one of SHAPES. What it returns is overwritten by the next one.
+    """Runs forwards that `shape_of` knows a shape for. What it returns is overwritten by the next one.
 
     Weights may change in place. If a tensor that was recorded is replaced, everything is recorded anew.
     fault: why nothing can be recorded, and so nothing is; None while that works.
@@ -134,6 +161,7 @@ class SmallForwards:
         self._models = models
         self._recorder = recorder
         self._buffers: list[Buffers] = []
+        self._outputs: list[torch.Tensor] = []
         self._recordings: dict[FixedShape, Recording] = {}
 
     def run(self, packed: Packed) -> tuple[list[torch.Tensor], torch.Tensor] | None:
@@ -141,7 +169,7 @@ class SmallForwards:
 
         Raises torch.OutOfMemoryError; any other failure to record is a warning, and nothing is recorded from then on.
         """
-        shape = next((each for each in SHAPES if each.holds(packed)), None)
+        shape = shape_of(packed)
         if shape is None or self.fault is not None:
             return None
         self._check_buffers(shape, packed)
@@ -158,6 +186,15 @@ class SmallForwards:
             self._forget()
         self._buffers = buffers
 
+    def _places(self) -> list[torch.Tensor]:
+        if not self._outputs:
+            decoders = [model.decoder for model in self._models]
+            self._outputs = [
+                torch.empty((max(ROWS), each.architecture.width), device=each.device, dtype=each.dtype)
+                for each in decoders
+            ]
+        return self._outputs
+
     def _forget(self) -> None:
         """Give back what recordings hold: their activations, and the pools that they write to."""
         self._recorder.forget()
@@ -165,7 +202,9 @@ class SmallForwards:
 
     def _record(self, shape: FixedShape, packed: Packed) -> bool:
         try:
-            self._recordings[shape] = Recording(shape, packed, self._models, self._buffers, self._recorder)
+            self._recordings[shape] = Recording(
+                shape, packed, self._models, self._buffers, self._places(), self._recorder
+            )
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:

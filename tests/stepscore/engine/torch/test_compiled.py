@@ -1,10 +1,11 @@
-"""Compiled layers: two graphs, one before attention and one after it, for every forward, with the same numbers."""
+"""Compiled layers: one graph, from one attention to the next, for every layer and forward, with the same numbers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir
@@ -12,16 +13,16 @@ from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 import engine_case as case
 from cli_case import run_python
 from stepscore.engine.torch.compiling import compiles, graphs
+from stepscore.engine.torch.packing import Segment, pack
 from stepscore.errors import UnsupportedByEngine
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-PARTS = 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
 @pytest.mark.filterwarnings("ignore")  # those of torch's compiler about itself
-def test_one_graph_each_for_many_shapes_and_equal_numbers(tmp_path: Path, kind: str) -> None:
+def test_one_graph_for_many_shapes_and_equal_numbers(tmp_path: Path, kind: str) -> None:
     facts = case.write(tmp_path, kind)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
@@ -32,7 +33,44 @@ def test_one_graph_each_for_many_shapes_and_equal_numbers(tmp_path: Path, kind: 
             case.assert_close(engine.forward(sequences), plain.forward(sequences))
             case.assert_close(engine.forward(sequences[::-1]), plain.forward(sequences[::-1]))
     engine.forward([case.Encoded((5,), (0,))])
-    assert graphs() == (PARTS, 0)
+    assert graphs() == (1, 0)
+
+
+SHAPES = (
+    (9, 455, 0),
+    (64, 155, 150),
+    (16, 60, 500),
+    (16, 60, 2000),
+    (1, 31, 500),
+    (16, 16, 500),
+    (1, 16, 16),
+    (1, 2, 0),
+)
+"""Segments, tokens of each and cached ones before each, as the benchmark of a GPU runs them; equal sizes among them."""
+
+
+class Nothing:
+    """In the place of attention, which no graph contains."""
+
+    def __call__(self, query_THE: torch.Tensor, *rest: object) -> torch.Tensor:
+        return query_THE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(len(SHAPES)))
+@pytest.mark.filterwarnings("ignore")  # those of torch's compiler about itself
+@torch.inference_mode()
+def test_one_graph_whatever_shape_comes_first(tmp_path: Path, first: int) -> None:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    (model,) = case.engine(case.write(tmp_path)).models
+    model.decoder.attention_for = lambda *unused: Nothing()
+    model.decoder.compile()
+    for segments, size, cached in (SHAPES[first], *SHAPES):
+        made = [Segment(row, row + size, cached, np.arange(cached)) for row in range(0, segments * size, size)]
+        work = pack([5] * segments * size, made, [(each.stop - 1, -1) for each in made])
+        model.decoder.forward(model.decoder.load(work, 0), model.pool)
+    assert graphs() == (1, 0)
 
 
 @pytest.mark.parametrize(
