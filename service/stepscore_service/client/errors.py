@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from stepscore_service.errors import status_of_code
+from stepscore_service.errors import is_of_text, status_of_code
 from stepscore_service.schemas.score import FailedItem
 
 HTTP_ERROR = "http_error"
@@ -23,6 +23,11 @@ class ServiceError(Exception):
         self.code = code
         self.message = message
         self.detail = dict(detail)
+
+    @property
+    def of_text(self) -> bool:
+        """Whether only the text of one solution is at fault."""
+        return is_of_text(self.code)
 
 
 def error_of(response: httpx.Response) -> ServiceError:

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from stepscore.aggregate import check_threshold
-from stepscore.errors import InvalidInput, StepscoreError, map_ok
-from stepscore.types import Solution
+from stepscore.errors import InvalidInput
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
-from stepscore_service.commands.rewards import rewards_from
-from stepscore_service.jobs.data.items import split_row
-from stepscore_service.jobs.data.labelled import of_row
-from stepscore_service.jobs.label.active import Measure, Uncertainty, choose, uncertainty_of
-from stepscore_service.jobs.label.humans import Counts, exported, imported, is_labelled, with_ask
+from stepscore_service.jobs.label.active import Measure, choose, score_lines, solution_of, uncertainty_of
+from stepscore_service.jobs.label.humans import Counts, exported, imported, with_ask
 from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.journal import json_line, read_rows
 from stepscore_service.jobs.runs.model import describe, manifest_of
 from stepscore_service.jobs.runs.progress import with_progress
-from stepscore_service.jobs.runs.run import count_errors, error_row, journal_for, report_results, run
-from stepscore_service.jobs.runs.source import STDIN, ColumnsFlag, JsonRow, Line, Source, open_source
+from stepscore_service.jobs.runs.rewards import rewards_from
+from stepscore_service.jobs.runs.run import count_errors, journal_for, report_results, run
+from stepscore_service.jobs.runs.source import STDIN, ColumnsFlag, JsonRow, Source, open_source
 from stepscore_service.settings import Settings
-
-if TYPE_CHECKING:
-    from stepscore_service.jobs.rewards import Rewards, ScoredOrError
 
 SOLUTIONS = 'a solution ("problem" with "steps" or "solution") or a row of `stepscore label`'
 
@@ -69,11 +62,15 @@ def select(
     source.refuse_output(out, kept)
     check_first(source, lambda row: solution_of(row, split), SOLUTIONS)
     with rewards_from(settings, url) as rewards:
-        uncertainty = _uncertainty(rewards, measure, threshold)
+        limit = rewards.info.threshold if threshold is None else threshold
+        try:
+            uncertainty = uncertainty_of(measure, rewards.info.reward_range, limit)
+        except InvalidInput as error:
+            console.fail_with(error)
         manifest = manifest_of("annotate", rewards.info, settings, source, split=split)
         with closing(journal_for(source, str(kept), "rewards", manifest)) as journal:
             console.info(f"Scoring with {describe(rewards.info)}")
-            run(source, journal, partial(_scored, rewards, split), batch_rows)
+            run(source, journal, partial(score_lines, rewards, split), batch_rows)
     scored = ((row["line"], row["rewards"]) for row in read_rows(kept) if "rewards" in row)
     chosen = choose(scored, uncertainty, budget, one_per_solution=one_per_solution)
     lines = (line for line in source.lines() if line.number in chosen)
@@ -110,38 +107,6 @@ def import_(
     counts = Counts()
     _convert(file, out, lambda rows: imported(rows, neutral, counts))
     console.info(f"{counts}: {out}")
-
-
-def solution_of(row: JsonRow, split: str) -> Solution:
-    """The solution of a labelled row or of one to score. Raises InvalidInput."""
-    return of_row(row).solution if is_labelled(row) else split_row(row, split).solution
-
-
-def _uncertainty(rewards: Rewards, measure: Measure, threshold: float | None) -> Uncertainty:
-    try:
-        limit = rewards.info.threshold if threshold is None else threshold
-        check_threshold(limit, rewards.info.reward_range)
-        return uncertainty_of(measure, rewards.info.reward_range, limit)
-    except InvalidInput as error:
-        console.fail_with(error)
-
-
-def _scored(rewards: Rewards, split: str, lines: Sequence[Line]) -> list[JsonRow]:
-    answers = map_ok([_solution(line, split) for line in lines], rewards.score)
-    return [{"line": line.number, **_outcome(line, answer)} for line, answer in zip(lines, answers, strict=True)]
-
-
-def _outcome(line: Line, answer: ScoredOrError) -> JsonRow:
-    if isinstance(answer, StepscoreError):
-        return {"error": error_row(line, answer)["error"]}
-    return {"rewards": answer.reading.rewards}
-
-
-def _solution(line: Line, split: str) -> Solution | StepscoreError:
-    try:
-        return solution_of(line.row(), split)
-    except StepscoreError as error:
-        return error
 
 
 def _source(file: str, columns: str = "") -> Source:

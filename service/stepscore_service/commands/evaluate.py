@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from stepscore_service.commands.flags import MODEL_FLAGS, Command, given_flags, with_settings
-from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.evaluate.suites.registry import SUITES
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.source import ColumnsFlag
@@ -98,7 +97,7 @@ def evaluate(
         sample=sample,
         batch_rows=batch_rows,
     )
-    evaluate_all(request, settings, url, orm, rewards_from)
+    evaluate_all(request, settings, url, orm)
 
 
 def _refuse_useless(flags: Mapping[str, str], given: Sequence[str]) -> None:

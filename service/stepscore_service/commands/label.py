@@ -36,8 +36,8 @@ def label(
     3 it failed on the way.
     """
     from stepscore.generate.policy import Policy
-    from stepscore_service.commands.label_run import run  # loads torch, which `--help` need not wait for
     from stepscore_service.jobs.label.plan import LabelPlan
+    from stepscore_service.jobs.label.run import run  # loads torch, which `--help` need not wait for
 
     place = settings.device, settings.dtype, settings.max_tokens, settings.tensor_parallel_size
     plan = LabelPlan(

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from stepscore.errors import InvalidInput
-from stepscore_service.jobs.report.numbers import ReportNumbers
-from stepscore_service.jobs.report.page import report_page
 from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.progress import with_progress
 from stepscore_service.jobs.runs.source import JsonRow, Source, open_source, results_name
-from stepscore_service.jobs.score import OUTCOMES
+from stepscore_service.jobs.score.report.numbers import ReportNumbers
+from stepscore_service.jobs.score.report.page import report_page
+from stepscore_service.jobs.score.rows import OUTCOMES
 
 
 def report(

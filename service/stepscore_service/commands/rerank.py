@@ -11,15 +11,14 @@ import typer
 from rich.table import Table
 
 from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
-from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import split_candidates
-from stepscore_service.jobs.rerank import RankSums, RerankTally, rerank_rows
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
-from stepscore_service.jobs.runs.model import asked_of, describe, input_facts, manifest_of
+from stepscore_service.jobs.runs.model import asked_of, describe, input_facts, manifest_of, options_for, scorer_from
 from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
 from stepscore_service.jobs.runs.source import ColumnsFlag, open_source
+from stepscore_service.jobs.score.rerank import RankSums, RerankTally, rerank_rows
 from stepscore_service.settings import Settings
 
 SHAPE = 'an object like {"problem": "…", "candidates": ["…", "…"]}'
@@ -57,7 +56,7 @@ def rerank(
     if path := finished(source, out, "reranked", asked, input_facts("rerank", source, **chosen)):
         _end(path)
         return
-    with opened(settings) as scorer:
+    with scorer_from(settings) as scorer:
         options = options_for(scorer.info, aggregate)
         manifest = manifest_of("rerank", scorer.info, settings, source, **{**chosen, "aggregate": options.aggregate})
         with closing(journal_for(source, out, "reranked", manifest, asked())) as journal:

@@ -13,12 +13,11 @@ from typer.core import TyperGroup
 
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.flags import MODEL_FLAGS, with_options, with_settings
-from stepscore_service.commands.rewards import rewards_from
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.journal import refuse_unwritable
+from stepscore_service.jobs.runs.rewards import rewards_from
 from stepscore_service.jobs.runs.source import ColumnsFlag, JsonRow, Source, open_source, results_name
-from stepscore_service.logs import quiet_libraries
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from stepscore.generate.protocol import Generator
     from stepscore.scoring.protocol import ModelInfo
     from stepscore.search.methods import SearchMethod
-    from stepscore_service.jobs.rewards import Rewards
+    from stepscore_service.jobs.runs.rewards import Rewards
     from stepscore_service.jobs.search.compare import MethodResult
     from stepscore_service.jobs.search.plan import SearchPlan
     from stepscore_service.jobs.search.rows import SearchTally
@@ -196,10 +195,9 @@ def _run_plans(
 ) -> None:
     """Open the policy and the PRM once, run every plan, and write the pages."""
     from stepscore.generate.policy import open_policy
-    from stepscore_service.jobs.search.compare import result_of
+    from stepscore_service.jobs.search.compare import SampleMemory, result_of
     from stepscore_service.jobs.search.job import page_of
     from stepscore_service.jobs.search.plan import method_label
-    from stepscore_service.jobs.search.shared_samples import SampleMemory
 
     policy, tallies = plans[0][0].policy, []
     for _, out in plans:
@@ -208,7 +206,7 @@ def _run_plans(
             console.fail(f"the page of trees is written to {page_of(out)}, which is taken. Give another --out.")
     source.refuse_output(*(out for _, out in plans))
     with rewards_from(settings, url or None) as rewards, _refusing():
-        quiet_libraries()
+        console.quiet_libraries()
         with console.status(f"Opening the policy {policy.model or policy.generator}"):
             generator, prompts = open_policy(policy)
         with closing(generator):

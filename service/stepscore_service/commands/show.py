@@ -15,11 +15,9 @@ from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.text.segment import split_steps
 from stepscore.types import SolutionRequest
 from stepscore_service.commands.flags import MODEL_FLAGS, given_flags, with_settings
-from stepscore_service.commands.model import opened, options_for
 from stepscore_service.jobs.data.items import candidates_row, request_of
-from stepscore_service.jobs.rerank import rerank_rows
 from stepscore_service.jobs.runs import console
-from stepscore_service.jobs.runs.model import describe
+from stepscore_service.jobs.runs.model import describe, options_for, scorer_from
 from stepscore_service.jobs.runs.run import is_result
 from stepscore_service.jobs.runs.source import (
     STDIN,
@@ -30,7 +28,8 @@ from stepscore_service.jobs.runs.source import (
     looks_like_rows,
     names_of,
 )
-from stepscore_service.jobs.show import print_candidates, print_solution, shown_answer, shown_row
+from stepscore_service.jobs.score.rerank import rerank_rows
+from stepscore_service.jobs.score.show import print_candidates, print_solution, shown_answer, shown_row
 from stepscore_service.serving.scoring import score_offline
 from stepscore_service.settings import Settings
 
@@ -136,7 +135,7 @@ def _show_scored(
 ) -> None:
     """request: None for a row with candidates. Raises InvalidInput."""
     steps = None if request is None else split_steps(request).solution
-    with opened(settings) as scorer:
+    with scorer_from(settings) as scorer:
         options, by = options_for(scorer.info, aggregate, threshold), describe(scorer.info)
         answer: Any
         if request is None:

@@ -32,7 +32,7 @@ def train(files: LabelledFiles, *, plan: TrainPlan, options: TrainRunOptions, lo
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
         console.fail(f"train needs {', '.join(lacking)}: pip install 'stepscore[train]'")
-    from stepscore_service.commands.train_run import run  # loads torch, which `--help` need not wait for
+    from stepscore_service.jobs.train.run import run  # loads torch, which `--help` need not wait for
 
     whole = replace(plan, lora=lora, learning=learning)
     run(replace(whole, output="causal", objective="lm") if options.lm_only else whole, files, options)

@@ -35,8 +35,8 @@ def update(
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
         console.fail(f"update needs {', '.join(lacking)}: pip install 'stepscore[train]'")
-    from stepscore_service.jobs.online.inputs import Rollouts, opened
     from stepscore_service.jobs.online.rounds import REWARDS, Rounds
+    from stepscore_service.jobs.online.update import Rollouts, opened
     from stepscore_service.jobs.online.update import update as run  # loads torch
 
     whole = replace(settings, reference=settings.reference or settings.model)

@@ -21,7 +21,6 @@ from typing import Any, Literal, cast
 
 from stepscore_service.client import ServiceError, StepscoreClient
 from stepscore_service.client.errors import error_of_item
-from stepscore_service.errors import is_of_text
 from stepscore_service.schemas.chat import messages_of, on_own_lines, problem_of, problem_of_messages, response_of
 from stepscore_service.schemas.score import FailedItem, ScoreAnswer
 
@@ -63,7 +62,7 @@ def number_of(result: ScoreAnswer | FailedItem, chosen: OnError) -> float | None
 def number_of_failure(failed: FailedItem, chosen: OnError, lowest: Callable[[ServiceError], float]) -> float | None:
     """lowest: what such a sample gets, or raises the error. Raises as `number_of`."""
     error = error_of_item(failed)
-    if chosen == "raise" or not is_of_text(error.code):
+    if chosen == "raise" or not error.of_text:
         raise error
     return lowest(error) if chosen == "lowest" else None
 

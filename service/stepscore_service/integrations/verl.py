@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stepscore_service.client.errors import ServiceError
-from stepscore_service.errors import is_of_text
 from stepscore_service.integrations.connection import (
     client,
     item,
@@ -171,7 +170,7 @@ async def _score(problem: str, solution: str) -> Result:
         future = client().submit(lambda each: each.score(problem, solution=solution, **options()))
         return await asyncio.wrap_future(future)
     except ServiceError as error:
-        if not is_of_text(error.code):
+        if not error.of_text:
             raise
         return FailedItem(index=0, error=ErrorBody(code=error.code, message=error.message, detail=error.detail))
 

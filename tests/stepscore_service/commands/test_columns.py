@@ -13,7 +13,7 @@ from cli_case import PROBLEM, STEPS, invoke, read, write
 from stepscore_service.jobs.data.formats.registry import FORMATS
 from stepscore_service.jobs.data.rows import RowModel
 from stepscore_service.jobs.runs.tables import COLUMNS
-from stepscore_service.jobs.score import OUTCOMES
+from stepscore_service.jobs.score.rows import OUTCOMES
 from stepscore_service.jobs.train.inputs import TrainInputs, open_inputs
 
 ROW = {"id": "x", "prompt": PROBLEM, "completions": STEPS, "labels": [True, False, True]}

@@ -11,7 +11,7 @@ import pytest
 
 from cli_case import invoke, read, write
 from service_case import connect, fake_scorer, live
-from stepscore_service.jobs.rerank import RerankTally
+from stepscore_service.jobs.score.rerank import RerankTally
 
 
 @pytest.fixture

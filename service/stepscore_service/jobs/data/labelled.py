@@ -44,6 +44,11 @@ def is_error(label: float | None, error_below: float = 0.0) -> bool:
     return label is not None and (label == 0.0 or label < error_below)
 
 
+def is_labelled(row: JsonRow) -> bool:
+    """Whether the row holds steps with a label for each."""
+    return "labels" in row and ("completions" in row or "steps" in row)
+
+
 def to_row(labelled: Labelled) -> JsonRow:
     """Labels that are exactly 0 or 1 are written as false and true, which TRL reads."""
     outcome = {} if labelled.outcome is None else {"outcome": labelled.outcome}

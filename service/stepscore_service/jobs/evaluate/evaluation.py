@@ -12,10 +12,10 @@ from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts, Suite
 from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN, is_reranked, range_of
-from stepscore_service.jobs.rewards import Rewards, ScoredOrError
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.journal import WRITTEN, manifest_path, open_journal, read_rows
 from stepscore_service.jobs.runs.manifest import Manifest, differences, read_manifest
+from stepscore_service.jobs.runs.rewards import Rewards, ScoredOrError
 from stepscore_service.jobs.runs.run import error_row, run
 from stepscore_service.jobs.runs.source import JsonRow, Line, Source
 

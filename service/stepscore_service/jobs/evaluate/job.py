@@ -14,17 +14,17 @@ from stepscore.errors import InvalidThreshold
 from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, measure, score
 from stepscore_service.jobs.evaluate.facts import facts
 from stepscore_service.jobs.evaluate.misses import worst_misses
-from stepscore_service.jobs.evaluate.models import EvaluatedModel, EvaluationModels, Open
+from stepscore_service.jobs.evaluate.models import EvaluatedModel, EvaluationModels
 from stepscore_service.jobs.evaluate.report.write import METRICS, summary, write_report
 from stepscore_service.jobs.evaluate.suites.base import Measured, RewardFacts
 from stepscore_service.jobs.evaluate.suites.registry import SUITES, SuiteOptions, build_suite
-from stepscore_service.jobs.rewards import Rewards
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.hub import file_name, is_hub
 from stepscore_service.jobs.runs.lock import lock_folder
 from stepscore_service.jobs.runs.manifest import Manifest
 from stepscore_service.jobs.runs.model import describe, manifest_of
+from stepscore_service.jobs.runs.rewards import Rewards
 from stepscore_service.jobs.runs.source import open_source
 from stepscore_service.settings import Settings
 
@@ -59,12 +59,12 @@ class EvaluationRequest:
         console.fail(f"--threshold {self.threshold} is neither a number nor `tuned` nor `model`.")
 
 
-def evaluate_all(request: EvaluationRequest, settings: Settings, url: str | None, orm: str | None, open_: Open) -> None:
+def evaluate_all(request: EvaluationRequest, settings: Settings, url: str | None, orm: str | None) -> None:
     """Check everything that can be checked, open the model, score, measure, write. Ends the command with its status.
 
     If every row is scored already, no model is opened: the report is made again from the rows.
     """
-    with EvaluationModels(settings, url, orm, open_) as models:
+    with EvaluationModels(settings, url, orm) as models:
         parts = _parts(request, models.outcome if orm else None)
         for part in parts:
             part.source.refuse_output(*(other.journal(request.out) for other in parts), request.out / METRICS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.evaluate.facts import hardware_of
-from stepscore_service.jobs.rewards import Rewards
 from stepscore_service.jobs.runs.manifest import read_manifest, write_manifest
 from stepscore_service.jobs.runs.model import identity_of, revision_of
+from stepscore_service.jobs.runs.rewards import Rewards, rewards_from
 from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
     from stepscore.scoring.protocol import ModelInfo
 
-Open = Callable[[Settings, str | None], AbstractContextManager[Rewards]]
 NOTE = "model.json"
 
 
@@ -38,8 +37,8 @@ class EvaluatedModel:
 class EvaluationModels:
     """A context. The model of the settings, or the one of the service at `url`; and the outcome model `orm`, if any."""
 
-    def __init__(self, settings: Settings, url: str | None, orm: str | None, open_: Open) -> None:
-        self._settings, self._url, self._orm, self._open = settings, url, orm, open_
+    def __init__(self, settings: Settings, url: str | None, orm: str | None) -> None:
+        self._settings, self._url, self._orm = settings, url, orm
         self._stack = ExitStack()
         self._rewards: Rewards | None = None
         self._outcome: Rewards | None = None
@@ -52,13 +51,13 @@ class EvaluationModels:
 
     def rewards(self) -> Rewards:
         """Opened at the first call. Ends the command if it cannot be used."""
-        self._rewards = self._rewards or self._stack.enter_context(self._open(self._settings, self._url))
+        self._rewards = self._rewards or self._stack.enter_context(rewards_from(self._settings, self._url))
         return self._rewards
 
     def outcome(self) -> Rewards:
         """Opened at the first call. Ends the command if it cannot be used."""
         settings = _settings_of_outcome(self._settings, self._orm or "")
-        self._outcome = self._outcome or self._stack.enter_context(self._open(settings, None))
+        self._outcome = self._outcome or self._stack.enter_context(rewards_from(settings, None))
         return self._outcome
 
     def opened(self, asked: bool) -> EvaluatedModel:

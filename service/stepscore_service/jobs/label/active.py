@@ -14,8 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stepscore.errors import InvalidInput
-from stepscore.types import RewardRange
+from stepscore.aggregate import check_threshold
+from stepscore.errors import InvalidInput, StepscoreError, map_ok
+from stepscore.types import RewardRange, Solution
+from stepscore_service.jobs.data.items import split_row
+from stepscore_service.jobs.data.labelled import is_labelled, of_row
+from stepscore_service.jobs.runs.rewards import Rewards, ScoredOrError
+from stepscore_service.jobs.runs.run import error_cell
+from stepscore_service.jobs.runs.source import JsonRow, Line
 
 Measure = Literal["entropy", "margin"]
 Uncertainty = Callable[[float], float]
@@ -31,7 +37,8 @@ class Asked:
 
 
 def uncertainty_of(measure: Measure, range_: RewardRange, threshold: float) -> Uncertainty:
-    """Raises InvalidInput for entropy if the rewards are not probabilities."""
+    """Raises InvalidInput for a threshold outside the range, and for entropy if the rewards are not probabilities."""
+    check_threshold(threshold, range_)
     if measure == "margin":
         return lambda reward: -abs(reward - threshold)
     if range_.kind != "probability":
@@ -39,6 +46,17 @@ def uncertainty_of(measure: Measure, range_: RewardRange, threshold: float) -> U
             f"rewards that are a {range_.kind} have no entropy; choose the measure margin", measure=measure
         )
     return _entropy
+
+
+def solution_of(row: JsonRow, split: str) -> Solution:
+    """The solution of a labelled row or of one to score. Raises InvalidInput."""
+    return of_row(row).solution if is_labelled(row) else split_row(row, split).solution
+
+
+def score_lines(rewards: Rewards, split: str, lines: Sequence[Line]) -> list[JsonRow]:
+    """The rewards of each line, or its error, in order. Raises EngineError if the whole call failed."""
+    answers = map_ok([_solution(line, split) for line in lines], rewards.score)
+    return [{"line": line.number, **_outcome(answer)} for line, answer in zip(lines, answers, strict=True)]
 
 
 def choose(
@@ -79,3 +97,14 @@ def _order(candidate: Candidate) -> tuple[float, int, int]:
 def _entropy(p: float) -> float:
     """In bits; 0 at 0 and 1."""
     return -sum(q * math.log2(q) for q in (p, 1.0 - p) if q > 0.0)
+
+
+def _outcome(answer: ScoredOrError) -> JsonRow:
+    return {"error": error_cell(answer)} if isinstance(answer, StepscoreError) else {"rewards": answer.reading.rewards}
+
+
+def _solution(line: Line, split: str) -> Solution | StepscoreError:
+    try:
+        return solution_of(line.row(), split)
+    except StepscoreError as error:
+        return error

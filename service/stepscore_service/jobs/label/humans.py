@@ -9,7 +9,7 @@ from typing import Any
 
 from stepscore.errors import InvalidInput
 from stepscore.types import Solution
-from stepscore_service.jobs.data.labelled import Labelled, of_row, to_row
+from stepscore_service.jobs.data.labelled import Labelled, is_labelled, of_row, to_row
 from stepscore_service.jobs.label.active import Asked
 from stepscore_service.jobs.label.prm800k import Neutral, of_prm800k, to_prm800k
 from stepscore_service.jobs.runs.source import JsonRow
@@ -53,11 +53,6 @@ def with_ask(solution: Solution, row: JsonRow, asked: Iterable[Asked]) -> dict[s
         labelled = Labelled(solution, (None,) * len(solution.steps), extras=others)
     steps = [{"step": each.step, "reward": each.reward, "uncertainty": each.uncertainty} for each in asked]
     return {**to_row(labelled), ASK: steps}
-
-
-def is_labelled(row: JsonRow) -> bool:
-    """Whether the row holds steps with a label for each."""
-    return "labels" in row and ("completions" in row or "steps" in row)
 
 
 def exported(rows: Iterable[JsonRow], counts: Counts) -> Iterator[dict[str, Any]]:

@@ -30,7 +30,7 @@ from stepscore_service.jobs.label.shard import (
     lines,
 )
 from stepscore_service.jobs.label.stats import RolloutStats, record, sum_totals
-from stepscore_service.logs import quiet_libraries
+from stepscore_service.jobs.runs import console
 
 OnProgress = Callable[[int], None]
 """Called with the number of rollouts that have just been made."""
@@ -102,7 +102,7 @@ def open_labeller(plan: LabelPlan, on_progress: OnProgress = ignore_progress) ->
 
 
 def _open_sampler(plan: LabelPlan, verifier: Verifier, on_progress: OnProgress) -> RolloutSampler:
-    quiet_libraries()
+    console.quiet_libraries()
     generator, prompts = open_policy(plan.policy)
     return RolloutSampler(generator, verifier, prompts, plan.sampling, plan.seed, plan.at_once, on_progress)
 

@@ -7,11 +7,14 @@ from functools import partial
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from stepscore.errors import CheckpointError, InvalidInput
-from stepscore.family.layout import Layout, LayoutContext
+from stepscore.family.layout import Layout, LayoutContext, check
 from stepscore.family.trained_reading import TrainedReading
+from stepscore.generate.prompt import ChatPrompt, PlainPrompt, PromptWriter
 from stepscore.text.tokenizer import StepTokenizer
+from stepscore.types import Encoded, EncodedSolution, Solution
 from stepscore_service.jobs.modeling.bases import Base, open_base, with_marker
 from stepscore_service.jobs.modeling.example import Encoder
 from stepscore_service.jobs.modeling.model import StepModel, new_head, with_adapters
@@ -19,11 +22,12 @@ from stepscore_service.jobs.modeling.objective import Objective
 from stepscore_service.jobs.modeling.objectives.registry import open_objective
 from stepscore_service.jobs.modeling.outputs import Output, output_named
 from stepscore_service.jobs.modeling.plan import TrainPlan
-from stepscore_service.jobs.modeling.policy import PolicyText
 from stepscore_service.jobs.modeling.targets import after_first_error, outcome_only
 
 OF_STEPS = ("cross-entropy", "soft", "mse")
 """Objectives that need one number and one label per step, and nothing else."""
+
+JOIN = "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +121,21 @@ def _reading(base: Base, output: Output) -> TrainedReading | None:
 def _dtype(plan: TrainPlan) -> torch.dtype:
     """Frozen weights may be small; trained ones are kept in fp32, with bf16 in the products only."""
     return torch.bfloat16 if plan.learning.bf16 and plan.lora.rank else torch.float32
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyText:
+    """The prompt, the steps on lines of their own, and the token that ends an answer. Nothing is read."""
+
+    tokenizer: PreTrainedTokenizerFast
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        prompt = self._writer.write(solution.problem, JOIN.join(solution.steps))
+        ids = self.tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt
+        end = () if self.tokenizer.eos_token_id is None else (self.tokenizer.eos_token_id,)
+        return EncodedSolution((Encoded((*ids, *end), ()),), steps=len(solution.steps))
+
+    @property
+    def _writer(self) -> PromptWriter:
+        return ChatPrompt(self.tokenizer) if self.tokenizer.chat_template else PlainPrompt()

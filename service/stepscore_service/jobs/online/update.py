@@ -7,13 +7,18 @@ rewards of a round are those from before its update. Rollouts are gone through t
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
+from tempfile import NamedTemporaryFile
 
 import torch
 
-from stepscore.errors import StepscoreError
-from stepscore_service.jobs.data.labelled import Labelled
+from stepscore.errors import InvalidInput, StepscoreError
+from stepscore_service.jobs.data.labelled import Labelled, of_row
 from stepscore_service.jobs.modeling.allocator import map_large_blocks
 from stepscore_service.jobs.modeling.bases import open_base
 from stepscore_service.jobs.modeling.build import TrainSetup, build
@@ -22,9 +27,10 @@ from stepscore_service.jobs.modeling.saving import save
 from stepscore_service.jobs.online.rounds import MANIFEST, OPTIMISER, Round, Rounds
 from stepscore_service.jobs.online.scoring import Learnable, batch_of, learnable, score
 from stepscore_service.jobs.online.settings import UpdateSettings
+from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.progress import with_progress
 from stepscore_service.jobs.runs.run import chunks
-from stepscore_service.logs import quiet_libraries
+from stepscore_service.jobs.runs.source import STDIN, Line, Source, open_source
 
 
 class Diverged(StepscoreError):
@@ -46,7 +52,7 @@ def update(
     rollouts: the same at every iteration. digest, total: of them. done: called with what has been done.
     Raises InvalidInput, CheckpointError, Diverged, OSError.
     """
-    quiet_libraries()
+    console.quiet_libraries()
     map_large_blocks()
     last = rounds.check(settings.identity())
     if last is not None and last.made_of["rollouts"] == digest:
@@ -119,3 +125,36 @@ def _step(
         raise Diverged("the loss is not a finite number; no round was made. Lower --rate or check the rollouts")
     optimiser.step()
     return {"loss": loss, "gradient_norm": norm}
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """Iterating raises InvalidInput, naming the line."""
+
+    source: Source
+
+    def __iter__(self) -> Iterator[Labelled]:
+        return map(_rollout, self.source.lines())
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Source]:
+    """A file, or a temporary copy of standard input. Ends the command if it cannot be read."""
+    if path != STDIN:
+        yield open_source(path)
+        return
+    with NamedTemporaryFile(suffix=".jsonl") as kept:
+        shutil.copyfileobj(sys.stdin.buffer, kept)
+        kept.flush()
+        yield open_source(kept.name)
+
+
+def _rollout(line: Line) -> Labelled:
+    """Labels of steps are not needed: a row without them gets none."""
+    row = line.row()
+    steps = row.get("completions")
+    labels = [None] * len(steps) if isinstance(steps, list) else []
+    try:
+        return of_row({"labels": labels, **row})
+    except InvalidInput as error:
+        raise InvalidInput(f"line {line.number}: {error.message}", line=line.number, **error.detail) from error

@@ -82,6 +82,13 @@ def speak_json() -> None:
     sys.stderr = lines
 
 
+def quiet_libraries() -> None:
+    """No progress bars and notices of transformers between our lines. Takes seconds if it is not imported yet."""
+    from stepscore_service import logs
+
+    logs.quiet_libraries()
+
+
 def speaks_json() -> bool:
     return isinstance(ERR.file, LogLines)
 

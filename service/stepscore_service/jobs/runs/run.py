@@ -103,9 +103,14 @@ def is_result(row: JsonRow) -> bool:
     return "line" in row and ("error" in row or "revision" in row)
 
 
+def error_cell(error: StepscoreError) -> JsonRow:
+    """What a result holds of an error: the service's own shape."""
+    return body_of(error)
+
+
 def error_row(line: Line, error: StepscoreError, *, slim: bool = True) -> JsonRow:
-    """The result of a row that has none: its line, its ids and the error in the service's own shape."""
-    return {**copied_columns(line.columns(), slim=slim), "line": line.number, "error": body_of(error)}
+    """The result of a row that has none: its line, its ids and the error."""
+    return {**copied_columns(line.columns(), slim=slim), "line": line.number, "error": error_cell(error)}
 
 
 def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:

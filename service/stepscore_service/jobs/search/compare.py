@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stepscore.generate.protocol import Completion, Generator, GeneratorInfo, Request
 from stepscore_service.jobs.metrics.interval import share_with_interval
 from stepscore_service.jobs.runs.atomic import write_bytes, write_text
 from stepscore_service.jobs.search.rows import SearchTally
@@ -99,3 +100,35 @@ def _svg(figure: object) -> bytes:
     held = io.BytesIO()
     figure.savefig(held, format="svg", metadata={"Date": None})  # type: ignore[attr-defined]
     return held.getvalue()
+
+
+class SampleMemory:
+    """A generator that answers a seeded request of before from memory, since its answer would be the same.
+
+    For the samples of whole solutions; steps of a search are rarely asked for twice.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._known: dict[Request, tuple[Completion, ...]] = {}
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._generator.info
+
+    @property
+    def tokens(self) -> int:
+        return self._generator.tokens
+
+    def generate(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
+        new = [each for each in dict.fromkeys(requests) if each not in self._known]
+        if new:
+            answers = self._generator.generate(new)
+            self._known.update(zip(new, answers, strict=True))
+        return [self._known[request] for request in requests]
+
+    def continuations(self, prompt: tuple[int, ...], choices: Sequence[tuple[int, ...]]) -> list[tuple[float, ...]]:
+        return self._generator.continuations(prompt, choices)
+
+    def close(self) -> None:
+        self._generator.close()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from stepscore.errors import EngineDead, GeneratorDead, StepscoreError
 from stepscore.generate.prompt import PromptWriter
@@ -15,17 +18,16 @@ from stepscore.search.policy import SearchPolicy
 from stepscore.search.rating import NodeRater
 from stepscore.search.searcher import Searcher, SearchResult
 from stepscore.types import Reading, Solution
-from stepscore_service.jobs.rewards import Rewards, Scored
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.atomic import write_text
 from stepscore_service.jobs.runs.journal import FileJournal, open_journal
 from stepscore_service.jobs.runs.manifest import Manifest
 from stepscore_service.jobs.runs.progress import ProgressDisplay
+from stepscore_service.jobs.runs.rewards import Rewards, Scored
 from stepscore_service.jobs.runs.signals import StopSignals
 from stepscore_service.jobs.runs.source import Source
 from stepscore_service.jobs.search.plan import SearchPlan, method_label
 from stepscore_service.jobs.search.rows import ProblemRows, SearchTally, result_row, rows_of
-from stepscore_service.jobs.search.viewer import viewer_page
 
 DEAD = (EngineDead, GeneratorDead)
 """Errors after which no problem of a run can be solved."""
@@ -160,3 +162,19 @@ def write_viewer(out: Path, page: Path, info: ModelInfo) -> None:
     method = rows[0]["method"] if rows else "none"
     threshold = info.threshold if info.reward_range.kind == "probability" else None
     write_text(page, viewer_page(traces, method, f"{len(traces)} problems, rewards by {info.id}", threshold))
+
+
+def viewer_page(traces: Sequence[dict[str, Any]], method: str, about: str, threshold: float | None) -> str:
+    """HTML that needs nothing from outside.
+
+    traces: as `stepscore.search.searcher.trace_of` makes them, each optionally with `correct`.
+    threshold: drawn as a line across the bars; None if rewards are not probabilities.
+    """
+    page = files("stepscore_service.jobs.search").joinpath("viewer.html").read_text(encoding="utf-8")
+    run = {"method": method, "about": about, "threshold": threshold, "traces": list(traces)}
+    return page.replace("__RUN__", _for_script(run))
+
+
+def _for_script(value: object) -> str:
+    """JSON that cannot end the script element that holds it."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")

@@ -10,10 +10,9 @@ from pathlib import Path
 from stepscore.errors import InvalidInput, NoProblem, StepscoreError
 from stepscore.search.searcher import SearchProblem, SearchResult, trace_of
 from stepscore.verify.answers import read_answer
-from stepscore_service.errors import body_of
 from stepscore_service.jobs.data.items import correct_of
 from stepscore_service.jobs.data.rows import text_field
-from stepscore_service.jobs.runs.run import copied_columns, error_row
+from stepscore_service.jobs.runs.run import copied_columns, error_cell, error_row
 from stepscore_service.jobs.runs.source import JsonRow, Line, Source, kind_of_value
 
 
@@ -80,7 +79,7 @@ def result_row(line: Line, result: SearchResult, method: str) -> JsonRow:
         "rated": result.rated,
         "seconds": round(result.seconds, 3),
         "trace": trace_of(result),
-        **({"error": body_of(result.error)} if result.error is not None else {}),
+        **({"error": error_cell(result.error)} if result.error is not None else {}),
     }
 
 

@@ -22,16 +22,15 @@ from transformers.trainer_callback import PrinterCallback
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.modeling.allocator import map_large_blocks
 from stepscore_service.jobs.modeling.batch import collator
-from stepscore_service.jobs.modeling.build import TrainSetup
+from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.example import Example
 from stepscore_service.jobs.modeling.plan import Learning, TrainPlan
 from stepscore_service.jobs.modeling.prefix_tree import ExampleRow, rows_of
 from stepscore_service.jobs.modeling.saving import save
 from stepscore_service.jobs.runs.manifest import read_manifest, write_manifest
 from stepscore_service.jobs.train.data import TrainData, check_labels, check_outcomes, check_soft_labels
-from stepscore_service.jobs.train.sharded import gather_full_weights
+from stepscore_service.jobs.train.progress import Stopping, TrainProgress
 from stepscore_service.jobs.train.trainer import Losses, StepTrainer
-from stepscore_service.jobs.train.watching import Stopping, TrainProgress
 
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
@@ -190,3 +189,20 @@ def _finish(out: Path, data: TrainData, metrics: Mapping[str, Any]) -> None:
 
 def versions() -> dict[str, str]:
     return {name: version(name) for name in ("stepscore", "torch", "transformers", "accelerate", "peft")}
+
+
+def gather_full_weights(trainer: StepTrainer, setup: TrainSetup, plan: TrainPlan) -> TrainSetup:
+    """The setup itself, or under FSDP and DeepSpeed one built again that holds the gathered weights.
+
+    Every process must call this, since all take part in gathering; the first one's result is the model.
+    """
+    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        return setup
+    gathered = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.is_world_process_zero():
+        return setup
+    fresh = build(plan)
+    with torch.no_grad():
+        for name, parameter in fresh.model.named_parameters():
+            parameter.copy_(gathered[name])
+    return fresh

@@ -11,7 +11,7 @@ from stepscore.errors import InvalidInput, TooLong
 from stepscore.types import Reading
 from stepscore_service.jobs.evaluate.suites.base import RewardFacts
 from stepscore_service.jobs.evaluate.suites.prmbench import PrmBench, Rule, rule_of
-from stepscore_service.jobs.rewards import Scored
+from stepscore_service.jobs.runs.rewards import Scored
 
 CLASSES = ("redundency", "circular", "confidence", "multi_solutions")
 

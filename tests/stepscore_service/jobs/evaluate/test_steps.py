@@ -11,7 +11,7 @@ from stepscore.types import PROBABILITY, Reading, RewardRange, Solution
 from stepscore_service.jobs.evaluate.suites.base import RewardFacts
 from stepscore_service.jobs.evaluate.suites.probes import CLAIM, FILLER, PROBES, inserted_at, place_of, with_probes
 from stepscore_service.jobs.evaluate.suites.steps import LabelledSteps
-from stepscore_service.jobs.rewards import Scored, ScoredOrError
+from stepscore_service.jobs.runs.rewards import Scored, ScoredOrError
 
 Model = Callable[[Solution], list[float]]
 

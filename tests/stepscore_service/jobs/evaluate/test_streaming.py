@@ -15,7 +15,7 @@ from stepscore.types import PROBABILITY, Reading, Solution
 from stepscore_service.jobs.evaluate.evaluation import EvaluationPart, measure, score
 from stepscore_service.jobs.evaluate.suites.base import RewardFacts
 from stepscore_service.jobs.evaluate.suites.processbench import ProcessBench
-from stepscore_service.jobs.rewards import Scored, ScoredOrError
+from stepscore_service.jobs.runs.rewards import Scored, ScoredOrError
 from stepscore_service.jobs.runs.source import Line, Source
 
 INFO = ModelInfo("m", "f", "r", PROBABILITY, "min", 0.5, "", 512, 512, "fake", "none", "float32", "fast")

@@ -14,7 +14,7 @@ from stepscore.errors import NoVerdict, StepscoreError
 from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.label.consensus import compare, counted, is_open
+from stepscore_service.jobs.label.filtering import compare, counted, is_open
 from stepscore_service.jobs.label.options import FilterOptions
 from stepscore_service.jobs.label.shard import Shard, counts_of
 from stepscore_service.jobs.label.task import task_of

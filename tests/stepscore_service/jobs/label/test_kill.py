@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from label_case import ScriptedPolicy, plan, scripted
 from label_case import write as script
-from stepscore_service.commands.label_run import run
+from stepscore_service.jobs.label.run import run
 from stepscore_service.jobs.label.options import FilterOptions, LabelRunOptions
 
 left = int(sys.argv[2])

@@ -6,9 +6,8 @@ import io
 
 from rich.console import Console
 
-from stepscore_service.jobs.label.progress import LabelProgress
+from stepscore_service.jobs.label.run import LabelProgress, none_right, summary, warnings
 from stepscore_service.jobs.label.shard import FinishedShard
-from stepscore_service.jobs.label.summary import none_right, summary, warnings
 from stepscore_service.jobs.runs.progress import ProgressDisplay
 
 

@@ -15,7 +15,7 @@ from label_case import row, wrong_at
 PROGRAM = """
 from pathlib import Path
 from label_case import plan, scripted
-from stepscore_service.commands.label_run import run
+from stepscore_service.jobs.label.run import run
 from stepscore_service.jobs.label.options import FilterOptions, LabelRunOptions
 
 for name, ray in (("here", None), ("cluster", "local")):

@@ -23,11 +23,11 @@ from stepscore.errors import EngineError, GeneratorError, StepscoreError
 from stepscore.generate.protocol import Completion, Request
 from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading, Solution
-from stepscore_service.commands.label_run import run
 from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.label.labeller import Labeller, OnProgress
 from stepscore_service.jobs.label.options import FilterOptions, LabelRunOptions
 from stepscore_service.jobs.label.plan import LabelPlan
+from stepscore_service.jobs.label.run import run
 
 ROWS = [row(number, *wrong_at(number % 4, 4)) for number in range(6)]
 

@@ -24,7 +24,7 @@ from stepscore_service.jobs.online.update import update
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from stepscore_service.jobs.online.inputs import Rollouts, opened
+from stepscore_service.jobs.online.update import Rollouts, opened
 from stepscore_service.jobs.online.rounds import Rounds
 from stepscore_service.jobs.online.settings import UpdateSettings
 from stepscore_service.jobs.online.update import update

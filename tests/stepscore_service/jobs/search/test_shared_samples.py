@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from search_case import DicePolicy, FormulaPrm, oracle, problems, searcher
-from stepscore_service.jobs.search.shared_samples import SampleMemory
+from stepscore_service.jobs.search.compare import SampleMemory
 
 
 def test_methods_that_sample_alike_share_their_samples():

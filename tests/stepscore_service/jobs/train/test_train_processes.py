@@ -19,7 +19,7 @@ from transformers import TrainerControl, TrainerState
 
 import checkpoints_causal as checkpoints
 from cli_case import write
-from stepscore_service.jobs.train.watching import Stopping
+from stepscore_service.jobs.train.progress import Stopping
 
 ARGS = SimpleNamespace(device=torch.device("cpu"))
 LAUNCH = [

@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 from rich.table import Table as Shown
 
-from stepscore_service.jobs.evaluate.report.drawing import Drawing, draw_plot
-from stepscore_service.jobs.evaluate.report.parts import Section, Tile
+from stepscore_service.jobs.evaluate.report.parts import DARK, LIGHT, Palette, Plot, Section, Tile
 from stepscore_service.jobs.evaluate.suites.base import Measured
 from stepscore_service.jobs.evaluate.suites.registry import SUITES, sections_of
 from stepscore_service.jobs.runs import atomic
 
 METRICS = "metrics.json"
+
+PIXELS_PER_INCH = 160
+STYLE: Mapping[Any, Any] = MappingProxyType(
+    {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "stepscore",
+        "font.family": "sans-serif",
+        "font.size": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+    }
+)
+"""Text stays text in an SVG, and the same numbers give the same bytes."""
 
 
 def write_report(measured: Measured, out: Path) -> None:
@@ -104,3 +126,31 @@ def _address(svg: bytes) -> str:
 def _coded(text: str) -> Markup:
     """Text between backticks, as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A plot as bytes of files. light, dark: SVG without a background, for pages of either kind."""
+
+    png: bytes
+    light: bytes
+    dark: bytes
+
+
+def draw_plot(plot: Plot) -> Drawing:
+    return Drawing(_bytes_of(plot, LIGHT, "png"), _bytes_of(plot, LIGHT, "svg"), _bytes_of(plot, DARK, "svg"))
+
+
+def _bytes_of(plot: Plot, palette: Palette, kind: str) -> bytes:
+    with mpl.rc_context({**STYLE, **_colours(palette)}):
+        figure = Figure(figsize=plot.size, layout="constrained")
+        plot.draw(figure.subplots(), palette)
+        held = io.BytesIO()
+        metadata = {"Date": None} if kind == "svg" else {}
+        figure.savefig(held, format=kind, dpi=PIXELS_PER_INCH, transparent=kind == "svg", metadata=metadata)
+    return held.getvalue()
+
+
+def _colours(palette: Palette) -> dict[Any, Any]:
+    keys = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    return {**dict.fromkeys(keys, palette.text), "grid.color": palette.grid, "figure.facecolor": palette.background}

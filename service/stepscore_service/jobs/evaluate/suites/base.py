@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol
 
 from stepscore.errors import NoSteps, StepscoreError
 from stepscore.types import PROBABILITY, RewardRange, Solution
-from stepscore_service.errors import body_of
-from stepscore_service.jobs.rewards import Scored, ScoredOrError
+from stepscore_service.jobs.runs.rewards import Scored, ScoredOrError
+from stepscore_service.jobs.runs.run import error_cell
 from stepscore_service.jobs.runs.source import JsonRow
 
 Measured = dict[str, Any]
@@ -83,7 +83,7 @@ def ids(row: JsonRow) -> JsonRow:
 def rewards_of(answer: ScoredOrError) -> JsonRow:
     """The rewards, or why there are none."""
     if isinstance(answer, StepscoreError):
-        return {"rewards": None, "unscorable": body_of(answer)}
+        return {"rewards": None, "unscorable": error_cell(answer)}
     return {"rewards": list(answer.reading.rewards)}
 
 

@@ -28,7 +28,7 @@ from stepscore_service.jobs.evaluate.suites.base import (
 from stepscore_service.jobs.evaluate.suites.choosing import Chooser
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.metrics.best_of_n import sizes
-from stepscore_service.jobs.rewards import Rewards, Scored, ScoredOrError
+from stepscore_service.jobs.runs.rewards import Rewards, Scored, ScoredOrError
 from stepscore_service.jobs.runs.run import is_result
 from stepscore_service.jobs.runs.source import JsonRow
 

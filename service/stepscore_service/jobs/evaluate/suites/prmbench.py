@@ -36,7 +36,7 @@ from stepscore_service.jobs.metrics.prm_score import (
     valid_by_change,
     valid_by_level,
 )
-from stepscore_service.jobs.rewards import Scored, ScoredOrError
+from stepscore_service.jobs.runs.rewards import Scored, ScoredOrError
 from stepscore_service.jobs.runs.source import JsonRow
 
 REDUNDANT = ("redundency", "circular")

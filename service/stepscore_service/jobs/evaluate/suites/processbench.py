@@ -33,7 +33,7 @@ from stepscore_service.jobs.metrics.first_error import (
     f1_with_interval,
     windows,
 )
-from stepscore_service.jobs.rewards import ScoredOrError
+from stepscore_service.jobs.runs.rewards import ScoredOrError
 from stepscore_service.jobs.runs.source import JsonRow
 
 CURVE_POINTS = 200

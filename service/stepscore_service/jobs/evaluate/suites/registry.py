@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stepscore_service.jobs.evaluate.report.parts import Section
     from stepscore_service.jobs.evaluate.suites.base import Measured, Suite
-    from stepscore_service.jobs.rewards import Rewards
+    from stepscore_service.jobs.runs.rewards import Rewards
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from stepscore_service.jobs.evaluate.suites.base import (
 from stepscore_service.jobs.evaluate.suites.probes import place_of, with_probes
 from stepscore_service.jobs.evaluate.suites.registry import SuiteOptions
 from stepscore_service.jobs.evaluate.suites.step_numbers import Steps
-from stepscore_service.jobs.rewards import Scored, ScoredOrError
+from stepscore_service.jobs.runs.rewards import Scored, ScoredOrError
 from stepscore_service.jobs.runs.source import JsonRow
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,11 +11,14 @@ import httpx
 
 from stepscore.errors import EngineDead, EngineError, InvalidInput, StepscoreError, map_ok
 from stepscore.types import Reading, Solution, SolutionRequest
-from stepscore_service.batching.protocols import ScoredSolution
 from stepscore_service.client import ServiceError, StepscoreClient
+from stepscore_service.client.address import checked_url
 from stepscore_service.errors import error_classes
+from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.model import scorer_from
 from stepscore_service.schemas.score import FailedItem, ModelCard, ScoreAnswer
 from stepscore_service.serving.scoring import read_offline
+from stepscore_service.settings import Settings
 
 if TYPE_CHECKING:
     from stepscore.scoring.protocol import ModelInfo, Scoring
@@ -51,7 +55,8 @@ class LocalRewards:
 
     def score(self, solutions: Sequence[Solution]) -> list[ScoredOrError]:
         requests = [SolutionRequest(solution.problem, solution.steps) for solution in solutions]
-        return map_ok(read_offline(self._scorer, requests), _local_answers)
+        answers = read_offline(self._scorer, requests)
+        return map_ok(answers, lambda read: [Scored(each.reading, each.encoded.tokens) for each in read])
 
 
 class RemoteRewards:
@@ -79,15 +84,30 @@ class RemoteRewards:
         return [_answer(each) for each in found.results]
 
 
+@contextmanager
+def rewards_from(settings: Settings, url: str | None) -> Iterator[Rewards]:
+    """The service at `url` (URL or URL#MODEL), or the settings' model; ends the command if neither can be used."""
+    if url is None:
+        with scorer_from(settings) as scorer:
+            yield LocalRewards(scorer)
+        return
+    address, _, name = url.partition("#")
+    try:
+        checked_url(address)
+    except ValueError as error:
+        console.fail(str(error))
+    try:
+        with StepscoreClient(address, priority="bulk") as client:
+            yield RemoteRewards(client, name)
+    except StepscoreError as error:
+        console.fail_with(error, console.ENGINE_FAILED)
+
+
 def info_of(card: ModelCard) -> ModelInfo:
     """What a service says about a model, as the library's own description."""
     from stepscore.scoring.protocol import ModelInfo  # takes seconds to import, and `--help` does not need it
 
     return ModelInfo.from_dict(card.model_dump())
-
-
-def _local_answers(solutions: Sequence[ScoredSolution]) -> list[Scored]:
-    return [Scored(each.reading, each.encoded.tokens) for each in solutions]
 
 
 def _answer(result: ScoreAnswer | FailedItem) -> ScoredOrError:

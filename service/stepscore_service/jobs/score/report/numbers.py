@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import nsmallest
 
-from stepscore_service.jobs.report.solutions import ReportedSolution, solutions_of
 from stepscore_service.jobs.runs.source import JsonRow
+from stepscore_service.jobs.score.report.solutions import ReportedSolution, solutions_of
 
 WORST = 20
 TENTHS = 10

@@ -18,9 +18,8 @@ from stepscore_service.jobs.label.methods.check import Check
 from stepscore_service.jobs.label.methods.registry import open_method
 from stepscore_service.jobs.label.options import LabelRunOptions
 from stepscore_service.jobs.label.plan import LabelPlan, versions
-from stepscore_service.jobs.label.progress import LabelProgress
 from stepscore_service.jobs.label.shard import FinishedShard, Shard, shards
-from stepscore_service.jobs.label.summary import none_right, summary, warnings
+from stepscore_service.jobs.label.stats import Totals
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.progress import ProgressDisplay
 from stepscore_service.jobs.runs.sandboxes import report_sandboxes, sandboxes
@@ -30,6 +29,8 @@ from stepscore_service.jobs.runs.source import STDIN, Source, open_source
 RESUME = "Finished shards are whole; the same command continues after them."
 LabelShards = Callable[[Iterable[Shard]], Iterator[FinishedShard]]
 """Shards in, the finished ones out, in whatever order they are done."""
+
+HALF = 0.5
 
 
 def run(plan: LabelPlan, file: str, options: LabelRunOptions, open_: OpenLabeller = open_labeller) -> None:
@@ -149,3 +150,62 @@ def _report(folder: OutputFolder) -> None:
     wrong = none_right(folder.totals)
     if wrong:
         console.fail(wrong, console.ROWS_FAILED)
+
+
+class LabelProgress:
+    """Counts into a display of problems."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display, self._rollouts = display, 0
+
+    def rolled(self, rollouts: int) -> None:
+        self._rollouts += rollouts
+        self._display.advance(0, f"{self._rollouts} rollouts")
+
+    def finished(self, shard: FinishedShard) -> None:
+        self._display.advance(shard.totals["problems"])
+
+
+def summary(totals: Totals) -> str:
+    """One line on labels, and one on rollouts if there were any."""
+    labels = (
+        f"{totals.get('rows', 0)} rows of {totals.get('problems', 0)} problems, {totals.get('rows_with_error', 0)} "
+        f"with a wrong step: {totals.get('steps', 0)} steps, {totals.get('steps_without_label', 0)} without a label."
+    )
+    compared = {name: count for name, count in totals.items() if name.startswith("consensus_")}
+    if compared:
+        parts = ", ".join(f"{count} {name.removeprefix('consensus_')}" for name, count in compared.items())
+        labels += f"\nConsensus: {parts}; rows on which the judge does not agree are in dropped-*.jsonl."
+    if unsolved := totals.get("problems_unsolved", 0):
+        labels += f"\n{unsolved} problems of which no rollout is right: their rows are in dropped-*.jsonl."
+    rollouts = totals.get("rollouts", 0)
+    if not rollouts:
+        return labels
+    ended = ", ".join(f"{totals.get(name, 0)} {name}" for name in ("right", "wrong", "unreadable", "truncated"))
+    return f"{labels}\n{rollouts} rollouts in {totals.get('rounds', 0)} rounds: {ended}."
+
+
+def none_right(totals: Totals) -> str:
+    """What is wrong if rollouts were made and none was right; otherwise ""."""
+    rollouts = totals.get("rollouts", 0)
+    if not rollouts or totals.get("right", 0):
+        return ""
+    kept = "The rows are in dropped-*.jsonl." if totals.get("problems_unsolved") else "The rows are kept."
+    return (
+        f"not one of {rollouts} rollouts is right, so these labels say nothing of the steps. Look at some with "
+        "--rollouts: the prompt (--prompt) may not suit the policy, the answers may need another --verifier, or the "
+        f"policy is too weak for these problems. {kept}"
+    )
+
+
+def warnings(totals: Totals) -> list[str]:
+    """Things that make labels weak, each with what to change."""
+    found = []
+    rollouts = totals.get("rollouts", 0)
+    if unstarted := totals.get("unstarted", 0):
+        found.append(f"{unstarted} rollouts have no room in the policy's context, so their steps got no label.")
+    if totals.get("truncated", 0) > HALF * rollouts:
+        found.append("More than half of the rollouts ran out of tokens: raise --rollout-tokens.")
+    if totals.get("unreadable", 0) > HALF * rollouts:
+        found.append("More than half of the rollouts state no answer that can be read: see --prompt and --verifier.")
+    return found

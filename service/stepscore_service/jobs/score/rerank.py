@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from stepscore.errors import StepscoreError
 from stepscore.verify.answers import read_answer
-from stepscore_service.errors import body_of
 from stepscore_service.jobs.data.items import candidates_row, correct_of, text_of
 from stepscore_service.jobs.runs.run import copied_columns, error_row
 from stepscore_service.jobs.runs.source import JsonRow, Line
@@ -65,7 +64,7 @@ def _row(
     try:
         answer = rank(info, request, aggregate, results)
     except StepscoreError as error:
-        return {**error_row(line, error, slim=slim), "candidate": error.detail["index"], "error": body_of(error)}
+        return {**error_row(line, error, slim=slim), "candidate": error.detail["index"]}
     row = line.row()
     split = {"split": request.split} if not slim and any(isinstance(each, str) for each in request.candidates) else {}
     return {

@@ -9,9 +9,9 @@ from html import escape
 from importlib.resources import files
 
 from stepscore.types import RangeKind, colour, goodness, kind_of
-from stepscore_service.jobs.report.numbers import SHOWN_AGGREGATES, TENTHS, GroupNumbers, ReportNumbers
-from stepscore_service.jobs.report.plots import Axes, Points, histogram, lines
-from stepscore_service.jobs.report.solutions import ReportedSolution
+from stepscore_service.jobs.score.report.numbers import SHOWN_AGGREGATES, TENTHS, GroupNumbers, ReportNumbers
+from stepscore_service.jobs.score.report.plots import Axes, Points, histogram, lines
+from stepscore_service.jobs.score.report.solutions import ReportedSolution
 
 BINS = 20
 LONGEST = 12
@@ -21,7 +21,7 @@ LONGEST = 12
 def report_page(numbers: ReportNumbers, title: str) -> str:
     """title: the name of the file. At least one row has a result."""
     whole, groups = numbers.whole(), numbers.shown_groups()
-    page = files("stepscore_service.jobs.report").joinpath("page.html").read_text(encoding="utf-8")
+    page = files("stepscore_service.jobs.score.report").joinpath("page.html").read_text(encoding="utf-8")
     parts = {
         "TITLE": escape(title),
         "ABOUT": escape("; ".join(numbers.models)),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cli_case import invoke, write
-from stepscore_service.jobs.report.numbers import OTHERS, ReportNumbers
-from stepscore_service.jobs.report.page import report_page
-from stepscore_service.jobs.report.plots import histogram
+from stepscore_service.jobs.score.report.numbers import OTHERS, ReportNumbers
+from stepscore_service.jobs.score.report.page import report_page
+from stepscore_service.jobs.score.report.plots import histogram
 
 
 def scored(line: int, rewards: list[float], **more: Any) -> dict[str, Any]:
