@@ -93,7 +93,8 @@ def test_names_that_mean_nothing_are_refused(tmp_path: Path, columns: str, said:
 
 
 def test_every_column_that_a_command_reads_can_be_named() -> None:
-    for module in ("evaluate.suites.processbench", "evaluate.suites.prmbench", "data.labelled", "score.report.solutions"):
+    suites = ("evaluate.suites.processbench", "evaluate.suites.prmbench")
+    for module in (*suites, "data.labelled", "score.report.solutions"):
         import_module(f"stepscore_service.jobs.{module}")
     entries = {"RankedEntry", "AnswerEntry", "RankedColumns", "Prm800kCompletion", "HumanCompletion", "RatedStep"}
     entries |= {"RatedSteps", "Question", "ScoredColumns", "ScoredRow", "RerankedRow"}
