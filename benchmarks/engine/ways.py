@@ -41,17 +41,17 @@ class EngineRunner:
     """An engine as a way."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
 
     @property
     def computed(self) -> int:
-        return self._engine.counts().computed
+        return self.engine.counts().computed
 
     def __call__(self, call: Sequence[Encoded]) -> list[Values]:
-        return self._engine.forward(call)
+        return self.engine.forward(call)
 
     def purge(self) -> None:
-        self._engine.purge()
+        self.engine.purge()
 
 
 @dataclass(frozen=True, slots=True)

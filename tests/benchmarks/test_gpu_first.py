@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from benchmarks.gpu_first import PHASES, TINY, Bench, ceilings, main, run_phase, torch
+import torch
+
+from benchmarks.gpu_first.__main__ import PHASES, main, run_phase
+from benchmarks.gpu_first.bench import TINY, Bench
+from benchmarks.gpu_first.kernels import ceilings
 
 
 @pytest.mark.slow
@@ -23,6 +27,10 @@ def test_every_phase_runs(tmp_path: Path) -> None:
     assert [row["phase"] for row in rows if "seconds" in row] == list(PHASES)
     assert all(row["bitwise the same alone"] for row in rows if "bitwise the same alone" in row)
     assert all(row["relative difference"] < 0.05 for row in rows if "relative difference" in row)
+    assert all(row["error from fp32"] < 0.05 for row in rows if "error from fp32" in row)
+    engine = [row for row in rows if row["phase"] == "engine" and row.get("way") == "engine, fast"]
+    assert [row["workload"] for row in engine] == ["4 singles", "rerank of 4", "beam 4x4x2", "tree of 4"]
+    assert all(row["computed"] < row["prompt tokens"] and row["as graphs"] == row["forwards"] for row in engine)
     assert next(row["graphs and breaks"] for row in rows if "graphs and breaks" in row) == [1, 0]
 
 

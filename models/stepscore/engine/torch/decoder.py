@@ -84,7 +84,7 @@ class Decoder:
         self.architecture = architecture
         self.embedding = embedding
         self.layers = layers
-        self._final_norm = final_norm
+        self.final_norm = final_norm
         self._rotation = RotaryTable(architecture, embedding.device, final_norm.dtype)
         tiled = bool(layers[0].down.tile) and embedding.device.type == "cpu"
         self._sizes = LayerSizes(
@@ -104,7 +104,7 @@ class Decoder:
 
     @property
     def dtype(self) -> torch.dtype:
-        return self._final_norm.dtype
+        return self.final_norm.dtype
 
     def replace_linears(self, make: Callable[[Linear], Projection]) -> None:
         """Replace the large weights layer by layer, so that old and new ones are never both held."""
@@ -153,4 +153,4 @@ class Decoder:
         attended_TD = attention(query_THE, key_TGE, value_TGE, buffers.pool[-1], layers[-1].window).flatten(1)
         attended_TD, hidden_TD = (rows.index_select(0, inputs.read_rows) for rows in (attended_TD, hidden_TD))
         hidden_TD = finish(layers[-1], self._sizes, attended_TD, hidden_TD)
-        return rms_norm(hidden_TD, self._final_norm, self._sizes.epsilon)[: len(inputs.targets)]
+        return rms_norm(hidden_TD, self.final_norm, self._sizes.epsilon)[: len(inputs.targets)]

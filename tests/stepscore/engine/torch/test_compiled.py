@@ -11,6 +11,7 @@ import torch
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 import engine_case as case
+from benchmarks.gpu_first.bench import Sizes
 from cli_case import run_python
 from stepscore.engine.torch.compiling import compiles, graphs
 from stepscore.engine.torch.packing import Segment, pack
@@ -36,17 +37,9 @@ def test_one_graph_for_many_shapes_and_equal_numbers(tmp_path: Path, kind: str) 
     assert graphs() == (1, 0)
 
 
-SHAPES = (
-    (9, 455, 0),
-    (64, 155, 150),
-    (16, 60, 500),
-    (16, 60, 2000),
-    (1, 31, 500),
-    (16, 16, 500),
-    (1, 16, 16),
-    (1, 2, 0),
-)
-"""Segments, tokens of each and cached ones before each, as the benchmark of a GPU runs them; equal sizes among them."""
+OF_THE_BENCHMARK = [*Sizes().forwards.values(), *Sizes().small.values()]
+EQUAL = [(1, 16, 16), (2, 2, 2), (1, 2, 0)]
+"""Segments, tokens of each and cached ones before each: in the benchmark of a GPU, and with sizes that are equal."""
 
 
 class Nothing:
@@ -57,16 +50,16 @@ class Nothing:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(len(SHAPES)))
+@pytest.mark.parametrize("first", [OF_THE_BENCHMARK[0], OF_THE_BENCHMARK[-1], *EQUAL])
 @pytest.mark.filterwarnings("ignore")  # those of torch's compiler about itself
 @torch.inference_mode()
-def test_one_graph_whatever_shape_comes_first(tmp_path: Path, first: int) -> None:
+def test_one_graph_whatever_shape_comes_first(tmp_path: Path, first: tuple[int, int, int]) -> None:
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     (model,) = case.engine(case.write(tmp_path)).models
     model.decoder.attention_for = lambda *unused: Nothing()
     model.decoder.compile()
-    for segments, size, cached in (SHAPES[first], *SHAPES):
+    for segments, size, cached in (first, *OF_THE_BENCHMARK, *EQUAL):
         made = [Segment(row, row + size, cached, np.arange(cached)) for row in range(0, segments * size, size)]
         work = pack([5] * segments * size, made, [(each.stop - 1, -1) for each in made])
         model.decoder.forward(model.decoder.load(work, 0), model.pool)

@@ -151,7 +151,7 @@ def test_weights_that_are_replaced_are_recorded_anew(tmp_path: Path) -> None:
     engine.forward(batch)
     ours, theirs = engine.models[0], other.models[0]
     ours.decoder.layers = theirs.decoder.layers
-    ours.decoder.embedding, ours.decoder._final_norm = theirs.decoder.embedding, theirs.decoder._final_norm
+    ours.decoder.embedding, ours.decoder.final_norm = theirs.decoder.embedding, theirs.decoder.final_norm
     engine.purge()
     case.assert_close(engine.forward(batch), other.forward(batch))
     assert counting(engine).forgotten == 1

@@ -1,0 +1,87 @@
+"""The first minutes on a GPU: python -m benchmarks.gpu_first [--out FILE] [--only PHASE ...] [--tiny]
+
+What can be known of the CUDA path without a GPU is checked by tests; this measures the rest, in at most 10 minutes: the
+card's ceilings, what its attention kernel really does, the decoder's kinds of forwards and their distance from fp32,
+CUDA graphs, the whole engine against the model card's loop, and fp8. Every phase has its own limit, checked between its
+measurements, and its results are in the file before the next one begins. --tiny runs every phase on a CPU with small
+sizes, to show that it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from benchmarks.gpu_first.bench import TINY, Bench, OverTime, Results, Sizes
+from benchmarks.gpu_first.engine import engine
+from benchmarks.gpu_first.forwards import exactness, forwards, graph, profile
+from benchmarks.gpu_first.kernels import attention, ceilings, fp8, invariance, products
+
+Phase = Callable[[Bench], Iterator[Results]]
+PHASES: dict[str, tuple[Phase, int]] = {
+    "ceilings": (ceilings, 30),
+    "products": (products, 40),
+    "attention": (attention, 30),
+    "forwards": (forwards, 120),
+    "exactness": (exactness, 60),
+    "graph": (graph, 60),
+    "engine": (engine, 120),
+    "profile": (profile, 40),
+    "invariance": (invariance, 20),
+    "fp8": (fp8, 50),
+}
+"""What is measured, in this order, with the seconds that each may take: 570 in all."""
+
+
+@torch.inference_mode()
+def run_phase(bench: Bench, name: str, measure: Phase, limit: int, write: Callable[[Results], None]) -> None:
+    """A phase that fails or takes too long leaves what it has measured, and the reason."""
+    start = time.monotonic()
+    bench.deadline = start + limit
+    try:
+        for found in measure(bench):
+            write({"phase": name, **found})
+    except OverTime:
+        write({"phase": name, "stopped": f"after {limit} s"})
+    except Exception as error:  # a kernel that this card lacks must not cost the phases that follow
+        traceback.print_exc()
+        write({"phase": name, "failed": f"{type(error).__name__}: {error}"[:400]})
+    write({"phase": name, "seconds": round(time.monotonic() - start, 1)})
+    if bench.cuda:
+        torch.cuda.empty_cache()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks.gpu_first", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("gpu_first.jsonl"), help="a line for each result, as it comes")
+    parser.add_argument("--only", nargs="+", choices=list(PHASES), default=list(PHASES))
+    parser.add_argument("--tiny", action="store_true", help="small sizes on a CPU")
+    parsed = parser.parse_args(arguments)
+    if not (parsed.tiny or torch.cuda.is_available()):
+        print("no CUDA device; --tiny runs every phase on a CPU", file=sys.stderr)
+        return 1
+    if parsed.tiny:
+        from benchmarks import flash_on_cpu  # noqa: F401 - gives the CPU the operator of flash attention
+    bench = Bench(TINY if parsed.tiny else Sizes(), torch.device("cpu" if parsed.tiny else "cuda"))
+    with parsed.out.open("w", encoding="utf-8") as stream:
+
+        def write(found: Results) -> None:
+            line = json.dumps(found)
+            print(line, flush=True)
+            stream.write(line + "\n")
+            stream.flush()
+
+        for name in parsed.only:
+            run_phase(bench, name, *PHASES[name], write)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
