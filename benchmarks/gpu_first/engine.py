@@ -78,9 +78,9 @@ class Subject:
     def ways(self, workload: Workload) -> dict[str, Callable[[], Any]]:
         """What makes the runner of each."""
         ways: dict[str, Callable[[], Any]] = {KEEPS: self._engine}
-        if workload.one_a_call or workload.name.startswith("beam"):
+        if len(workload.calls) == self._bench.sizes.workloads.rounds:
             ways |= {LAUNCHED: lambda: self._engine(graphs=False)}
-        else:
+        elif not workload.one_a_call:
             ways |= {SMALLER: lambda: self._engine(large=0)}
         if not workload.one_problem:
             ways |= {TILED: self._invariant}
@@ -146,6 +146,12 @@ def engine(bench: Bench) -> Iterator[Results]:
             clock = clock_of(bench.device.type)
             measured[way] = run(workload, runner, calls, clock, warming(marker, False), REPEATS)
             yield _row(subject, workload, way, measured[way], runner)
+            if way == TILED:
+                yield {
+                    "workload": workload.name,
+                    "way": way,
+                    "bitwise the same alone": _alike(workload, measured[way], runner),
+                }
             if isinstance(runner, EngineRunner):
                 runner.engine.close()
         yield _against_the_loop(workload, measured)
@@ -163,6 +169,12 @@ def _row(subject: Subject, workload: Workload, way: str, measured: Measured, run
     }
     small = getattr(getattr(runner, "engine", None), "small", None)
     return row | (small.of_a_run() if small is not None else {})
+
+
+def _alike(workload: Workload, measured: Measured, runner: EngineRunner) -> bool:
+    """Whether sequences of the first call have the same numbers without the others."""
+    alone = [runner([one])[0] for one in workload.calls[0][:4]]
+    return all(np.array_equal(one, other) for one, other in zip(alone, measured.found[0][:4], strict=True))
 
 
 def _against_the_loop(workload: Workload, measured: dict[str, Measured]) -> Results:
