@@ -14,10 +14,9 @@ from stepscore.config import EngineOptions
 from stepscore.errors import (
     StepscoreError,
 )
-from stepscore.family.registry import family_named
+from stepscore.family.registry import bind, family_named
 from stepscore.generate.protocol import Prompt, SampledToken
 from stepscore.scoring.judge_scorer import JudgeScorer, open_judge
-from stepscore.scoring.open import bind
 from stepscore.types import Reading, Solution
 
 CPU = EngineOptions(device="cpu", dtype="float32")

@@ -22,8 +22,8 @@ import pytest
 from stepscore.checkpoint import checkpoint_facts
 from stepscore.config import EngineOptions
 from stepscore.engine.fake import FakeEngine
-from stepscore.family.registry import resolve
-from stepscore.scoring.open import bind, open_scorer
+from stepscore.family.registry import bind, resolve
+from stepscore.scoring.open import open_scorer
 from stepscore.scoring.protocol import Scoring
 from stepscore.scoring.scorer import Scorer
 from stepscore.types import Reading, Solution

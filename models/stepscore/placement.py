@@ -138,14 +138,3 @@ def _refusal(kind: Quantize, runs: str, mode: Mode, device: Device | torch.devic
     if kind == "fp8" and torch.cuda.get_device_capability(place) < (8, 9):
         return "this GPU has no fp8 products; choose int8"
     return ""
-
-
-def gpu_memory() -> list[tuple[int, int]]:
-    """(used, total) bytes of each GPU that this process uses, by all processes on it; empty before the first use.
-
-    Asking an unused GPU would take some of its memory.
-    """
-    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return []
-    sizes = [torch.cuda.mem_get_info(index) for index in range(torch.cuda.device_count())]
-    return [(total - free, total) for free, total in sizes]

@@ -446,3 +446,17 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """The STEPSCORE_* variables that are not settings, sorted."""
     known = {f"{PREFIX}{field}".upper() for field in Settings.model_fields} | {CPU_BFLOAT16}
     return sorted(key for key in environment if key.upper().startswith(PREFIX) and key.upper() not in known)
+
+
+MODEL_SETTINGS = frozenset(
+    {
+        "models",
+        "family",
+        "family_options",
+        "engine",
+        "temperature",
+        "calibration",
+        *(option.name for option in fields(EngineOptions)),
+    }
+)
+"""The settings that say which model reads and how: the offline commands take these, `serve` takes all."""

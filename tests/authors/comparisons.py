@@ -21,11 +21,11 @@ from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.family.judging import Judge
 from stepscore.family.layout import LayoutContext
-from stepscore.family.registry import family_named
+from stepscore.family.registry import bind, family_named
 from stepscore.generate.open import open_generator
 from stepscore.generate.protocol import Prompt, SampledToken, Sampling
 from stepscore.scoring.judge_scorer import open_judge
-from stepscore.scoring.open import bind, open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Solution
 

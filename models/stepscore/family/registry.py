@@ -6,20 +6,22 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
 
 from stepscore.config import CheckpointFacts
-from stepscore.errors import InvalidOption, UnknownFamily
+from stepscore.errors import InvalidInput, InvalidOption, UnknownFamily
 from stepscore.family.heads import Head
 from stepscore.family.layout import Layout, LayoutContext
 from stepscore.family.readers import Reader
 from stepscore.family.trained_reading import TrainedReading
 from stepscore.text.tokenizer import StepTokenizer
-from stepscore.types import PROBABILITY, RewardRange
+from stepscore.types import PROBABILITY, RewardRange, Solution
 
+PROBE = Solution("What is 1 + 1?", ("1 + 1 = 2.", "So it is 2."))
 ENTRY_POINTS = "stepscore.families"
 SCRIPTED = "equal prompts and readings of scripted texts; what a server samples was not compared"
 """Remark of a comparison of a judge."""
@@ -159,6 +161,18 @@ def family_named(name: str) -> Family:
     if name not in known:
         raise UnknownFamily(f"no family is called {name!r}; there are {', '.join(known)}", families=sorted(known))
     return known[name]
+
+
+def bind(family: Family, facts: CheckpointFacts, options: Mapping[str, str]) -> Parts:
+    """The family's layout, head and reader for this checkpoint.
+
+    A solution is written once, so that a chat template that fails does so here. Raises CheckpointError.
+    """
+    tokenizer = StepTokenizer.open(str(facts.path), family.markers)
+    parts = family.build(LayoutContext(tokenizer, facts.config, family.settle(options), frozenset(facts.shapes)))
+    with suppress(InvalidInput):  # a family may refuse the probe's text and take others
+        parts.layout.encode(PROBE)
+    return parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -13,18 +12,13 @@ from stepscore.checkpoint import checkpoint_facts
 from stepscore.config import CheckpointFacts, EngineOptions, check_count
 from stepscore.engine.open import open_engine
 from stepscore.engine.process.open import open_process_engines
-from stepscore.errors import InvalidInput, UnsupportedByEngine
+from stepscore.errors import UnsupportedByEngine
 from stepscore.family.heads import VerdictHead
-from stepscore.family.layout import LayoutContext
-from stepscore.family.registry import Family, Parts, family_named, resolve
+from stepscore.family.registry import Family, Parts, bind, family_named, resolve
 from stepscore.scoring.judge_scorer import open_judge
 from stepscore.scoring.protocol import Scoring, info_of
 from stepscore.scoring.replicated import ReplicaScorer, ReplicatedScorer
 from stepscore.scoring.scorer import Scorer
-from stepscore.text.tokenizer import StepTokenizer
-from stepscore.types import Solution
-
-PROBE = Solution("What is 1 + 1?", ("1 + 1 = 2.", "So it is 2."))
 
 AnyScorer = TypeVar("AnyScorer", bound=Scorer)
 
@@ -91,21 +85,9 @@ def _quantized(scorer: AnyScorer, options: EngineOptions) -> AnyScorer:
     return scorer
 
 
-def family_of(model: str, options: EngineOptions, cache: Path | None = None) -> Family:
+def family_of(model: str, options: EngineOptions | None = None, cache: Path | None = None) -> Family:
     """The family of a checkpoint, without loading a weight. Raises CheckpointError (UnknownFamily)."""
-    return resolve(_facts_for(model, options, cache))
-
-
-def bind(family: Family, facts: CheckpointFacts, options: Mapping[str, str]) -> Parts:
-    """The family's layout, head and reader for this checkpoint.
-
-    A solution is written once, so that a chat template that fails does so here. Raises CheckpointError.
-    """
-    tokenizer = StepTokenizer.open(str(facts.path), family.markers)
-    parts = family.build(LayoutContext(tokenizer, facts.config, family.settle(options), frozenset(facts.shapes)))
-    with suppress(InvalidInput):  # a family may refuse the probe's text and take others
-        parts.layout.encode(PROBE)
-    return parts
+    return resolve(_facts_for(model, options or EngineOptions(), cache))
 
 
 def _facts_for(model: str, options: EngineOptions, cache: Path | None) -> CheckpointFacts:

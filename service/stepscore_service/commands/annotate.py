@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from stepscore.errors import InvalidInput
-from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.flags import with_settings
 from stepscore_service.jobs.label.active import Measure, choose, score_lines, solution_of, uncertainty_of
 from stepscore_service.jobs.label.humans import Counts, exported, imported, with_ask
 from stepscore_service.jobs.runs import atomic, console
@@ -22,7 +22,7 @@ from stepscore_service.jobs.runs.progress import with_progress
 from stepscore_service.jobs.runs.rewards import rewards_from
 from stepscore_service.jobs.runs.run import count_errors, journal_for, report_results, run
 from stepscore_service.jobs.runs.source import STDIN, ColumnsFlag, JsonRow, Source, open_source
-from stepscore_service.settings import Settings
+from stepscore_service.settings import MODEL_SETTINGS, Settings
 
 SOLUTIONS = 'a solution ("problem" with "steps" or "solution") or a row of `stepscore label`'
 
@@ -34,7 +34,7 @@ File = Annotated[str, typer.Argument(metavar="FILE.jsonl", help="JSONL")]
 
 
 @app.command()
-@with_settings(only=MODEL_FLAGS)
+@with_settings(only=MODEL_SETTINGS)
 def select(
     file: File,
     out: Annotated[Path, typer.Option(help="where the chosen solutions go, with the steps to label")],

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from stepscore_service.commands.flags import MODEL_FLAGS, Command, given_flags, with_settings
+from stepscore_service.commands.flags import Command, given_flags, with_settings
 from stepscore_service.jobs.evaluate.suites.registry import SUITES
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.source import ColumnsFlag
-from stepscore_service.settings import Settings
+from stepscore_service.settings import MODEL_SETTINGS, Settings
 
 NEEDED = ("scipy", "matplotlib", "jinja2")
 SUITES_OF = {
@@ -49,7 +49,7 @@ def _parameter(kind: str, meaning: str) -> inspect.Parameter:
     return inspect.Parameter(kind, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-@with_settings(only=MODEL_FLAGS)
+@with_settings(only=MODEL_SETTINGS)
 @with_suites
 def evaluate(
     context: typer.Context,

@@ -19,22 +19,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from stepscore.config import EngineOptions
 from stepscore_service.jobs.runs import console
 from stepscore_service.settings import PREFIX, LogFormat, Settings
-
-MODEL_FLAGS = frozenset(
-    {
-        "models",
-        "family",
-        "family_options",
-        "engine",
-        "temperature",
-        "calibration",
-        *(option.name for option in fields(EngineOptions)),
-    }
-)
-"""The settings that say which model reads and how: the offline commands take these, `serve` takes all."""
 
 Command = Callable[..., None]
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from stepscore.generate.protocol import Sampling
 from stepscore_service.commands.flags import with_options, with_settings
 from stepscore_service.jobs.label.options import FilterOptions, LabelRunOptions, MethodOptions, PolicyOptions
 from stepscore_service.settings import Settings
@@ -35,18 +34,8 @@ def label(
     interruption and it continues. Exit status: 0 done, 1 done but no rollout was right, 2 nothing could be done,
     3 it failed on the way.
     """
-    from stepscore.generate.policy import Policy
-    from stepscore_service.jobs.label.plan import LabelPlan
+    from stepscore_service.jobs.label.plan import plan_of
     from stepscore_service.jobs.label.run import run  # loads torch, which `--help` need not wait for
 
     place = settings.device, settings.dtype, settings.max_tokens, settings.tensor_parallel_size
-    plan = LabelPlan(
-        method,
-        Policy(policy.generator, policy.model, policy.prompt, *place),
-        Sampling(1, policy.rollout_tokens, policy.temperature, policy.top_p, policy.top_k, policy.stop),
-        policy.seed,
-        policy.at_once,
-        filters,
-        options.rollouts,
-    )
-    run(plan, file, options)
+    run(plan_of(method, policy, place, filters, keep_rollouts=options.rollouts), file, options)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from stepscore_service.commands.flags import MODEL_FLAGS, with_settings
+from stepscore_service.commands.flags import with_settings
 from stepscore_service.jobs.data.items import split_candidates
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.first_row import check_first
@@ -19,12 +19,12 @@ from stepscore_service.jobs.runs.model import asked_of, describe, input_facts, m
 from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
 from stepscore_service.jobs.runs.source import ColumnsFlag, open_source
 from stepscore_service.jobs.score.rerank import RankSums, RerankTally, rerank_rows
-from stepscore_service.settings import Settings
+from stepscore_service.settings import MODEL_SETTINGS, Settings
 
 SHAPE = 'an object like {"problem": "…", "candidates": ["…", "…"]}'
 
 
-@with_settings(only=MODEL_FLAGS)
+@with_settings(only=MODEL_SETTINGS)
 def rerank(
     file: Annotated[
         str,

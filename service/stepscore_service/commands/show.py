@@ -14,7 +14,7 @@ import typer
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.text.segment import split_steps
 from stepscore.types import SolutionRequest
-from stepscore_service.commands.flags import MODEL_FLAGS, given_flags, with_settings
+from stepscore_service.commands.flags import given_flags, with_settings
 from stepscore_service.jobs.data.items import candidates_row, request_of
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.model import describe, options_for, scorer_from
@@ -31,7 +31,7 @@ from stepscore_service.jobs.runs.source import (
 from stepscore_service.jobs.score.rerank import rerank_rows
 from stepscore_service.jobs.score.show import print_candidates, print_solution, shown_answer, shown_row
 from stepscore_service.serving.scoring import score_offline
-from stepscore_service.settings import Settings
+from stepscore_service.settings import MODEL_SETTINGS, Settings
 
 EXAMPLE = "stepscore show --problem '2+3?' --step '2+3 = 5' --step 'The answer is 5.'"
 
@@ -45,7 +45,7 @@ WHY_STORED = "the row holds its rewards, which are shown as they are; --rescore 
 """Which flags have no effect when; of a row with rewards, which have one."""
 
 
-@with_settings(only=MODEL_FLAGS)
+@with_settings(only=MODEL_SETTINGS)
 def show(
     context: typer.Context,
     file: Annotated[

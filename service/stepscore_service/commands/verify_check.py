@@ -20,7 +20,7 @@ from stepscore_service.jobs.runs.sandboxes import report_sandboxes, sandboxes
 from stepscore_service.jobs.runs.source import STDIN, ColumnsFlag, open_source
 
 if TYPE_CHECKING:
-    from stepscore.verify.measure import Errors
+    from stepscore_service.jobs.evaluate.verifier_check import Errors
 
 SHAPE = 'an object like {"solution": "…", "answer": "…", "correct": true}, or with "candidates" and a list "correct"'
 SHOWN = 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from weakref import WeakSet
 
+import torch
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -19,7 +20,6 @@ from prometheus_client.registry import Collector
 
 from stepscore.engine.protocol import TokenCounts
 from stepscore.errors import StepscoreError
-from stepscore.placement import gpu_memory
 from stepscore.scoring.protocol import ModelInfo, Scoring
 from stepscore_service.batching.protocols import RequestContext
 from stepscore_service.batching.replicas import AnyBatcher
@@ -246,6 +246,17 @@ class ModelCollector(Collector):
         )
         yield _facts(scorer.info)
         yield from _drift(name, drift)
+
+
+def gpu_memory() -> list[tuple[int, int]]:
+    """(used, total) bytes of each GPU that this process uses, by all processes on it; empty before the first use.
+
+    Asking an unused GPU would take some of its memory.
+    """
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return []
+    sizes = [torch.cuda.mem_get_info(index) for index in range(torch.cuda.device_count())]
+    return [(total - free, total) for free, total in sizes]
 
 
 class GpuCollector(Collector):

@@ -10,8 +10,8 @@ import checkpoints_causal as checkpoints
 from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError, InvalidOption
-from stepscore.family.registry import family_named, resolve
-from stepscore.scoring.open import bind, open_scorer
+from stepscore.family.registry import bind, family_named, resolve
+from stepscore.scoring.open import open_scorer
 from stepscore.types import EncodedSolution, Solution
 
 SOLUTION = Solution("How many?", ("Step 1: 3 + 4 = 7.", "Step 2: The answer is 7."))

@@ -18,9 +18,9 @@ from stepscore.errors import (
     TooLong,
     UnsupportedByEngine,
 )
-from stepscore.family.registry import families, family_named
+from stepscore.family.registry import bind, families, family_named
 from stepscore.generate.protocol import Prompt, Sampling
-from stepscore.scoring.open import bind, open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Solution
 
 

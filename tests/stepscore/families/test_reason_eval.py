@@ -10,8 +10,8 @@ import checkpoints_value_heads as checkpoints
 from loading_case import CPU
 from reference import reason_eval as reference
 from stepscore.checkpoint import read_facts
-from stepscore.family.registry import family_named
-from stepscore.scoring.open import bind, open_scorer
+from stepscore.family.registry import bind, family_named
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Reading, Solution
 
 PROBLEM, STEPS = "How many?", ["1. We have 3 + 4 = 7.", "2. The answer is 7.", "3. So 7"]

@@ -12,8 +12,8 @@ import checkpoints_value_heads
 from loading_case import CPU, SOLUTION, change_config
 from stepscore.checkpoint import read_facts
 from stepscore.errors import CheckpointError
-from stepscore.family.registry import family_named, resolve
-from stepscore.scoring.open import bind, open_scorer
+from stepscore.family.registry import bind, family_named, resolve
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Solution
 
 

@@ -11,8 +11,8 @@ import checkpoints_value_heads as checkpoints
 from loading_case import CPU
 from stepscore.checkpoint import read_facts
 from stepscore.errors import CheckpointError, InvalidOption, MarkerMerged, UnknownFamily
-from stepscore.family.registry import family_named, resolve
-from stepscore.scoring.open import bind, open_scorer
+from stepscore.family.registry import bind, family_named, resolve
+from stepscore.scoring.open import open_scorer
 from stepscore.types import Solution
 
 SOLUTION = Solution("How many?", ("3 + 4 = 7.", "The answer is 7."))

@@ -10,8 +10,8 @@ from pydantic_core import PydanticUndefined
 
 from cli_case import PROBLEM, STEPS, invoke, write
 from stepscore.family.registry import families
-from stepscore_service.commands.flags import MODEL_FLAGS, settings_from
-from stepscore_service.settings import Settings
+from stepscore_service.commands.flags import settings_from
+from stepscore_service.settings import MODEL_SETTINGS, Settings
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def test_every_setting_is_a_flag_of_serve(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_offline_commands_take_the_settings_of_the_model() -> None:
-    assert {"models", "family", "device", "dtype", "mode", "threads"} <= MODEL_FLAGS & set(Settings.model_fields)
-    assert not {"host", "port", "max_queue_tokens"} & MODEL_FLAGS
+    assert {"models", "family", "device", "dtype", "mode", "threads"} <= MODEL_SETTINGS & set(Settings.model_fields)
+    assert not {"host", "port", "max_queue_tokens"} & MODEL_SETTINGS
 
 
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,10 @@ from fake_generator import FakeGenerator
 from service_case import PROBLEM, STEPS, connect, live
 from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
-from stepscore.family.registry import family_named
+from stepscore.family.registry import bind, family_named
 from stepscore.generate.protocol import Prompt, Sampling
 from stepscore.scoring.judge_scorer import JudgeScorer, open_judge
-from stepscore.scoring.open import bind, open_scorer
+from stepscore.scoring.open import open_scorer
 from stepscore_service.settings import Settings
 
 CPU = EngineOptions(device="cpu", dtype="float32")

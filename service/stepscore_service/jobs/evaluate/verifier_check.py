@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from stepscore.errors import InvalidInput
 from stepscore.verify.answers import final_answer
-from stepscore.verify.measure import Errors, Rate, errors_of
-from stepscore.verify.verifier import Truth, Verifier
+from stepscore.verify.verifier import AnswerOutcome, Truth, Verifier
 from stepscore_service.jobs.data.rows import AnswerRow, column_of, read_as, text_field, truth_value
+from stepscore_service.jobs.metrics.interval import Rate
 from stepscore_service.jobs.runs import atomic
 from stepscore_service.jobs.runs.journal import read_rows
 from stepscore_service.jobs.runs.run import error_row
@@ -29,6 +29,34 @@ class Case:
     name: str
     solution: str
     correct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """false_positives: wrong solutions called right. false_negatives: right ones called wrong.
+
+    unreadable_wrong, unreadable_right: of either kind those that the verifier left open.
+    """
+
+    false_positives: Rate
+    false_negatives: Rate
+    unreadable_wrong: Rate
+    unreadable_right: Rate
+
+
+def errors_of(judged: Iterable[tuple[bool, AnswerOutcome]]) -> Errors:
+    """From pairs of what a solution is and what the verifier says of it."""
+    counts = {(correct, outcome): 0 for correct in (True, False) for outcome in ("right", "wrong", "unreadable")}
+    for pair in judged:
+        counts[pair] += 1
+    right = sum(count for (correct, _), count in counts.items() if correct)
+    wrong = sum(counts.values()) - right
+    return Errors(
+        false_positives=Rate(counts[False, "right"], wrong),
+        false_negatives=Rate(counts[True, "wrong"], right),
+        unreadable_wrong=Rate(counts[False, "unreadable"], wrong),
+        unreadable_right=Rate(counts[True, "unreadable"], right),
+    )
 
 
 def verify_rows(verifier: Verifier, lines: Sequence[Line]) -> list[JsonRow]:

@@ -8,13 +8,13 @@ from typing import Any
 
 from stepscore.aggregate import check_threshold
 from stepscore.checkpoint import checkpoint_facts
-from stepscore.config import EngineOptions
+from stepscore.config import Device, DType
 from stepscore.errors import InvalidOption
 from stepscore.generate.policy import Policy
 from stepscore.generate.protocol import Sampling
 from stepscore.scoring.open import family_of
 from stepscore_service.jobs.label.methods.registry import CHECK
-from stepscore_service.jobs.label.options import FilterOptions, MethodOptions
+from stepscore_service.jobs.label.options import FilterOptions, MethodOptions, PolicyOptions
 
 SOFT = ("monte-carlo", "omega")
 """Methods that estimate a value for each label that they give."""
@@ -52,7 +52,7 @@ class LabelPlan:
         if threshold is not None and not judge:
             raise InvalidOption("--threshold is for the model of --consensus", option="threshold", known=[])
         if threshold is not None:
-            check_threshold(threshold, family_of(judge, EngineOptions()).reward_range)
+            check_threshold(threshold, family_of(judge).reward_range)
 
     def identity(self) -> dict[str, Any]:
         """What the labels depend on, besides the input. Batch sizes and hardware are not part of it."""
@@ -63,6 +63,26 @@ class LabelPlan:
             del record["policy"][name]
         del record["at_once"]
         return record
+
+
+def plan_of(
+    method: MethodOptions,
+    policy: PolicyOptions,
+    place: tuple[Device, DType, int, int],
+    filters: FilterOptions,
+    *,
+    keep_rollouts: bool = False,
+) -> LabelPlan:
+    """The plan of these options. place: where the policy runs, its longest sequence in tokens, and how many GPUs."""
+    return LabelPlan(
+        method,
+        Policy(policy.generator, policy.model, policy.prompt, *place),
+        Sampling(1, policy.rollout_tokens, policy.temperature, policy.top_p, policy.top_k, policy.stop),
+        policy.seed,
+        policy.at_once,
+        filters,
+        keep_rollouts,
+    )
 
 
 def versions(names: Sequence[str] = ("stepscore", "torch", "transformers")) -> dict[str, str]:

@@ -5,13 +5,12 @@ Shape suffixes: N units that are resampled (problems or solutions), R rounds, C 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from stepscore.verify.measure import Rate
 
 Doubles = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -21,6 +20,7 @@ ROUNDS = 1000
 BLOCK = 100
 """Rounds that are drawn at once, so that many units need little memory."""
 LEVEL = 0.95
+Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,29 @@ class Estimate:
     value: float | None
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """hits of count, and the 95% Wilson interval of the share; share and bounds are None if count is 0."""
+
+    hits: int
+    count: int
+
+    @property
+    def share(self) -> float | None:
+        return self.hits / self.count if self.count else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """E. B. Wilson, 1927: holds for small counts and for shares near 0 and 1."""
+        if not self.count:
+            return None
+        n, p, z2 = self.count, self.hits / self.count, Z_95 * Z_95
+        centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+        half = Z_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+        low = 0.0 if self.hits == 0 else max(0.0, centre - half)
+        return low, 1.0 if self.hits == n else min(1.0, centre + half)
 
 
 def bootstrap(statistic: Callable[[Doubles], float | None], count: int, rounds: int = ROUNDS) -> Estimate:

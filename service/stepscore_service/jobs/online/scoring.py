@@ -17,8 +17,7 @@ from torch import Tensor
 from stepscore.checkpoint import checkpoint_facts
 from stepscore.errors import InvalidInput
 from stepscore.families.implicit import AnswerTokens
-from stepscore.family.registry import Parts, family_named
-from stepscore.scoring.open import bind
+from stepscore.family.registry import Parts, bind, family_named
 from stepscore.types import EncodedSolution
 from stepscore_service.jobs.data.labelled import Labelled
 from stepscore_service.jobs.modeling.batch import TrainBatch, collator

@@ -106,6 +106,15 @@ def fail_with(error: StepscoreError, code: int = UNUSABLE) -> NoReturn:
     fail(f"{error.message} ({error.code})", code)
 
 
+@contextmanager
+def refusing() -> Iterator[None]:
+    """In it, a StepscoreError ends the command, which says why."""
+    try:
+        yield
+    except StepscoreError as error:
+        fail_with(error)
+
+
 def info(message: str, **facts: Any) -> None:
     """facts: of the message, as JSON values for machines."""
     if speaks_json():

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from stepscore.scoring.protocol import ModelInfo, Scoring
 
 
-EMBEDDED = "embedded"
 IDENTIFYING = ("revision", "family", "engine", "dtype", "mode", "max_tokens")
 """The facts of a model on which its rewards depend."""
 
@@ -121,12 +120,9 @@ def identity_of(settings: Settings) -> dict[str, Any]:
 
 def revision_of(settings: Settings, model: str) -> str:
     """The revision of a checkpoint, without opening it as a model. Raises StepscoreError."""
-    from stepscore.checkpoint import locate, read_facts  # without torch, which takes seconds to import
-    from stepscore.embedded.prepare import prepare
+    from stepscore.checkpoint import checkpoint_facts  # without torch, which takes seconds to import
 
-    name, weights = named(model)[1], not settings.generator
-    folder = prepare(settings.cache) if name == EMBEDDED else locate(name, weights=weights)
-    return read_facts(folder, weights=weights).revision
+    return checkpoint_facts(named(model)[1], settings.cache, weights=not settings.generator).revision
 
 
 def asked_of(command: str, settings: Settings, source: Source, **chosen: Any) -> str:

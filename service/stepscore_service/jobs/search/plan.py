@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from stepscore.config import Device, DType
 from stepscore.errors import InvalidOption
-from stepscore.generate.policy import Policy
+from stepscore.generate.policy import Policy, policy_at
 from stepscore.search.methods import SearchMethod, search_method
 from stepscore.search.policy import StepSampling
 from stepscore.search.searcher import SearchBudget
+from stepscore_service.jobs.search.options import SearchOptions
 
 OptionValue = int | float | bool | str
 
@@ -41,6 +43,21 @@ class SearchPlan:
             "aggregate": self.aggregate,
             "choice": self.choice,
         }
+
+
+def plan_of(method: SearchMethod, options: SearchOptions, device: Device = "auto", dtype: DType = "auto") -> SearchPlan:
+    """Raises InvalidOption."""
+    policy = policy_at(options.policy, options.prompt, device, dtype)
+    policy.check()
+    sampling = StepSampling(
+        separator=options.separator.replace("\\n", "\n"),
+        temperature=options.policy_temperature,
+        step_tokens=options.step_tokens,
+        solution_tokens=options.solution_tokens,
+        seed=options.seed,
+    )
+    budget = SearchBudget(options.budget_tokens, options.budget_rounds, options.budget_seconds)
+    return SearchPlan(method, policy, sampling, budget, options.aggregate, options.choice, options.in_flight)
 
 
 def parse_method(text: str, *, n: int | None = None, width: int | None = None) -> SearchMethod:

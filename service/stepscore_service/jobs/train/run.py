@@ -9,13 +9,10 @@ from pathlib import Path
 
 import typer
 
-from stepscore.checkpoint import folder_name
-from stepscore.config import CheckpointFacts
-from stepscore.errors import InvalidInput, StepscoreError
-from stepscore.family.registry import explain
+from stepscore.errors import StepscoreError
 from stepscore_service.jobs.data.formats.base import ParseOptions
 from stepscore_service.jobs.modeling.build import TrainSetup, build
-from stepscore_service.jobs.modeling.outputs import output_named
+from stepscore_service.jobs.modeling.outputs import check_name
 from stepscore_service.jobs.modeling.plan import TrainPlan
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.train.data import TrainData, read
@@ -103,21 +100,3 @@ def _say(data: TrainData, inputs: TrainInputs, setup: TrainSetup) -> None:
         console.info(f"Passed over: {len(inputs.bad)} rows; the first: {inputs.bad[0]}")
     trained = sum(each.numel() for each in setup.model.parameters() if each.requires_grad)
     console.info(f"{trained:,} weights are trained.")
-
-
-def check_name(output: str, folder: Path) -> None:
-    """Some families are known by their names only. Raises InvalidInput if this one would be read as another."""
-    wanted = output_named(output)
-    if wanted.family is None:
-        return
-    shapes = {f"{layer}.weight": (1, 1) for layer in wanted.training.layers} | {"model.embed_tokens.weight": (1, 1)}
-    config = {"architectures": ["Qwen2" + wanted.training.architecture], "model_type": "qwen2"}
-    facts = CheckpointFacts(folder, folder_name(folder), config, shapes, "")
-    found = explain(facts).family
-    if found is None or found.name != wanted.family.name:
-        read = "no family" if found is None else found.name
-        raise InvalidInput(
-            f"a folder called {folder.name} would be read as {read}; let --out hold the word {wanted.family.name} at "
-            f"its beginning, or after - or _",
-            out=str(folder),
-        )

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepscore.verify.measure import Rate, errors_of
+from stepscore_service.jobs.evaluate.verifier_check import errors_of
+from stepscore_service.jobs.metrics.interval import Rate
 
 
 def test_errors_are_counted_by_what_the_solutions_are() -> None:
