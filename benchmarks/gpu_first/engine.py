@@ -72,8 +72,8 @@ class Subject:
         self._decoder.compile()
         width = self._shape.width
         first, second = (torch.randn(size, width, device=bench.device) for size in (width, 2))
-        self._readout = LinearStack((Linear(first * 0.05), Linear(second * 0.1)))
-        self._card = ReferenceModel(backbone(self._decoder), self._readout)
+        self._head = Linear(first * 0.05), Linear(second * 0.1)
+        self._card = ReferenceModel(backbone(self._decoder), LinearStack(self._head))
 
     def ways(self, workload: Workload) -> dict[str, Callable[[], Any]]:
         """What makes the runner of each."""
@@ -106,7 +106,8 @@ class Subject:
         return EngineRunner(TorchEngine([self._model(self._tiled)], self._info("invariant", LARGE), self._limits()))
 
     def _model(self, decoder: Decoder) -> Model:
-        return Model(decoder, self._readout, KVPool(self._shape, 0, decoder.device, decoder.dtype))
+        head = [replace(linear, tile=decoder.layers[0].down.tile) for linear in self._head]
+        return Model(decoder, LinearStack(tuple(head)), KVPool(self._shape, 0, decoder.device, decoder.dtype))
 
     def _info(self, mode: Mode, large: int) -> EngineInfo:
         return EngineInfo(
