@@ -17,6 +17,7 @@ import torch
 from stepscore.config import CudaGraphs, Mode
 from stepscore.engine.torch.attention import Attention, varlen_attention
 from stepscore.engine.torch.decoder import Buffers, Decoder
+from stepscore.engine.torch.dense_attention import DenseAttention
 from stepscore.engine.torch.inputs import FixedInputs, FixedShape, ForwardInputs
 from stepscore.engine.torch.kv_pool import KVPool
 from stepscore.engine.torch.packing import Packed
@@ -29,6 +30,8 @@ CONTEXTS = (1024, 2048, 4096, 8192, 16_384, 32_768)
 SEGMENTS = 64
 BLOCK = 128
 """Rows of a segment that one block of flash attention computes: more segments of no more rows start as many blocks."""
+DENSE_ROWS, DENSE_CONTEXTS = 32, range(2048, 16_384 + 1)
+"""So few rows over so long a past leave most of a GPU idle in flash attention. Beyond, the scores are too large."""
 
 Forward = Callable[[], torch.Tensor]
 
@@ -128,12 +131,10 @@ class Recording:
         first = models[0]
         self._fixed = FixedInputs(shape, packed, first.decoder.device, first.pool.slots)
         inputs = self._fixed.inputs
-        self._replays = [
-            recorder.record(
-                partial(_run_into, out_PD, model.decoder, inputs, varlen_attention(inputs, model.pool), each)
-            )
-            for model, each, out_PD in zip(models, buffers, outputs, strict=True)
-        ]
+        self._replays = []
+        for model, each, out_PD in zip(models, buffers, outputs, strict=True):
+            attention = partial(_attention, shape, inputs, model.pool)
+            self._replays.append(recorder.record(partial(_run_into, out_PD, model, attention, inputs, each)))
 
     def run(self, packed: Packed) -> tuple[list[torch.Tensor], torch.Tensor]:
         self._fixed.load(packed)
@@ -142,11 +143,20 @@ class Recording:
 
 
 def _run_into(
-    out_PD: torch.Tensor, decoder: Decoder, inputs: ForwardInputs, attention: Attention, buffers: Buffers
+    out_PD: torch.Tensor,
+    model: RecordableModel,
+    attention: Callable[[], Attention],
+    inputs: ForwardInputs,
+    buffers: Buffers,
 ) -> torch.Tensor:
     """A forward whose numbers go to memory that all recordings share: each holds no more than its launches."""
-    found = decoder.run(inputs, attention, buffers)
+    found = model.decoder.run(inputs, attention(), buffers)
     return out_PD[: len(found)].copy_(found)
+
+
+def _attention(shape: FixedShape, inputs: ForwardInputs, pool: KVPool) -> Attention:
+    dense = shape.rows <= DENSE_ROWS and shape.context in DENSE_CONTEXTS
+    return DenseAttention(inputs) if dense else varlen_attention(inputs, pool)
 
 
 class SmallForwards:

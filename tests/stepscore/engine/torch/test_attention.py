@@ -14,6 +14,7 @@ from torch.nn.attention import (
 )
 
 from stepscore.engine.torch.attention import Attention, SegmentAttention
+from stepscore.engine.torch.dense_attention import DenseAttention
 from stepscore.engine.torch.inputs import ForwardInputs, load_inputs
 from stepscore.engine.torch.packing import Segment, pack
 from stepscore.engine.torch.varlen_attention import VarlenAttention, check_invariant
@@ -102,6 +103,24 @@ def test_equals_the_definition(tensors: tuple[torch.Tensor, ...], attention: Att
         wanted = definition(query[segment.start : segment.stop], keys, values, window)
         torch.testing.assert_close(found[segment.start : segment.stop], wanted, rtol=1e-5, atol=1e-5)
     assert not found[17:].any()
+
+
+@pytest.mark.parametrize("window", [None, 1, 3, 100])
+def test_few_rows_over_the_whole_context_equal_the_definition(
+    tensors: tuple[torch.Tensor, ...], window: int | None
+) -> None:
+    rows = SEGMENTS[-1].stop
+    query, key, value = (each[:rows] for each in tensors[:3])
+    pool = tensors[3]
+    past = pool.clone()
+    found = DenseAttention(inputs_of(SEGMENTS, rows, SLOTS))(query, key, value, pool, window)
+    assert torch.equal(pool[:SLOTS], past[:SLOTS]), "no row of this forward is kept"
+    for segment in SEGMENTS:
+        slots = torch.from_numpy(segment.slots)
+        own = torch.tensor([row for start, stop in segment.context for row in range(start, stop)])
+        keys, values = (torch.cat((past[slots, part], new[own])) for part, new in enumerate((key, value)))
+        wanted = definition(query[segment.start : segment.stop], keys, values, window)
+        torch.testing.assert_close(found[segment.start : segment.stop], wanted, rtol=1e-5, atol=1e-5)
 
 
 class Activated:

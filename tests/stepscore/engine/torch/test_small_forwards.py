@@ -132,6 +132,20 @@ def test_numbers_wait_while_the_next_small_forward_overwrites_the_buffers(
     case.assert_close([work.outputs[0] for work in works], exact.forward(sequences))
 
 
+@pytest.mark.parametrize("window", [None, 700])
+def test_few_rows_over_a_long_past_give_the_numbers_of_any_other_forward(tmp_path: Path, window: int | None) -> None:
+    facts = case.write(tmp_path, "mistral", sliding_window=window)
+    engine, exact, chance = recording(facts, 6000), case.engine(facts, kv_cache_bytes=0), random.Random(1)
+    lengths = (900, 950, 1000)
+    known = [Encoded(tuple(chance.choices(range(case.VOCABULARY), k=each)), (each - 1,)) for each in lengths]
+    engine.forward(known)
+    for _ in range(3):
+        known = [extended(chance, each) for each in known]
+        case.assert_close(engine.forward(known), exact.forward(known))
+    assert engine.small is not None
+    assert (32, 4096) in [(shape.rows, shape.context) for shape in engine.small._recordings]
+
+
 def test_weights_that_change_in_place_are_seen(tmp_path: Path) -> None:
     facts, batch = case.write(tmp_path), case.batch(3, size=4)
     engine, plain = recording(facts), case.engine(facts)
