@@ -17,6 +17,7 @@ from stepscore.engine.torch.inputs import ForwardInputs
 class DenseAttention:
     """Every row against the whole context; what is not its past is masked. For inputs without rows beyond the segments.
 
+    A key or value that is not a finite number spreads to all rows.
     As `VarlenAttention`, it writes all rows to the pool and gathers the context from there. Masks are computed on the
     device, from the ends of the segments at the time of the first call.
     """

@@ -137,8 +137,9 @@ class FixedInputs:
     """The indices of forwards of one shape, one forward after another at the same addresses.
 
     Rows beyond the packed ones are a segment of their own, which nobody reads: they write to scratch slots. What is
-    left of the context belongs to a last segment without rows. Reads beyond the packed ones read row 0.
-    Only for attention that needs no other description of the segments (`VarlenAttention`).
+    left of the context is row 0's slot again and again, which holds numbers, and belongs to a last segment without
+    rows. Reads beyond the packed ones read row 0.
+    Only for attention that needs no other description of the segments (`VarlenAttention`, `DenseAttention`).
     """
 
     def __init__(self, shape: FixedShape, packed: Packed, device: torch.device, scratch: int) -> None:
@@ -165,7 +166,7 @@ def fixed_arrays(packed: Packed, shape: FixedShape, scratch: int) -> IndexArrays
         targets=_padded(indices.targets, shape.rows),
         keep_rows=NO_SLOTS,
         keep_slots=NO_SLOTS,
-        context=_padded(indices.context, shape.context, scratch),
+        context=_padded(indices.context, shape.context, int(indices.write[0])),
         query_ends=_padded(indices.query_ends, shape.segments + 1, shape.rows),
         key_ends=np.append(_padded(indices.key_ends, shape.segments, indices.key_ends[-1]), np.int32(shape.context)),
     )

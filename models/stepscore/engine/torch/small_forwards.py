@@ -31,7 +31,8 @@ SEGMENTS = 64
 BLOCK = 128
 """Rows of a segment that one block of flash attention computes: more segments of no more rows start as many blocks."""
 DENSE_ROWS, DENSE_CONTEXTS = 32, range(2048, 16_384 + 1)
-"""So few rows over so long a past leave most of a GPU idle in flash attention. Beyond, the scores are too large."""
+"""So few rows of one segment over so long a past leave most of a GPU idle in flash attention. Over a longer one, the
+scores are too large; of several segments, a number that is not finite would spread from one to the others."""
 
 Forward = Callable[[], torch.Tensor]
 
@@ -100,8 +101,9 @@ def shape_of(packed: Packed) -> FixedShape | None:
     context = _first(CONTEXTS, rows + sum(each.depth for each in packed.segments))
     if context is None:
         return None
+    dense = len(counts) == 1 and rows <= DENSE_ROWS and context in DENSE_CONTEXTS
     short = max(*counts, rows - tokens) <= BLOCK
-    return FixedShape(rows, SEGMENTS + 2, context, longest=min(rows, BLOCK) if short else rows)
+    return FixedShape(rows, 2 + (1 if dense else SEGMENTS), context, longest=min(rows, BLOCK) if short else rows)
 
 
 def _first(sizes: Sequence[int], needed: int) -> int | None:
@@ -155,8 +157,7 @@ def _run_into(
 
 
 def _attention(shape: FixedShape, inputs: ForwardInputs, pool: KVPool) -> Attention:
-    dense = shape.rows <= DENSE_ROWS and shape.context in DENSE_CONTEXTS
-    return DenseAttention(inputs) if dense else varlen_attention(inputs, pool)
+    return varlen_attention(inputs, pool) if shape.segments > 3 else DenseAttention(inputs)
 
 
 class SmallForwards:

@@ -26,6 +26,8 @@ from stepscore.engine.torch.packing import Packed, Segment, pack
 from stepscore.engine.torch.small_forwards import (
     BLOCK,
     CONTEXTS,
+    DENSE_CONTEXTS,
+    DENSE_ROWS,
     ROWS,
     SEGMENTS,
     CallRecorder,
@@ -134,16 +136,16 @@ def test_numbers_wait_while_the_next_small_forward_overwrites_the_buffers(
 
 @pytest.mark.parametrize("window", [None, 700])
 def test_few_rows_over_a_long_past_give_the_numbers_of_any_other_forward(tmp_path: Path, window: int | None) -> None:
-    facts = case.write(tmp_path, "mistral", sliding_window=window)
+    facts = case.write(tmp_path, "mistral", sliding_window=window, max_position_embeddings=4096)
     engine, exact, chance = recording(facts, 6000), case.engine(facts, kv_cache_bytes=0), random.Random(1)
-    lengths = (900, 950, 1000)
-    known = [Encoded(tuple(chance.choices(range(case.VOCABULARY), k=each)), (each - 1,)) for each in lengths]
+    known = [Encoded(tuple(chance.choices(range(case.VOCABULARY), k=2500)), (2499,))]
     engine.forward(known)
     for _ in range(3):
         known = [extended(chance, each) for each in known]
         case.assert_close(engine.forward(known), exact.forward(known))
     assert engine.small is not None
-    assert (32, 4096) in [(shape.rows, shape.context) for shape in engine.small._recordings]
+    (dense,) = [each for each in engine.small._recordings if each.segments == 3]
+    assert (dense.rows, dense.context) == (32, 4096)
 
 
 def test_weights_that_change_in_place_are_seen(tmp_path: Path) -> None:
@@ -253,6 +255,8 @@ def test_a_shape_is_the_smallest_that_holds_a_forward_with_its_filling(
     assert found.key_ends[-1] == len(found.context) == shape.context
     assert np.diff(found.query_ends).max() <= shape.longest
     assert shape.longest in (min(shape.rows, BLOCK), shape.rows)
+    dense = segments == 1 and shape.rows <= DENSE_ROWS and shape.context in DENSE_CONTEXTS
+    assert shape.segments == (3 if dense else SEGMENTS + 2)
 
 
 def test_what_no_shape_holds() -> None:
