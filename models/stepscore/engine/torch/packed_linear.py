@@ -17,6 +17,10 @@ from stepscore.engine.torch.linear import Linear
 EXPECTED_ROWS = 128
 """The order suits this number of rows best, and serves every other."""
 
+SIZES_PER_DOUBLING, FINEST = 8, 4
+"""oneDNN prepares each number of rows once and keeps about a megabyte for it: only so many numbers are used between a
+power of two and the next, and only multiples of the finest."""
+
 
 def packs(mode: Mode, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether weights are packed: mode fast in bfloat16 on a CPU for which oneDNN has such products."""
@@ -50,4 +54,6 @@ class PackedLinear:
         return product
 
     def padded_rows(self, rows: int) -> int:
-        return rows
+        """The number of rows, rounded up by at most an eighth, or three rows, to one of few that oneDNN gets."""
+        step = max(FINEST, (1 << max(rows - 1, 0).bit_length()) // (2 * SIZES_PER_DOUBLING))
+        return step * -(-rows // step)

@@ -5,6 +5,7 @@ With bfloat16 units the two are the same bit for bit; on other CPUs the last bit
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ from hypothesis import strategies as st
 
 import engine_case as case
 from stepscore.engine.torch.architecture import read_architecture
-from stepscore.engine.torch.linear import Linear
+from stepscore.engine.torch.linear import Linear, Projection
 from stepscore.engine.torch.loading import load_decoder
 from stepscore.engine.torch.packed_linear import PackedLinear, packs
 from stepscore.engine.torch.weights import Weights
 from stepscore.placement import place
+from stepscore.types import Encoded
 
 CPU = torch.device("cpu")
 LAST_BIT = 2.0**-7
@@ -41,6 +43,42 @@ def test_a_packed_product_is_the_plain_one(rows: int, inputs: int, outputs: int,
     linear = Linear(weight, bias if biased else None)
     view = wide[:, :inputs]
     torch.testing.assert_close(PackedLinear.of(linear)(view), linear(view), rtol=LAST_BIT, atol=LAST_BIT)
+
+
+@given(st.integers(0, 100_000))
+def test_rows_are_rounded_up_by_an_eighth_or_three_at_most(rows: int) -> None:
+    rounded = PackedLinear(torch.empty(0), None).padded_rows(rows)
+    assert rows <= rounded <= rows + max(3, rows / 8)
+    assert PackedLinear(torch.empty(0), None).padded_rows(rounded) == rounded
+
+
+@dataclass
+class Recording:
+    """A projection that records the numbers of rows of its products."""
+
+    inner: Projection
+    sizes: set[int]
+
+    @property
+    def tile(self) -> int:
+        return self.inner.tile
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        self.sizes.add(len(rows))
+        return self.inner(rows)
+
+    def padded_rows(self, rows: int) -> int:
+        return self.inner.padded_rows(rows)
+
+
+@needs_bfloat16
+def test_an_engine_asks_onednn_for_few_numbers_of_rows(tmp_path: Path) -> None:
+    engine = case.engine(case.write(tmp_path), dtype="bfloat16", kv_cache_bytes=0)
+    sizes: set[int] = set()
+    engine.models[0].decoder.replace_linears(lambda packed: Recording(packed, sizes))
+    for length in range(1, 257):
+        engine.forward([Encoded((1,) * length, (length - 1,))])
+    assert sizes == {*range(4, 65, 4), *range(72, 129, 8), *range(144, 257, 16)}
 
 
 @pytest.mark.parametrize(
