@@ -148,10 +148,10 @@ class Bench:
     def random(self, *size: int, scale: float = 0.02) -> torch.Tensor:
         return torch.randn(*size, device=self.device, dtype=BF16) * scale
 
-    def milliseconds(self, call: Callable[[], Any], repeats: int = 7) -> dict[str, float]:
+    def milliseconds(self, call: Callable[[], Any], repeats: int = 5) -> dict[str, float]:
         """Median and spread on the device, and the median that the host needs to launch it."""
         self.check()
-        for _ in range(3):
+        for _ in range(2):
             call()
         timed = [self._once(call) for _ in range(repeats)]
         device, host = ([each[at] for each in timed] for at in (0, 1))
@@ -177,7 +177,7 @@ class Bench:
         torch.cuda.synchronize()
         return float(first.elapsed_time(last)), 1e3 * host
 
-    def device_milliseconds(self, call: Callable[[], Any], host: float, repeats: int = 5) -> float:
+    def device_milliseconds(self, call: Callable[[], Any], host: float, repeats: int = 3) -> float:
         """On the device alone: launched while it still computes something else, for twice the `host` milliseconds."""
         if not self.cuda:
             return self._once(call)[0]

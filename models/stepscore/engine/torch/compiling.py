@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
+from torch._inductor import config as inductor
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from stepscore.config import Compile, Mode, cache_folder
@@ -43,7 +44,7 @@ def compiled(function: Callable[Parameters, ResultT]) -> Callable[Parameters, Re
 
 def unchecked() -> dict[str, Any]:
     """Options of Inductor that this PyTorch has: sizes are checked before each call, and not once more inside."""
-    return {name: False for name in CHECKS if hasattr(torch._inductor.config, name)}
+    return {name: False for name in CHECKS if hasattr(inductor, name)}
 
 
 def compiles(wanted: Compile, mode: Mode, device: torch.device) -> bool:

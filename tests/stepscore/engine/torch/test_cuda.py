@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import engine_case as case
+from stepscore.types import Encoded
 
 pytestmark = [
     pytest.mark.gpu,
@@ -36,14 +38,15 @@ def test_varlen_attention_in_bfloat16_stays_near_fp32(tmp_path: Path, window: in
         assert all(abs(one - other).max() < 0.1 * widest for one, other in zip(exact, rough, strict=True))
 
 
-def test_graphs_on_cuda_give_the_numbers_of_launched_forwards(tmp_path: Path) -> None:
-    """Small calls that extend each other, over graphs that are used again."""
+@pytest.mark.parametrize(("size", "longest"), [(4, 20), (12, 60), (3, 300)])
+def test_graphs_on_cuda_give_the_numbers_of_launched_forwards(tmp_path: Path, size: int, longest: int) -> None:
+    """Calls that extend each other, over graphs that are used again: few rows, many segments, long ones."""
     facts = case.write(tmp_path, head_dim=32)
     options = {"device": "cuda", "dtype": "bfloat16", "compile": "off"}
     graphs, launched = (case.engine(facts, cuda_graphs=wanted, **options) for wanted in ("on", "off"))
     exact = case.engine(facts)
-    for seed in range(12):
-        batch = case.batch(seed // 2, size=4 + seed % 2, longest=20)
+    for seed in range(8):
+        batch = case.batch(seed // 2, size=size + seed % 2, longest=longest)
         found, plain, wanted = (each.forward(batch) for each in (graphs, launched, exact))
         widest = max(1.0, *(float(abs(one).max()) for one in wanted))
         assert all(abs(one - other).max() < 0.1 * widest for one, other in zip(wanted, found, strict=True))
@@ -51,6 +54,19 @@ def test_graphs_on_cuda_give_the_numbers_of_launched_forwards(tmp_path: Path) ->
     assert graphs.small is not None
     assert graphs.small.fault is None
     assert launched.small is None
+
+
+def test_a_few_rows_over_a_long_past_on_cuda_give_the_numbers_of_the_cpu(tmp_path: Path) -> None:
+    facts = case.write(tmp_path, head_dim=32, max_position_embeddings=4096)
+    engine = case.engine(facts, device="cuda", dtype="bfloat16", compile="off", cuda_graphs="on")
+    exact = case.engine(facts)
+    ids = tuple(random.Random(1).choices(range(case.VOCABULARY), k=2600))
+    for length in (2500, 2510, 2531, 2600):
+        known = [Encoded(ids[:length], (length - 5, length - 1))]
+        (found,), (wanted,) = engine.forward(known), exact.forward(known)
+        assert abs(found - wanted).max() < 0.1 * max(1.0, abs(wanted).max())
+    assert engine.small is not None
+    assert engine.small.fault is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
