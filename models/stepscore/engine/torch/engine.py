@@ -30,7 +30,7 @@ from stepscore.engine.torch.planning import Plan, UnsharedPlan, needed_ids
 from stepscore.engine.torch.quantize import quantize
 from stepscore.engine.torch.radix import RadixTree
 from stepscore.engine.torch.readout import Readout, load_readout
-from stepscore.engine.torch.small_forwards import CudaRecorder, Recorder, SmallForwards, records
+from stepscore.engine.torch.small_forwards import ROWS, CudaRecorder, Recorder, SmallForwards, records
 from stepscore.engine.torch.tree_plan import TreePlan, tree_cost
 from stepscore.engine.torch.varlen_attention import check_invariant, has_flash
 from stepscore.engine.torch.weights import Weights
@@ -253,7 +253,7 @@ def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions
     large = choose_large_forward(device, options.max_batch_tokens)
     cache = cache_bytes(options.kv_cache_bytes, device, activation_bytes(models, large))
     if options.mode == "fast":
-        add_cache(models, cache, scratch=large if has_flash(device, placement.dtype) else 0)
+        add_cache(models, cache, scratch=max(large, ROWS[-1]) if has_flash(device, placement.dtype) else 0)
     info = EngineInfo(
         name="torch",
         device=str(device),
