@@ -171,10 +171,11 @@ class Settings(BaseSettings):
     )
     cuda_graphs: CudaGraphs = Field(
         ENGINE.cuda_graphs,
-        description="launch forwards of up to 256 tokens as one CUDA graph; auto does it on CUDA in bfloat16 "
-        "(never run on a GPU yet)",
+        description="launch forwards of up to 1,024 tokens as one CUDA graph; auto does it on CUDA in bfloat16",
     )
-    quantize: Quantize = Field(ENGINE.quantize, description="8-bit weights on CUDA: int8 saves memory, fp8 saves time")
+    quantize: Quantize = Field(
+        ENGINE.quantize, description="8-bit weights on CUDA: int8 saves memory, fp8 saves time in large forwards"
+    )
     max_quantize_error: float = Field(
         ENGINE.max_quantize_error,
         gt=0.0,
