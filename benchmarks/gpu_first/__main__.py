@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.gpu_first.bench import TINY, Bench, OverTime, Results, Sizes
 from benchmarks.gpu_first.engine import engine
-from benchmarks.gpu_first.forwards import exactness, forwards, graph, profile
+from benchmarks.gpu_first.forwards import exactness, forwards, graph, profile, quantized
 from benchmarks.gpu_first.kernels import attention, ceilings, fp8, invariance, products
 
 Phase = Callable[[Bench], Iterator[Results]]
@@ -29,15 +29,16 @@ PHASES: dict[str, tuple[Phase, int]] = {
     "ceilings": (ceilings, 30),
     "products": (products, 40),
     "attention": (attention, 30),
-    "forwards": (forwards, 120),
+    "forwards": (forwards, 90),
     "exactness": (exactness, 60),
     "graph": (graph, 60),
     "engine": (engine, 120),
     "profile": (profile, 40),
     "invariance": (invariance, 20),
     "fp8": (fp8, 50),
+    "quantized": (quantized, 50),
 }
-"""What is measured, in this order, with the seconds that each may take: 570 in all."""
+"""What is measured, in this order, with the seconds that each may take: 590 in all."""
 
 
 @torch.inference_mode()

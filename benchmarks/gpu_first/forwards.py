@@ -13,11 +13,13 @@ import torch
 from benchmarks.engine.peers import Batches, TransformersPeer, one_at_a_time, padded
 from benchmarks.gpu_first.bench import Bench, Results
 from benchmarks.gpu_first.card import backbone
+from stepscore.config import Quantize
 from stepscore.engine.reference import ReferenceModel
 from stepscore.engine.torch.compiling import graphs
 from stepscore.engine.torch.decoder import Decoder
 from stepscore.engine.torch.kv_pool import KVPool
 from stepscore.engine.torch.packing import Packed
+from stepscore.engine.torch.quantize import quantize
 from stepscore.engine.torch.small_forwards import ROWS, CallRecorder, CudaRecorder, SmallForwards
 from stepscore.types import Encoded
 
@@ -96,6 +98,26 @@ def exactness(bench: Bench) -> Iterator[Results]:
                 yield row(name, way, decoder.forward(decoder.load(work, pool.slots), pool))
             elif (found := small.run(work)) is not None:
                 yield row(name, way, found[0][0])
+
+
+def quantized(bench: Bench) -> Iterator[Results]:
+    """Whole forwards with weights in 8 bits, layers compiled, and their distance from those in 16."""
+    kinds: tuple[Quantize, ...] = ("fp8", "int8") if bench.cuda else ("int8",)
+    for kind in kinds:
+        decoder, pool = bench.decoder(), bench.pool()
+        works = {
+            name: bench.packed(*bench.sizes.forwards[name]) for name in ("singles, 4k", "beam over 500", "tree node")
+        }
+        plain = {name: decoder.forward(decoder.load(work, pool.slots), pool) for name, work in works.items()}
+        quantize(decoder, kind)
+        decoder.compile()
+        for name, work in works.items():
+            inputs = decoder.load(work, pool.slots)
+            error, largest = relative(decoder.forward(inputs, pool), plain[name])
+            timed = bench.milliseconds(partial(decoder.forward, inputs, pool))
+            alone = bench.device_milliseconds(partial(decoder.forward, inputs, pool), timed["host ms"])
+            row = {"forward": name, "way": kind, **timed, "device ms": alone}
+            yield row | {"relative difference from bfloat16": error, "largest of a row": largest}
 
 
 def _by_card(
