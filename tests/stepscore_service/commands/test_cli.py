@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic_core import PydanticUndefined
+from typer.main import get_command
 
 from cli_case import PROBLEM, STEPS, invoke, write
 from stepscore.family.registry import families
+from stepscore_service.commands.cli import app
 from stepscore_service.commands.flags import settings_from
 from stepscore_service.settings import MODEL_SETTINGS, Settings
 
@@ -119,6 +124,24 @@ def test_nothing_is_cut_at_80_columns(monkeypatch: pytest.MonkeyPatch, command: 
     names = [f"STEPSCORE_{name.upper()}" for name in Settings.model_fields]
     wanted = names if "serve" in command else [model for family in families() for model in family.checkpoints]
     assert [name for name in wanted if name not in said] == []
+
+
+def every_command(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command and group below this one, and its own."""
+    yield path
+    for name, each in getattr(command, "commands", {}).items():
+        yield from every_command(each, *path, name)
+
+
+@pytest.mark.parametrize("words", list(every_command(get_command(app))), ids=" ".join)
+def test_the_help_of_every_command_names_its_options_whole_at_80_columns(words: tuple[str, ...]) -> None:
+    command: Any = get_command(app)
+    for word in words:
+        command = command.commands[word]
+    flags = {flag for each in command.params for flag in (*each.opts, *each.secondary_opts) if flag.startswith("--")}
+    said = invoke(*words, "--help", env={"COLUMNS": "80"}).output
+    assert flags | {"--help"} <= set(re.findall(r"--[a-z0-9-]+", said))
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_families_lists_every_family(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,9 @@ from typer import Option
 from stepscore.errors import InvalidInput
 from stepscore_service.jobs.modeling.targets import AfterError
 
+BATCHES = "Batches"
+"""The heading of some flags in the help."""
+
 RowLayout = Literal["packed", "padded", "shared"]
 ObjectiveName = Literal["cross-entropy", "soft", "mse", "pqm", "orm", "implicit", "lm"]
 
@@ -31,19 +34,33 @@ class Learning:
 
     PANEL: ClassVar[str] = "Learning"
 
-    epochs: Annotated[float, Option(min=0.0, help="passes over the data")] = 1.0
+    epochs: Annotated[float, Option(min=0.0, metavar="NUMBER", help="passes over the data")] = 1.0
     steps: Annotated[int, Option(min=0, help="optimiser steps; 0 follows --epochs")] = 0
     batch: Annotated[
-        int, Option(min=1, help="solutions in a forward on one device; with --share-prefixes, problems")
+        int,
+        Option(
+            min=1,
+            help="solutions in a forward on one device; with --share-prefixes, problems",
+            rich_help_panel=BATCHES,
+        ),
     ] = 8
-    accumulate: Annotated[int, Option(min=1, help="forwards of an optimiser step")] = 1
-    rate: Annotated[float, Option("--learning-rate", min=0.0, help="0 takes 1e-5, with --lora 2e-4")] = 0.0
+    accumulate: Annotated[int, Option(min=1, help="forwards of an optimiser step", rich_help_panel=BATCHES)] = 1
+    rate: Annotated[
+        float, Option("--learning-rate", min=0.0, metavar="NUMBER", help="0 takes 1e-5, with --lora 2e-4")
+    ] = 0.0
     warmup: float = 0.03
     weight_decay: float = 0.0
     max_tokens: Annotated[int, Option(min=0, help="longer solutions are left out; 0 is the base's limit")] = 0
-    packing: Annotated[bool, Option(help="several solutions in a row instead of padding")] = True
+    packing: Annotated[bool, Option(help="several solutions in a row instead of padding", rich_help_panel=BATCHES)] = (
+        True
+    )
     share_prefixes: Annotated[
-        bool, Option("--share-prefixes", help="compute the common beginning of a problem's solutions once")
+        bool,
+        Option(
+            "--share-prefixes",
+            help="compute the common beginning of a problem's solutions once",
+            rich_help_panel=BATCHES,
+        ),
     ] = False
     bf16: Annotated[bool, Option("--bf16", help="products in bfloat16")] = False
     checkpointing: Annotated[bool, Option("--gradient-checkpointing", help="less memory, a third more work")] = False
