@@ -64,17 +64,17 @@ class Counted:
         self.batches: list[int] = []
         self.failures: list[str] = []
 
-    def tokenised(self, seconds: float) -> None:
+    def observe_tokenising(self, seconds: float) -> None:
         assert seconds >= 0
 
-    def queued(self, seconds: float) -> None:
+    def observe_wait(self, seconds: float) -> None:
         assert seconds >= 0
 
-    def forwarded(self, solutions: int, tokens: int, seconds: float) -> None:
+    def count_forward(self, solutions: int, tokens: int, seconds: float) -> None:
         self.batches.append(solutions)
 
-    def failed(self, code: str) -> None:
+    def count_failure(self, code: str) -> None:
         self.failures.append(code)
 
-    def skipped(self, reason: str, solutions: int) -> None:
+    def count_skipped(self, reason: str, solutions: int) -> None:
         self.skips[reason] = self.skips.get(reason, 0) + solutions

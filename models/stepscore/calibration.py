@@ -55,7 +55,7 @@ class Calibration:
             )
 
 
-def calibrated(reading: Reading, calibration: Calibration | None) -> Reading:
+def calibrate(reading: Reading, calibration: Calibration | None) -> Reading:
     """The reading with its rewards scaled; its logits and extras stay as the model gave them."""
     if calibration is None:
         return reading

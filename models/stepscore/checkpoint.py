@@ -125,7 +125,7 @@ def _check_shards(path: Path) -> None:
 def _safetensors_shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     try:
         with safe_open(file, framework="np") as tensors:
-            for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
+            for key in tensors.keys():  # noqa: SIM118 - safe_open is not a mapping
                 yield key, tuple(tensors.get_slice(key).get_shape())
     except SafetensorError as error:
         raise CheckpointError(f"{file} is damaged: {error}", path=str(file)) from error

@@ -260,17 +260,17 @@ def body_of(error: StepscoreError) -> dict[str, Any]:
 def error_body(code: str, message: str, detail: Mapping[str, object] | None = None) -> dict[str, Any]:
     """Texts are shortened: a caller's own, which errors name, may be megabytes long."""
     written = to_json(dict(detail or {}), inf_nan_mode="strings", serialize_unknown=True)
-    return {"code": code, "message": _shortened(message), "detail": _shortened(from_json(written))}
+    return {"code": code, "message": _shorten(message), "detail": _shorten(from_json(written))}
 
 
-def _shortened(value: Any) -> Any:
+def _shorten(value: Any) -> Any:
     match value:
         case str():
             return value if len(value) <= SHOWN else f"{value[: SHOWN - 100]}…{value[-99:]}"
         case list():
-            return [_shortened(each) for each in value]
+            return [_shorten(each) for each in value]
         case dict():
-            return {name: _shortened(each) for name, each in value.items()}
+            return {name: _shorten(each) for name, each in value.items()}
     return value
 
 

@@ -294,7 +294,7 @@ class Settings(BaseSettings):
     @field_validator("models", "tokenizers")
     @classmethod
     def _each_named_once(cls, models: tuple[str, ...]) -> tuple[str, ...]:
-        names = [name for name, _ in map(named, models)]
+        names = [name for name, _ in map(split_name, models)]
         if len(set(names)) < len(names):
             raise ValueError(f"two models have the same name: {', '.join(names)}")
         return models
@@ -302,7 +302,7 @@ class Settings(BaseSettings):
     @field_validator("models", "tokenizers")
     @classmethod
     def _each_has_both_parts(cls, models: tuple[str, ...]) -> tuple[str, ...]:
-        if wrong := [model for model in models if not all(named(model))]:
+        if wrong := [model for model in models if not all(split_name(model))]:
             raise ValueError(f"{wrong[0]!r} is not of the form name=model")
         return models
 
@@ -437,7 +437,7 @@ class Settings(BaseSettings):
         return {key: value for key, _, value in pairs}
 
 
-def named(model: str) -> tuple[str, str]:
+def split_name(model: str) -> tuple[str, str]:
     """(name, model) of `name=model`; a model without a name is its own name, and so is a path (`/runs/lr=1e-5`)."""
     name, equals, path = model.partition("=")
     return (name, path) if equals and not name.startswith(("/", "./", "../")) else (model, model)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepscore.calibration import Calibration, calibrated, read_calibration
+from stepscore.calibration import Calibration, calibrate, read_calibration
 from stepscore.errors import InvalidOption
 from stepscore.types import PROBABILITY, Reading, RewardRange
 
@@ -37,10 +37,10 @@ def test_certainty_stays_certainty() -> None:
 
 def test_logits_and_extras_of_a_reading_stay_raw() -> None:
     reading = Reading((0.9, 0.2), ((1.0,), (2.0,)), {"spread": (0.1, 0.2)})
-    found = calibrated(reading, Calibration(2.0))
+    found = calibrate(reading, Calibration(2.0))
     assert found.rewards == pytest.approx((0.75, 1 / 3))
     assert (found.logits, found.extras) == (reading.logits, reading.extras)
-    assert calibrated(reading, None) is reading
+    assert calibrate(reading, None) is reading
 
 
 def test_only_probabilities_of_the_same_weights_are_scaled() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from stepscore.config import EngineOptions
-from stepscore_service.settings import Settings, named
+from stepscore_service.settings import Settings, split_name
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def test_every_setting_is_described_and_an_environment_variable(monkeypatch: pyt
     monkeypatch.setenv("STEPSCORE_FAMILY_OPTIONS", "system=Be brief,separator= ")
     settings = Settings()
     assert settings.port == 9000
-    assert [named(model) for model in settings.models] == [
+    assert [split_name(model) for model in settings.models] == [
         ("math", "/models/math"),
         ("Qwen/Qwen2.5-Math-PRM-7B", "Qwen/Qwen2.5-Math-PRM-7B"),
     ]
@@ -87,8 +87,8 @@ def test_what_others_reach_is_known_by_its_address(host: str, exposed: bool) -> 
 
 
 def test_a_path_may_hold_an_equals_sign() -> None:
-    assert named("/runs/lr=1e-5/last") == ("/runs/lr=1e-5/last", "/runs/lr=1e-5/last")
-    assert named("best=/runs/lr=1e-5/last") == ("best", "/runs/lr=1e-5/last")
+    assert split_name("/runs/lr=1e-5/last") == ("/runs/lr=1e-5/last", "/runs/lr=1e-5/last")
+    assert split_name("best=/runs/lr=1e-5/last") == ("best", "/runs/lr=1e-5/last")
 
 
 def test_origins_may_have_a_port_or_be_all() -> None:

@@ -111,13 +111,13 @@ def _load(facts: CheckpointFacts, head: Head, placement: Placement) -> Reference
         wanted = {key: tuple(tensor.shape) for key, tensor in backbone.state_dict().items()}
         state = {key: weights.get(prefix + key, size).to(placement.dtype) for key, size in wanted.items()}
         return ReferenceModel(
-            _filled(backbone, state, facts, placement), load_readout(head, weights, architecture, placement)
+            _fill(backbone, state, facts, placement), load_readout(head, weights, architecture, placement)
         )
     finally:
         weights.close()
 
 
-def _filled(backbone: Any, state: dict[str, torch.Tensor], facts: CheckpointFacts, placement: Placement) -> Any:
+def _fill(backbone: Any, state: dict[str, torch.Tensor], facts: CheckpointFacts, placement: Placement) -> Any:
     """The backbone with the checkpoint's tensors. Its rotary tables are not weights: they are computed again."""
     backbone.load_state_dict(state, assign=True)
     backbone.rotary_emb = type(backbone.rotary_emb)(read_config(facts))

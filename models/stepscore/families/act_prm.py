@@ -20,7 +20,7 @@ from stepscore.errors import CheckpointError
 from stepscore.family.heads import EnsembleHead
 from stepscore.family.layout import LayoutContext
 from stepscore.family.layouts import MarkedChat
-from stepscore.family.readers import joined, sigmoid
+from stepscore.family.readers import join_rows, sigmoid
 from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.types import EncodedSolution, Reading, Values
 
@@ -31,7 +31,7 @@ MEMBERS = 8
 
 def mean_and_spread(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
     """reward = mean of the members' sigmoids; extras: their standard deviation."""
-    logits_SE = joined(values)
+    logits_SE = join_rows(values)
     votes_SE = sigmoid(logits_SE)
     return Reading(
         rewards=tuple(float(mean) for mean in votes_SE.mean(axis=1)),

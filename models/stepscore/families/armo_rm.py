@@ -21,7 +21,7 @@ from stepscore.errors import CheckpointError
 from stepscore.family.heads import GatedHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder
 from stepscore.family.outcome import OUTCOME_REWARDS, OutcomeChat, for_each_step, outcome_options
-from stepscore.family.readers import joined, reading
+from stepscore.family.readers import join_rows, reading
 from stepscore.family.registry import CLASS_ON_HUB, Compared, Evidence, Family, Parts
 from stepscore.types import EncodedSolution, Reading, Values
 
@@ -32,7 +32,7 @@ OBJECTIVES, TEMPERATURE, HIDDEN_LAYERS = 19, 10.0, 3
 
 def gated_sum(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
     """reward = sum over objectives of the gate's weight (first read) times the objective (second read)."""
-    pairs_P22K = joined(values).reshape(-1, 2, 2, values[0].shape[1] // 2)
+    pairs_P22K = join_rows(values).reshape(-1, 2, 2, values[0].shape[1] // 2)
     mixed_PK = for_each_step(pairs_P22K[:, 0, 0] * pairs_P22K[:, 1, 1], encoded)
     return reading(mixed_PK.astype(np.float64).sum(axis=1), mixed_PK)
 

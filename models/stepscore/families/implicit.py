@@ -44,7 +44,7 @@ import numpy as np
 from stepscore.errors import InvalidOption, MarkerMerged
 from stepscore.family.heads import TokenLogProbHead
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, SequenceBuilder, Text, TracedBuilder, check
-from stepscore.family.readers import Reader, joined
+from stepscore.family.readers import Reader, join_rows
 from stepscore.family.registry import Compared, Evidence, Family, Option, Parts, Training
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solution, Values
@@ -72,7 +72,7 @@ class AnswerTokens:
 
     def encode(self, solution: Solution) -> EncodedSolution:
         check(solution)
-        steps = [self._prefixed(number, step) for number, step in enumerate(solution.steps, start=1)]
+        steps = [self._with_prefix(number, step) for number, step in enumerate(solution.steps, start=1)]
         whole = SequenceBuilder(self.tokenizer)
         self.template.write(whole, _conversation(solution.problem, steps))
         ids = whole.build().ids
@@ -89,7 +89,7 @@ class AnswerTokens:
 
         None for tokens of `Step k: `, of the blank lines between steps, and of the template.
         """
-        steps = [self._prefixed(number, step) for number, step in enumerate(solution.steps, start=1)]
+        steps = [self._with_prefix(number, step) for number, step in enumerate(solution.steps, start=1)]
         builder = TracedBuilder(self.tokenizer)
         conversation = _conversation(solution.problem, steps)
         self.template.write(builder, conversation)
@@ -104,7 +104,7 @@ class AnswerTokens:
         (sequence,) = self.encode(solution).sequences
         return tuple(_step_span(builder.spans[read + 1], ranges) for read in sequence.reads)
 
-    def _prefixed(self, number: int, step: str) -> str:
+    def _with_prefix(self, number: int, step: str) -> str:
         wanted = self.step_prefix == "always" or (self.step_prefix == "missing" and not _NUMBERED.match(step))
         return f"Step {number}: {step}" if wanted else step
 
@@ -141,7 +141,7 @@ def log_ratio(coef: float, single: bool) -> Reader:
     """
 
     def read(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
-        sums_R2 = np.cumsum(joined(values).astype(np.float64), axis=0)
+        sums_R2 = np.cumsum(join_rows(values).astype(np.float64), axis=0)
         chosen_S2 = sums_R2[list(encoded.marks)]
         if single:
             chosen_S2 = np.diff(chosen_S2, axis=0, prepend=0.0)

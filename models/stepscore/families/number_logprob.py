@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from stepscore.errors import CheckpointError
 from stepscore.family.heads import TokenLogProbHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
-from stepscore.family.readers import joined, sigmoid
+from stepscore.family.readers import join_rows, sigmoid
 from stepscore.family.registry import Evidence, Family, Parts, Training
 from stepscore.family.trained_reading import TrainedReading
 from stepscore.text.tokenizer import StepTokenizer
@@ -126,7 +126,7 @@ class Symbols:
 
 
 def read(calibration: NumberCurve, symbols: Symbols, values: Sequence[Values], encoded: EncodedSolution) -> Reading:
-    surprises = _events(joined(values).astype(np.float64), encoded.sequences[0], symbols)
+    surprises = _events(join_rows(values).astype(np.float64), encoded.sequences[0], symbols)
     lowest = np.empty(encoded.steps, dtype=np.float64)
     logits = np.empty(encoded.steps, dtype=np.float64)
     start = 0

@@ -23,7 +23,7 @@ import numpy as np
 
 from stepscore.family.heads import VocabularyHead
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, Place, SequenceBuilder, Text, check
-from stepscore.family.readers import joined, softmax
+from stepscore.family.readers import join_rows, softmax
 from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solution, Values
@@ -66,9 +66,9 @@ _PASSES: tuple[tuple[Place | str, ...], ...] = (
 )
 
 
-def gated(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
+def read_gated(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
     """reward = P(`<+>`) of the second pass, or -1 if the first prefers a `<->`; logits: the three pairs of rows."""
-    pairs_S32 = joined(values).reshape(encoded.steps, READS, 2)
+    pairs_S32 = join_rows(values).reshape(encoded.steps, READS, 2)
     good_S3 = np.asarray(softmax(pairs_S32)[..., 0], dtype=np.float64)
     flawed_S = (pairs_S32[:, :2, 1] > pairs_S32[:, :2, 0]).any(axis=1)
     names = ("math", "consistency", "correctness")
@@ -84,7 +84,7 @@ def build(context: LayoutContext) -> Parts:
     instruction = INSTRUCTION.format(adjective=ADJECTIVES[context.options["wording"]])
     layout = TwoPasses(tokenizer, ChatTemplate(tokenizer), instruction)
     tokenizer.token_id(MASK)
-    return Parts(layout, VocabularyHead((tokenizer.token_id(GOOD), tokenizer.token_id(BAD))), gated)
+    return Parts(layout, VocabularyHead((tokenizer.token_id(GOOD), tokenizer.token_id(BAD))), read_gated)
 
 
 FAMILY = Family(

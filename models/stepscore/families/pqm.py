@@ -76,10 +76,10 @@ class MarkedText:
             builder.bos()
         builder.text(before).text(solution.problem).text(after)
         for index, step in enumerate(solution.steps):
-            builder.text("\n" if index else "").text(f"{self._written(index, step)} ").token(self.marker).read()
+            builder.text("\n" if index else "").text(f"{self._write(index, step)} ").token(self.marker).read()
         return EncodedSolution((builder.build(),), steps=len(solution.steps))
 
-    def _written(self, index: int, step: str) -> str:
+    def _write(self, index: int, step: str) -> str:
         if not self.prompt.numbered:
             return step.strip()
         bare = _NUMBER.sub("", step, count=1).strip() if _NUMBER.match(step) else step.strip()

@@ -85,24 +85,24 @@ class AnalysedSteps:
         )
 
     def _prompt(self, solution: Solution, step: int) -> SequenceBuilder:
-        steps = [numbered(text, number) for number, text in enumerate(solution.steps[: step + 1], start=1)]
+        steps = [number_step(text, number) for number, text in enumerate(solution.steps[: step + 1], start=1)]
         builder = SequenceBuilder(self.tokenizer).bos().template(INSTRUCTION)
         builder.text(f"Question: {solution.problem}\nPrevious Steps: ").text("\n".join(steps[:-1]) or FIRST)
         return builder.text(f"\nNow Step: {steps[-1]}").template(ENDING)
 
     def _opinion(self, solution: Solution, step: int, analysis: str, generator: Generator) -> Opinion:
-        asked = cut_at_question(cleaned(analysis) if self.clean else analysis)
+        asked = cut_at_question(clean_completion(analysis) if self.clean else analysis)
         ids = self._prompt(solution, step).text(asked).build().ids
         choices = [(self.tokenizer.encode(answer)[0][0],) for answer in (" Yes", " No")]
         logits = np.array(generator.continuations(ids, choices), dtype=np.float32).reshape(1, 2)
         return Opinion(float(softmax(logits)[0, 0]), (float(logits[0, 0]), float(logits[0, 1])), asked)
 
 
-def numbered(text: str, number: int) -> str:
+def number_step(text: str, number: int) -> str:
     return text if text.startswith(f"Step {number}:") else f"Step {number}: {text}"
 
 
-def cleaned(text: str) -> str:
+def clean_completion(text: str) -> str:
     """What `inference.py` saves of a completion."""
     text = text.strip().strip("\\").strip("\\n").strip()
     return "\n".join(part.strip() for line in text.split("\n") for part in line.split("\\n"))

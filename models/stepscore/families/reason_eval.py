@@ -23,7 +23,7 @@ from types import MappingProxyType
 from stepscore.errors import CheckpointError
 from stepscore.family.heads import LinearHead
 from stepscore.family.layout import LayoutContext, SequenceBuilder, check
-from stepscore.family.readers import joined, reading, softmax
+from stepscore.family.readers import join_rows, reading, softmax
 from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, Solution, Values
@@ -54,7 +54,7 @@ class SplitText:
 
 def validity(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
     """rewards = p(neutral) + p(positive); extras: redundancy = p(neutral)."""
-    logits_SC = joined(values)
+    logits_SC = join_rows(values)
     p_SC = softmax(logits_SC)
     redundancy = tuple(float(number) for number in p_SC[:, NEUTRAL])
     plain = reading(p_SC[:, NEUTRAL] + p_SC[:, POSITIVE], logits_SC)

@@ -23,7 +23,7 @@ import numpy as np
 from stepscore.family.heads import TokenLogProbHead, VocabularyHead
 from stepscore.family.layout import ChatTemplate, LayoutContext
 from stepscore.family.layouts import AnsweredTurns
-from stepscore.family.readers import joined, reading, softmax_of
+from stepscore.family.readers import join_rows, reading, softmax_of
 from stepscore.family.registry import Compared, Evidence, Family, Option, Parts
 from stepscore.types import EncodedSolution, Reading, Values
 
@@ -33,7 +33,7 @@ OPENINGS = {"space": "{problem} {step}", "paragraph": "{problem}\n\n{step}"}
 
 def probability(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
     """reward = exp(log-probability of the good answer)."""
-    logs_S1 = joined(values)
+    logs_S1 = join_rows(values)
     return reading(np.exp(logs_S1[:, 0].astype(np.float64)), logs_S1)
 
 

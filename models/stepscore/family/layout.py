@@ -259,7 +259,7 @@ class ChatTemplate:
         position = 0
         for slot in _SLOTS.finditer(frame):
             builder.template(frame[position : slot.start()])
-            _write_parts(builder, messages[int(slot[2])].parts, _stripped(slot[1]), _stripped(slot[3]))
+            _write_parts(builder, messages[int(slot[2])].parts, _strip_characters(slot[1]), _strip_characters(slot[3]))
             position = slot.end()
         builder.template(frame[position:])
 
@@ -274,19 +274,19 @@ class ChatTemplate:
         return self._frames[key]
 
     def _checked_frame(self, roles: tuple[str, ...], generation_prompt: bool) -> str:
-        frame = self._rendered(roles, _SLOT, generation_prompt)
+        frame = self._render(roles, _SLOT, generation_prompt)
         found = sorted(int(slot[2]) for slot in _SLOTS.finditer(frame))
         probed = _SLOTS.sub(lambda slot: _trim(_PROBE.format(slot[2]), slot), frame)
-        if found != list(range(len(roles))) or probed != self._rendered(roles, _PROBE, generation_prompt):
+        if found != list(range(len(roles))) or probed != self._render(roles, _PROBE, generation_prompt):
             raise lost_text(_PROBE, roles)
         return frame
 
-    def _rendered(self, roles: tuple[str, ...], text: str, generation_prompt: bool) -> str:
+    def _render(self, roles: tuple[str, ...], text: str, generation_prompt: bool) -> str:
         messages = [{"role": role, "content": text.format(place)} for place, role in enumerate(roles)]
         return render_chat(self._tokenizer.inner, messages, generation_prompt=generation_prompt)
 
 
-def _stripped(edge: str | None) -> str | None:
+def _strip_characters(edge: str | None) -> str | None:
     """What a template strips on the side of a slot where this is left, as `str.strip` takes it: None for any space."""
     if not edge:
         return None
@@ -294,7 +294,7 @@ def _stripped(edge: str | None) -> str | None:
 
 
 def _trim(text: str, slot: re.Match[str]) -> str:
-    return text.lstrip(_stripped(slot[1])).rstrip(_stripped(slot[3]))
+    return text.lstrip(_strip_characters(slot[1])).rstrip(_strip_characters(slot[3]))
 
 
 def _write_parts(builder: SequenceBuilder, parts: Sequence[LayoutPart], left: str | None, right: str | None) -> None:

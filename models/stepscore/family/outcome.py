@@ -11,7 +11,7 @@ import numpy as np
 from stepscore.errors import MarkerMerged
 from stepscore.family.layout import ChatTemplate, LayoutContext, Message, Place, SequenceBuilder, Text, check
 from stepscore.family.layouts import system_message
-from stepscore.family.readers import joined, reading
+from stepscore.family.readers import join_rows, reading
 from stepscore.family.registry import Option
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Reading, RewardRange, Solution, Values
@@ -92,7 +92,7 @@ class OutcomeChat:
 
 def outcome_value(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
     """reward = v itself, one for each prefix of the steps."""
-    logits_SC = for_each_step(joined(values), encoded)
+    logits_SC = for_each_step(join_rows(values), encoded)
     return reading(logits_SC[:, 0].astype(np.float64), logits_SC)
 
 

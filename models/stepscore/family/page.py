@@ -65,9 +65,9 @@ def _section(family: Family) -> Iterator[str]:
     yield f"- Reward: {_code(family.formula)}, {_range(family.reward_range)}"
     yield f"- Default aggregate: `{family.aggregate}`; a step below {family.threshold:g} counts as wrong"
     yield "\nPrompt:\n"
-    yield from _fenced(family.prompt.replace("\n", "↵\n").removesuffix("\n"))
+    yield from _fence(family.prompt.replace("\n", "↵\n").removesuffix("\n"))
     yield from _options(family)
-    yield from _compared(family)
+    yield from _comparisons(family)
     yield f"\n{inspect.cleandoc(sys.modules[family.build.__module__].__doc__ or '')}"
 
 
@@ -82,7 +82,7 @@ def _options(family: Family) -> Iterator[str]:
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _compared(family: Family) -> Iterator[str]:
+def _comparisons(family: Family) -> Iterator[str]:
     if not family.compared:
         yield "\nCompared with: no outside code that gives these rewards is known."
         return
@@ -109,7 +109,7 @@ def _code(text: str) -> str:
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
-def _fenced(text: str) -> Iterator[str]:
+def _fence(text: str) -> Iterator[str]:
     fence = "`" * max(3, 1 + _longest_run(text))
     yield f"{fence}text"
     yield text

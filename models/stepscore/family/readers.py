@@ -37,7 +37,7 @@ def reading(rewards_S: Float64s, logits_SC: Values) -> Reading:
     )
 
 
-def joined(values: Sequence[Values]) -> Values:
+def join_rows(values: Sequence[Values]) -> Values:
     """All sequences' rows in order; for per-prefix families each sequence carries one row per step."""
     return values[0] if len(values) == 1 else np.concatenate(list(values))
 
@@ -46,7 +46,7 @@ def softmax_of(index: int) -> Reader:
     """reward = softmax(logits)[index]."""
 
     def read(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
-        logits_SC = joined(values)
+        logits_SC = join_rows(values)
         return reading(softmax(logits_SC)[:, index], logits_SC)
 
     return read
@@ -54,13 +54,13 @@ def softmax_of(index: int) -> Reader:
 
 def sigmoid_value(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
     """reward = sigmoid(v), one value per step."""
-    logits_SC = joined(values)
+    logits_SC = join_rows(values)
     return reading(sigmoid(logits_SC[:, 0]), logits_SC)
 
 
 def raw_value(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
     """reward = v itself, unbounded."""
-    logits_SC = joined(values)
+    logits_SC = join_rows(values)
     return reading(logits_SC[:, 0].astype(np.float64), logits_SC)
 
 
@@ -68,7 +68,7 @@ def softmax_difference(good: int, bad: int) -> Reader:
     """reward = softmax(logits)[good] - softmax(logits)[bad], in [-1, 1]."""
 
     def read(values: Sequence[Values], encoded: EncodedSolution) -> Reading:
-        logits_SC = joined(values)
+        logits_SC = join_rows(values)
         probabilities = softmax(logits_SC)
         return reading(probabilities[:, good] - probabilities[:, bad], logits_SC)
 

@@ -91,9 +91,7 @@ def side_by_side(prompts: Sequence[ReadPrompt], copies: Sequence[int]) -> tuple[
     cache = DynamicCache()
     for layer in range(len(prompts[0].layers)):
         keys, values = (
-            torch.cat(
-                [_padded(prompt.layers[layer][part], longest, n) for prompt, n in zip(prompts, copies, strict=True)]
-            )
+            torch.cat([_pad(prompt.layers[layer][part], longest, n) for prompt, n in zip(prompts, copies, strict=True)])
             for part in (0, 1)
         )
         cache.layers.append(RoomyLayer(keys, values))
@@ -106,7 +104,7 @@ def in_front(longest: int, real: Sequence[int]) -> torch.Tensor:
     return (torch.arange(longest)[None] >= longest - torch.tensor(real)[:, None]).long()
 
 
-def _padded(states: torch.Tensor, length: int, copies: int) -> torch.Tensor:
+def _pad(states: torch.Tensor, length: int, copies: int) -> torch.Tensor:
     padded = torch.nn.functional.pad(states, (0, 0, length - states.shape[-2], 0))
     return padded.expand(copies, -1, -1, -1)
 

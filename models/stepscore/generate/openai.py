@@ -54,7 +54,7 @@ class OpenAIGenerator:
         self._retries, self._pause = retries, pause
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = httpx.Client(
-            base_url=_checked(url), headers=headers, timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS)
+            base_url=_check_address(url), headers=headers, timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS)
         )
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="generator")
         self._info = GeneratorInfo("openai", url, "", max_tokens)
@@ -142,7 +142,7 @@ class OpenAIGenerator:
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:
         if response.is_error:
-            raise self._refused(response)
+            raise self._refusal(response)
         try:
             answer = response.json()
         except ValueError as error:
@@ -152,7 +152,7 @@ class OpenAIGenerator:
         self._answered = True
         return answer
 
-    def _refused(self, response: httpx.Response) -> GeneratorError:
+    def _refusal(self, response: httpx.Response) -> GeneratorError:
         """The error for a status of an error: of this prompt, or of every request."""
         status, text = response.status_code, response.text
         message = f"{self._info.device} refused a prompt ({status}): {text[:500]}"
@@ -172,7 +172,7 @@ class OpenAIGenerator:
         self._tokens += sum(map(_total_tokens, answers))
 
 
-def _checked(url: str) -> str:
+def _check_address(url: str) -> str:
     """Raises InvalidOption if it names no host or no port that there can be."""
     try:
         parsed = httpx.URL(url.rstrip("/"))
@@ -212,17 +212,19 @@ def _completion(choice: Mapping[str, Any], sampling: Sampling) -> Completion:
 
     A server that leaves it in, or samples on after it, is held to it here.
     """
-    text, tokens = str(choice["text"]), _sampled(choice.get("logprobs"))
+    text, tokens = str(choice["text"]), _sampled_tokens(choice.get("logprobs"))
     ended, met = cut(text, sampling.stop, keep=sampling.keep_stop)
     if met is not None:
         return Completion(ended, "stop", tokens)
     if choice.get("finish_reason") == "length":
         return Completion(text, "length", tokens)
-    stop = _met(choice, text, tokens, sampling.stop)
+    stop = _find_stop(choice, text, tokens, sampling.stop)
     return Completion(text + stop if stop and sampling.keep_stop else text, "stop", tokens)
 
 
-def _met(choice: Mapping[str, Any], text: str, tokens: Sequence[SampledToken], stops: Sequence[str]) -> str | None:
+def _find_stop(
+    choice: Mapping[str, Any], text: str, tokens: Sequence[SampledToken], stops: Sequence[str]
+) -> str | None:
     for name in ("stop_reason", "matched_stop"):  # vLLM, SGLang
         named = choice.get(name)
         if isinstance(named, str) and named in stops:
@@ -230,7 +232,7 @@ def _met(choice: Mapping[str, Any], text: str, tokens: Sequence[SampledToken], s
     return cut("".join(token.text for token in tokens)[len(text) :], stops, keep=False)[1]
 
 
-def _sampled(logprobs: Mapping[str, Any] | None) -> tuple[SampledToken, ...]:
+def _sampled_tokens(logprobs: Mapping[str, Any] | None) -> tuple[SampledToken, ...]:
     if not logprobs or not logprobs.get("tokens"):
         return ()
     tops = logprobs.get("top_logprobs") or [None] * len(logprobs["tokens"])

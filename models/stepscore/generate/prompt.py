@@ -33,7 +33,7 @@ class PlainPrompt:
     template: str = PLAIN
 
     def write(self, problem: str, prefix: str) -> Prompt:
-        return filled(self.template, problem) + prefix
+        return fill_template(self.template, problem) + prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class ChatPrompt:
     template: str = CHAT
 
     def write(self, problem: str, prefix: str) -> Prompt:
-        message = {"role": "user", "content": filled(self.template, problem)}
+        message = {"role": "user", "content": fill_template(self.template, problem)}
         opened = render_chat(self.tokenizer, [message], generation_prompt=True)
         if message["content"].strip() not in opened:
             raise lost_text(message["content"], ["user"])
         return tuple(self.tokenizer.encode(opened + prefix, add_special_tokens=False))
 
 
-def filled(template: str, problem: str) -> str:
+def fill_template(template: str, problem: str) -> str:
     return template.replace(HOLE, problem)

@@ -49,7 +49,7 @@ def pick_all(logits_NV: torch.Tensor, samplers: Sequence[Sampler]) -> list[int]:
     return chosen
 
 
-def allowed(logits_V: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def mask_unlikely(logits_V: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """The logits (…, V) with -inf at tokens that top_k and then top_p leave out; the likeliest always stays."""
     if 0 < sampling.top_k < logits_V.shape[-1]:
         logits_V = logits_V.masked_fill(logits_V < logits_V.topk(sampling.top_k).values[..., -1:], -torch.inf)
@@ -68,7 +68,7 @@ def draw_from(logits_NV: torch.Tensor, sampling: Sampling, draws: Sequence[float
     The block of the vocabulary is found first, then the token in it: sums over 150,000 shares need float64, which
     the shares themselves do not.
     """
-    shares_NV = allowed(logits_NV / sampling.temperature, sampling).softmax(-1)
+    shares_NV = mask_unlikely(logits_NV / sampling.temperature, sampling).softmax(-1)
     width = math.gcd(shares_NV.shape[-1], _BLOCK)
     blocks_NBW = shares_NV.view(len(draws), -1, width)
     places_N = torch.tensor(draws, dtype=torch.float64, device=shares_NV.device)

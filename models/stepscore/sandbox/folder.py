@@ -32,7 +32,7 @@ def is_full(folder: Path, limits: FolderLimits, until: float) -> bool:
     root = str(folder.resolve())
     folders = [root]
     while folders and time.monotonic() < until:
-        found = _listed(folders.pop(), root)
+        found = _list_entries(folders.pop(), root)
         if found is None:
             return True
         for entry in found:
@@ -46,7 +46,7 @@ def is_full(folder: Path, limits: FolderLimits, until: float) -> bool:
     return False
 
 
-def _listed(folder: str, root: str) -> list[os.DirEntry[str]] | None:
+def _list_entries(folder: str, root: str) -> list[os.DirEntry[str]] | None:
     """What a folder holds, readable from now on; None if it cannot be reached, as one that lies too deep."""
     try:
         with suppress(PermissionError):

@@ -65,13 +65,13 @@ class LocalSandbox:
 
     def run(self, blocks: Sequence[str]) -> str:
         program = _PROGRAM.format(blocks=json.dumps(list(blocks)))
-        return _printed(self.sandbox.run([sys.executable, "-I", "main.py"], {"main.py": program}))
+        return _output_of(self.sandbox.run([sys.executable, "-I", "main.py"], {"main.py": program}))
 
 
 _STOPPED = {"disk": "it wrote more than it may", "killed": "a signal ended it"}
 
 
-def _printed(ended: Ended) -> str:
+def _output_of(ended: Ended) -> str:
     if ended.end in ("cpu", "wall"):
         return TIMED_OUT
     if ended.end == "exited" and ended.status == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stepscore.calibration import calibrated
+from stepscore.calibration import calibrate
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.protocol import EngineInfo, TokenCounts, Work
 from stepscore.errors import StepscoreError, UnsupportedByEngine
@@ -14,7 +14,7 @@ from stepscore.family.registry import Family, Parts
 from stepscore.generate.open import open_generator
 from stepscore.generate.protocol import Generator, GeneratorInfo
 from stepscore.placement import check_quantize
-from stepscore.scoring.protocol import ModelInfo, OneOrMany, check_sequences, check_steps, checked, info_of
+from stepscore.scoring.protocol import ModelInfo, OneOrMany, check_reading, check_sequences, check_steps, info_of
 from stepscore.types import EncodedSolution, Reading, Solution
 
 
@@ -45,7 +45,7 @@ class JudgeScorer(OneOrMany):
         return encoded.tokens
 
     def forward(self, batch: Sequence[EncodedSolution]) -> list[Reading | StepscoreError]:
-        return [self._judged(encoded) for encoded in batch]
+        return [self._judge_one(encoded) for encoded in batch]
 
     def advance(self, works: Sequence[Work]) -> list[Reading | StepscoreError | None]:
         """Every work is judged whole."""
@@ -63,12 +63,12 @@ class JudgeScorer(OneOrMany):
     def close(self) -> None:
         self._generator.close()
 
-    def _judged(self, encoded: EncodedSolution) -> Reading | StepscoreError:
+    def _judge_one(self, encoded: EncodedSolution) -> Reading | StepscoreError:
         if not isinstance(encoded, PromptedSolution):
             raise TypeError("a judge takes what its own encode returned")
         try:
             judged = self._judge.judge(encoded.solution, self._generator)
-            return checked(calibrated(judged, self.info.calibration), encoded.steps)
+            return check_reading(calibrate(judged, self.info.calibration), encoded.steps)
         except StepscoreError as error:
             return error
 

@@ -74,12 +74,12 @@ def _open(
     if data_parallel > 1:
         engines = open_process_engines(facts, parts.head, options, engine, data_parallel)
         replicas = [ReplicaScorer(info_of(name, family, facts, each.info), parts, each) for each in engines]
-        return ReplicatedScorer([_quantized(replica, options) for replica in replicas])
+        return ReplicatedScorer([_quantize(replica, options) for replica in replicas])
     running = open_engine(facts, parts.head, options, engine=engine)
-    return _quantized(Scorer(info_of(name, family, facts, running.info), parts, running), options)
+    return _quantize(Scorer(info_of(name, family, facts, running.info), parts, running), options)
 
 
-def _quantized(scorer: AnyScorer, options: EngineOptions) -> AnyScorer:
+def _quantize(scorer: AnyScorer, options: EngineOptions) -> AnyScorer:
     if options.quantize != "none":
         scorer.quantize(options.quantize, options.max_quantize_error)
     return scorer

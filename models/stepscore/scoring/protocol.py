@@ -224,7 +224,7 @@ def check_sequences(encoded: EncodedSolution, info: ModelInfo, answer: int = 0) 
     check_length(max(len(each.ids) for each in encoded.sequences), info.max_tokens - answer, info.id)
 
 
-def checked(reading: Reading, steps: int) -> Reading:
+def check_reading(reading: Reading, steps: int) -> Reading:
     """The reading itself, if it has one finite reward for each step. Raises UnscorableError."""
     if len(reading.rewards) != steps:
         raise UnscorableError(f"{len(reading.rewards)} rewards for {steps} steps", rewards=len(reading.rewards))

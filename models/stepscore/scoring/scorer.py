@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from stepscore.calibration import calibrated
+from stepscore.calibration import calibrate
 from stepscore.config import Quantize
 from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, TokenCounts, Work
 from stepscore.errors import EngineError, QuantizationError, StepscoreError, UnsupportedByEngine
 from stepscore.family.registry import Parts
-from stepscore.scoring.protocol import ModelInfo, OneOrMany, Results, check_sequences, check_steps, checked
+from stepscore.scoring.protocol import ModelInfo, OneOrMany, Results, check_reading, check_sequences, check_steps
 from stepscore.types import EncodedSolution, Reading, Solution, Values
 
 PROBES = (
@@ -121,7 +121,7 @@ class Scorer(OneOrMany):
     def _read(self, encoded: EncodedSolution, values: Iterator[Values]) -> Reading | StepscoreError:
         try:
             read = self._parts.read([next(values) for _ in encoded.sequences], encoded)
-            return checked(calibrated(read, self.info.calibration), encoded.steps)
+            return check_reading(calibrate(read, self.info.calibration), encoded.steps)
         except StepscoreError as error:
             return error
 

@@ -99,16 +99,16 @@ def search_method(name: str, options: Mapping[str, Any] | None = None) -> Search
     """
     if name not in METHODS:
         raise InvalidOption(f"no search method is called {name!r}; there are {', '.join(METHODS)}", method=name)
-    method, given = METHODS[name], _sized(name, options or {})
+    method, given = METHODS[name], _resolve_size(name, options or {})
     known = [field.name for field in fields(method.options)]
     for key in given:
         if key not in known:
             message = f"{name} has no option {key!r}; it has {', '.join(known) or 'none'}"
             raise InvalidOption(message, option=key, known=known)
-    return replace(method, options=_checked(method, given))
+    return replace(method, options=_validate_options(method, given))
 
 
-def _sized(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _resolve_size(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     given = dict(options)
     if name in SIZES and "n" in given:
         size, n = SIZES[name], given.pop("n")
@@ -120,7 +120,7 @@ def _sized(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _checked(method: SearchMethod, given: Mapping[str, Any]) -> Any:
+def _validate_options(method: SearchMethod, given: Mapping[str, Any]) -> Any:
     kind = type(method.options)
     try:
         return TypeAdapter(kind).validate_python({**asdict(method.options), **given})

@@ -120,10 +120,10 @@ def unify_breaks(text: str) -> Reduced:
 
 def leave_out(text: str, layout: Iterable[LayoutLine]) -> Reduced:
     """The text without its layout. Where that stood between two blank lines, or at one, a single one remains."""
-    return Reduced(text, _removed(text, layout))
+    return Reduced(text, _removed_spans(text, layout))
 
 
-def _removed(text: str, layout: Iterable[LayoutLine]) -> Iterator[Span]:
+def _removed_spans(text: str, layout: Iterable[LayoutLine]) -> Iterator[Span]:
     """Each run of layout, with the break before it or the one after it, whichever is the shorter."""
     run: Span | None = None
     for line in layout:

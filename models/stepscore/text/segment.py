@@ -251,7 +251,7 @@ def _sentences(text: str) -> list[Span]:
     return _join_headings(text, _outside(every, blocks(text, inline=True)))
 
 
-def _numbered(text: str) -> list[Span]:
+def _split_numbered(text: str) -> list[Span]:
     lists = find_lists(text)
     if sum(map(len, lists)) < 2:
         return [(mark.at, mark.at) for items in lists for mark in items]
@@ -317,6 +317,6 @@ _WAYS: dict[str, Callable[[str], Iterable[Span]]] = {
     "lines": _lines,
     "paragraphs": _paragraphs,
     "sentences": _sentences,
-    "numbered": _numbered,
+    "numbered": _split_numbered,
     "code": _code,
 }

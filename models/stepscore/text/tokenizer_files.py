@@ -162,14 +162,14 @@ def _from_sentencepiece(folder: Path) -> PreTrainedTokenizerFast:
     if importlib.util.find_spec("sentencepiece") is None:
         raise CheckpointError(f"{folder} has no {FILE}; its {SENTENCEPIECE} needs: pip install sentencepiece")
     with tempfile.TemporaryDirectory() as written:
-        _converted(folder).save(str(Path(written, FILE)))
+        _convert(folder).save(str(Path(written, FILE)))
         for name in BESIDE:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, Path(written, name))
         return _from_file(Path(written))
 
 
-def _converted(folder: Path) -> Tokenizer:
+def _convert(folder: Path) -> Tokenizer:
     from sentencepiece import SentencePieceProcessor
 
     pieces = SentencePieceProcessor(model_file=str(folder / SENTENCEPIECE))

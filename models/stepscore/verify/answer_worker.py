@@ -86,7 +86,7 @@ class _WholeFormula(_Latex2Sympy):  # type: ignore[misc]
         return bool(self.parser.getTokenStream().LA(1) == Token.EOF)
 
 
-def _parsed(formula: str) -> Any:
+def _parse(formula: str) -> Any:
     """The one reading of a formula. Raises _Unreadable, or what the parser raises, if it is not one as a whole."""
     reader = _WholeFormula(is_real=not should_treat_as_complex(formula))
     parsed = reader.parse(formula)
@@ -107,7 +107,7 @@ def _key(formula: str) -> str | None:
     with suppress(
         _Unreadable, TypeError, ValueError, OverflowError, ArithmeticError, NotImplementedError, AttributeError
     ):
-        return _of(_parsed(formula))
+        return _of(_parse(formula))
     return None
 
 
@@ -204,8 +204,8 @@ def _decimal(part: Any, size: Any) -> str:
     return str(mpmath.nstr(part, KEPT))
 
 
-def _verified(truth: str, found: str) -> bool:
-    return bool(verify(_parsed(truth), _parsed(found), float_rounding=15, numeric_precision=30, timeout_seconds=None))
+def _verify(truth: str, found: str) -> bool:
+    return bool(verify(_parse(truth), _parse(found), float_rounding=15, numeric_precision=30, timeout_seconds=None))
 
 
 def _answer(request: dict[str, str]) -> Any:
@@ -213,7 +213,7 @@ def _answer(request: dict[str, str]) -> Any:
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
         try:
-            return _key(request["key"]) if "key" in request else _verified(request["truth"], request["found"])
+            return _key(request["key"]) if "key" in request else _verify(request["truth"], request["found"])
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     except _OutOfTime:
@@ -243,7 +243,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The first question builds the grammar, which may take longer than an answer is given.
-    _verified("(x+1)^2", "x^2+2x+1")
+    _verify("(x+1)^2", "x^2+2x+1")
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from stepscore.verify.guess import guessed
-from stepscore.verify.statements import ends_open, stated
+from stepscore.verify.guess import guess_answer
+from stepscore.verify.statements import ends_open, read_statement
 from stepscore.verify.wording import LINE, Said, is_placeholder, said_in, take_option
 
 ReaderName = Literal["tag", "box", "statement", "gsm8k", "guess"]
@@ -103,7 +103,7 @@ def known_answer(truth: str) -> str:
     if lines:
         return str(lines[-1]).strip()
     try:
-        boxed = _boxed(truth)
+        boxed = _read_box(truth)
     except _CutOff:
         boxed = None
     return boxed.text if boxed and boxed.text else truth.strip()
@@ -147,20 +147,20 @@ def _read(text: str) -> FinalAnswer | None:
     for name, reader in READERS:
         said = reader(text)
         if said and said.text:
-            later = _stated_after_boxes(text) if name == "box" else None
+            later = _read_after_boxes(text) if name == "box" else None
             if later and later.text != said.text:
                 return FinalAnswer(later.text, "statement", later.option)
             return FinalAnswer(said.text, name, said.option)
     return None
 
 
-def _stated_after_boxes(text: str) -> Said | None:
+def _read_after_boxes(text: str) -> Said | None:
     """The value that is stated after the last box, which then belongs to the working."""
     end = max(box.end for box in _boxes(text) if box.text is None or not is_placeholder(box.text))
-    return stated(text[end:], directly=True)
+    return read_statement(text[end:], directly=True)
 
 
-def _tagged(text: str) -> Said | None:
+def _read_tag(text: str) -> Said | None:
     """What the last answer tag holds: the box or statement in it, else all of it. Raises _CutOff if it is open."""
     opened, content = None, ""
     for tag in _TAG.finditer(text):
@@ -173,10 +173,14 @@ def _tagged(text: str) -> Said | None:
         raise _CutOff
     if not content:
         return None
-    return _boxed(content) or stated(content) or (said_in(content) if LINE.fullmatch(content) else guessed(content))
+    return (
+        _read_box(content)
+        or read_statement(content)
+        or (said_in(content) if LINE.fullmatch(content) else guess_answer(content))
+    )
 
 
-def _boxed(text: str) -> Said | None:
+def _read_box(text: str) -> Said | None:
     """The last box, with those before it in one list. Raises _CutOff if the last one is open."""
     boxes = [box for box in _boxes(text) if box.text is None or not is_placeholder(box.text)]
     if not boxes:
@@ -186,16 +190,16 @@ def _boxed(text: str) -> Said | None:
     percent = _PERCENT.match(text, boxes[-1].end)
     row = list(_last_row(text, boxes))[::-1]
     joined = ", ".join(dict.fromkeys(row))
-    said = _stated_within(joined) or take_option(joined)
+    said = _read_within_box(joined) or take_option(joined)
     return replace(said, text=rf"{said.text}\%") if percent and said.text else said
 
 
-def _stated_within(box: str) -> Said | None:
+def _read_within_box(box: str) -> Said | None:
     r"""The answer that a box states in words, `\text{The answer is } 5`; None if it holds the answer alone."""
     plain = _IN_WORDS.sub(r"\1", box) if "\\text" in box else box
     if plain is not box and _TALKS.match(plain.strip()):
         return said_in(plain)
-    return stated(plain.strip()) if _ANNOUNCES.match(plain.strip()) else None
+    return read_statement(plain.strip()) if _ANNOUNCES.match(plain.strip()) else None
 
 
 def _last_row(text: str, boxes: list[_Box]) -> Iterator[str]:
@@ -241,26 +245,26 @@ def _boxes(text: str) -> Iterator[_Box]:
     return iter(sorted(found, key=lambda box: box.start))
 
 
-def _marked(text: str) -> Said | None:
+def _read_mark(text: str) -> Said | None:
     """The number after GSM8K's mark. A numbered heading (`#### 2. Double it`) and a sentence are not answers."""
     found = [match["said"].strip() for match in _HASHES.finditer(text)]
     answers = [said for said in found if not _ENUMERATED.match(said) and len(said.split()) <= _SENTENCE_WORDS]
     return said_in(answers[-1]) if answers else None
 
 
-def _stated(text: str) -> Said | None:
+def _read_statement(text: str) -> Said | None:
     """Raises _CutOff if the text ends before the answer that was to follow."""
     if ends_open(text):
         raise _CutOff
-    return stated(text)
+    return read_statement(text)
 
 
 READERS: tuple[tuple[ReaderName, Callable[[str], Said | None]], ...] = (
-    ("tag", _tagged),
-    ("box", _boxed),
-    ("statement", _stated),
-    ("gsm8k", _marked),
-    ("guess", guessed),
+    ("tag", _read_tag),
+    ("box", _read_box),
+    ("statement", _read_statement),
+    ("gsm8k", _read_mark),
+    ("guess", guess_answer),
 )
 """In order of trust: the first that finds an answer is believed."""
 

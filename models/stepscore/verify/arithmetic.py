@@ -39,7 +39,7 @@ class ArithmeticChecker:
 def check_step(step: str) -> Checked:
     judged = list(links(step))
     verdicts = [(link, holds(link)) for link in judged]
-    wrong = next((link for link, right in verdicts if right is False), None) or _continued(verdicts)
+    wrong = next((link for link, right in verdicts if right is False), None) or _continuation(verdicts)
     if wrong:
         return Checked("wrong", f"{wrong.shown} does not hold")
     if any(right is None and differs(link) for link, right in verdicts):
@@ -49,7 +49,7 @@ def check_step(step: str) -> Checked:
     return Checked("unknown", "it writes out no calculation that can be checked")
 
 
-def _continued(verdicts: Sequence[tuple[Link, bool | None]]) -> Link | None:
+def _continuation(verdicts: Sequence[tuple[Link, bool | None]]) -> Link | None:
     """The first link whose result is calculated with before the chain's next sign: `10 - 3 = 7 + 5` of `… = 12`."""
     for (link, _), (following, right) in pairwise(verdicts):
         if right and _signs(link.left) and link.right == following.left and _runs_on(link):
@@ -70,7 +70,7 @@ def holds(link: Link) -> bool | None:
     factors = HUNDREDTHS if link.hundredths else HUNDREDTHS[:1]
     if any(_same(left * factor, right, link) for factor in factors):
         return True
-    return None if _meant_otherwise(link, left, right) else False
+    return None if _means_something_else(link, left, right) else False
 
 
 def differs(link: Link) -> bool:
@@ -79,7 +79,7 @@ def differs(link: Link) -> bool:
         left, right = evaluate(link.left), evaluate(link.right)
     except Unreadable:
         return False
-    return not link.units and not any(_rounded(left * factor, right, link) for factor in HUNDREDTHS)
+    return not link.units and not any(_is_rounded(left * factor, right, link) for factor in HUNDREDTHS)
 
 
 def _repeats(link: Link) -> bool | None:
@@ -92,10 +92,10 @@ def _repeats(link: Link) -> bool | None:
         return None
     if left == right:
         return None
-    return None if _decimals(link.left) > _decimals(link.right) and _rounded(left, right, link) else False
+    return None if _decimals(link.left) > _decimals(link.right) and _is_rounded(left, right, link) else False
 
 
-def _rounded(left: Fraction, right: Fraction, link: Link) -> bool:
+def _is_rounded(left: Fraction, right: Fraction, link: Link) -> bool:
     """Whether the right side is the left one, rounded or cut to the digits that it shows."""
     unit = Fraction(1, 10 ** _decimals(link.right)) / (100 if link.right[-1].kind == "percent" else 1)
     return abs(left - right) <= unit / 2 or (abs(left - right) < unit and abs(right) < abs(left))
@@ -112,7 +112,7 @@ def _same(left: Fraction, right: Fraction, link: Link) -> bool:
         return True
     if len(_numbers(link.right)) != 1 or not _inexact(link.left):
         return False
-    return _rounded(left, right, link)
+    return _is_rounded(left, right, link)
 
 
 def _inexact(side: Side) -> bool:
@@ -120,7 +120,7 @@ def _inexact(side: Side) -> bool:
     return any(token.text in "/*^%" for token in side if token.kind in ("operator", "percent"))
 
 
-def _meant_otherwise(link: Link, left: Fraction, right: Fraction) -> bool:
+def _means_something_else(link: Link, left: Fraction, right: Fraction) -> bool:
     percents = sum(token.kind == "percent" for token in link.left)
     sums = (_signs(link.left) | _signs(link.right)) & {"+", "-"}
     if sums and (len(link.units) > 1 or 0 < percents < len(_numbers(link.left))):

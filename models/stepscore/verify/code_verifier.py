@@ -54,16 +54,16 @@ class CodeVerifier:
         except SyntaxError as error:
             raise InvalidInput(f'"tests" is not Python: {error}', field="tests") from error
         with ThreadPoolExecutor(min(len(solutions) or 1, os.cpu_count() or 1)) as pool:
-            return list(pool.map(partial(self._verified, truth), solutions))
+            return list(pool.map(partial(self._verify_one, truth), solutions))
 
-    def _verified(self, truth: Truth, solution: str) -> Verified:
+    def _verify_one(self, truth: Truth, solution: str) -> Verified:
         program = program_of(solution, truth.entry_point)
         if program is None:
             return Verified("unreadable", None, "it holds no program")
         secret = secrets.token_hex(16)
         order = {"program": program, "tests": truth.tests, "entry_point": truth.entry_point, "secret": secret}
         command = [sys.executable, "-I", "-S", "check.py"]
-        return _judged(self.sandbox.run(command, {"check.py": _RUNNER}, json.dumps(order)), program, secret)
+        return _judge(self.sandbox.run(command, {"check.py": _RUNNER}, json.dumps(order)), program, secret)
 
 
 def program_of(solution: str, entry_point: str = "") -> str | None:
@@ -81,7 +81,7 @@ def program_of(solution: str, entry_point: str = "") -> str | None:
         return None
 
 
-def _judged(ended: Ended, program: str, secret: str) -> Verified:
+def _judge(ended: Ended, program: str, secret: str) -> Verified:
     if ended.end in _STOPPED:
         outcome, reason = _STOPPED[ended.end]
         return Verified("unreadable" if outcome == "unreadable" else "wrong", program, reason)

@@ -63,7 +63,7 @@ def read_script(text: str) -> Script:
             if proving and sentence[0].isupper() and not re.fullmatch(r"Proof(\s+using\b.*)?", sentence):
                 raise Refused(f"`{sentence[:60]}` is not a step of a proof")
         elif stated:
-            statements.append(_closed(stated))
+            statements.append(_close_statement(stated))
             proving = True
         elif _loads_the_library(sentence) or _SCOPE.fullmatch(sentence):
             header.append(f"{sentence}.")
@@ -89,7 +89,7 @@ def refutation(script: Script) -> str:
     )
 
 
-def _closed(stated: re.Match[str]) -> str:
+def _close_statement(stated: re.Match[str]) -> str:
     """`(x : Z) : P` of a named statement as `forall (x : Z), P`."""
     if stated["goal"]:
         return stated["goal"].strip()

@@ -86,7 +86,7 @@ def group(answers: Sequence[str | None]) -> Grouping:
     computed = {structure: _canonical(structure, limit) for structure in dict.fromkeys(structures.values())}
     forms = {answer: computed[structure] for answer, structure in structures.items()}
     named = _with_names_that_count(forms)
-    joined = _joined(list(named.values()))
+    joined = _join_units(list(named.values()))
     groups: dict[object, list[int]] = {}
     for index, answer in enumerate(answers):
         key = index if answer is None else joined.get(named[answer].key, named[answer].key)
@@ -147,7 +147,7 @@ def _reachable(start: str, links: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def _joined(forms: Sequence[Canonical]) -> dict[str, str]:
+def _join_units(forms: Sequence[Canonical]) -> dict[str, str]:
     """For each key of a bare number the key of the one quantity that it belongs to."""
     bares = {form.key for form in forms if not form.has_unit}
     numbers: dict[str, set[str]] = {}

@@ -70,7 +70,10 @@ def _link(text: str, left: Sequence[Token], right: Sequence[Token]) -> Iterator[
     words = [token.text.casefold() for token in (*left, *right) if token.kind == "word"]
     if not left or not right or BEFORE_THESE & set(words):
         return
-    first, second = _closed(_bare(left), opening=True), _closed(_bare(right), opening=False)
+    first, second = (
+        _without_outer_brackets(_bare(left), opening=True),
+        _without_outer_brackets(_bare(right), opening=False),
+    )
     if first and second:
         shown = text[left[0].start : right[-1].end]
         around = f"{shown} {text[right[-1].end :][:8]}".casefold()
@@ -83,7 +86,7 @@ def _bare(side: Sequence[Token]) -> Side:
     return tuple(token for token in side if token.kind != "word")
 
 
-def _closed(side: Side, *, opening: bool) -> Side:
+def _without_outer_brackets(side: Side, *, opening: bool) -> Side:
     """Without the brackets of the sentence: those at the outer end that have no partner on this side."""
     surplus = sum(token.kind == "open" for token in side) - sum(token.kind == "close" for token in side)
     if opening:
@@ -104,10 +107,15 @@ def _reach_left(found: Sequence[Token], equals: int) -> int | None:
         words = words + 1 if token.kind == "word" else 0
         if token.kind == "word" and (words > UNIT_WORDS or not _behind_number(found, at - 1)):
             break
-        if token.kind == "number" and at < equals and found[at].kind == "number" and not _mixed(found, at - 1):
+        if (
+            token.kind == "number"
+            and at < equals
+            and found[at].kind == "number"
+            and not _is_mixed_number(found, at - 1)
+        ):
             break
         at -= 1
-    return at if at < equals and not _attached(found, at) else None
+    return at if at < equals and not _is_attached(found, at) else None
 
 
 def _behind_number(found: Sequence[Token], at: int) -> bool:
@@ -124,7 +132,7 @@ def _behind_number(found: Sequence[Token], at: int) -> bool:
     return follows and before >= 0 and found[before].kind in ("number", "close", "percent")
 
 
-def _attached(found: Sequence[Token], at: int) -> bool:
+def _is_attached(found: Sequence[Token], at: int) -> bool:
     """Whether what comes before the expression changes it: an operator's other side, a letter, a function."""
     if at == 0:
         return False
@@ -142,7 +150,7 @@ def _reach_right(found: Sequence[Token], equals: int) -> int | None:
     """Index after the last token of the expression after the sign; None if it is a part of something."""
     at = equals + 1
     while at < len(found) and found[at].kind not in ("equals", "barrier"):
-        if found[at].kind == "number" and found[at - 1].kind == "number" and not _mixed(found, at - 1):
+        if found[at].kind == "number" and found[at - 1].kind == "number" and not _is_mixed_number(found, at - 1):
             break
         after = _after_unit(found, equals, at) if found[at].kind == "word" else at + 1
         if after is None:
@@ -188,7 +196,7 @@ def _between_digits(found: Sequence[Token], at: int) -> bool:
     return touching and around[0].kind == around[2].kind == "number"
 
 
-def _mixed(found: Sequence[Token], at: int) -> bool:
+def _is_mixed_number(found: Sequence[Token], at: int) -> bool:
     """Whether a number and the three tokens after it are a mixed number, `3 1/2`."""
     parts = found[at : at + 4]
     kinds = [part.kind for part in parts]

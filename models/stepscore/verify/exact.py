@@ -20,10 +20,10 @@ class ExactVerifier:
     def verify(self, solutions: Sequence[str], truth: Truth) -> list[Verified]:
         """Raises InvalidInput if the truth has no answer."""
         right = answer_of(truth)
-        return [_verified(read_answer(solution), right) for solution in solutions]
+        return [_verify_one(read_answer(solution), right) for solution in solutions]
 
 
-def _verified(found: FinalAnswer | None, right: str) -> Verified:
+def _verify_one(found: FinalAnswer | None, right: str) -> Verified:
     if found is None:
         return Verified("unreadable", None, "it states no answer and holds no number")
     if _plain(found.text) == _plain(right):

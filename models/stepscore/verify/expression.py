@@ -52,7 +52,7 @@ class _ExpressionReader:
                 raise Unreadable
             divided = divided or sign == "/"
             value = value / factor if sign == "/" else value * factor
-            _bounded(value)
+            _check_size(value)
         return value
 
     def _power(self, depth: int) -> Fraction:
@@ -66,7 +66,7 @@ class _ExpressionReader:
         exponent = self._power(depth + 1) if depth < DEPTH else _fail()
         if exponent.denominator != 1 or abs(exponent) > POWER or (base == 0 and exponent < 0):
             raise Unreadable
-        return _bounded(base ** int(exponent))
+        return _check_size(base ** int(exponent))
 
     def _atom(self, depth: int) -> Fraction:
         token = self.rest.pop(0) if self.rest else _fail()
@@ -75,7 +75,7 @@ class _ExpressionReader:
             if not self.rest or self.rest.pop(0).kind != "close":
                 raise Unreadable
         elif token.kind == "number" and len(token.text) <= DIGITS:
-            value = self._mixed(Fraction(token.text.replace(",", "")))
+            value = self._mixed_number(Fraction(token.text.replace(",", "")))
         else:
             raise Unreadable
         if self.rest and self.rest[0].kind == "percent":
@@ -83,7 +83,7 @@ class _ExpressionReader:
             value /= 100
         return value
 
-    def _mixed(self, whole: Fraction) -> Fraction:
+    def _mixed_number(self, whole: Fraction) -> Fraction:
         """`3 1/2`: a whole number beside a ratio of two."""
         parts = [token.text for token in self.rest[:3]]
         if len(parts) == 3 and parts[1] == "/" and parts[0].isdigit() and parts[2].isdigit() and int(parts[2]):
@@ -95,7 +95,7 @@ class _ExpressionReader:
         return bool(self.rest) and self.rest[0].kind == "operator" and self.rest[0].text in signs
 
 
-def _bounded(value: Fraction) -> Fraction:
+def _check_size(value: Fraction) -> Fraction:
     if max(abs(value.numerator), value.denominator).bit_length() > 2000:
         raise Unreadable
     return value

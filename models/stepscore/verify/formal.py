@@ -50,9 +50,9 @@ class CoqChecker:
         except Refused as refused:
             return Checked("unknown", str(refused))
         compiled = self._compile(script.text)
-        if _passed(compiled):
+        if _has_passed(compiled):
             return Checked("sound")
-        if _passed(self._compile(refutation(script))):
+        if _has_passed(self._compile(refutation(script))):
             return Checked("wrong", f"Coq proves the contrary of `{script.statements[-1][:100]}`")
         return Checked("unknown", _reason(compiled))
 
@@ -65,7 +65,7 @@ def _library(coqc: str) -> tuple[str, ...]:
     return (where, str(Path(where).parent), str(Path(coqc).resolve().parents[1]), "/etc/ocamlfind.conf")
 
 
-def _passed(ended: Ended) -> bool:
+def _has_passed(ended: Ended) -> bool:
     return ended.end == "exited" and ended.status == 0
 
 

@@ -59,7 +59,7 @@ def _holds_words(text: str) -> bool:
     return any(run in _STOP_WORDS or (len(run) > 2 and list(run) != sorted(set(run))) for run in runs)
 
 
-def repeating(whole: str, fixed: str, period: str) -> Fraction:
+def repeating_decimal(whole: str, fixed: str, period: str) -> Fraction:
     r"""The value of `whole.fixed\overline{period}`; digits that are missing are zeros."""
     shown = Fraction(int(whole + fixed or "0"))
     return (shown + Fraction(int(period), 10 ** len(period) - 1)) / Fraction(10 ** len(fixed))
@@ -72,7 +72,7 @@ def _with_argument_closed(match: re.Match[str]) -> str:
 
 
 def _as_period(match: re.Match[str]) -> str:
-    return _fraction(repeating(match[1], match[2], match[3]))
+    return _fraction(repeating_decimal(match[1], match[2], match[3]))
 
 
 def _as_fraction(match: re.Match[str]) -> str:

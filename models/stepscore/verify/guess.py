@@ -53,7 +53,7 @@ _SHORT = 60
 _MARK = re.compile(r"\(?[A-J]\)?")
 
 
-def guessed(text: str) -> Said | None:
+def guess_answer(text: str) -> Said | None:
     """None if no line holds a number or formula, or is nothing but a letter, yes or no."""
     lines = [line for line in text.rstrip().splitlines()[-4 * LINES :] if line.strip()]
     chosen = _option_of(lines)

@@ -44,10 +44,10 @@ class MathVerifier:
         """Each distinct answer is judged once. Raises InvalidInput if the truth has no answer."""
         right = answer_of(truth)
         founds = [read_answer(solution) for solution in solutions]
-        judged = {found: self._verified(found, right) for found in dict.fromkeys(founds)}
+        judged = {found: self._verify_one(found, right) for found in dict.fromkeys(founds)}
         return [judged[found] for found in founds]
 
-    def _verified(self, found: FinalAnswer | None, right: str) -> Verified:
+    def _verify_one(self, found: FinalAnswer | None, right: str) -> Verified:
         if found is None:
             return Verified("unreadable", None, "it states no answer and holds no number")
         same = reaches_truth(found, right, self._tolerance)

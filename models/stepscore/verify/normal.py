@@ -54,7 +54,7 @@ Answer = Value | Row
 def read_structure(answer: str, depth: int = 0) -> Answer:
     """The structure of an answer; never fails, whatever the text."""
     text = spell(answer)
-    text = _unwrapped(text) if len(text) <= LONGEST_STRUCTURE else text
+    text = _unwrap(text) if len(text) <= LONGEST_STRUCTURE else text
     if _STATEMENTS.fullmatch(text):
         return Row("{", "}", tuple(Value(sign, settled=True) for sign in text))
     if OPTIONS.fullmatch(text):
@@ -65,7 +65,7 @@ def read_structure(answer: str, depth: int = 0) -> Answer:
     union = _split(text, re.compile(r"\s*\\cup\s*"))
     if len(union) > 1:
         return Row("∪", "∪", tuple(read_structure(part, depth + 1) for part in union))
-    bracketed = _bracketed(text, depth)
+    bracketed = _read_brackets(text, depth)
     if bracketed is not None:
         return bracketed
     tuples = _split(text, re.compile(r"\s*;\s*"))
@@ -80,7 +80,7 @@ def read_structure(answer: str, depth: int = 0) -> Answer:
     return _formula(text)
 
 
-def _unwrapped(text: str) -> str:
+def _unwrap(text: str) -> str:
     r"""Without `x \in` before a set, `(x, y) =` before a pair, and the braces around the condition of a set."""
     if _IN.match(text):
         return _IN.sub("", text, count=1)
@@ -89,12 +89,12 @@ def _unwrapped(text: str) -> str:
         return text[names.end() :]
     both = _BOTH.fullmatch(text)
     if both:
-        return _chained(both)
+        return _chain_bounds(both)
     described = _SET_OF.fullmatch(text)
     return described["condition"].strip() if described and described[1] in described["condition"] else text
 
 
-def _chained(both: re.Match[str]) -> str:
+def _chain_bounds(both: re.Match[str]) -> str:
     """`x > 3 and x < 5` as `3 < x < 5`; two bounds on the same side stay."""
     bounds = sorted(((both[f"sign{at}"], both[f"bound{at}"]) for at in (1, 2)), key=lambda one: one[0] in ("<", r"\le"))
     (low, least), (high, most) = bounds
@@ -103,7 +103,7 @@ def _chained(both: re.Match[str]) -> str:
     return f"{least} {low.replace('g', 'l').replace('>', '<')} {both['name']} {high} {most}"
 
 
-def _bracketed(text: str, depth: int) -> Row | None:
+def _read_brackets(text: str, depth: int) -> Row | None:
     plain = text.replace(r"\{", "{").replace(r"\}", "}").replace(r"\langle", "(").replace(r"\rangle", ")")
     plain = plain.strip()
     if len(plain) < 2 or plain[0] not in "([{" or plain[-1] not in ")]}" or not _one_group(plain):

@@ -33,9 +33,9 @@ class NumericVerifier:
             raise InvalidInput(
                 f"the truth {truth.answer!r} is not a number; verify it with math or exact", field="answer"
             )
-        return [self._verified(solution, right) for solution in solutions]
+        return [self._verify_one(solution, right) for solution in solutions]
 
-    def _verified(self, solution: str, right: float) -> Verified:
+    def _verify_one(self, solution: str, right: float) -> Verified:
         found = read_answer(solution)
         number = None if found is None else number_of(found.text)
         if found is None:

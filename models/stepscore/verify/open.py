@@ -24,7 +24,7 @@ def open_verifier(name: str) -> Verifier:
     Raises InvalidOption for an unknown name or option, and SandboxUnavailable if programs cannot be sandboxed.
     """
     kind, _, option = name.partition(":")
-    return _chosen(VERIFIERS, kind, "verifier")(option)
+    return _choose(VERIFIERS, kind, "verifier")(option)
 
 
 def open_checker(name: str) -> StepChecker:
@@ -33,10 +33,10 @@ def open_checker(name: str) -> StepChecker:
     Raises InvalidOption for an unknown name or option, ToolMissing without coqc, and SandboxUnavailable.
     """
     kind, _, option = name.partition(":")
-    return _chosen(CHECKERS, kind, "checker")(option)
+    return _choose(CHECKERS, kind, "checker")(option)
 
 
-def _chosen(known: dict[str, Callable[[str], OpenedT]], name: str, what: str) -> Callable[[str], OpenedT]:
+def _choose(known: dict[str, Callable[[str], OpenedT]], name: str, what: str) -> Callable[[str], OpenedT]:
     """What opens the named one. Raises InvalidOption with the names that there are."""
     if name not in known:
         names = ", ".join(known)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
-from stepscore.verify.formula import repeating
+from stepscore.verify.formula import repeating_decimal
 from stepscore.verify.quantity import HOUR, PER_MILLE, PERCENT, SIGNS, Unit, known_unit, singular
 
 _DIGITS = r"(?:\d{1,3}(?:[, ']\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,60})(?:\.\d{0,60})?|\.\d{1,60}"
@@ -55,7 +55,7 @@ _MONTH = (
     r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     r"|nov(?:ember)?|dec(?:ember)?"
 )
-"""Spelled out: `5 markers` are no fifth of March."""
+"""Spelled out: `5 markers` are not the fifth of March."""
 _DATE = re.compile(
     rf"(?:({_MONTH})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?|(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?({_MONTH})\.?)"
     r"(?:,?\s+(\d{4}))?",
@@ -126,9 +126,9 @@ def read_scalar(text: str) -> Value | None:
     if number is not None:
         return Value(str(number), number, settled=True)
     return (
-        _based(text)
+        _read_in_base(text)
         or _residue(text)
-        or _dated(text)
+        or _read_date(text)
         or _quantity(text)
         or _clock(text)
         or _proportion(text)
@@ -139,13 +139,13 @@ def read_scalar(text: str) -> Value | None:
 def _number(text: str) -> Fraction | None:
     plain = _PLAIN.fullmatch(text)
     if plain:
-        return _signed(plain[1], Fraction(re.sub(r"[, ']", "", plain[2])))
+        return _apply_sign(plain[1], Fraction(re.sub(r"[, ']", "", plain[2])))
     ratio = _RATIO.fullmatch(text)
     if ratio:
         return _ratio(ratio)
     power = _SCIENTIFIC.fullmatch(text) or _EXPONENT.fullmatch(text)
     if power:
-        return _signed(power[1], Fraction(re.sub(r"[, ']", "", power[2] or "1")) * Fraction(10) ** int(power[3]))
+        return _apply_sign(power[1], Fraction(re.sub(r"[, ']", "", power[2] or "1")) * Fraction(10) ** int(power[3]))
     endless = _endless(text)
     if endless is not None:
         return endless
@@ -160,10 +160,10 @@ def _in_words(text: str) -> Fraction | None:
     if whole:
         number = _number(whole[1])
         return None if number is None or number.denominator > 1 else number + Fraction(1, 2)
-    return _in_parts(text) or _counted(text)
+    return _in_parts(text) or _read_count(text)
 
 
-def _counted(text: str) -> Fraction | None:
+def _read_count(text: str) -> Fraction | None:
     """`one hundred and five`, `a dozen`, `twelve thousand`: each magnitude after a smaller number."""
     total, current = 0, None
     for word in _TENS_AND_ONES.sub(r"\1-\2", re.sub(r"(?<=hundred|housand|million) and ", " ", text)).split():
@@ -189,17 +189,17 @@ def _endless(text: str) -> Fraction | None:
     r"""A repeating decimal: `0.\overline{3}`, `0.(3)`, `0.\dot{1}2\dot{3}`, `0.333…`."""
     marked = _REPEATING.fullmatch(text)
     if marked:
-        return _signed(marked[1], repeating(marked[2], marked[3], marked[4] or marked[5]))
+        return _apply_sign(marked[1], repeating_decimal(marked[2], marked[3], marked[4] or marked[5]))
     dotted = _DOTTED.fullmatch(text)
     if dotted:
-        return _signed(dotted[1], repeating(dotted[2], dotted[3], dotted[4] + dotted[5] + dotted[6]))
+        return _apply_sign(dotted[1], repeating_decimal(dotted[2], dotted[3], dotted[4] + dotted[5] + dotted[6]))
     repeated = _REPEATED.fullmatch(text)
     if repeated and repeated.end(0) and text.count(repeated[4]) * len(repeated[4]) >= _SEEN_DIGITS:
-        return _signed(repeated[1], repeating(repeated[2], repeated[3], repeated[4]))
+        return _apply_sign(repeated[1], repeating_decimal(repeated[2], repeated[3], repeated[4]))
     return None
 
 
-def _signed(sign: str, value: Fraction) -> Fraction:
+def _apply_sign(sign: str, value: Fraction) -> Fraction:
     return -value if sign == "-" else value
 
 
@@ -208,17 +208,17 @@ def _ratio(match: re.Match[str]) -> Fraction | None:
     top, bottom = int(match[3] or match[5]), int(match[4] or match[6])
     if not bottom:
         return None
-    return _signed(match[1], int(match[2] or 0) + Fraction(top, bottom))
+    return _apply_sign(match[1], int(match[2] or 0) + Fraction(top, bottom))
 
 
-def _based(text: str) -> Value | None:
+def _read_in_base(text: str) -> Value | None:
     """`101_2` and `101 base 2`: digits in a base are not the number that the digits alone would be."""
     based = _BASE.fullmatch(text)
     if not based or not re.search(r"\d", based[2]):
         return None
     base = str(_NUMBER_WORDS.get((based[3] or based[4]).casefold(), based[3] or based[4]))
     if base == "10" and based[2].isdigit():
-        number = _signed(based[1], Fraction(based[2]))
+        number = _apply_sign(based[1], Fraction(based[2]))
         return Value(str(number), number, settled=True)
     digits = based[1].strip("+") + (based[2].upper().lstrip("0") or "0")
     return Value(f"{digits} base {int(base)}", settled=True) if base.isdecimal() else None
@@ -247,14 +247,14 @@ def _quantity(text: str) -> Value | None:
         number = _number(scaled[1] if scaled else rest) or (_number("0") if rest.strip() == "0" else None)
         if number is not None:
             number *= _MAGNITUDES[scaled[2] or _SHORT_MAGNITUDES[scaled[3].casefold()]] if scaled else 1
-            return _measured(-number if "-" in (price[1], price[3]) else number, SIGNS[sign])
+            return _read_measure(-number if "-" in (price[1], price[3]) else number, SIGNS[sign])
     ordinal = _ORDINAL.fullmatch(text)
     if ordinal:
         return Value(ordinal[1], Fraction(ordinal[1]), settled=True)
     return _with_unit(text) or _sum(text)
 
 
-def _measured(number: Fraction, unit: Unit) -> Value:
+def _read_measure(number: Fraction, unit: Unit) -> Value:
     other = Value(str(number), number, unit.also, settled=True) if unit.also else None
     return Value(str(number), number, unit, settled=True, also=other)
 
@@ -283,7 +283,7 @@ def _with_unit(text: str) -> Value | None:
         ):
             continue
         if unit:
-            return _measured(number, unit)
+            return _read_measure(number, unit)
     return None
 
 
@@ -318,7 +318,7 @@ def _sum(text: str) -> Value | None:
         (Fraction(amount) * unit.worth for (amount, _), unit in zip(parts, units, strict=True) if unit), Fraction(0)
     )
     first = units[0]
-    return _measured(total / first.worth, replace(first, also=None)) if first else None
+    return _read_measure(total / first.worth, replace(first, also=None)) if first else None
 
 
 def _clock(text: str) -> Value | None:
@@ -343,14 +343,14 @@ def _time_of_day(time: re.Match[str]) -> Value:
     half = time[4].replace(".", "").replace(" ", "").casefold()
     hours = int(time[1])
     seconds = 3600 * hours + 60 * int(time[2]) + int(time[3] or 0)
-    duration = _measured(Fraction(seconds, 3600), HOUR) if time[3] and not half else None
+    duration = _read_measure(Fraction(seconds, 3600), HOUR) if time[3] and not half else None
     if 12 < hours < 24 and not half:
         hours, half = hours - 12, "pm"
     shown = f"{hours}:{time[2]}" + (f":{time[3]}" if time[3] else "")
     return Value(shown, unit=Unit(half) if half else None, settled=True, also=duration)
 
 
-def _dated(text: str) -> Value | None:
+def _read_date(text: str) -> Value | None:
     ordered = _ISO_DATE.fullmatch(text)
     if ordered:
         return Value(f"date {int(ordered[2])}-{int(ordered[3])}", unit=Unit(f"year {ordered[1]}"), settled=True)

@@ -161,7 +161,7 @@ def spell(answer: str) -> str:
     if not _ROWS.search(text):
         text = _ESCAPED.sub(r"\\", text)
     text = _INNER_MATHS.sub(r"\1", text)
-    text = _peeled(text)
+    text = _peel(text)
     for _ in range(4):
         inside = _TEXT.sub(lambda match: f" {match[1].strip()} " if match[1].strip() else " ", text)
         if inside == text:
@@ -170,7 +170,7 @@ def spell(answer: str) -> str:
     for pattern, replacement in (*_DECIMAL_COMMAS, *_STYLES):
         text = pattern.sub(replacement, text)
     text = brace_arguments(text)
-    return _peeled(" ".join(text.split()).strip(" ,;:").rstrip(".").rstrip())
+    return _peel(" ".join(text.split()).strip(" ,;:").rstrip(".").rstrip())
 
 
 def _digits(number: str) -> str:
@@ -245,7 +245,7 @@ def _vulgar(match: re.Match[str]) -> str:
     return f"{match[1]} {fraction}" if match[1] else fraction
 
 
-def _peeled(text: str) -> str:
+def _peel(text: str) -> str:
     for _ in range(4):
         inside = text.strip()
         for delimiters in _DELIMITERS:

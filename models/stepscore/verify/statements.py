@@ -111,7 +111,7 @@ _VERB = re.compile(
 )
 
 
-def stated(text: str, directly: bool = False) -> Said | None:
+def read_statement(text: str, directly: bool = False) -> Said | None:
     """The last stated answer; None if none is. directly: only one that is named at once, by a value or a letter."""
     both = (_statements(text, directly), _choices(text))
     last = [next(((at, said) for at, said in each if said.text), None) for each in both]

@@ -81,7 +81,7 @@ def _weights(
         return list(scores)
     some_stated = any(answer is not None and not answer.is_guess for answer in answers)
     silent = [some_stated and answer is not None and answer.is_guess for answer in answers]
-    each = [1.0] * len(scores) if how == "majority" else [_squashed(score, probabilities) for score in scores]
+    each = [1.0] * len(scores) if how == "majority" else [_squash(score, probabilities) for score in scores]
     return [0.0 if guess else weight for guess, weight in zip(silent, each, strict=True)]
 
 
@@ -109,7 +109,7 @@ def _with_undecided(groups: Sequence[Group], grouping: Grouping) -> list[Group]:
     return [replace(each, undecided=tuple(sorted(others.get(at, ())))) for at, each in enumerate(groups)]
 
 
-def _squashed(score: float, probability: bool) -> float:
+def _squash(score: float, probability: bool) -> float:
     if probability:
         return score
     return 1.0 / (1.0 + math.exp(-score)) if score >= 0 else math.exp(score) / (1.0 + math.exp(score))

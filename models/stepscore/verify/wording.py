@@ -181,7 +181,11 @@ def first_sentence(words: str) -> str:
             and not words[end.end() :].lstrip()[:1].isupper()
         ):
             continue
-        if within or (depth > 0 and end[0] not in "\n。") or (end[0] == "." and not last and _abbreviated(words, end)):
+        if (
+            within
+            or (depth > 0 and end[0] not in "\n。")
+            or (end[0] == "." and not last and _is_abbreviation(words, end))
+        ):
             continue
         if end[0] == "!" and _FACTORIAL.match(words, end.end()):
             continue
@@ -189,7 +193,7 @@ def first_sentence(words: str) -> str:
     return words
 
 
-def _abbreviated(words: str, end: re.Match[str]) -> bool:
+def _is_abbreviation(words: str, end: re.Match[str]) -> bool:
     if _TITLE.search(words[max(0, end.start() - 4) : end.start()]):
         return True
     following = words[end.end() :].lstrip()[:1]

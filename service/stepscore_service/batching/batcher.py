@@ -198,14 +198,14 @@ class Batcher:
         with self._lock:
             seconds = self._clock() - self._forward_began if self._running else 0.0
         if self._fault is None and self._max_forward_seconds and seconds > self._max_forward_seconds:
-            self._failed(EngineDead(f"a forward has been running for more than {self._max_forward_seconds:g} s"))
+            self._on_failure(EngineDead(f"a forward has been running for more than {self._max_forward_seconds:g} s"))
         if self._fault is not None:
             self._fail_all(EngineDead(self._fault))
         return self._fault
 
-    def _failed(self, error: EngineError) -> None:
+    def _on_failure(self, error: EngineError) -> None:
         """Called on the engine's thread with each error of a forward."""
-        self._metrics.failed(error.code)
+        self._metrics.count_failure(error.code)
         if isinstance(error, EngineDead):
             log.error("engine_dead", reason=error.message)
             self._fault = error.message
@@ -238,7 +238,7 @@ class Batcher:
                             encoded=encoded.encoded, request=request, index=index, split=encoded.split, left=left
                         )
                     )
-        self._metrics.tokenised(self._clock() - started)
+        self._metrics.observe_tokenising(self._clock() - started)
 
     def _prepare(
         self, cache_salt: str, solutions: Sequence[SolutionRequest]
@@ -263,7 +263,7 @@ class Batcher:
             waits = self._queue.pop(request, request) is None
             self._release(request.waiting)
         if waits:
-            self._metrics.skipped("departed", len(request.waiting))
+            self._metrics.count_skipped("departed", len(request.waiting))
 
     def _release(self, solutions: Iterable[QueuedSolution]) -> None:
         for solution in solutions:
@@ -285,7 +285,7 @@ class Batcher:
                 pass
         except Exception as defect:
             log.error("batcher_broke", exc_info=defect)
-            self._failed(EngineDead(f"the batcher broke: {type(defect).__name__}"))
+            self._on_failure(EngineDead(f"the batcher broke: {type(defect).__name__}"))
             self._loop.call_soon_threadsafe(self.fault)
 
     def _step(self) -> bool:
@@ -314,7 +314,7 @@ class Batcher:
         if not self._ahead:
             self._forward_began = self._clock()
         tokens = sum(solution.token_budget for solution in solutions)
-        results = start(self._scorer, solutions, self._failed)
+        results = start(self._scorer, solutions, self._on_failure)
         with self._lock:
             self._ahead.append(StartedForward(solutions, tokens, results))
 
@@ -326,14 +326,14 @@ class Batcher:
         for request in (*batch.departed, *batch.expired):
             self._queue.pop(request)
             self._release(request.waiting)
-            self._metrics.skipped("departed" if request.departed else "expired", len(request.waiting))
+            self._metrics.count_skipped("departed" if request.departed else "expired", len(request.waiting))
         return [solution for request, shares in batch.selected for solution in self._take_from(request, shares, now)]
 
     def _take_from(self, request: QueuedRequest, shares: tuple[int, ...], now: float) -> list[QueuedSolution]:
         solutions = request.take(len(shares))
         for solution, share in zip(solutions, shares, strict=True):
             if not solution.token_budget:
-                self._metrics.queued(now - request.arrived)
+                self._metrics.observe_wait(now - request.arrived)
             request.started = now if request.started is None else request.started
             solution.token_budget = share
         if not request.waiting:
@@ -349,7 +349,7 @@ class Batcher:
         settled = [(solution, result) for solution, result in results if result is not None]
         seconds = self._clock() - self._forward_began
         tokens = sum(solution.count_part(finished=result is not None) for solution, result in results)
-        self._metrics.forwarded(len(results), tokens, seconds)
+        self._metrics.count_forward(len(results), tokens, seconds)
         self._throughput.update(tokens, seconds)
         self._release(solution for solution, _ in settled)
         with self._lock:

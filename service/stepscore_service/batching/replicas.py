@@ -46,7 +46,7 @@ class Replica:
         return self.scorer.fault() or self.batcher.fault()
 
     @contextmanager
-    def loaded(self, characters: int) -> Iterator[None]:
+    def count_load(self, characters: int) -> Iterator[None]:
         """Counts characters that are in flight."""
         self.characters += characters
         try:
@@ -204,7 +204,7 @@ async def _submit(
     replica: Replica, solutions: Sequence[SolutionRequest], context: RequestContext
 ) -> Sequence[SolutionOutcome]:
     """The outcomes of a part; those of an engine that dies are its error."""
-    with replica.loaded(sum(each.characters for each in solutions)):
+    with replica.count_load(sum(each.characters for each in solutions)):
         try:
             return await replica.batcher.submit(solutions, context)
         except EngineDead as error:

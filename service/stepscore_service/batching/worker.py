@@ -30,14 +30,14 @@ def start(scorer: Scoring, works: Sequence[Work], failed: Failed) -> Callable[[]
     What is returned never raises: a defect of the program becomes an error of every work, and is logged.
     """
     if not isinstance(scorer, PipelinedScoring) or scorer.info.in_flight == 1:
-        return partial(_guarded, works, partial(forward, scorer, works, failed))
+        return partial(_guard, works, partial(forward, scorer, works, failed))
     try:
         started = scorer.launch(works)
     except Exception as error:  # an EngineError, or a defect of the program: its turn comes with the results
         if isinstance(error, EngineError):
             forget_frames(error)
         started = partial(_raise, error)
-    return partial(_guarded, works, partial(_finish, scorer, works, started, failed))
+    return partial(_guard, works, partial(_finish, scorer, works, started, failed))
 
 
 def _raise(error: Exception) -> NoReturn:
@@ -55,7 +55,7 @@ def _finish(
     return _again(scorer, works, error, failed)
 
 
-def _guarded(works: Sequence[Work], run: Callable[[], Sequence[ForwardResult]]) -> Sequence[ForwardResult]:
+def _guard(works: Sequence[Work], run: Callable[[], Sequence[ForwardResult]]) -> Sequence[ForwardResult]:
     try:
         return run()
     except Exception as defect:

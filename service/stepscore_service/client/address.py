@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 
-def checked_url(address: str) -> str:
+def check_url(address: str) -> str:
     """The address itself. Raises ValueError if it is not `http://HOST` or `https://HOST`."""
     try:
         url = httpx.URL(address)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from stepscore_service.client.address import checked_url
+from stepscore_service.client.address import check_url
 from stepscore_service.client.batches import BATCHES_AT_ONCE, ITEMS_AT_ONCE, CallBatches
 from stepscore_service.client.errors import error_of
 from stepscore_service.client.follow import AsyncFollower, RolloutState
@@ -61,7 +61,7 @@ class AsyncStepscoreClient:
         given = {"X-Tenant": cache_salt, "Authorization": api_key and f"Bearer {api_key}"}
         headers = {"X-Priority": priority, **{name: value for name, value in given.items() if value}}
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        self._http = httpx.AsyncClient(base_url=checked_url(base_url), timeout=timeout, headers=headers, limits=limits)
+        self._http = httpx.AsyncClient(base_url=check_url(base_url), timeout=timeout, headers=headers, limits=limits)
         self._timeout = timeout
         self._batches = CallBatches(self._send_items)
 
@@ -93,10 +93,10 @@ class AsyncStepscoreClient:
         """
         if isinstance(items, Mapping):
             raise TypeError("`items` is a list of solutions; for one solution call `score`")
-        checked = [_checked_item(item) for item in items]
+        checked = [_check_item(item) for item in items]
         encode({"items": checked})
         parts = [checked[start : start + ITEMS_AT_ONCE] for start in range(0, len(checked), ITEMS_AT_ONCE)] or [[]]
-        return _joined(await self._send_parts(parts, options, progress, policy_version))
+        return _join(await self._send_parts(parts, options, progress, policy_version))
 
     async def rerank(self, problem: str, candidates: Sequence[str | Sequence[str]], **options: Any) -> RerankAnswer:
         """Candidates, best first; options are those of /rerank (top_n, vote, aggregate, ...)."""
@@ -120,7 +120,7 @@ class AsyncStepscoreClient:
         """
         if isinstance(items, Mapping):
             raise TypeError("`items` is a list of rollouts; put one into a list")
-        body: dict[str, Any] = {"items": [_checked_item(item) for item in items], "shape": shape, **options}
+        body: dict[str, Any] = {"items": [_check_item(item) for item in items], "shape": shape, **options}
         given = {"reference": reference, "blend": blend}
         body |= {name: value for name, value in given.items() if value is not None}
         return await self.post("/reward", body, RewardAnswers, policy_version=policy_version)
@@ -233,7 +233,7 @@ def session_headers(body: Mapping[str, Any]) -> dict[str, str]:
     return {"X-Session-Id": hashlib.blake2s(problems.pop().encode(), digest_size=8).hexdigest()}
 
 
-def _joined(parts: Sequence[ScoreAnswers]) -> ScoreAnswers:
+def _join(parts: Sequence[ScoreAnswers]) -> ScoreAnswers:
     """Results count through all parts."""
     results = [result for part in parts for result in part.results]
     numbered = [result.model_copy(update={"index": index}) for index, result in enumerate(results)]
@@ -243,7 +243,7 @@ def _joined(parts: Sequence[ScoreAnswers]) -> ScoreAnswers:
 
 def _texts(name: str, given: Iterable[Any]) -> list[str]:
     """A list of texts. Raises TypeError for one text, whose characters would be sent, and for entries that are none."""
-    texts = _listed(name, given)
+    texts = _as_list(name, given)
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"`{name}[{index}]` is a text, not a {type(text).__name__}")
@@ -252,18 +252,18 @@ def _texts(name: str, given: Iterable[Any]) -> list[str]:
 
 def _candidates(given: Iterable[Any]) -> list[str | list[str]]:
     """Each is a text, or a list of steps."""
-    each = enumerate(_listed("candidates", given))
+    each = enumerate(_as_list("candidates", given))
     return [one if isinstance(one, str) else _texts(f"candidates[{index}]", one) for index, one in each]
 
 
-def _listed(name: str, given: Iterable[Any]) -> list[Any]:
+def _as_list(name: str, given: Iterable[Any]) -> list[Any]:
     """What has no order of its own, or is one text, is refused. Raises TypeError."""
     if isinstance(given, str | bytes | bytearray | memoryview | Mapping | Set) or not isinstance(given, Iterable):
         raise TypeError(f"`{name}` is a list of texts, not one {type(given).__name__}")
     return list(given)
 
 
-def _checked_item(item: Mapping[str, Any]) -> dict[str, Any]:
+def _check_item(item: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise TypeError(f"an item is an object with `problem` and `steps` or `solution`, not a {type(item).__name__}")
     steps = {"steps": _texts("steps", item["steps"])} if item.get("steps") is not None else {}

@@ -49,7 +49,7 @@ class CallBatches:
     async def score(self, item: Mapping[str, Any], options: Mapping[str, Any]) -> ScoreAnswer:
         """The answer to one item. Raises ServiceError of this item alone, or what `send` raises."""
         loop = asyncio.get_running_loop()
-        call = PendingCall(item, _frozen(options), loop.create_future())
+        call = PendingCall(item, _freeze(options), loop.create_future())
         self._waiting.append(call)
         if not self._scheduled:
             self._scheduled = True
@@ -63,7 +63,7 @@ class CallBatches:
         while self._waiting and len(self._running) < BATCHES_AT_ONCE:
             task = asyncio.ensure_future(self._run(self._take()))
             self._running.add(task)
-            task.add_done_callback(self._finished)
+            task.add_done_callback(self._on_finish)
 
     def _take(self) -> list[PendingCall]:
         """Those of the first call's problem; if there is only this one, all calls that are alone with theirs."""
@@ -78,7 +78,7 @@ class CallBatches:
         self._waiting = [call for call in self._waiting if call not in taken]
         return batch
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _on_finish(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._start()
 
@@ -129,7 +129,7 @@ def _fail(batch: list[PendingCall], error: BaseException) -> None:
             call.answer.cancel()
 
 
-def _frozen(options: Mapping[str, Any]) -> Options:
+def _freeze(options: Mapping[str, Any]) -> Options:
     """Comparable; lists of names become tuples, which are the same JSON."""
     pairs = ((name, tuple(value) if isinstance(value, list) else value) for name, value in options.items())
     return tuple(sorted(pairs, key=lambda pair: pair[0]))

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from stepscore_service.client.address import checked_url
+from stepscore_service.client.address import check_url
 from stepscore_service.client.asynchronous import AnswerT, AsyncStepscoreClient, Progress
 from stepscore_service.client.follow import Follower, RolloutState
 from stepscore_service.schemas.reload import ReloadAnswer
@@ -67,7 +67,7 @@ class StepscoreClient:
         cache_salt: str = "",
         priority: Literal["interactive", "bulk"] = "interactive",
     ) -> None:
-        self._base_url = checked_url(base_url)
+        self._base_url = check_url(base_url)
         self._options: dict[str, Any] = {
             "timeout": timeout,
             "api_key": api_key,

@@ -13,7 +13,7 @@ import typer
 from stepscore.errors import InvalidInput
 from stepscore_service.commands.flags import with_settings
 from stepscore_service.jobs.label.active import Measure, choose, score_lines, solution_of, uncertainty_of
-from stepscore_service.jobs.label.humans import Counts, exported, imported, with_ask
+from stepscore_service.jobs.label.humans import Counts, export_rows, import_rows, with_ask
 from stepscore_service.jobs.runs import atomic, console
 from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.journal import json_line, read_rows
@@ -86,7 +86,7 @@ def export_(file: File, out: Annotated[Path, typer.Option(help="where PRM800K's 
     Soft labels have no place in it; how many were left out is said at the end.
     """
     counts = Counts()
-    _convert(file, out, lambda rows: exported(rows, counts))
+    _convert(file, out, lambda rows: export_rows(rows, counts))
     console.info(f"{counts}: {out}")
     if counts.soft_steps:
         console.info(
@@ -105,7 +105,7 @@ def import_(
 ) -> None:
     """Read labels of people (PRM800K's format, ratings -1, 0, +1 or null) as rows that `stepscore train` takes."""
     counts = Counts()
-    _convert(file, out, lambda rows: imported(rows, neutral, counts))
+    _convert(file, out, lambda rows: import_rows(rows, neutral, counts))
     console.info(f"{counts}: {out}")
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from stepscore.errors import InvalidInput
-from stepscore_service.jobs.data.benchmarks import PUBLISHED, download, published
+from stepscore_service.jobs.data.benchmarks import PUBLISHED, download, published_data
 from stepscore_service.jobs.runs import console
 
 app = typer.Typer(help="Fetch the published data that the commands read.", no_args_is_help=True)
@@ -37,7 +37,7 @@ def get(
     """Fetch the files of one benchmark or data set into a folder. What is there already is kept."""
     folder = out or Path(name)
     try:
-        data = published(name)
+        data = published_data(name)
         folder.mkdir(parents=True, exist_ok=True)
         for file in data.files:
             console.info(f"{download(data, file, folder)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.flags import with_settings
 from stepscore_service.jobs.runs import console
-from stepscore_service.settings import Settings, named
+from stepscore_service.settings import Settings, split_name
 
 
 @with_settings(only=frozenset({"models", "tokenizers", "cache"}))
@@ -14,10 +14,10 @@ def fetch(*, settings: Settings) -> None:
     from stepscore.checkpoint import checkpoint_facts, locate
 
     try:
-        for name, model in map(named, settings.models):
+        for name, model in map(split_name, settings.models):
             facts = checkpoint_facts(model, settings.cache)
             console.info(f"{name}: {facts.path} (revision {facts.revision})")
-        for name, model in map(named, settings.tokenizers):
+        for name, model in map(split_name, settings.tokenizers):
             console.info(f"{name}: {locate(model, weights=False)}")
     except StepscoreError as error:
         console.fail_with(error)

@@ -124,7 +124,7 @@ def with_options(command: Command) -> Command:
     def run(**given: Any) -> None:
         command(**{name: _options_from(kind, given) for name, kind in expanded.items()}, **given)
 
-    flags = [_option(kind, field) for kind in expanded.values() for field in _flagged(kind)]
+    flags = [_option(kind, field) for kind in expanded.values() for field in _fields_with_flags(kind)]
     parameters = [*(p for p in own if p.name not in expanded and p.kind is not p.KEYWORD_ONLY), *flags]
     parameters += [p for p in own if p.name not in expanded and p.kind is p.KEYWORD_ONLY]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -134,11 +134,11 @@ def with_options(command: Command) -> Command:
 
 def _options_from(kind: Any, given: dict[str, Any]) -> Any:
     """The options class, its fields taken out of what was given."""
-    values = {field.name: given.pop(field.name) for field in _flagged(kind)}
+    values = {field.name: given.pop(field.name) for field in _fields_with_flags(kind)}
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-def _flagged(kind: Any) -> list[Field[Any]]:
+def _fields_with_flags(kind: Any) -> list[Field[Any]]:
     hints = get_type_hints(kind, include_extras=True)
     return [field for field in fields(kind) if get_origin(hints[field.name]) is Annotated]
 

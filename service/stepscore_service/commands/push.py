@@ -9,7 +9,7 @@ import httpx
 import typer
 
 from stepscore_service.client import ServiceError, StepscoreClient
-from stepscore_service.client.address import checked_url
+from stepscore_service.client.address import check_url
 from stepscore_service.jobs.runs import console
 from stepscore_service.schemas.reload import ReloadAnswer
 
@@ -29,15 +29,15 @@ def push(
     token: AdminToken = "",
 ) -> None:
     """Exchange the weights of a running service (started with --allow-reload) without losing a request."""
-    answer = pushed(checkpoint, url, model, token)
+    answer = push_weights(checkpoint, url, model, token)
     console.info(f"{answer.model}: revision {answer.previous_revision} -> {answer.revision} (family {answer.family})")
 
 
-def pushed(checkpoint: str, url: str, model: str | None, token: str) -> ReloadAnswer:
+def push_weights(checkpoint: str, url: str, model: str | None, token: str) -> ReloadAnswer:
     """The service's answer. Ends the command if it refuses or cannot be reached."""
     path = str(Path(checkpoint).resolve()) if Path(checkpoint).is_dir() else checkpoint
     try:
-        checked_url(url)
+        check_url(url)
     except ValueError as error:
         console.fail(str(error))
     try:

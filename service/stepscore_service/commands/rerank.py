@@ -16,7 +16,7 @@ from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.model import asked_of, describe, input_facts, manifest_of, options_for, scorer_from
-from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
+from stepscore_service.jobs.runs.run import find_finished, journal_for, report_results, run
 from stepscore_service.jobs.runs.source import ColumnsFlag, open_source
 from stepscore_service.jobs.score.rerank import RankSums, RerankTally, rerank_rows
 from stepscore_service.settings import MODEL_SETTINGS, Settings
@@ -53,7 +53,7 @@ def rerank(
     check_first(source, lambda row: split_candidates(row, split), SHAPE)
     chosen = {"split": split, "slim": slim, "aggregate": aggregate, "vote": "weighted"}
     asked = partial(asked_of, "rerank", settings, source, **chosen)
-    if path := finished(source, out, "reranked", asked, input_facts("rerank", source, **chosen)):
+    if path := find_finished(source, out, "reranked", asked, input_facts("rerank", source, **chosen)):
         _end(path)
         return
     with scorer_from(settings) as scorer:
@@ -91,8 +91,8 @@ def overview(sums: RankSums) -> Table:
     """The numbers, then the problems whose best candidate has the lowest score."""
     failed = f", {sums.errors} with an error" if sums.errors else ""
     title = (
-        f"{console.counted(sums.rows, 'row')}{failed}, {console.counted(sums.candidates, 'candidate')}, "
-        f"{console.counted(sums.steps, 'step')}; mean score {sums.scores / sums.candidates:.4f}, of the best "
+        f"{console.with_count(sums.rows, 'row')}{failed}, {console.with_count(sums.candidates, 'candidate')}, "
+        f"{console.with_count(sums.steps, 'step')}; mean score {sums.scores / sums.candidates:.4f}, of the best "
         f"{sums.best_scores / sums.ranked:.4f}"
     )
     table = Table(title=title, title_justify="left", title_style="")
@@ -108,7 +108,7 @@ def summary(tally: RerankTally) -> Table:
     """What each way of choosing a candidate gets right."""
     n = str(tally.most) if tally.fewest == tally.most else f"{tally.fewest}–{tally.most}"
     table = Table(
-        title=f"{console.counted(tally.rows, 'problem')}, {n} candidate{'' if n == '1' else 's'} each",
+        title=f"{console.with_count(tally.rows, 'problem')}, {n} candidate{'' if n == '1' else 's'} each",
         title_justify="left",
     )
     table.add_column("chosen by")

@@ -16,7 +16,7 @@ from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.first_row import check_first
 from stepscore_service.jobs.runs.journal import FileJournal, read_rows
 from stepscore_service.jobs.runs.model import asked_of, describe, input_facts, manifest_of, options_for, scorer_from
-from stepscore_service.jobs.runs.run import finished, journal_for, report_results, run
+from stepscore_service.jobs.runs.run import find_finished, journal_for, report_results, run
 from stepscore_service.jobs.runs.source import ColumnsFlag, open_source
 from stepscore_service.jobs.score.rows import ScoreTally, score_rows
 from stepscore_service.settings import MODEL_SETTINGS, Settings
@@ -56,7 +56,7 @@ def score(
     check_first(source, lambda row: split_row(row, split), SHAPE)
     chosen = {"split": split, "slim": slim, "aggregate": aggregate, "threshold": threshold}
     asked = partial(asked_of, "score", settings, source, **chosen)
-    if path := finished(source, out, "scored", asked, input_facts("score", source, **chosen)):
+    if path := find_finished(source, out, "scored", asked, input_facts("score", source, **chosen)):
         _end(path)
         return
     with scorer_from(settings) as scorer:
@@ -89,7 +89,7 @@ def summary(tally: ScoreTally) -> Table:
     failed = f", {tally.errors} with an error" if tally.errors else ""
     share = tally.with_first_error / tally.scored
     title = (
-        f"{console.counted(tally.rows, 'row')}{failed}, {console.counted(tally.steps, 'step')}; mean score "
+        f"{console.with_count(tally.rows, 'row')}{failed}, {console.with_count(tally.steps, 'step')}; mean score "
         f"{tally.total / tally.scored:.4f}; {share:.1%} have a first error"
     )
     table = Table(title=title, title_justify="left", title_style="", caption_justify="left")

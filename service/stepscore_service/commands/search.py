@@ -63,7 +63,7 @@ def run(
     from stepscore_service.jobs.search.plan import parse_method, plan_of
     from stepscore_service.jobs.search.run import run_plans
 
-    source = _opened_source(file, options.columns)
+    source = _open_source(file, options.columns)
     with console.refusing():
         plan = plan_of(parse_method(method, n=n, width=width), options, settings.device, settings.dtype)
     run_plans(
@@ -90,7 +90,7 @@ def compare(
     from stepscore_service.jobs.search.plan import method_label, parse_method, plan_of
     from stepscore_service.jobs.search.run import run_plans
 
-    source = _opened_source(file, options.columns)
+    source = _open_source(file, options.columns)
     with console.refusing():
         methods = {method_label(each): each for each in map(parse_method, method or (*COMPARED, *COMPARED_TREES))}
         plans = [plan_of(each, options, settings.device, settings.dtype) for each in methods.values()]
@@ -107,7 +107,7 @@ def compare(
     )
 
 
-def _opened_source(file: str, columns: str) -> Source:
+def _open_source(file: str, columns: str) -> Source:
     source = open_source(file, columns=columns)
     check_first(source, _check_row, SHAPE)
     return source

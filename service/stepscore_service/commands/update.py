@@ -12,7 +12,7 @@ import typer
 
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.flags import with_options
-from stepscore_service.commands.push import AdminToken, pushed
+from stepscore_service.commands.push import AdminToken, push_weights
 from stepscore_service.jobs.online.settings import UpdateRunOptions, UpdateSettings
 from stepscore_service.jobs.runs import console
 
@@ -36,12 +36,12 @@ def update(
     if lacking:
         console.fail(f"update needs {', '.join(lacking)}: pip install 'stepscore[train]'")
     from stepscore_service.jobs.online.rounds import REWARDS, Rounds
-    from stepscore_service.jobs.online.update import Rollouts, opened
+    from stepscore_service.jobs.online.update import Rollouts, open_rollouts
     from stepscore_service.jobs.online.update import update as run  # loads torch
 
     whole = replace(settings, reference=settings.reference or settings.model)
     try:
-        with opened(str(rollouts)) as source:
+        with open_rollouts(str(rollouts)) as source:
             given = Rollouts(source)
             read = sum(1 for _ in given)  # a bad row is reported before a model is opened
             made = run(whole, given, str(source.digest), Rounds(options.out, options.keep), console.info, read)
@@ -58,5 +58,5 @@ def update(
         shutil.copyfileobj(rewards, console.OUT.file)
     console.info(f"Round {made.number}: {made.folder}, loss {made.made_of['losses'][-1]['loss']:.4f}")
     if options.push:
-        answer = pushed(str(made.folder), options.push, options.served, token)
+        answer = push_weights(str(made.folder), options.push, options.served, token)
         console.info(f"{options.push} serves revision {answer.revision} now.")

@@ -37,7 +37,7 @@ class Certificates:
         Authorities of clients are only added: to withdraw one, restart the service.
         """
         stamp = self._stamp()
-        if stamp == self._seen or not _settled(stamp):
+        if stamp == self._seen or not _has_settled(stamp):
             return
         self._seen = stamp
         try:
@@ -87,7 +87,7 @@ class Certificates:
             return []
 
 
-def _settled(stamp: Sequence[tuple[int, int]]) -> bool:
+def _has_settled(stamp: Sequence[tuple[int, int]]) -> bool:
     """Whether the files have been left alone for a second: whoever renews them may not have written both yet."""
     return not any(0 <= time.time() - changed / NANOSECONDS < SETTLE_SECONDS for changed, _ in stamp)
 

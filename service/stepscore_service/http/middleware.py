@@ -80,7 +80,7 @@ class AccessLog:
         self._metrics.request_seconds.labels(route).observe(seconds)
         write = log.debug if route.startswith(_QUIET) else log.info
         client = _printable(scope["client"][0]) if scope.get("client") else None
-        known = _known(scope["state"])
+        known = _facts_of(scope["state"])
         if self._traces is not None and not route.startswith(_QUIET):
             attributes = {f"stepscore.{name}": value for name, value in known.items()}
             attributes["http.response.status_code"] = status
@@ -148,7 +148,7 @@ class SlashAtTheEnd:
         await self._app(scope, receive, send)
 
 
-def _known(state: Mapping[str, Any]) -> dict[str, Any]:
+def _facts_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of a request beside its line: the error's code, model, tokens, tenant."""
     facts: RequestFacts = state[FACTS]
     caller = state.get(CALLER)

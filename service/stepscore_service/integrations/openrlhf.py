@@ -36,14 +36,14 @@ def reward_func(
     chosen = on_error("raise", ("raise", "lowest"))
     shaped = shaped_reward(shape, blend, reference, groups=False)
     if shaped is not None:
-        return _of_samples(*_shaped(shaped, queries, prompts, labels))
+        return _of_samples(*_shape(shaped, queries, prompts, labels))
     body = {"query": list(queries), "prompts": list(prompts)}
     path = f"/get_reward?{urlencode({**options(), 'on_error': chosen})}"
     found = client().post(path, body, OpenRlhfAnswer)
     return _of_samples(found.rewards, found.scores or found.rewards, found.extra_logs)
 
 
-def _shaped(
+def _shape(
     shaped: ShapedReward, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]
 ) -> tuple[list[float], list[float], dict[str, list[float]]]:
     """Rewards, scores for dynamic filtering (the outcomes if they are known), and what is logged.

@@ -54,8 +54,8 @@ async def compute_score(
     problem, shaped = problem_in(extra_info or {}), shaped_reward(shape, blend, reference, groups=False)
     solution = solution_text(solution_str)
     if shaped is None:
-        return await _logged(await _score(problem, solution))
-    return await _logged_shaped(shaped, await _reward(shaped, problem, solution, ground_truth))
+        return await _log_fields(await _score(problem, solution))
+    return await _log_fields_shaped(shaped, await _reward(shaped, problem, solution, ground_truth))
 
 
 class StepScore(float):
@@ -101,7 +101,7 @@ class StepRewardManager:
         ids = [int(sample.batch["responses"][place]) for place in places]
         raw = columns.get("raw_prompt")
         problem = problem_in(columns.get("extra_info") or {}) if raw is None else item(list(raw), "")["problem"]
-        logged, steps = await self._rewarded(problem, self._text(ids), columns)
+        logged, steps = await self._reward(problem, self._text(ids), columns)
         ends = step_ends(self._text, ids, [span for span, _ in steps])
         tokens = [(places[end], reward) for end, (_, reward) in zip(ends, steps, strict=True)]
         score = StepScore(logged["score"], tokens or [(places[-1] if places else 0, logged["score"])])
@@ -111,18 +111,16 @@ class StepRewardManager:
         """What the tokens say, as it is scored. It never gets shorter if tokens are added."""
         return on_own_lines(self.tokenizer.decode(ids, skip_special_tokens=True))
 
-    async def _rewarded(
-        self, problem: str, text: str, columns: Mapping[str, Any]
-    ) -> tuple[dict[str, float], StepSpans]:
+    async def _reward(self, problem: str, text: str, columns: Mapping[str, Any]) -> tuple[dict[str, float], StepSpans]:
         """What verl logs, and for each step its characters and what its end gets; none for a sample without its own."""
         if self._shaped is None:
             scored = await _score(problem, text)
             own = [] if isinstance(scored, FailedItem) else zip(scored.spans, scored.rewards, strict=True)
-            return await _logged(scored), list(own)
+            return await _log_fields(scored), list(own)
         truth = (columns.get("reward_model") or {}).get("ground_truth")
         result = await _reward(self._shaped, problem, text, truth)
         steps = [] if isinstance(result, FailedItem) else [(step.characters, step.shaped) for step in result.steps]
-        return await _logged_shaped(self._shaped, result), steps
+        return await _log_fields_shaped(self._shaped, result), steps
 
     @classmethod
     def assemble_rm_scores(cls, data: Any, scores: Sequence[float]) -> Any:
@@ -175,7 +173,7 @@ async def _score(problem: str, solution: str) -> Result:
         return FailedItem(index=0, error=ErrorBody(code=error.code, message=error.message, detail=error.detail))
 
 
-async def _logged(result: Result) -> dict[str, float]:
+async def _log_fields(result: Result) -> dict[str, float]:
     """first_error: -1 if there is none. scored: 0 for a sample that got the lowest reward instead of its own."""
     chosen = on_error("raise", ("raise", "lowest"))
     score = await asyncio.to_thread(number_of, result, chosen)
@@ -197,7 +195,7 @@ async def _reward(shaped: ShapedReward, problem: str, solution: str, answer: Any
     return (await asyncio.wrap_future(shaped.submit([shaped.item(problem, solution, answer)]))).results[0]
 
 
-async def _logged_shaped(shaped: ShapedReward, result: Rewarded) -> dict[str, float]:
+async def _log_fields_shaped(shaped: ShapedReward, result: Rewarded) -> dict[str, float]:
     """outcome: 1 right, 0 wrong or unreadable, -1 not looked at. scored: 0 for a sample with the lowest reward."""
     chosen = on_error("raise", ("raise", "lowest"))
     score = await asyncio.to_thread(shaped.number, result, chosen)

@@ -251,7 +251,7 @@ def messages_of(messages: Sequence[Any]) -> list[ChatMessage]:
     """
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
         raise InvalidChat(f"a chat is a text or a list of messages, not {type(messages).__name__}")
-    return [ChatMessage(str(each["role"]), _content(each.get("content"))) for each in map(_checked, messages)]
+    return [ChatMessage(str(each["role"]), _content(each.get("content"))) for each in map(_check_fields, messages)]
 
 
 def problem_of_messages(messages: Sequence[ChatMessage]) -> str:
@@ -288,7 +288,7 @@ def _asked(turns: Sequence[ChatMessage]) -> str:
     return "\n\n".join(turn.content for turn in shown)
 
 
-def _checked(message: Any) -> Mapping[str, Any]:
+def _check_fields(message: Any) -> Mapping[str, Any]:
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
         raise InvalidChat("a message is an object with `role` and `content`")
     if message["role"] not in MESSAGE_ROLES:

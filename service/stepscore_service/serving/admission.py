@@ -67,13 +67,13 @@ class Admission:
         within_share = load.tenants > 1 and load.waiting_of_tenant + tokens <= limit // load.tenants
         if not fits and not within_share:
             message = f"{load.waiting} tokens are waiting and the queue holds {limit}; try again later"
-            raise _overloaded(message, load, limit=limit)
+            raise _overload_error(message, load, limit=limit)
 
     def _check_wait(self, load: QueueLoad) -> None:
         wait = load.seconds_for(load.ahead)
         if self._max_seconds and wait > self._max_seconds:
             message = f"the wait is about {wait:.0f} s and may be {self._max_seconds:g} s; try again later"
-            raise _overloaded(message, load, max_queue_seconds=self._max_seconds)
+            raise _overload_error(message, load, max_queue_seconds=self._max_seconds)
 
     def _check_deadline(self, tokens: int, load: QueueLoad, context: RequestContext) -> None:
         """If nothing is ahead, the request is computed whatever the estimate says: only a forward can correct it."""
@@ -83,7 +83,7 @@ class Admission:
         expected = load.seconds_for(load.ahead + tokens)
         if 0 < left < expected:
             message = f"the answer would take about {expected:.1f} s and the time limit is in {left:.1f} s"
-            raise _overloaded(message, load, seconds_left=round(left, 3))
+            raise _overload_error(message, load, seconds_left=round(left, 3))
 
     def _check_quota(self, tokens: int, context: RequestContext) -> None:
         limit = context.tokens_per_minute
@@ -101,7 +101,7 @@ class Admission:
             )
 
 
-def _overloaded(message: str, load: QueueLoad, **detail: object) -> Overloaded:
+def _overload_error(message: str, load: QueueLoad, **detail: object) -> Overloaded:
     seconds = load.seconds_for(load.ahead)
     return Overloaded(
         message,

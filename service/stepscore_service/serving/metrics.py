@@ -158,21 +158,21 @@ class ModelMetrics:
         self._reward = metrics.step_reward.labels(model)
         self._gap = metrics.outcome_gap.labels(model)
 
-    def tokenised(self, seconds: float) -> None:
+    def observe_tokenising(self, seconds: float) -> None:
         self._tokenise.observe(seconds)
 
-    def queued(self, seconds: float) -> None:
+    def observe_wait(self, seconds: float) -> None:
         self._queue.observe(seconds)
 
-    def forwarded(self, solutions: int, tokens: int, seconds: float) -> None:
+    def count_forward(self, solutions: int, tokens: int, seconds: float) -> None:
         self._forward.observe(seconds)
         self._solutions.observe(solutions)
         self._tokens.observe(tokens)
 
-    def failed(self, code: str) -> None:
+    def count_failure(self, code: str) -> None:
         self._metrics.failures.labels(self._model, code).inc()
 
-    def skipped(self, reason: str, solutions: int) -> None:
+    def count_skipped(self, reason: str, solutions: int) -> None:
         self._metrics.skipped.labels(self._model, reason).inc(solutions)
 
     def count_result(self, result: ScoreResult, context: RequestContext) -> None:

@@ -16,14 +16,14 @@ from stepscore_service.errors import Draining
 from stepscore_service.serving.admission import Admission
 from stepscore_service.serving.metrics import Metrics, ModelMetrics
 from stepscore_service.serving.open import open_model
-from stepscore_service.settings import Settings, named
+from stepscore_service.settings import Settings, split_name
 
 WARM_UP = Solution("How many are three and four?", ("3 + 4 = 7", "So the answer is 7."))
 
 
 def open_scorers(settings: Settings) -> dict[str, Scoring]:
     """Every model of the settings by name, the default first, each warmed by one forward. Raises CheckpointError."""
-    return {name: open_warm(settings, name, model, settings.family) for name, model in map(named, settings.models)}
+    return {name: open_warm(settings, name, model, settings.family) for name, model in map(split_name, settings.models)}
 
 
 def open_warm(settings: Settings, name: str, model: str, family: str | None) -> Scoring:

@@ -15,7 +15,7 @@ from stepscore.scoring.protocol import ModelInfo, Scoring
 from stepscore_service.errors import AnotherFamily, PathNotAllowed, ReloadDisabled
 from stepscore_service.serving.metrics import Metrics
 from stepscore_service.serving.model_pool import ModelPool, open_warm
-from stepscore_service.settings import Settings, named
+from stepscore_service.settings import Settings, split_name
 
 
 class Reloader:
@@ -25,7 +25,7 @@ class Reloader:
         self._settings = settings
         self._metrics = metrics
         self._one_at_a_time = asyncio.Lock()
-        self._paths = dict(map(named, settings.models))
+        self._paths = dict(map(split_name, settings.models))
 
     async def reload(self, pool: ModelPool, name: str, path: str | None) -> tuple[ModelInfo, ModelInfo]:
         """What was served under that name, and what is served now.
@@ -38,7 +38,7 @@ class Reloader:
         async with self._one_at_a_time:
             old, outcome = pool.pick(name).info, "refused"
             try:
-                chosen = self._allowed(name, path)
+                chosen = self._check_allowed(name, path)
                 scorer = await asyncio.to_thread(_open, self._settings, old, chosen)
                 outcome = "done"
             finally:
@@ -47,7 +47,7 @@ class Reloader:
             await pool.exchange(name, scorer)
             return old, scorer.info
 
-    def _allowed(self, name: str, path: str | None) -> str:
+    def _check_allowed(self, name: str, path: str | None) -> str:
         chosen = path or self._paths.get(name)
         if chosen is None:
             raise CheckpointError(f"no path is known for {name}; give one", model=name)

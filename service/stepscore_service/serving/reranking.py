@@ -76,7 +76,7 @@ def rank(info: ModelInfo, request: RerankRequest, aggregate: str, results: Seque
         revision=info.revision,
         dtype=info.dtype,
         aggregate=aggregate,
-        results=[_ranked(request, index, answer) for index, answer in ordered],
+        results=[_rank_one(request, index, answer) for index, answer in ordered],
         usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
         **_optional(info, request, aggregate, scored, results),
     )
@@ -118,7 +118,7 @@ def _group(group: Group, scored: RankableAnswers) -> AnswerGroup:
     )
 
 
-def _ranked(request: RerankRequest, index: int, answer: ScoreAnswer) -> RankedCandidate:
+def _rank_one(request: RerankRequest, index: int, answer: ScoreAnswer) -> RankedCandidate:
     document = {"document": Document(text=_text(request.candidates[index]))} if request.return_documents else {}
     return RankedCandidate(
         index=index, score=answer.score, relevance_score=answer.score, rewards=answer.rewards, **document

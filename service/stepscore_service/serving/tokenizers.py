@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from stepscore.checkpoint import locate
 from stepscore.text.policy_tokenizer import PolicyTokenizer
 from stepscore_service.errors import UnknownTokenizer
-from stepscore_service.settings import named
+from stepscore_service.settings import split_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,9 @@ class PolicyTokenizers:
     @classmethod
     def open(cls, models: Sequence[str]) -> PolicyTokenizers:
         """Of folders or Hub ids, each optionally as name=model. Raises CheckpointError."""
-        return cls({name: PolicyTokenizer.open(locate(model, weights=False)) for name, model in map(named, models)})
+        return cls(
+            {name: PolicyTokenizer.open(locate(model, weights=False)) for name, model in map(split_name, models)}
+        )
 
     def pick(self, name: str | None) -> PolicyTokenizer | None:
         """None for None. Raises UnknownTokenizer."""

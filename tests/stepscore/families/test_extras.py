@@ -11,7 +11,7 @@ import checkpoints_causal
 import checkpoints_value_heads
 from reference import act_prm
 from stepscore.config import EngineOptions
-from stepscore.families.path_finder import gated
+from stepscore.families.path_finder import read_gated
 from stepscore.scoring.open import open_scorer
 from stepscore.types import EncodedSolution, Reading, Solution
 
@@ -51,5 +51,5 @@ def test_path_finder_tells_why_a_step_is_minus_one(tmp_path: Path) -> None:
 )
 def test_path_finder_takes_the_good_token_when_equal(first: list[float], expected: float) -> None:
     pass_one = np.array(first, dtype=np.float32).reshape(2, 2)
-    reading = gated([pass_one, np.zeros((1, 2), dtype=np.float32)], EncodedSolution((), steps=1))
+    reading = read_gated([pass_one, np.zeros((1, 2), dtype=np.float32)], EncodedSolution((), steps=1))
     assert reading.rewards == (expected,)

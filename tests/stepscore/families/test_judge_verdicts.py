@@ -54,7 +54,7 @@ def test_r_prm_cuts_at_the_question_or_asks_it(qwen: Path, analysis: str, asked:
 def test_r_prm_cleans_as_the_authors_do() -> None:
     for text in ("  a \\n b\\\\n", "x = 3\\neq 4", "\\n\\n", "plain"):
         expected = reference.split_text(text.strip().strip("\\").strip("\\n").strip())
-        assert r_prm.cleaned(text) == expected
+        assert r_prm.clean_completion(text) == expected
 
 
 # ThinkPRM

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 import checkpoints_causal
 from stepscore.errors import CheckpointError, GeneratorError
 from stepscore.generate.protocol import Request, Sampling
-from stepscore.generate.sampling import Sampler, allowed, draw_from
+from stepscore.generate.sampling import Sampler, draw_from, mask_unlikely
 from stepscore.generate.stopping import cut
 from stepscore.generate.transformers import TransformersGenerator, open_transformers
 
@@ -176,7 +176,9 @@ def test_a_missing_tensor_is_an_error_not_a_random_head(folder: Path, tmp_path: 
     top_p=st.floats(0.05, 1.0),
 )
 def test_top_k_and_top_p_keep_the_likeliest(logits: list[int], top_k: int, top_p: float) -> None:
-    kept = allowed(torch.tensor(logits, dtype=torch.float32), Sampling(top_k=top_k, top_p=top_p)).isfinite().tolist()
+    kept = (
+        mask_unlikely(torch.tensor(logits, dtype=torch.float32), Sampling(top_k=top_k, top_p=top_p)).isfinite().tolist()
+    )
     order = sorted(range(len(logits)), key=lambda place: -logits[place])
     count = sum(kept)
     assert [kept[place] for place in order] == [True] * count + [False] * (len(logits) - count)

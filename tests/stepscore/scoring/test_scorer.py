@@ -9,7 +9,7 @@ import checkpoints
 from stepscore.config import EngineOptions
 from stepscore.errors import CheckpointError, EmptyStep, InvalidOption, TooLong, UnknownFamily, UnscorableError
 from stepscore.scoring.open import open_scorer
-from stepscore.scoring.protocol import Scoring, checked
+from stepscore.scoring.protocol import Scoring, check_reading
 from stepscore.types import Reading, Solution
 
 CPU = EngineOptions(device="cpu", dtype="float32")
@@ -53,10 +53,10 @@ def test_a_limit_of_tokens_can_be_lowered(folder: Path) -> None:
 
 def test_rewards_that_are_no_numbers_are_errors() -> None:
     with pytest.raises(UnscorableError) as caught:
-        checked(Reading((0.5, float("nan"))), steps=2)
+        check_reading(Reading((0.5, float("nan"))), steps=2)
     assert caught.value.detail == {"step": 1}
     with pytest.raises(UnscorableError):
-        checked(Reading((0.5,)), steps=2)
+        check_reading(Reading((0.5,)), steps=2)
 
 
 def test_a_model_with_broken_weights_gives_errors_not_numbers(tmp_path: Path) -> None:

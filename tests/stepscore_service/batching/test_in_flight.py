@@ -191,5 +191,5 @@ async def test_a_defect_of_the_batcher_ends_the_engine_and_tells_who_waits() -> 
 class Unmeasured(Counted):
     """Breaks when a forward has ended."""
 
-    def forwarded(self, solutions: int, tokens: int, seconds: float) -> None:
+    def count_forward(self, solutions: int, tokens: int, seconds: float) -> None:
         raise ZeroDivisionError("a defect")

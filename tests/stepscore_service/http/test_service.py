@@ -61,7 +61,7 @@ def test_the_metrics_are_those_that_the_page_lists(http: httpx.Client) -> None:
 def test_labels_and_buckets_are_those_that_the_page_lists() -> None:
     page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
     metrics = Metrics()
-    ModelMetrics(metrics, INFO, 20).forwarded(1, 1, 1.0)
+    ModelMetrics(metrics, INFO, 20).count_forward(1, 1, 1.0)
     bounds = {
         match[1]: [float(bound) for bound in re.findall(r"le=\"([-\d.e+]+)\"", match[0])]
         for match in re.finditer(r"(?:^(stepscore_\w+)_bucket\{.*\n)+", metrics.text().decode(), re.MULTILINE)

@@ -48,12 +48,12 @@ class EngineHost:
             method = call.method
             while self._started and method != "advance":
                 self._answer_oldest()
-            self._started.append((call.number, self._tried(partial(self._start, call))))
+            self._started.append((call.number, self._outcome_of(partial(self._start, call))))
         self._answer_oldest()
 
     def _answer_oldest(self) -> None:
         number, rest = self._started.popleft()
-        result = self._tried(rest) if callable(rest) else rest
+        result = self._outcome_of(rest) if callable(rest) else rest
         self._connection.send(Reply(number, result, self._engine.counts()))
 
     def _read(self) -> None:
@@ -67,7 +67,7 @@ class EngineHost:
             else:
                 self._calls.put(message)
 
-    def _tried(self, run: Callable[[], Any]) -> Any:
+    def _outcome_of(self, run: Callable[[], Any]) -> Any:
         """What it returns, or its error, which does not keep the tensors of a failed forward alive."""
         try:
             return run()

@@ -29,13 +29,13 @@ async def verify(body: VerifyRequest, view: TheView) -> VerifyAnswer:
     """The messages of the response are the solution; its reasoning is not scored."""
     asked = body.responses_create_params.input
     problem = asked if isinstance(asked, str) else problem_of_messages(messages_of(asked))
-    found = await view.score([Dialogue(problem, _written(body.response.output))])
+    found = await view.score([Dialogue(problem, _text_of(body.response.output))])
     (reward,) = found.numbers()
     (result,) = found.results
     components = dict(result.aggregates) if isinstance(result, ScoreAnswer) else {}
     return VerifyAnswer(**body.model_dump(), reward=reward, reward_components=components)
 
 
-def _written(output: Sequence[Mapping[str, Any]]) -> str:
+def _text_of(output: Sequence[Mapping[str, Any]]) -> str:
     messages = [each for each in output if each.get("type", "message") == "message"]
     return "\n\n".join(each.content for each in messages_of(messages))

@@ -55,7 +55,7 @@ async def pooling(body: PoolingRequest, view: TheView) -> PoolingAnswer:
     """In a text with <extra_0> a step ends at each of them, and an empty step is an error; other texts are split."""
     if view.options.aggregate is not None or view.options.on_error != "raise":
         raise InvalidRequest("the answer has a row for each step, and no place for `aggregate` and `on_error=lowest`")
-    items = [_marked(each, view) for each in _items(body, view)]
+    items = [_parse_marked(each, view) for each in _items(body, view)]
     found = await view.score(items, body.model)
     pairs = found.info.reward_range.kind == "probability"
     data = [
@@ -74,7 +74,7 @@ def _items(body: EngineRequest, view: View) -> list[Parsed]:
     return [Dialogue(problem_of_messages(messages[:-1]), messages[-1].content)]
 
 
-def _marked(item: Parsed, view: View) -> Parsed:
+def _parse_marked(item: Parsed, view: View) -> Parsed:
     if not isinstance(item, Dialogue):
         return item
     steps = steps_at_markers(view.scored_text(item))

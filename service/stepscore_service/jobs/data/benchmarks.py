@@ -58,7 +58,7 @@ PUBLISHED: Mapping[str, PublishedData] = {
 }
 
 
-def published(name: str) -> PublishedData:
+def published_data(name: str) -> PublishedData:
     """Raises InvalidInput with the names that exist."""
     if name not in PUBLISHED:
         raise InvalidInput(f"no data is called {name!r}; there are {', '.join(PUBLISHED)}")

@@ -149,7 +149,7 @@ def _reason(problem: Mapping[str, Any], meaning: str) -> str:
     if kind == "missing":
         return f"lacks {problem['loc'][-1]!r}"
     wanted = meaning or f"{str(problem['msg'])[:1].lower()}{str(problem['msg'])[1:]}"
-    return f"is {_shortened(value)}, not {wanted}" if meaning else f"is {_shortened(value)}: {wanted}"
+    return f"is {_shorten(value)}, not {wanted}" if meaning else f"is {_shorten(value)}: {wanted}"
 
 
 def _texts_in(value: Any) -> list[str]:
@@ -168,7 +168,7 @@ _NEEDED = {
 """By pydantic's name of the error: what the value should be."""
 
 
-def _shortened(value: Any) -> str:
+def _shorten(value: Any) -> str:
     shown = repr(value)
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
 

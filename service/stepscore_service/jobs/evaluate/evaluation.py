@@ -66,7 +66,7 @@ def score(part: EvaluationPart, rewards: Rewards | None, out: Path, manifest: Ma
     path = part.journal(out)
     with closing(open_journal(path, manifest)) as journal:
         if 0 < journal.done != part.source.total:
-            done = console.counted(journal.done, "row is", "rows are")
+            done = console.with_count(journal.done, "row is", "rows are")
             console.info(f"{part.suite.kind} {part.name}: {done} done; continuing after them.")
         run(part.source, journal, lambda lines: score_lines(part.suite, rewards, lines), batch_rows)
     return sum("error" in row for row in read_rows(path))

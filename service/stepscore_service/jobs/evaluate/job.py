@@ -75,7 +75,7 @@ def evaluate_all(request: EvaluationRequest, settings: Settings, url: str | None
     console.show_result(summary(measured))
     console.info(f"Report: {request.out / 'report.html'}")
     if malformed := measured["malformed_rows"]:
-        rows = console.counted(malformed, "row")
+        rows = console.with_count(malformed, "row")
         console.fail(f'{rows} cannot be used; see "error" in {request.out / "rows"}.', console.ROWS_FAILED)
 
 
@@ -84,9 +84,9 @@ def _measure(
 ) -> Measured:
     """Score what is not scored yet, and measure everything."""
     out = request.out
-    model, rewards = _finished(request, parts, settings, models), None
+    model, rewards = _find_finished(request, parts, settings, models), None
     if model is None:
-        model = models.opened(asked := any(part.asks() for part in parts))
+        model = models.open(asked := any(part.asks() for part in parts))
         models.note(model, out)
         rewards = models.rewards() if asked else None
         if model.info is not None:
@@ -116,11 +116,11 @@ def _check_threshold(request: EvaluationRequest, info: ModelInfo | None) -> None
         console.fail_with(error)
 
 
-def _finished(
+def _find_finished(
     request: EvaluationRequest, parts: list[EvaluationPart], settings: Settings, models: EvaluationModels
 ) -> EvaluatedModel | None:
     """What an earlier run opened, if it scored every row that is asked for now."""
-    known = models.noted(request.out)
+    known = models.read_note(request.out)
     if known is None:
         return None
     if not all(part.is_finished(request.out, _manifest(request, settings, part, known)) for part in parts):
@@ -159,10 +159,10 @@ def _parts(request: EvaluationRequest, outcome: Callable[[], Rewards] | None) ->
     )
     parts = []
     for kind, given in request.files.items():
-        suite, names = build_suite(kind, options), [_named(each)[0] for each in given]
+        suite, names = build_suite(kind, options), [_split_name(each)[0] for each in given]
         if len(set(names)) < len(names):
             console.fail(f"two files of one suite have one name: {', '.join(names)}. Give NAME=FILE.")
-        for name, path in map(_named, given):
+        for name, path in map(_split_name, given):
             parts.append(EvaluationPart(suite, name, open_source(path, sample=request.sample, columns=request.columns)))
     return parts
 
@@ -171,14 +171,14 @@ def _tune_on(request: EvaluationRequest) -> str:
     """The name of the file to tune on, or nothing. Ends the command if there is no such file."""
     if request.threshold != TUNED:
         return "" if not request.tune_on else console.fail("--tune-on goes with --threshold tuned.")
-    names = [_named(each)[0] for each in request.files.get("processbench", ())]
+    names = [_split_name(each)[0] for each in request.files.get("processbench", ())]
     if request.tune_on not in names:
         known = ", ".join(names) or "none"
         console.fail(f"--threshold tuned needs --tune-on NAME, the name of a --processbench file (given: {known}).")
     return request.tune_on
 
 
-def _named(given: str) -> tuple[str, str]:
+def _split_name(given: str) -> tuple[str, str]:
     """(name, path) of `NAME=FILE`; a file without a name is called by its own, without the suffix."""
     name, equals, path = given.partition("=")
     if equals and "/" not in name:

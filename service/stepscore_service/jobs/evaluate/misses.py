@@ -32,7 +32,7 @@ def worst_misses(
             WORST, _misses(part, rows, measured[part.suite.kind], facts), key=lambda each: each[0].severity
         )
         texts = _texts(part, {row["line"] for _, row in worst})
-        shown = [(miss.severity, _shown(miss, row, part.name, texts, facts.range.kind)) for miss, row in worst]
+        shown = [(miss.severity, _describe(miss, row, part.name, texts, facts.range.kind)) for miss, row in worst]
         found.setdefault(part.suite.kind, []).extend(shown)
     return {kind: [each for _, each in nlargest(WORST, some, key=lambda each: each[0])] for kind, some in found.items()}
 
@@ -60,7 +60,7 @@ def _solutions(part: EvaluationPart, row: JsonRow) -> Sequence[Solution | None]:
         return []
 
 
-def _shown(
+def _describe(
     miss: Miss, row: JsonRow, name: str, texts: Mapping[int, Sequence[Solution | None]], kind: RangeKind
 ) -> Measured:
     solutions = texts.get(row["line"], [])

@@ -60,7 +60,7 @@ class EvaluationModels:
         self._outcome = self._outcome or self._stack.enter_context(rewards_from(settings, None))
         return self._outcome
 
-    def opened(self, asked: bool) -> EvaluatedModel:
+    def open(self, asked: bool) -> EvaluatedModel:
         """The facts of the models, which are opened for that. asked: whether any row asks the model."""
         info = self.rewards().info if asked else None
         outcome = self.outcome().info if self._orm else None
@@ -68,12 +68,12 @@ class EvaluationModels:
         return EvaluatedModel(info, written, hardware_of(info, self._url))
 
     def note(self, model: EvaluatedModel, out: Path) -> None:
-        """Write down what was opened, for `noted`. Raises OSError."""
+        """Write down what was opened, for `read_note`. Raises OSError."""
         info = None if model.info is None else model.info.as_dict()
         facts = {"model": info, "outcome": model.outcome, "hardware": model.hardware}
         write_manifest(out / NOTE, {"opened": self._identity(), **facts})
 
-    def noted(self, out: Path) -> EvaluatedModel | None:
+    def read_note(self, out: Path) -> EvaluatedModel | None:
         """What an earlier run wrote down, if the same models would be opened now. Opens none."""
         from stepscore.scoring.protocol import (
             ModelInfo,  # takes seconds to import, which a first run spends on the model anyway

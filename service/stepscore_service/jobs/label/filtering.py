@@ -66,7 +66,7 @@ class ConsensusFilter:
         compared = list(compare(rows, self.judge, self.threshold, self.error_below))
         kept = [_with_verdict(each) for each in compared if each.kept]
         dropped = [_with_verdict(each) for each in compared if not each.kept]
-        totals = {f"consensus_{agreement}": count for agreement, count in counted(compared).items()}
+        totals = {f"consensus_{agreement}": count for agreement, count in count_agreements(compared).items()}
         return FilteredRows(kept, dropped, totals)
 
 
@@ -114,10 +114,10 @@ def compare(
             if is_open(row, error_below):
                 yield ComparedRow(row, "open", None, None)
             else:
-                yield _compared(row, row.first_error(error_below), next(readings), threshold)
+                yield _compare_row(row, row.first_error(error_below), next(readings), threshold)
 
 
-def counted(compared: Iterable[ComparedRow]) -> Counter[Agreement]:
+def count_agreements(compared: Iterable[ComparedRow]) -> Counter[Agreement]:
     return Counter(each.agreement for each in compared)
 
 
@@ -126,7 +126,7 @@ def is_open(labelled: Labelled, error_below: float = 0.0) -> bool:
     return None in labelled.labels[: labelled.first_error(error_below)]
 
 
-def _compared(row: Labelled, ours: int | None, reading: Reading | StepscoreError, threshold: float) -> ComparedRow:
+def _compare_row(row: Labelled, ours: int | None, reading: Reading | StepscoreError, threshold: float) -> ComparedRow:
     if isinstance(reading, StepscoreError):
         return ComparedRow(row, "unscored", ours, None, reading)
     theirs = first_error(reading.rewards, threshold)

@@ -39,7 +39,7 @@ class OutputFolder:
         self.done: dict[int, dict[str, Any]] = {}
         self._identity = json.loads(json.dumps(identity))
         self._made_by = made_by
-        self._lock = self._locked()
+        self._lock = self._take_lock()
         try:
             self._read()
         except BaseException:  # nobody else can let go of the lock
@@ -66,14 +66,14 @@ class OutputFolder:
     def close(self) -> None:
         self._lock.close()
 
-    def _locked(self) -> IO[str]:
+    def _take_lock(self) -> IO[str]:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             return lock_folder(self.path)
         except BlockingIOError as error:
             raise InvalidInput(f"another run is writing {self.path}", path=str(self.path)) from error
         except OSError as error:
-            raise _failed(self.path, error) from error
+            raise _failure(self.path, error) from error
 
     def _read(self) -> None:
         """Take over what an earlier run of the same kind has finished; damaged shards are made again."""
@@ -105,10 +105,10 @@ class OutputFolder:
         try:
             atomic.write_bytes(self.path / name, content)
         except OSError as error:
-            raise _failed(self.path / name, error) from error
+            raise _failure(self.path / name, error) from error
 
 
-def _failed(path: Path, error: OSError) -> OutputError:
+def _failure(path: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {error.strerror or error}", path=str(path))
 
 

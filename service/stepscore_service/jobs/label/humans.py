@@ -55,7 +55,7 @@ def with_ask(solution: Solution, row: JsonRow, asked: Iterable[Asked]) -> dict[s
     return {**to_row(labelled), ASK: steps}
 
 
-def exported(rows: Iterable[JsonRow], counts: Counts) -> Iterator[dict[str, Any]]:
+def export_rows(rows: Iterable[JsonRow], counts: Counts) -> Iterator[dict[str, Any]]:
     """Rows for people. A row of `select` asks for its steps; any other for those without a label.
 
     A soft label has no place among the ratings: it is left out and counted, unless people are asked for its step.
@@ -71,7 +71,7 @@ def exported(rows: Iterable[JsonRow], counts: Counts) -> Iterator[dict[str, Any]
         yield to_prm800k(labelled, asked)
 
 
-def imported(rows: Iterable[JsonRow], neutral: Neutral, counts: Counts) -> Iterator[dict[str, Any]]:
+def import_rows(rows: Iterable[JsonRow], neutral: Neutral, counts: Counts) -> Iterator[dict[str, Any]]:
     """TRL's rows from rows of PRM800K. Raises InvalidInput."""
     for row in rows:
         counts.rows += 1

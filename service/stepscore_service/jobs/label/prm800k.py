@@ -29,7 +29,7 @@ def to_prm800k(labelled: Labelled, ask: Collection[int] | None = None) -> dict[s
     A soft label is not a rating: its step is written without one.
     """
     asked = [step for step, label in enumerate(labelled.labels) if label is None] if ask is None else sorted(ask)
-    ratings = [None if step in asked else _RATINGS.get(label) for step, label in enumerate(_known(labelled))]
+    ratings = [None if step in asked else _RATINGS.get(label) for step, label in enumerate(_numbers_of(labelled))]
     steps = labelled.solution.steps
     return {
         "labeler": None,
@@ -63,7 +63,7 @@ def of_prm800k(row: JsonRow, neutral: Neutral) -> Iterator[Labelled]:
         yield replace(labelled, outcome=own.get("outcome"), extras=extras)
 
 
-def _known(labelled: Labelled) -> tuple[float, ...]:
+def _numbers_of(labelled: Labelled) -> tuple[float, ...]:
     """Labels as numbers; -1 for a step without one, which has no rating."""
     return tuple(-1.0 if label is None else label for label in labelled.labels)
 
@@ -78,10 +78,10 @@ def _without_neutral(row: JsonRow) -> JsonRow:
     label = row.get("label")
     if not isinstance(label, dict) or not isinstance(label.get("steps"), list):
         return row
-    return {**row, "label": {**label, "steps": [_unrated(step) for step in label["steps"]]}}
+    return {**row, "label": {**label, "steps": [_without_neutral_ratings(step) for step in label["steps"]]}}
 
 
-def _unrated(step: Any) -> Any:
+def _without_neutral_ratings(step: Any) -> Any:
     if not isinstance(step, dict) or not isinstance(step.get("completions"), list):
         return step
     return {**step, "completions": [_neutral_to_null(each) for each in step["completions"]]}

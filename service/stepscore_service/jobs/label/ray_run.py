@@ -48,7 +48,7 @@ def on_ray(
     try:
         where = None if address == LOCAL else address
         ray.init(address=where, log_to_driver=False, ignore_reinit_error=True, logging_level=logging.ERROR)
-        yield from _labelled(waiting, plan, workers, open_)
+        yield from _label(waiting, plan, workers, open_)
     except (ray.exceptions.RayError, ConnectionError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise GeneratorError(f"labelling on Ray ({address}) failed: {reason}", reason=reason) from error
@@ -56,7 +56,7 @@ def on_ray(
         ray.shutdown()
 
 
-def _labelled(waiting: list[JsonRow], plan: LabelPlan, workers: int, open_: OpenLabeller) -> Iterator[FinishedShard]:
+def _label(waiting: list[JsonRow], plan: LabelPlan, workers: int, open_: OpenLabeller) -> Iterator[FinishedShard]:
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     on_gpu = plan.policy.generator == "vllm" or plan.policy.device == "cuda"

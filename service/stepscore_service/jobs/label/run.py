@@ -71,19 +71,19 @@ def _label(
         return
     with (
         ProgressDisplay("problems", count, done) as display,
-        _opened(plan, options, progress := LabelProgress(display), open_) as label,
+        _open_labeller(plan, options, progress := LabelProgress(display), open_) as label,
     ):
         try:
             every = shards(inputs.tasks(), options.shard_problems)
             for finished in label(shard for shard in every if shard.index not in folder.done):
                 folder.keep(finished)
-                progress.finished(finished)
+                progress.add_shard(finished)
         except StepscoreError as error:
-            _failed(folder, error)
+            _fail(folder, error)
 
 
 @contextmanager
-def _opened(
+def _open_labeller(
     plan: LabelPlan, options: LabelRunOptions, progress: LabelProgress, open_: OpenLabeller
 ) -> Iterator[LabelShards]:
     """What labels shards: this process or a cluster. Ends the command if it cannot be had."""
@@ -91,7 +91,7 @@ def _opened(
         yield _on_ray(plan, options, open_)
         return
     try:
-        labeller = open_(plan, progress.rolled)
+        labeller = open_(plan, progress.add_rollouts)
     except StepscoreError as error:
         console.fail_with(error)
     with closing(labeller):
@@ -136,7 +136,7 @@ def _interruptible(folder: OutputFolder) -> Iterator[None]:
         raise typer.Exit(console.INTERRUPTED) from None
 
 
-def _failed(folder: OutputFolder, error: StepscoreError) -> NoReturn:
+def _fail(folder: OutputFolder, error: StepscoreError) -> NoReturn:
     console.info(f"Failed with {folder.totals.get('problems', 0)} problems labelled in {folder.path}. {RESUME}")
     console.fail_with(error, console.ENGINE_FAILED)
 
@@ -158,11 +158,11 @@ class LabelProgress:
     def __init__(self, display: ProgressDisplay) -> None:
         self._display, self._rollouts = display, 0
 
-    def rolled(self, rollouts: int) -> None:
+    def add_rollouts(self, rollouts: int) -> None:
         self._rollouts += rollouts
         self._display.advance(0, f"{self._rollouts} rollouts")
 
-    def finished(self, shard: FinishedShard) -> None:
+    def add_shard(self, shard: FinishedShard) -> None:
         self._display.advance(shard.totals["problems"])
 
 

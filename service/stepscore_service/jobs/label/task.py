@@ -71,7 +71,7 @@ def task_of(row: JsonRow, line: int, *, how: str = "auto", join: str = "\n") -> 
     """The task of one row of the input. Raises InvalidInput, which names the column."""
     _check_text(row)
     problem, truth = _problem(row), _truth(row)
-    attempts = tuple(_attempt(given, how, join, name) for name, given in _given(row))
+    attempts = tuple(_attempt(given, how, join, name) for name, given in _given_solutions(row))
     _check_labels(row, attempts)
     return Task(str(row.get("id", line)), line, problem, truth, attempts)
 
@@ -115,7 +115,7 @@ def _is_count(name: str, value: Any) -> bool:
     return name == "candidates" and isinstance(value, int)
 
 
-def _given(row: JsonRow) -> list[tuple[str, Any]]:
+def _given_solutions(row: JsonRow) -> list[tuple[str, Any]]:
     """The row's solutions, each with the name of its column. Raises InvalidInput if two columns hold solutions."""
     names = [name for name in _SOLUTIONS if row.get(name) is not None and not _is_count(name, row[name])]
     if is_result(dict(row)) and "steps" in names:

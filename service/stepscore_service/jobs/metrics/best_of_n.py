@@ -44,7 +44,9 @@ def subsets(count: int, n: int, rng: np.random.Generator) -> Integers:
     return np.argsort(rng.random((MAX_SUBSETS, count)), axis=1)[:, :n].astype(np.int64)
 
 
-def voted(correct_N: Booleans, groups_N: Sequence[int | None], weights_N: Doubles, chosen_Kn: Integers) -> float:
+def vote_accuracy(
+    correct_N: Booleans, groups_N: Sequence[int | None], weights_N: Doubles, chosen_Kn: Integers
+) -> float:
     """The chance that the heaviest answer of a subset is right; among equally heavy ones each is as likely.
 
     groups_N: which answer each candidate gives; None takes no part, unless no candidate of a subset has an answer:

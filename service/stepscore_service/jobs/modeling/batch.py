@@ -78,7 +78,7 @@ def collator(objective: Objective, layout: RowLayout) -> Collate:
     return collate
 
 
-def _packed(rows: Sequence[ExampleRow]) -> PackedRows:
+def _pack(rows: Sequence[ExampleRow]) -> PackedRows:
     examples = list(chain.from_iterable(rows))
     lengths = [len(example.ids) for example in examples]
     ids = torch.cat([_long(example.ids) for example in examples])
@@ -86,7 +86,7 @@ def _packed(rows: Sequence[ExampleRow]) -> PackedRows:
     return PackedRows(ids[None], positions[None], None, torch.split(torch.arange(len(ids)), lengths))
 
 
-def _padded(rows: Sequence[ExampleRow]) -> PackedRows:
+def _pad(rows: Sequence[ExampleRow]) -> PackedRows:
     examples = list(chain.from_iterable(rows))
     lengths = torch.tensor([len(example.ids) for example in examples])
     ids = pad_sequence([_long(example.ids) for example in examples], batch_first=True)
@@ -96,15 +96,15 @@ def _padded(rows: Sequence[ExampleRow]) -> PackedRows:
     return PackedRows(ids, positions, (positions < lengths[:, None]).long(), places)
 
 
-def _shared(rows: Sequence[ExampleRow]) -> PackedRows:
+def _share(rows: Sequence[ExampleRow]) -> PackedRows:
     trees = list(map(tree_of, rows))
     width = max(tree.size for tree in trees)
-    ids, depths, sees = zip(*(_filled(tree, width) for tree in trees), strict=True)
+    ids, depths, sees = zip(*(_fill(tree, width) for tree in trees), strict=True)
     places = [_long(own) + row * width for row, tree in enumerate(trees) for own in tree.places]
     return PackedRows(torch.stack(ids), torch.stack(depths), torch.stack(sees)[:, None], places)
 
 
-def _filled(tree: PrefixTree, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def _fill(tree: PrefixTree, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """A tree's tokens up to `width`; what fills it up sees itself alone, since something must be seen."""
     short = width - tree.size
     ids, depths, sees = map(torch.from_numpy, tree.tokens())
@@ -113,9 +113,9 @@ def _filled(tree: PrefixTree, width: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 LAYOUTS: dict[RowLayout, Callable[[Sequence[ExampleRow]], PackedRows]] = {
-    "packed": _packed,
-    "padded": _padded,
-    "shared": _shared,
+    "packed": _pack,
+    "padded": _pad,
+    "shared": _share,
 }
 
 

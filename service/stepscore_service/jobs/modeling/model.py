@@ -93,10 +93,10 @@ def by_parts(lm: Any, of: OfLogits, hidden_SD: Tensor, *others_S: Tensor) -> Ten
     if not len(hidden_SD):
         return of(_logits(lm, hidden_SD), *others_S)
     parts = zip(*(torch.split(each, VOCABULARY_ROWS) for each in (hidden_SD, *others_S)), strict=True)
-    return torch.cat([_recomputed(lm, of, *part) for part in parts])
+    return torch.cat([_recompute(lm, of, *part) for part in parts])
 
 
-def _recomputed(lm: Any, of: OfLogits, hidden_SD: Tensor, *others_S: Tensor) -> Tensor:
+def _recompute(lm: Any, of: OfLogits, hidden_SD: Tensor, *others_S: Tensor) -> Tensor:
     def values(hidden_SD: Tensor) -> Tensor:
         return of(_logits(lm, hidden_SD), *others_S)
 
@@ -149,7 +149,7 @@ class TrainedRows(nn.Module):
         return found
 
     @torch.no_grad()
-    def merged(self) -> nn.Embedding:
+    def merge(self) -> nn.Embedding:
         """The embedding with the rows as they were trained."""
         self.embedding.weight[list(self.tokens)] = self.rows.to(self.embedding.weight)
         return self.embedding
@@ -176,7 +176,7 @@ def without_adapters(lm: Any) -> Any:
     merged = lm.merge_and_unload()
     embedding = merged.get_input_embeddings()
     if isinstance(embedding, TrainedRows):
-        merged.set_input_embeddings(embedding.merged())
+        merged.set_input_embeddings(embedding.merge())
     return merged
 
 

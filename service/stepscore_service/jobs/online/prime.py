@@ -34,7 +34,7 @@ def largest_to_go(rewards_T: Tensor) -> float:
     return float(to_go(rewards_T).abs().max())
 
 
-def scaled(rewards_T: Tensor, largest: float) -> Tensor:
+def scale(rewards_T: Tensor, largest: float) -> Tensor:
     """largest: of the round's `largest_to_go`."""
     return rewards_T / (largest + EPSILON)
 

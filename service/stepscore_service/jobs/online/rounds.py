@@ -39,7 +39,7 @@ class Rounds:
     keep: int = 3
 
     def last(self) -> Round | None:
-        found = self._numbered()
+        found = self._numbered_folders()
         if not found:
             return None
         number, folder = found[-1]
@@ -48,7 +48,7 @@ class Rounds:
     @contextmanager
     def next(self) -> Iterator[Path]:
         """A folder to fill; it becomes the next round when the block ends without an error."""
-        found = self._numbered()
+        found = self._numbered_folders()
         number = found[-1][0] + 1 if found else 1
         whole = self.folder / f"round-{number:06d}"
         with atomic_folder(whole) as part:
@@ -57,7 +57,7 @@ class Rounds:
             except StepscoreError:  # it says what to change, so this part is of no use to anyone
                 shutil.rmtree(part)
                 raise
-        for _, old in self._numbered()[: -self.keep]:
+        for _, old in self._numbered_folders()[: -self.keep]:
             shutil.rmtree(old)
 
     def check(self, settings: Mapping[str, Any]) -> Round | None:
@@ -69,6 +69,6 @@ class Rounds:
             )
         return last
 
-    def _numbered(self) -> list[tuple[int, Path]]:
+    def _numbered_folders(self) -> list[tuple[int, Path]]:
         matches = [(_NAME.fullmatch(path.name), path) for path in self.folder.glob("round-*")]
         return sorted((int(match[1]), path) for match, path in matches if match)

@@ -42,10 +42,10 @@ def score(settings: UpdateSettings, setup: TrainSetup, rollouts: Iterable[Labell
     """
     parts = bind(family_named("implicit"), checkpoint_facts(settings.reference), {})
     scored = folder / SCORED
-    count = _write(scored, _scored(settings, setup, parts, rollouts))
+    count = _write(scored, _score_rows(settings, setup, parts, rollouts))
     if not count:
         raise InvalidInput('no rollout can be learnt from: each needs "outcome": true or false', field="outcome")
-    _write(folder / REWARDS, map(_without_outcome, _finished(scored, settings.samples)))
+    _write(folder / REWARDS, map(_without_outcome, _finish_rows(scored, settings.samples)))
     scored.unlink()
     return count
 
@@ -61,7 +61,7 @@ def batch_of(setup: TrainSetup, group: Sequence[Learnable]) -> TrainBatch:
     return collator(setup.objective, "padded")([(example,) for _, example in group])
 
 
-def _scored(
+def _score_rows(
     settings: UpdateSettings, setup: TrainSetup, parts: Parts, rollouts: Iterable[Labelled]
 ) -> Iterator[JsonRow]:
     for group in chunks(learnable(setup, rollouts), settings.micro):
@@ -83,7 +83,7 @@ def _numbers(setup: TrainSetup, batch: TrainBatch) -> list[Tensor]:
     return list(batch.targets.per_solution(setup.model(batch)[0]))
 
 
-def _finished(scored: Path, samples: int) -> Iterator[JsonRow]:
+def _finish_rows(scored: Path, samples: int) -> Iterator[JsonRow]:
     if not samples:
         return _read(scored)
     largest = max(prime.largest_to_go(_tokens(row)) for row in _read(scored))
@@ -106,7 +106,7 @@ def _of_problem(group: Sequence[JsonRow], samples: int, largest: float) -> list[
             f"{samples} rollouts in a row solve different problems, the first {group[0]['prompt'][:80]!r}; let the "
             f"{samples} of each problem must be consecutive, all with an outcome"
         )
-    tokens = [prime.scaled(_tokens(row), largest) for row in group]
+    tokens = [prime.scale(_tokens(row), largest) for row in group]
     return prime.returns(tokens, [float(row["outcome"]) for row in group], samples)
 
 

@@ -138,7 +138,7 @@ class Rollouts:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Source]:
+def open_rollouts(path: str) -> Iterator[Source]:
     """A file, or a temporary copy of standard input. Ends the command if it cannot be read."""
     if path != STDIN:
         yield open_source(path)

@@ -156,7 +156,7 @@ def status(text: str) -> Iterator[None]:
         yield
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def with_count(number: int, one: str, many: str = "") -> str:
     """ "1 row", "2 rows". many: by default `one` with an s."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 

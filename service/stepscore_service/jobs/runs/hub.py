@@ -45,11 +45,11 @@ def file_name(address: str) -> str:
 
 def hub_rows(address: str) -> Iterator[dict[str, Any]]:
     """Raises InvalidInput if the dataset cannot be had, or if one of several splits or configurations must be named."""
-    yield from _loaded(HubDataset.parse(address))
+    yield from _load(HubDataset.parse(address))
 
 
 @lru_cache(maxsize=8)
-def _loaded(wanted: HubDataset) -> Any:
+def _load(wanted: HubDataset) -> Any:
     try:
         import datasets
     except ImportError as error:

@@ -200,7 +200,7 @@ def open_journal(out: Path, manifest: Manifest, numbers: Iterable[int] = (), ask
             f"{out} exists and {beside.name}, which says where its rows come from, does not. Give another --out."
         )
     try:
-        recorded = _recorded(out, read_manifest(beside), manifest) if started else {}
+        recorded = _recorded_manifest(out, read_manifest(beside), manifest) if started else {}
         return FileJournal(out, manifest, recorded, numbers, asked)
     except InvalidInput as error:
         console.fail(error.message)
@@ -219,7 +219,7 @@ def json_line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _recorded(out: Path, before: dict[str, Any], now: Manifest) -> Manifest:
+def _recorded_manifest(out: Path, before: dict[str, Any], now: Manifest) -> Manifest:
     recorded: Manifest = before.pop(WRITTEN, {})
     if changed := differences(before, now):
         raise InvalidInput(_other_run(out, changed))

@@ -14,7 +14,7 @@ from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.manifest import INPUT_DIGEST, Manifest
 from stepscore_service.jobs.runs.source import Source
 from stepscore_service.serving.scoring import ScoreOptions, resolve_options
-from stepscore_service.settings import Settings, named
+from stepscore_service.settings import Settings, split_name
 
 if TYPE_CHECKING:
     from stepscore.scoring.protocol import ModelInfo, Scoring
@@ -27,7 +27,7 @@ IDENTIFYING = ("revision", "family", "engine", "dtype", "mode", "max_tokens")
 @contextmanager
 def scorer_from(settings: Settings) -> Iterator[Scoring]:
     """The first of the settings' models; ends the command, saying why, if it cannot be opened or run."""
-    name, model = named(settings.models[0])
+    name, model = split_name(settings.models[0])
     if len(settings.models) > 1:
         console.info(f"Several models are set; using the first, {name}.")
     try:
@@ -108,7 +108,7 @@ def identity_of(settings: Settings) -> dict[str, Any]:
     Raises StepscoreError if they cannot be read.
     """
     facts = {
-        "model": [*named(settings.models[0]), revision_of(settings, settings.models[0])],
+        "model": [*split_name(settings.models[0]), revision_of(settings, settings.models[0])],
         "family": settings.family,
         "family_options": settings.family_options,
         "engine": settings.engine,
@@ -122,7 +122,7 @@ def revision_of(settings: Settings, model: str) -> str:
     """The revision of a checkpoint, without opening it as a model. Raises StepscoreError."""
     from stepscore.checkpoint import checkpoint_facts  # without torch, which takes seconds to import
 
-    return checkpoint_facts(named(model)[1], settings.cache, weights=not settings.generator).revision
+    return checkpoint_facts(split_name(model)[1], settings.cache, weights=not settings.generator).revision
 
 
 def asked_of(command: str, settings: Settings, source: Source, **chosen: Any) -> str:

@@ -12,7 +12,7 @@ import httpx
 from stepscore.errors import EngineDead, EngineError, InvalidInput, StepscoreError, map_ok
 from stepscore.types import Reading, Solution, SolutionRequest
 from stepscore_service.client import ServiceError, StepscoreClient
-from stepscore_service.client.address import checked_url
+from stepscore_service.client.address import check_url
 from stepscore_service.errors import error_classes
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.runs.model import scorer_from
@@ -93,7 +93,7 @@ def rewards_from(settings: Settings, url: str | None) -> Iterator[Rewards]:
         return
     address, _, name = url.partition("#")
     try:
-        checked_url(address)
+        check_url(address)
     except ValueError as error:
         console.fail(str(error))
     try:

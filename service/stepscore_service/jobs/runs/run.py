@@ -50,7 +50,9 @@ def results_path(source: Source, out: str | None, suffix: str) -> Path | None:
     return Path(out) if out else results_name(source.path, f"{suffix}.jsonl")
 
 
-def finished(source: Source, out: str | None, suffix: str, asked: Callable[[], str], known: Manifest) -> Path | None:
+def find_finished(
+    source: Source, out: str | None, suffix: str, asked: Callable[[], str], known: Manifest
+) -> Path | None:
     """The results, if an earlier run of the same command wrote all of them; says so. asked: see `is_finished`.
 
     Ends the command if they are of another run, or cannot be written. known: what is known of this one before a model
@@ -78,7 +80,7 @@ def journal_for(source: Source, out: str | None, suffix: str, manifest: Manifest
     source.refuse_output(path, manifest_path(path))
     journal = open_journal(path, manifest, numbers_of(source), asked)
     if journal.done:
-        console.info(f"{path}: {console.counted(journal.done, 'row is', 'rows are')} done; continuing after them.")
+        console.info(f"{path}: {console.with_count(journal.done, 'row is', 'rows are')} done; continuing after them.")
     return journal
 
 
@@ -125,7 +127,7 @@ def run(source: Source, journal: Journal, score: ScoreChunk, size: int) -> int:
         ProgressDisplay("rows", source.total, journal.done) as display,
     ):
         for chunk in chunks(lines, size):
-            results = _scored(score, chunk)
+            results = _score(score, chunk)
             journal.append(results)
             errors += sum("error" in row for row in results)
             display.advance(len(chunk), f"{errors} errors" if errors else "")
@@ -151,7 +153,7 @@ def report_results(errors: int, path: Path | None) -> None:
         console.fail(f"{errors} of the rows could not be scored.{where}", console.ROWS_FAILED)
 
 
-def _scored(score: ScoreChunk, chunk: Sequence[Line]) -> Sequence[JsonRow]:
+def _score(score: ScoreChunk, chunk: Sequence[Line]) -> Sequence[JsonRow]:
     try:
         return score(chunk)
     except StepscoreError:

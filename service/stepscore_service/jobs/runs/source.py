@@ -81,15 +81,15 @@ class Line:
         """The JSON object. Raises InvalidInput, which names the line and what is wrong with it."""
         if self.wrong:
             raise InvalidInput(f"line {self.number}: {self.wrong}", line=self.number)
-        row = self._parsed()
+        row = self._parse()
         for ours, theirs in self.names:
             if _at(row, theirs) is _ABSENT:
                 have = ", ".join(row) or "none"
                 message = f"{theirs!r}, which --columns gives for {ours!r}, is missing (columns: {have})"
                 raise InvalidInput(f"line {self.number}: {message}", line=self.number, field=theirs)
-        return self._renamed(row)
+        return self._rename(row)
 
-    def _parsed(self) -> JsonRow:
+    def _parse(self) -> JsonRow:
         try:
             row = json.loads(self.content, parse_constant=_refuse, parse_float=_finite)
         except InvalidInput as error:
@@ -108,9 +108,9 @@ class Line:
             row = json.loads(self.content, parse_constant=_Token, parse_float=_number_or_token)
         except (ValueError, RecursionError):
             return {}
-        return self._renamed(row) if isinstance(row, dict) else {}
+        return self._rename(row) if isinstance(row, dict) else {}
 
-    def _renamed(self, row: JsonRow) -> JsonRow:
+    def _rename(self, row: JsonRow) -> JsonRow:
         """The row under our names. A column that has one of our names and is not meant becomes `input_NAME`.
 
         A column in which one of ours lies stays as well.

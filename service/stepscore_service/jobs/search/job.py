@@ -88,7 +88,7 @@ def _search(
     stop, readings = threading.Event(), StepReadings(rewards)
     searcher = _searcher(plan, opened, readings, stop)
     with (
-        StopSignals("Stopping after this step (again to stop at once).", _setting(stop)) as signals,
+        StopSignals("Stopping after this step (again to stop at once).", _setter(stop)) as signals,
         ProgressDisplay("problems", source.total, len(done)) as display,
     ):
         dead: StepscoreError | None = None
@@ -106,7 +106,7 @@ def _search(
         for row in problems.errors:
             tally.add(row)
     if dead is not None:
-        console.info(f"Stopped with {console.counted(tally.rows, 'problem', 'problems')} finished. {CONTINUES}")
+        console.info(f"Stopped with {console.with_count(tally.rows, 'problem', 'problems')} finished. {CONTINUES}")
         raise dead
     if signals.requested:
         console.info(f"Stopped. Finished problems are written. {CONTINUES}")
@@ -121,7 +121,7 @@ def death_of(result: SearchResult) -> StepscoreError | None:
     return next((node.error for node in result.root.walk() if isinstance(node.error, DEAD)), None)
 
 
-def _setting(stop: threading.Event) -> Callable[[str], None]:
+def _setter(stop: threading.Event) -> Callable[[str], None]:
     """Says that a run stops, and stops it."""
 
     def say(message: str) -> None:

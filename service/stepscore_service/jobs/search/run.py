@@ -66,7 +66,7 @@ def _run_plan(
         console.fail_with(error, console.ENGINE_FAILED)
     page = page_of(out)
     write_viewer(out, page, rewards.info)
-    console.info(f"{console.counted(tally.rows, 'problem')}, {tally.detail}. Trees: {page}")
+    console.info(f"{console.with_count(tally.rows, 'problem')}, {tally.detail}. Trees: {page}")
     return tally
 
 

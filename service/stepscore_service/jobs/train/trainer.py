@@ -107,7 +107,11 @@ class StepTrainer(Trainer):
         """Only what is trained: a frozen base is where it was, and tied tensors are written once."""
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        state = self.trained() if state_dict is None else {k: v for k, v in state_dict.items() if k in self.trained()}
+        state = (
+            self.trained_state()
+            if state_dict is None
+            else {k: v for k, v in state_dict.items() if k in self.trained_state()}
+        )
         save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, folder / TRAINED)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -116,7 +120,7 @@ class StepTrainer(Trainer):
             return
         restore(self.model, Path(resume_from_checkpoint))
 
-    def trained(self) -> dict[str, Tensor]:
+    def trained_state(self) -> dict[str, Tensor]:
         assert self.model is not None
         return {name: each for name, each in self.model.named_parameters() if each.requires_grad}
 

@@ -47,7 +47,7 @@ def test_votes_elect_the_heaviest_answer(table: list[tuple[bool, int, int | None
         elected = [members[group] for group in heavy if heavy[group] == max(heavy.values())]
         outcomes.append(np.mean([np.mean([correct[i] for i in some]) for some in elected]))
     chosen_Kn = metric.subsets(len(table), n, np.random.default_rng(0))
-    found = metric.voted(np.array(correct), groups, np.array(weights, dtype=float), chosen_Kn)
+    found = metric.vote_accuracy(np.array(correct), groups, np.array(weights, dtype=float), chosen_Kn)
     assert found == pytest.approx(np.mean(outcomes))
 
 

@@ -14,7 +14,7 @@ from stepscore.errors import NoVerdict, StepscoreError
 from stepscore.scoring.protocol import Scoring
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.label.filtering import compare, counted, is_open
+from stepscore_service.jobs.label.filtering import compare, count_agreements, is_open
 from stepscore_service.jobs.label.options import FilterOptions
 from stepscore_service.jobs.label.shard import Shard, counts_of
 from stepscore_service.jobs.label.task import task_of
@@ -67,7 +67,7 @@ def test_rows_are_kept_where_both_see_the_same_first_error() -> None:
     assert (compared[2].labels, compared[2].judge) == (1, 0)
     assert (compared[3].labels, compared[3].judge) == (1, None)
     assert isinstance(compared[4].error, NoVerdict)
-    assert counted(compared) == {"agree_sound": 1, "agree_error": 2, "disagree": 2, "unscored": 1, "open": 1}
+    assert count_agreements(compared) == {"agree_sound": 1, "agree_error": 2, "disagree": 2, "unscored": 1, "open": 1}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from stepscore.errors import InvalidInput
 from stepscore.types import PROBABILITY, RewardRange, Solution
 from stepscore_service.jobs.data.labelled import Labelled, of_row, to_row
 from stepscore_service.jobs.label.active import choose, uncertainty_of
-from stepscore_service.jobs.label.humans import Counts, exported, imported
+from stepscore_service.jobs.label.humans import Counts, export_rows, import_rows
 from stepscore_service.jobs.label.prm800k import Neutral, of_prm800k, to_prm800k
 
 ENTROPY = uncertainty_of("entropy", PROBABILITY, 0.5)
@@ -103,7 +103,7 @@ def test_published_rows_give_the_trajectory_and_its_alternatives() -> None:
         "chosen_completion": None,
     }
     counts = Counts()
-    rows = list(imported([row], "bad", counts))
+    rows = list(import_rows([row], "bad", counts))
     assert [(each["completions"], each["labels"]) for each in rows] == [
         (["s0", "wrong"], [None, False]),
         (["s0", "fine"], [None, False]),
@@ -124,21 +124,21 @@ def test_published_rows_give_the_trajectory_and_its_alternatives() -> None:
 @pytest.mark.parametrize("neutral", NEUTRAL)
 def test_what_is_no_row_of_the_format_is_refused(row: dict[str, Any], neutral: Neutral) -> None:
     with pytest.raises(InvalidInput):
-        list(imported([row], neutral, Counts()))
+        list(import_rows([row], neutral, Counts()))
 
 
 @pytest.mark.parametrize("ask", [[{"step": 1}], [{"step": -1}], [{}], 3, [None]])
 def test_a_step_that_is_not_there_cannot_be_asked_for(ask: Any) -> None:
     row = {**to_row(Labelled(Solution("p", ("a",)), (None,))), "ask": ask}
     with pytest.raises(InvalidInput, match="ask"):
-        list(exported([row], Counts()))
+        list(export_rows([row], Counts()))
 
 
 def test_a_row_that_asks_for_nothing_itself_asks_for_what_has_no_label() -> None:
     row = to_row(Labelled(Solution("p", ("a", "b")), (1.0, None)))
-    (out,) = exported([row], Counts())
+    (out,) = export_rows([row], Counts())
     assert out["stepscore"]["ask"] == [1]
-    (back,) = imported([out], "null", Counts())
+    (back,) = import_rows([out], "null", Counts())
     assert of_row(back).labels == (1.0, None)
 
 
@@ -146,6 +146,6 @@ def test_soft_labels_that_nobody_is_asked_for_are_counted_as_left_out() -> None:
     soft = to_row(Labelled(Solution("p", ("a", "b", "c")), (0.25, 0.5, 1.0)))
     counts = Counts()
     plain = to_row(Labelled(Solution("p", ("a",)), (1.0,)))
-    first, second, _ = exported([soft, {**soft, "ask": [{"step": 0}]}, plain], counts)
+    first, second, _ = export_rows([soft, {**soft, "ask": [{"step": 0}]}, plain], counts)
     assert (counts.soft_steps, counts.soft_rows) == (3, 2)
     assert [row["stepscore"]["ask"] for row in (first, second)] == [[], [0]]

@@ -17,10 +17,10 @@ def test_a_plain_line_every_half_minute() -> None:
         progress = LabelProgress(display)
         for second in range(0, 100, 10):
             now[0] = float(second)
-            progress.rolled(5)
-        progress.finished(FinishedShard(0, {}, {"problems": 4}))
+            progress.add_rollouts(5)
+        progress.add_shard(FinishedShard(0, {}, {"problems": 4}))
         now[0] = 120.0
-        progress.rolled(1)
+        progress.add_rollouts(1)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
         "2 of 10 problems, 20 rollouts",
@@ -34,8 +34,8 @@ def test_a_terminal_sees_a_bar() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     with ProgressDisplay("problems", 4, output=console) as display:
         progress = LabelProgress(display)
-        progress.rolled(64)
-        progress.finished(FinishedShard(0, {}, {"problems": 1}))
+        progress.add_rollouts(64)
+        progress.add_shard(FinishedShard(0, {}, {"problems": 1}))
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert "1/4" in shown

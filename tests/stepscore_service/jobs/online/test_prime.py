@@ -40,7 +40,7 @@ def test_an_unknown_outcome_teaches_nothing() -> None:
 
 def test_scale_returns_and_advantages() -> None:
     largest = max(map(prime.largest_to_go, TOKENS))
-    scaled, rows = [prime.scaled(each, largest) for each in TOKENS], expected.normalised(ROWS)
+    scaled, rows = [prime.scale(each, largest) for each in TOKENS], expected.normalised(ROWS)
     same(scaled, rows)
     found, sums = prime.returns(scaled, OUTCOMES, 2), expected.returns(rows, OUTCOMES, 2)
     same(found, sums)

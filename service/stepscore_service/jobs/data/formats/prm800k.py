@@ -70,7 +70,7 @@ def solutions(row: JsonRow, reading: ParseOptions) -> Iterator[Labelled]:
 
 
 def _chosen_and_others(step: RatedStep, number: int, reading: ParseOptions) -> tuple[Judged | None, list[Judged]]:
-    completions = [_judged(each, reading) for each in step.completions or ()]
+    completions = [_judge(each, reading) for each in step.completions or ()]
     place, human = step.chosen_completion, step.human_completion
     if place is not None and not 0 <= place < len(completions):
         raise InvalidInput(f"step {number}: chosen_completion {place} names none of {len(completions)}", field="label")
@@ -80,7 +80,7 @@ def _chosen_and_others(step: RatedStep, number: int, reading: ParseOptions) -> t
     return (human if isinstance(human, str) else human.text, 1.0) if human else None, others
 
 
-def _judged(completion: Prm800kCompletion, reading: ParseOptions) -> Judged:
+def _judge(completion: Prm800kCompletion, reading: ParseOptions) -> Judged:
     good = {None: None, -1: 0.0, 0: float(reading.zero_is_good), 1: 1.0}
     return completion.text, good[completion.rating]
 

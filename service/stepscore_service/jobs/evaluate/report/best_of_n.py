@@ -50,7 +50,7 @@ def _section(name: str, found: Measured) -> Section:
     return Section(
         title=f"Best of n: {name}",
         lead=lead,
-        tiles=[tile, Tile("over majority vote", _signed(gain["value"]), f"points{bounds(gain, _signed)}")],
+        tiles=[tile, Tile("over majority vote", _with_sign(gain["value"]), f"points{bounds(gain, _with_sign)}")],
         tables=[_ways(found), _curve_table(found)],
         plots=[
             Plot(f"best-of-n-{name}", "Accuracy over n; the bands are 95% intervals.", partial(_curves, found, own)),
@@ -70,17 +70,17 @@ def _label(name: str) -> str:
     return f"weighted vote by {name.removeprefix(WEIGHTED)}" if name.startswith(WEIGHTED) else LABELS[name]
 
 
-def _signed(share: float | None) -> str:
+def _with_sign(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:+.1f}".replace("+0.0", "0.0")
 
 
 def _ways(found: Measured) -> Table:
     n, rows = found["n"][-1], []
-    for name, curve in _ordered(found):
+    for name, curve in _order(found):
         auroc = found["solution_auroc"].get(name.removeprefix(BEST))
         shown = with_bounds(auroc, decimals) if auroc else ""
         rows.append(
-            (_label(name), with_bounds(curve[-1]), with_bounds(found["gain_over_majority"][name], _signed), shown)
+            (_label(name), with_bounds(curve[-1]), with_bounds(found["gain_over_majority"][name], _with_sign), shown)
         )
     columns = ("chosen by", f"right at n = {n}, % (95%)", "over majority vote, points (95%)", "solution AUROC (95%)")
     return Table(
@@ -88,7 +88,7 @@ def _ways(found: Measured) -> Table:
     )
 
 
-def _ordered(found: Measured) -> list[tuple[str, list[Measured]]]:
+def _order(found: Measured) -> list[tuple[str, list[Measured]]]:
     return sorted(found["curves"].items(), key=lambda item: -item[1][-1]["value"])
 
 
@@ -122,7 +122,7 @@ def _curves(found: Measured, own: str, axes: Axes, palette: Palette) -> None:
 
 
 def _dots(found: Measured, axes: Axes, palette: Palette) -> None:
-    ways = _ordered(found)[::-1]
+    ways = _order(found)[::-1]
     for place, (name, curve) in enumerate(ways):
         point, colour = curve[-1], palette.series[0 if name.startswith((BEST, WEIGHTED)) else 1]
         axes.plot([100 * point["low"], 100 * point["high"]], [place, place], color=colour, linewidth=1.5)

@@ -112,7 +112,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["address"] = _address
-    found.filters["coded"] = _coded
+    found.filters["coded"] = _as_code
     found.filters["line"] = lambda value: " ".join(str(value).split())
     found.filters["cell"] = lambda value: str(value).replace("|", "\\|")
     return found
@@ -123,7 +123,7 @@ def _address(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
-def _coded(text: str) -> Markup:
+def _as_code(text: str) -> Markup:
     """Text between backticks, as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 

@@ -74,7 +74,7 @@ class BestOfN:
         return {
             **ids(row),
             **correct_of(row, finals),
-            **_given(row),
+            **_given_row(row),
             "groups": groups_of([final.text if final else None for final in finals]),
             "rewards": [numbers_of(each) for each in in_places(items, answers)],
             **self._outcome(items),
@@ -149,7 +149,7 @@ def _measured(rows: Iterable[JsonRow], range_: RewardRange, aggregate_: str) -> 
     return {"aggregate": aggregate_, **chooser.measured()}
 
 
-def _given(row: JsonRow) -> JsonRow:
+def _given_row(row: JsonRow) -> JsonRow:
     correct = {"correct": list(map(bool, row["correct"]))} if "correct" in row else {}
     return correct | ({ORM_COLUMN: row[ORM_COLUMN]} if ORM_COLUMN in row else {})
 
@@ -184,7 +184,7 @@ def _of_reranked(row: JsonRow) -> JsonRow:
     chosen = {"aggregate": row["aggregate"]} if "aggregate" in row else {}
     return {
         **ids(row),
-        **_given(row),
+        **_given_row(row),
         "groups": _places(row["groups"], len(rewards)) if "groups" in row else groups_of(finals),
         "rewards": rewards,
         **chosen,

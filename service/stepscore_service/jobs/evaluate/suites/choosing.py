@@ -14,7 +14,7 @@ from scipy.special import expit
 from stepscore.aggregate import AGGREGATES, aggregate
 from stepscore.types import RewardRange
 from stepscore_service.jobs.evaluate.suites.base import Measured
-from stepscore_service.jobs.metrics.best_of_n import best_of, pass_at, subsets, voted
+from stepscore_service.jobs.metrics.best_of_n import best_of, pass_at, subsets, vote_accuracy
 from stepscore_service.jobs.metrics.interval import Booleans, Doubles, Estimate, Integers, means_with_intervals
 from stepscore_service.jobs.metrics.separation import auroc_with_interval
 from stepscore_service.jobs.runs.source import JsonRow
@@ -100,12 +100,12 @@ def _at(problem: Problem, chosen_Kn: Integers, probabilities: bool) -> dict[str,
     found = {
         CHANCE: float(correct_N.mean()),
         ORACLE: pass_at(correct_N, n),
-        MAJORITY: voted(correct_N, groups_N, np.ones(len(correct_N)), chosen_Kn),
+        MAJORITY: vote_accuracy(correct_N, groups_N, np.ones(len(correct_N)), chosen_Kn),
     }
     for name, scores_N in problem.scores.items():
         found[ORM if name == ORM else BEST + name] = best_of(correct_N, scores_N, n)
         if name != ORM:
-            found[WEIGHTED + name] = voted(correct_N, groups_N, _weights(scores_N, probabilities), chosen_Kn)
+            found[WEIGHTED + name] = vote_accuracy(correct_N, groups_N, _weights(scores_N, probabilities), chosen_Kn)
     return found
 
 

@@ -120,11 +120,11 @@ def _split(found: Windows, why: Counter[str], threshold: float) -> Measured:
         "f1": asdict(f1_with_interval(found, threshold)),
         "best_threshold": best,
         "best_f1": None if best is None else accuracies(found, best).f1,
-        "curve": _thinned(found),
+        "curve": _thin(found),
     }
 
 
-def _thinned(found: Windows) -> Measured:
+def _thin(found: Windows) -> Measured:
     """At most CURVE_POINTS of the curve, evenly spread over its points, for the plot."""
     thresholds, f1s = curve(found)
     some = np.unique(np.linspace(0, max(len(f1s) - 1, 0), CURVE_POINTS).astype(int))[: len(f1s)]

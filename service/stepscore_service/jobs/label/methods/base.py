@@ -70,7 +70,7 @@ def hard(value: float | None) -> float | None:
     return None if value is None else float(value > 0.0)
 
 
-def described(task: Task, attempt: int, method: str) -> dict[str, Any]:
+def source_columns(task: Task, attempt: int, method: str) -> dict[str, Any]:
     """The columns that say where a row comes from. attempt: which of the task's solutions, from 0."""
     return {"id": task.id, "line": task.line, "attempt": attempt, "sampled": not task.attempts, "method": method}
 

@@ -13,7 +13,7 @@ from stepscore.rollout.task import RolloutTask
 from stepscore.verify.checker import Checked, StepChecker
 from stepscore.verify.verifier import Truth, Verifier
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.label.methods.base import TaskLabels, described, outcome_of, own_ending, sample
+from stepscore_service.jobs.label.methods.base import TaskLabels, outcome_of, own_ending, sample, source_columns
 from stepscore_service.jobs.label.options import MethodOptions
 from stepscore_service.jobs.label.task import Attempt, Task
 
@@ -41,7 +41,7 @@ class Check:
         known = task.truth != Truth()
         ending = own_ending(task, attempt, self.verifier) if known else "unreadable"
         extras: dict[str, Any] = {
-            **described(task, place, self.name),
+            **source_columns(task, place, self.name),
             "verdicts": [each.verdict for each in checked],
             "reasons": [each.reason for each in checked],
         }

@@ -41,7 +41,7 @@ class Omega:
             yield from self._search(task, tree, candidate)
             searches += 1
         written = {"id": task.id, "line": task.line, "problem": task.problem, "searches": searches}
-        return TaskLabels(tuple(self._rows(task, tree.root)), written | {"rollouts": tree.spent, **tree.root.written()})
+        return TaskLabels(tuple(self._rows(task, tree.root)), written | {"rollouts": tree.spent, **tree.root.as_json()})
 
     def _search(self, task: Task, tree: OmegaTree, candidate: WrongRollout) -> RolloutTask[None]:
         """Binary search in the rollout: a prefix that leads nowhere sends it left, any other becomes the parent."""

@@ -37,14 +37,14 @@ class OmegaNode:
         for child in self.children:
             yield from child.walk()
 
-    def written(self, above: int = 0) -> dict[str, Any]:
+    def as_json(self, above: int = 0) -> dict[str, Any]:
         """As JSON. above: steps of the parent; `steps` holds those that this node adds."""
         return {
             "steps": list(self.steps[above:]),
             "mc_value": self.value,
             "visits": self.visits,
             "counts": None if self.counts is None else asdict(self.counts),
-            "children": [child.written(len(self.steps)) for child in self.children],
+            "children": [child.as_json(len(self.steps)) for child in self.children],
         }
 
 

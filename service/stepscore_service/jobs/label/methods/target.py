@@ -10,7 +10,7 @@ from stepscore.rollout.sampler import Ending, RolloutRequest
 from stepscore.rollout.task import RolloutTask, gather
 from stepscore.verify.verifier import Verifier
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.label.methods.base import TaskLabels, described, outcome_of, own_ending, sample
+from stepscore_service.jobs.label.methods.base import TaskLabels, outcome_of, own_ending, sample, source_columns
 from stepscore_service.jobs.label.options import MethodOptions
 from stepscore_service.jobs.label.task import Attempt, Task
 
@@ -34,7 +34,7 @@ class LabelTarget:
 
     def labelled(self, method: str, labels: Iterable[float | None], **found: Any) -> Labelled:
         """found: columns of the row, besides those that say where it comes from."""
-        extras = {**described(self.task, self.place, method), **found, "ending": self.ending}
+        extras = {**source_columns(self.task, self.place, method), **found, "ending": self.ending}
         return Labelled(self.task.solution(self.attempt), tuple(labels), outcome_of(self.ending), extras)
 
 

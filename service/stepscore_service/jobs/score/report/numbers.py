@@ -92,18 +92,18 @@ class ReportNumbers:
 
     def whole(self) -> GroupNumbers:
         """All groups together."""
-        return merged(self.groups.values())
+        return merge_groups(self.groups.values())
 
     def shown_groups(self) -> dict[str, GroupNumbers]:
         """The largest groups, and the others as one."""
         ordered = sorted(self.groups.items(), key=lambda each: (-len(each[1].scores), each[0]))
         found = dict(ordered[:MOST_GROUPS])
         if rest := [numbers for _, numbers in ordered[MOST_GROUPS:]]:
-            found[OTHERS] = merged(rest)
+            found[OTHERS] = merge_groups(rest)
         return found
 
 
-def merged(groups: Iterable[GroupNumbers]) -> GroupNumbers:
+def merge_groups(groups: Iterable[GroupNumbers]) -> GroupNumbers:
     whole = GroupNumbers()
     for group in groups:
         whole.merge(group)
