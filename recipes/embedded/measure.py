@@ -129,7 +129,7 @@ def best_of_four(scorer: Scoring, file: Path, problems: int) -> Measured:
     for _, texts, rights in rows:
         rewards = [None if reading is None else reading.rewards for reading in islice(found, len(texts))]
         chooser.add({"correct": rights, "groups": groups_of(list(map(final_answer, texts))), "rewards": rewards})
-    chosen = chooser.measured()
+    chosen = chooser.measure()
     right = {name: percent(curve[-1]) for name, curve in chosen["curves"].items()}
     aurocs = {name: percent(auroc) for name, auroc in chosen["solution_auroc"].items()}
     return {

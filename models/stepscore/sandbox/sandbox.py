@@ -153,7 +153,7 @@ class Sandbox:
         most = FolderLimits(self.limits.disk_bytes, self.limits.disk_entries)
         stopped: End | None = None
         try:
-            while stopped is None and not _ended(process, until):
+            while stopped is None and not _has_ended(process, until):
                 full = is_full(work, most, until)
                 stopped = "disk" if full else "wall" if time.monotonic() > until else None
         finally:
@@ -178,7 +178,7 @@ def interpreter() -> tuple[str, ...]:
     return tuple({sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parent.parent)})
 
 
-def _ended(process: subprocess.Popen[bytes], until: float) -> bool:
+def _has_ended(process: subprocess.Popen[bytes], until: float) -> bool:
     with suppress(subprocess.TimeoutExpired):
         process.wait(max(0.0, min(POLL_SECONDS, until - time.monotonic())))
     return process.returncode is not None

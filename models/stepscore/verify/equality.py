@@ -52,7 +52,7 @@ class Canonical:
     def has_unit(self) -> bool:
         return self.key != self.bare
 
-    def named(self) -> Canonical:
+    def with_name(self) -> Canonical:
         """With the name as part of its keys."""
         return replace(self, key=f"{self.label} = {self.key}", bare=f"{self.label} = {self.bare}", label="")
 
@@ -135,7 +135,9 @@ def _with_names_that_count(forms: Mapping[str, Canonical]) -> dict[str, Canonica
             same = _reachable(key, links)
             labels = {form.label for form in forms.values() if form.label and form.key in same}
             names.update(dict.fromkeys(same, labels))
-    return {answer: form.named() if form.label and len(names[form.key]) > 1 else form for answer, form in forms.items()}
+    return {
+        answer: form.with_name() if form.label and len(names[form.key]) > 1 else form for answer, form in forms.items()
+    }
 
 
 def _reachable(start: str, links: Mapping[str, set[str]]) -> set[str]:

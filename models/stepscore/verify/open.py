@@ -45,12 +45,12 @@ def _choose(known: dict[str, Callable[[str], OpenedT]], name: str, what: str) ->
 
 
 def _plain(kind: Callable[[], OpenedT]) -> Callable[[str], OpenedT]:
-    def opened(option: str) -> OpenedT:
+    def open_plain(option: str) -> OpenedT:
         if option:
             raise InvalidOption(f"it has no option {option!r}", option="verifier", known=[])
         return kind()
 
-    return opened
+    return open_plain
 
 
 def _numeric(option: str) -> Verifier:

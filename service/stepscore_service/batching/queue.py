@@ -265,7 +265,7 @@ class _Selection:
             if self._solutions >= self._max_solutions:
                 return True
             cost = max(1, self._price(solution))
-            given = self._given(cost, until)
+            given = self._tokens_to_give(cost, until)
             if not given:
                 return False
             self.shares.setdefault(request, []).append(TokenShare(cost, given))
@@ -275,7 +275,7 @@ class _Selection:
                 return False
         return True
 
-    def _given(self, cost: int, until: int) -> int:
+    def _tokens_to_give(self, cost: int, until: int) -> int:
         """How much of a solution's cost this batch bears."""
         room = until - self._spent
         if cost <= room:

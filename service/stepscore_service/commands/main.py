@@ -38,7 +38,7 @@ def main() -> None:
         extra = extra_of(error.name or "", requires("stepscore") or ())
         if extra is None:
             raise
-        _end_with(missing(error.name or "", extra), json_lines)
+        _end_with(missing_message(error.name or "", extra), json_lines)
     except OSError as error:
         if error.errno not in (*NO_ROOM, errno.EPIPE):
             raise
@@ -96,7 +96,7 @@ def extra_of(module: str, requirements: Iterable[str]) -> str | None:
     return min(bringing, key=lambda extra: len(extras[extra]), default=None)
 
 
-def missing(module: str, extra: str) -> str:
+def missing_message(module: str, extra: str) -> str:
     return f'stepscore: this needs {module}, which is not installed: pip install "stepscore[{extra}]"'
 
 

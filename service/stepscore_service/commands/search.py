@@ -64,7 +64,7 @@ def run(
     from stepscore_service.jobs.search.run import run_plans
 
     source = _open_source(file, options.columns)
-    with console.refusing():
+    with console.refuse_errors():
         plan = plan_of(parse_method(method, n=n, width=width), options, settings.device, settings.dtype)
     run_plans(
         [(plan, out or results_name(file, "search.jsonl"))],
@@ -91,7 +91,7 @@ def compare(
     from stepscore_service.jobs.search.run import run_plans
 
     source = _open_source(file, options.columns)
-    with console.refusing():
+    with console.refuse_errors():
         methods = {method_label(each): each for each in map(parse_method, method or (*COMPARED, *COMPARED_TREES))}
         plans = [plan_of(each, options, settings.device, settings.dtype) for each in methods.values()]
     try:

@@ -41,7 +41,7 @@ _OF_RELOADS = (
 _NOTES = {401: "a key is missing or unknown", 429: "this key's own quota; see Retry-After", 503: "see Retry-After"}
 
 
-def _shown(leave_out: tuple[type, ...]) -> dict[int | str, dict[str, Any]]:
+def _errors_by_status(leave_out: tuple[type, ...]) -> dict[int | str, dict[str, Any]]:
     codes: dict[int, list[str]] = {}
     for code, error in error_classes().items():
         if error not in leave_out:
@@ -54,5 +54,5 @@ def _line(status: int, codes: list[str]) -> str:
     return ", ".join(codes) + (f": {note}" if note else "")
 
 
-ERRORS = _shown((*NOT_ANSWERED, *_OF_RELOADS, NotFound))
-RELOAD_ERRORS = _shown(NOT_ANSWERED)
+ERRORS = _errors_by_status((*NOT_ANSWERED, *_OF_RELOADS, NotFound))
+RELOAD_ERRORS = _errors_by_status(NOT_ANSWERED)

@@ -96,7 +96,7 @@ class Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C; the exit code."""
     configure_logs(settings.log_format, settings.log_level)
-    failed = functools.partial(_failed, json_lines=settings.log_format == "json")
+    failed = functools.partial(_report_failure, json_lines=settings.log_format == "json")
     if settings.exposed:
         return failed(ValueError(exposed_reason(settings)))
     if settings.ray:
@@ -159,7 +159,7 @@ def _announce(settings: Settings, models: Sequence[ModelInfo], listeners: Sequen
         print(banner(models, urls[0], urls[-1]), flush=True)  # noqa: T201
 
 
-def _failed(error: Exception, *, json_lines: bool) -> int:
+def _report_failure(error: Exception, *, json_lines: bool) -> int:
     """Print why the service cannot start."""
     if json_lines:
         log.error("cannot serve", reason=str(error))

@@ -189,7 +189,7 @@ def problem_of(prompt: str, name: str = "auto") -> str:
     """
     template = template_of(prompt, name)
     turns = turns_of(prompt, template) if template else []
-    return _asked(turns) if turns else _plain(strip_ends(prompt))
+    return _questions_of(turns) if turns else _plain(strip_ends(prompt))
 
 
 def opens_thought(prompt: str) -> bool:
@@ -226,7 +226,7 @@ def dialogue_of(text: str, name: str = "auto") -> Dialogue:
             known=known,
         )
     first = list(template.turn.finditer(text))[asked[-1] + 1]
-    return Dialogue(_asked(turns[: asked[-1] + 1]), response_of(text[first.end() :], template))
+    return Dialogue(_questions_of(turns[: asked[-1] + 1]), response_of(text[first.end() :], template))
 
 
 def response_after(prompt: str, text: str, name: str = "auto") -> Dialogue:
@@ -256,7 +256,7 @@ def messages_of(messages: Sequence[Any]) -> list[ChatMessage]:
 
 def problem_of_messages(messages: Sequence[ChatMessage]) -> str:
     """What was asked, without system messages."""
-    return _asked(messages)
+    return _questions_of(messages)
 
 
 def without_thinking(text: str, in_thought: bool = False) -> str:
@@ -281,7 +281,7 @@ def steps_at_markers(text: str) -> tuple[str, ...]:
     return (*steps, rest) if steps and rest else tuple(steps)
 
 
-def _asked(turns: Sequence[ChatMessage]) -> str:
+def _questions_of(turns: Sequence[ChatMessage]) -> str:
     shown = [turn for turn in turns if turn.role not in ("system", "developer")]
     if shown and shown[-1].role == "assistant":
         shown.pop()

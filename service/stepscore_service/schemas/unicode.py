@@ -22,7 +22,7 @@ def _path_to_surrogate(value: Any) -> tuple[str, ...] | None:
     for key, each in pairs:
         path = () if isinstance(key, str) and not _is_text(key) else _path_to_surrogate(each)
         if path is not None:
-            return (_shown(key), *path)
+            return (_show(key), *path)
     return None
 
 
@@ -34,5 +34,5 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _shown(key: object) -> str:
+def _show(key: object) -> str:
     return str(key).encode(errors="backslashreplace").decode()

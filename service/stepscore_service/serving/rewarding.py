@@ -199,7 +199,9 @@ class Rewarder:
         item = self._request.items[place]
         text = item.solution if item.steps is None else "\n".join(item.steps)
         try:
-            return _judged(self._verifier.verify([text or ""], Truth(answer=item.answer or ""))[0], item.answer or "")
+            return _check_known_answer(
+                self._verifier.verify([text or ""], Truth(answer=item.answer or ""))[0], item.answer or ""
+            )
         except StepscoreError as error:
             return error
 
@@ -279,7 +281,7 @@ class Rewarder:
         )
 
 
-def _judged(verified: Verified, answer: str) -> Verified:
+def _check_known_answer(verified: Verified, answer: str) -> Verified:
     """Raises InvalidInput if it is the known answer that cannot be read: no solution is at fault then, nor wrong."""
     if verified.outcome == "unreadable" and verified.found is not None and not is_readable(answer):
         raise InvalidInput(

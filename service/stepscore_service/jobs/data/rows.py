@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -57,6 +57,11 @@ def half_pair(text: str) -> str:
     except UnicodeEncodeError as error:
         return f"half of a surrogate pair (character {error.start}), which is not text"
     return ""
+
+
+def half_pair_in(value: Any) -> str:
+    """`half_pair` of the first text in a JSON value that has one; "" if none has."""
+    return next(filter(None, map(half_pair, _texts_in(value))), "")
 
 
 def columns_of(row: Mapping[str, Any]) -> str:
@@ -142,7 +147,7 @@ def _meaning(model: type[RowModel], column: str) -> str:
 
 def _reason(problem: Mapping[str, Any], meaning: str) -> str:
     value, kind = problem["input"], problem["type"]
-    if half := next(filter(None, map(half_pair, _texts_in(value))), ""):
+    if half := half_pair_in(value):
         return f"holds {half}"
     if kind in _NEEDED and (len(problem["loc"]) == 1 or not meaning):
         return f"is {kind_of_value(value)}, not {_NEEDED[kind]}"
@@ -152,8 +157,12 @@ def _reason(problem: Mapping[str, Any], meaning: str) -> str:
     return f"is {_shorten(value)}, not {wanted}" if meaning else f"is {_shorten(value)}: {wanted}"
 
 
-def _texts_in(value: Any) -> list[str]:
-    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(each)
 
 
 _NEEDED = {

@@ -10,9 +10,9 @@ from stepscore.errors import InvalidInput, NoSteps
 from stepscore.text.segment import split
 from stepscore.types import Solution
 from stepscore.verify.verifier import Truth
+from stepscore_service.jobs.data.rows import half_pair_in
 from stepscore_service.jobs.runs.run import is_result
 from stepscore_service.jobs.runs.source import JsonRow, kind_of_value
-from stepscore_service.schemas.unicode import find_surrogate
 
 _GSM8K_MARK = "####"
 _SEVERAL = ("solutions", "candidates")
@@ -78,8 +78,8 @@ def task_of(row: JsonRow, line: int, *, how: str = "auto", join: str = "\n") -> 
 
 def _check_text(row: JsonRow) -> None:
     for name in ("problem", "question", "prompt", "answer", *_SOLUTIONS):
-        if where := find_surrogate(row.get(name)):
-            raise InvalidInput(f'"{name}" holds half of a surrogate pair ({where}), which is not text', field=name)
+        if half := half_pair_in(row.get(name)):
+            raise InvalidInput(f'"{name}" holds {half}', field=name)
 
 
 def _problem(row: JsonRow) -> str:

@@ -77,12 +77,12 @@ class Encoder:
             read_targets=np.array(sequence.targets or (0,) * len(sequence.reads), np.int32),
             labels=self._labels(labelled, len(sequence.reads if marks is None else marks)),
             outcome=outcome,
-            predicted=self._predicted(labelled, sequence) if self.predict else range(0),
+            predicted=self._predicted_tokens(labelled, sequence) if self.predict else range(0),
             marks=marks,
             problem=labelled.solution.problem,
         )
 
-    def _predicted(self, labelled: Labelled, sequence: Encoded) -> range:
+    def _predicted_tokens(self, labelled: Labelled, sequence: Encoded) -> range:
         """From the answer's first token to the first step that was judged wrong: mistakes are not learnt."""
         solution, first_error = labelled.solution, labelled.first_error(self.error_below)
         start = answer_start(self.layout, solution.problem)

@@ -90,7 +90,7 @@ class Moments:
         self.mean += apart * len(values) / count
         self.count = count
 
-    def whitened(self, values_T: Tensor) -> Tensor:
+    def whiten(self, values_T: Tensor) -> Tensor:
         """Advantages: over the whole round, mean 0 and (unbiased) variance 1."""
         variance = self.squares / max(1, self.count - 1)
         return (values_T - self.mean) / math.sqrt(variance + WHITEN_EPSILON)

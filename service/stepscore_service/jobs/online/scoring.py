@@ -91,7 +91,7 @@ def _finish_rows(scored: Path, samples: int) -> Iterator[JsonRow]:
     for found in _returns(scored, samples, largest):
         moments.add(found)
     pairs = zip(_read(scored), _returns(scored, samples, largest), strict=True)
-    return (row | {"returns": sums.tolist(), "advantages": moments.whitened(sums).tolist()} for row, sums in pairs)
+    return (row | {"returns": sums.tolist(), "advantages": moments.whiten(sums).tolist()} for row, sums in pairs)
 
 
 def _returns(scored: Path, samples: int, largest: float) -> Iterator[Tensor]:

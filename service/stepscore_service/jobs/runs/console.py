@@ -107,7 +107,7 @@ def fail_with(error: StepscoreError, code: int = UNUSABLE) -> NoReturn:
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
+def refuse_errors() -> Iterator[None]:
     """In it, a StepscoreError ends the command, which says why."""
     try:
         yield

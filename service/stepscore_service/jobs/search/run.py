@@ -39,7 +39,7 @@ def run_plans(
         if page_of(out).is_dir() or page_of(out) == out:
             console.fail(f"the page of trees is written to {page_of(out)}, which is taken. Give another --out.")
     source.refuse_output(*(out for _, out in plans))
-    with rewards_of() as rewards, console.refusing():
+    with rewards_of() as rewards, console.refuse_errors():
         console.quiet_libraries()
         with console.status(f"Opening the policy {policy.model or policy.generator}"):
             generator, prompts = open_policy(policy)

@@ -83,12 +83,12 @@ def _reader() -> Callable[[], None]:
     """Says now and then how many solutions are read."""
     counted = count(1)
 
-    def seen() -> None:
+    def count_one() -> None:
         number = next(counted)
         if number % EVERY == 0:
             console.info(f"{number} solutions read")
 
-    return seen
+    return count_one
 
 
 def _say(data: TrainData, inputs: TrainInputs, setup: TrainSetup) -> None:

@@ -47,7 +47,7 @@ def test_scale_returns_and_advantages() -> None:
     moments = prime.Moments()
     for each in found:
         moments.add(each)
-    same([moments.whitened(each) for each in found], expected.whitened(sums))
+    same([moments.whiten(each) for each in found], expected.whitened(sums))
 
 
 @pytest.mark.parametrize("samples", [1, 3])

@@ -81,7 +81,7 @@ class BestOfN:
         }
 
     def measure(self, files: Mapping[str, Iterable[JsonRow]], model: RewardFacts) -> Measured:
-        return {name: _measured(rows, model.range, model.aggregate) for name, rows in files.items()}
+        return {name: _measure(rows, model.range, model.aggregate) for name, rows in files.items()}
 
     def miss(self, row: JsonRow, measured: Measured, model: RewardFacts) -> Miss | None:
         """The problem whose chosen candidate is wrong and has the highest score above the best right one."""
@@ -137,7 +137,7 @@ def _places(groups: Sequence[JsonRow], candidates: int) -> list[int | None]:
     return places
 
 
-def _measured(rows: Iterable[JsonRow], range_: RewardRange, aggregate_: str) -> Measured:
+def _measure(rows: Iterable[JsonRow], range_: RewardRange, aggregate_: str) -> Measured:
     """Curves reach to the number of candidates that every problem has."""
     fewest = min((len(row["correct"]) for row in usable(rows)), default=0)
     if not fewest:
@@ -146,7 +146,7 @@ def _measured(rows: Iterable[JsonRow], range_: RewardRange, aggregate_: str) -> 
     for row in usable(rows):
         chooser.add(row)
         aggregate_ = row.get("aggregate", aggregate_)
-    return {"aggregate": aggregate_, **chooser.measured()}
+    return {"aggregate": aggregate_, **chooser.measure()}
 
 
 def _given_row(row: JsonRow) -> JsonRow:

@@ -62,7 +62,7 @@ class Chooser:
         self.candidates += len(problem.correct)
         self.unscorable += sum(rewards is None for rewards in row["rewards"])
 
-    def measured(self) -> Measured:
+    def measure(self) -> Measured:
         """A curve for every way to choose that all problems allow; its gain over majority vote at the largest n."""
         whole = {name: np.array(values) for name, values in self.values.items() if len(values) == self.problems}
         gains = np.stack([found[:, -1] - whole[MAJORITY][:, -1] for found in whole.values()], axis=1)

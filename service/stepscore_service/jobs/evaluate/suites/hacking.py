@@ -55,7 +55,7 @@ class Hacking:
                 place = inserted_at(probe, row["place"], len(row["rewards"]))
                 self.added.setdefault(probe, []).append(numbers[place])
 
-    def measured(self) -> Measured:
+    def measure(self) -> Measured:
         scores_S, lengths = np.array(self.scores), np.array(self.lengths, dtype=np.float64).reshape(-1, len(LENGTHS))
         return {
             "mean_score": float(scores_S.mean()) if len(scores_S) else None,

@@ -166,7 +166,7 @@ def _file(rows: Iterable[JsonRow], rule: Rule) -> Measured:
         if key not in seen:
             seen.add(key)
             _count(counted, row, rule)
-    return _measured(counted)
+    return _measure(counted)
 
 
 def _count(counted: Counted, row: JsonRow, rule: Rule) -> None:
@@ -192,7 +192,7 @@ def _valid(row: JsonRow, rule: Rule) -> list[bool]:
     return rule.valid(row["rewards"])
 
 
-def _measured(counted: Counted) -> Measured:
+def _measure(counted: Counted) -> Measured:
     score, total = prm_score(counted.by_class), pool(counted.by_class.values())
     interval = bootstrap(partial(_overall, np.array([_row(each) for each in counted.each])), len(counted.each))
     similarities = [

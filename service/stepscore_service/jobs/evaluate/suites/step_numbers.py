@@ -70,7 +70,7 @@ class Steps:
         self.hacking.add(row, lambda numbers: aggregate(numbers, self.aggregate, self.range_))
         self.solutions += 1
 
-    def measured(self) -> Measured:
+    def measure(self) -> Measured:
         columns = self._columns()
         return {
             "solutions": self.solutions,
@@ -82,7 +82,7 @@ class Steps:
             "auroc_until_first_error": _auroc(columns, columns.early),
             "calibration": calibration_of(columns, self.with_bias) if self.range_.kind == "probability" else None,
             "outcome": self._outcome(),
-            **self.hacking.measured(),
+            **self.hacking.measure(),
         }
 
     def _columns(self) -> Columns:

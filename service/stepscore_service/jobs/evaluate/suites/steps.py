@@ -67,7 +67,7 @@ class LabelledSteps:
             steps = Steps(model.range, model.aggregate, self.with_bias)
             for row in usable(rows):
                 steps.add(row)
-            found[name] = steps.measured()
+            found[name] = steps.measure()
         return found
 
     def miss(self, row: JsonRow, measured: Measured, model: RewardFacts) -> Miss | None:

@@ -75,7 +75,7 @@ class BinarySearch:
         counts = [search.counts.get(step + 1) for step in steps]
         soft = [None if each is None else value_of(self.options, each) for each in counts]
         labels = map(search.label, steps)
-        return target.labelled(self.name, labels, soft=soft, counts=columns(counts), rounds=search.rounds)
+        return target.label_with(self.name, labels, soft=soft, counts=columns(counts), rounds=search.rounds)
 
 
 def begin(steps: int, ending: Ending) -> ErrorSearch:

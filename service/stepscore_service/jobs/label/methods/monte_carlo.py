@@ -52,4 +52,4 @@ class MonteCarlo:
         hards = [hard(value) for value in soft]
         labels = hards if self.options.labels == "hard" else soft
         found = columns([*counts, *[None] * (missing + 1)])
-        return target.labelled(self.name, labels, soft=soft, hard=hards, counts=found)
+        return target.label_with(self.name, labels, soft=soft, hard=hards, counts=found)

@@ -32,7 +32,7 @@ class LabelTarget:
         """For k rollouts that continue after the first `steps` steps."""
         return RolloutRequest(self.task.problem, self.task.truth, self.attempt.prefix(steps), k)
 
-    def labelled(self, method: str, labels: Iterable[float | None], **found: Any) -> Labelled:
+    def label_with(self, method: str, labels: Iterable[float | None], **found: Any) -> Labelled:
         """found: columns of the row, besides those that say where it comes from."""
         extras = {**source_columns(self.task, self.place, method), **found, "ending": self.ending}
         return Labelled(self.task.solution(self.attempt), tuple(labels), outcome_of(self.ending), extras)
