@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -101,3 +102,9 @@ class Generator(Protocol):
     def close(self) -> None:
         """Free what it holds. It cannot be used afterwards."""
         ...
+
+
+def derive_seed(seed: int, *parts: str) -> int:
+    """A number below 2**31, the same for the same run and texts on every machine."""
+    digest = hashlib.sha256("\0".join((str(seed), *parts)).encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest()[:4], "big") >> 1

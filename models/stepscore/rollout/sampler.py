@@ -6,7 +6,6 @@ from the run's seed, the problem and the prefix alone, so rollouts do not depend
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -14,7 +13,7 @@ from typing import Literal, get_args
 from stepscore.errors import GeneratorError
 from stepscore.generate.context import CONTEXT
 from stepscore.generate.prompt import PromptWriter
-from stepscore.generate.protocol import Completion, Generator, Request, Sampling, StopReason
+from stepscore.generate.protocol import Completion, Generator, Request, Sampling, StopReason, derive_seed
 from stepscore.verify.verifier import Truth, Verified, Verifier
 
 Ending = Literal["right", "wrong", "unreadable", "truncated", "unstarted"]
@@ -115,7 +114,7 @@ class RolloutSampler:
         return [self._generate([request])[0] for request in requests]
 
     def _prompt(self, request: RolloutRequest) -> Request:
-        seed = derived_seed(self.seed, request.purpose, request.problem, request.prefix)
+        seed = derive_seed(self.seed, request.purpose, request.problem, request.prefix)
         prompt = self.prompts.write(request.problem, request.prefix)
         return Request(prompt, replace(self.sampling, n=request.n, seed=seed))
 
@@ -148,12 +147,6 @@ class RolloutSampler:
             for place, verified in zip(borrowed, own, strict=True):
                 found[place] = verified
         return found
-
-
-def derived_seed(seed: int, *parts: str) -> int:
-    """A number below 2**31, the same for the same run and texts on every machine."""
-    digest = hashlib.sha256("\0".join((str(seed), *parts)).encode("utf-8", "surrogatepass"))
-    return int.from_bytes(digest.digest()[:4], "big") >> 1
 
 
 def _rollout(completion: Completion, verified: Verified | None) -> Rollout:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from stepscore.errors import GeneratorDead, GeneratorError, InvalidOption
 from stepscore.generate.prompt import PromptWriter
-from stepscore.generate.protocol import Completion, Generator, Request, Sampling
-from stepscore.rollout.sampler import derived_seed
+from stepscore.generate.protocol import Completion, Generator, Request, Sampling, derive_seed
 from stepscore.search.commands import GrowNodes, NewNodes
 from stepscore.search.tree import SearchNode
 
@@ -89,7 +88,7 @@ class SearchPolicy:
             top_p=1.0 if command.greedy else options.top_p,
             stop=() if command.to_end else (options.separator,),
             keep_stop=True,
-            seed=derived_seed(options.seed, purpose, problem, prefix),
+            seed=derive_seed(options.seed, purpose, problem, prefix),
         )
         return Request(self._prompts.write(problem, prefix), sampling)
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from stepscore.aggregate import aggregate, check_threshold
 from stepscore.errors import InvalidOption, StepscoreError
-from stepscore.rollout.sampler import derived_seed
+from stepscore.generate.protocol import derive_seed
 from stepscore.search.choice import (
     BY_SCORE,
     CHOICE_RULES,
@@ -281,7 +281,7 @@ class Searcher:
         return SearchResult(each.problem, each.root, tuple(candidates), choice, stopped, *counts, error)
 
     def _random(self, problem: SearchProblem) -> random.Random:
-        return random.Random(derived_seed(self.seed, "search", problem.problem))
+        return random.Random(derive_seed(self.seed, "search", problem.problem))
 
     def _weights(self, nodes: Sequence[SearchNode]) -> list[float]:
         return answer_weights(nodes, self.final_aggregate or self.rater.info.aggregate, self.rater.info.reward_range)

@@ -16,8 +16,8 @@ import tokenizers_for_tests
 from label_case import MUTE, RIGHT, WRONG, ScriptedPolicy, Written, plan, scripted
 from stepscore.errors import GeneratorError
 from stepscore.generate.prompt import ChatPrompt, PlainPrompt
-from stepscore.generate.protocol import Completion, Request
-from stepscore.rollout.sampler import ENDINGS, Ending, RolloutCounts, RolloutRequest, RolloutSampler, derived_seed
+from stepscore.generate.protocol import Completion, Request, derive_seed
+from stepscore.rollout.sampler import ENDINGS, Ending, RolloutCounts, RolloutRequest, RolloutSampler
 from stepscore.verify.verifier import Truth
 
 SEVEN = Truth("7")
@@ -165,9 +165,9 @@ def test_an_answer_that_the_prefix_begins_and_the_rollout_ends_is_read_whole(pre
 
 @given(st.integers(), st.lists(st.text(), max_size=3), st.lists(st.text(), max_size=3))
 def test_seeds_differ_where_texts_do(seed: int, one: list[str], other: list[str]) -> None:
-    assert 0 <= derived_seed(seed, *one) < 2**31
+    assert 0 <= derive_seed(seed, *one) < 2**31
     if "\0".join(one) != "\0".join(other) and one and other:
-        assert derived_seed(seed, *one) != derived_seed(seed, *other)
+        assert derive_seed(seed, *one) != derive_seed(seed, *other)
 
 
 def test_a_plain_prompt_leaves_other_braces_alone() -> None:
