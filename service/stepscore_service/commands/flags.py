@@ -69,13 +69,11 @@ def _check_values(given: Mapping[str, Any]) -> None:
 
 
 def _check_split(how: str) -> None:
-    from stepscore.errors import NoSteps, UnknownSplit
-    from stepscore.text.segment import split
+    from stepscore.errors import UnknownSplit
+    from stepscore.text.segment import check_split
 
     try:
-        split("text", how)
-    except NoSteps:
-        pass
+        check_split(how)
     except UnknownSplit as error:
         console.fail(f"--split: {error.message}")
 

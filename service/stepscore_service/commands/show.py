@@ -13,7 +13,6 @@ import typer
 
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore.text.segment import split_steps
-from stepscore.types import SolutionRequest
 from stepscore_service.commands.flags import given_flags, with_settings
 from stepscore_service.jobs.data.items import candidates_row, request_of
 from stepscore_service.jobs.runs import console
@@ -83,10 +82,7 @@ def show(
             _refuse_useless(flags, flags.keys() - FOR_STORED, WHY_STORED)
             _show_stored(row)
             return
-        request = None if has_candidates(row) else request_of(row, split)
-        if request is None:
-            candidates_row(row)
-        _show_scored(row, request, settings, split, aggregate, threshold)
+        _show_scored(row, settings, split, aggregate, threshold)
     except InvalidInput as error:
         reason = error.message.rstrip(".")
         console.fail(f"{reason}. For example: {EXAMPLE}" if file is None else f"{file}: {reason}.")
@@ -127,13 +123,15 @@ def _show_stored(row: JsonRow) -> None:
 
 def _show_scored(
     row: JsonRow,
-    request: SolutionRequest | None,
     settings: Settings,
     split: str,
     aggregate: str | None,
     threshold: float | None,
 ) -> None:
-    """request: None for a row with candidates. Raises InvalidInput."""
+    """Raises InvalidInput, for most rows before the model is opened."""
+    request = None if has_candidates(row) else request_of(row, split)
+    if request is None:
+        candidates_row(row)
     steps = None if request is None else split_steps(request).solution
     with scorer_from(settings) as scorer:
         options, by = options_for(scorer.info, aggregate, threshold), describe(scorer.info)
