@@ -25,7 +25,7 @@ _BLANK = re.compile(r"\n[ \t]*\n\s*")
 Row = dict[str, Any]
 
 
-def installed() -> Path | None:
+def installed_file() -> Path | None:
     """The data in the installed package, which is not imported: it wants packages that only its tools need."""
     spec = find_spec(PACKAGE)
     return Path(spec.origin).parent / FILE if spec and spec.origin else None
@@ -35,7 +35,7 @@ def rows(problems: Mapping[str, Any]) -> Iterator[Row]:
     """One a solution. problems: of v0.json. Raises KeyError where a column is missing."""
     for name, problem in problems.items():
         for writer, annotation in problem["fws_annotations"].items():
-            steps, label = labelled(annotation["text"], annotation["start_idx"])
+            steps, label = label_paragraphs(annotation["text"], annotation["start_idx"])
             yield {
                 "id": f"{name}/{writer}",
                 "generator": annotation["author"],
@@ -45,7 +45,7 @@ def rows(problems: Mapping[str, Any]) -> Iterator[Row]:
             }
 
 
-def labelled(text: str, wrong_from: int | None) -> tuple[list[str], int]:
+def label_paragraphs(text: str, wrong_from: int | None) -> tuple[list[str], int]:
     """The paragraphs, and the one in which the wrong step begins; -1 where none does.
 
     wrong_from: the character where the span begins in the text; white space before the step may belong to it.
@@ -62,7 +62,9 @@ def labelled(text: str, wrong_from: int | None) -> tuple[list[str], int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("target", type=Path, help="where the JSONL goes")
-    parser.add_argument("--source", type=Path, default=installed(), help="v0.json; by default the installed package's")
+    parser.add_argument(
+        "--source", type=Path, default=installed_file(), help="v0.json; by default the installed package's"
+    )
     arguments = parser.parse_args()
     if arguments.source is None:
         parser.error("champ-dataset is not installed: pip install --no-deps champ-dataset==1.0.0, or give --source")

@@ -19,7 +19,7 @@ from stepscore_service.jobs.evaluate.suites.best_of_n import BestOfN, range_of
 from stepscore_service.jobs.evaluate.suites.choosing import BEST, CHANCE, MAJORITY, ORACLE
 
 
-def measured(file: Path) -> tuple[dict[str, Any], int]:
+def measure(file: Path) -> tuple[dict[str, Any], int]:
     """The suite's numbers, and how many rows are without scores."""
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     suite = BestOfN()
@@ -35,7 +35,7 @@ def interval(estimate: Mapping[str, float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reranked", type=Path)
-    found, failed = measured(parser.parse_args().reranked)
+    found, failed = measure(parser.parse_args().reranked)
     right = {name: interval(curve[-1]) for name, curve in found["curves"].items()}
     print(f"{found['problems']} problems, {found['n'][-1]} candidates each, {failed} rows without scores")
     print(f"mean candidate: {right[CHANCE]} %, majority vote: {right[MAJORITY]} %, any right: {right[ORACLE]} %\n")

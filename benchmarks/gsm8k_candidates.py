@@ -21,7 +21,7 @@ GENERATORS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verif
 _NOTE = re.compile(r"<<[^<>]*(?:>>|\Z)")
 
 
-def converted(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def convert_rows(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Each row with its four candidates in the order of GENERATORS. Raises KeyError where a column is missing."""
     for number, row in enumerate(rows):
         solutions = [row[generator] for generator in GENERATORS]
@@ -38,7 +38,7 @@ def convert(source: Path, target: Path) -> int:
     """Convert a whole file; returns how many problems it held."""
     count = 0
     with source.open(encoding="utf-8") as lines, target.open("w", encoding="utf-8") as out:
-        for row in converted(json.loads(line) for line in lines if line.strip()):
+        for row in convert_rows(json.loads(line) for line in lines if line.strip()):
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     return count

@@ -78,7 +78,7 @@ class Cost:
 Counter = Callable[[], int]
 
 
-def measured(name: str, run: Counter, policy_tokens: Counter, prm_tokens: Counter) -> Cost:
+def measure(name: str, run: Counter, policy_tokens: Counter, prm_tokens: Counter) -> Cost:
     wall, processor, before = time.monotonic(), time.process_time(), policy_tokens()
     solutions = run()
     spent = time.monotonic() - wall, time.process_time() - processor
@@ -139,7 +139,7 @@ def their_side(
     stub("vllm", LLM=object, SamplingParams=SimpleNamespace)
     stub("sal.config", Config=object)
     stub("sal.utils.math", **dict.fromkeys(MATH_NAMES))
-    scorer = their_scorer(checkout, model, padded(StepTokenizer.open(str(facts.path)).inner))
+    scorer = their_scorer(checkout, model, with_padding(StepTokenizer.open(str(facts.path)).inner))
     beam_search = importlib.import_module("sal.search.beam_search").beam_search
     llm = TheirPolicy(generator, StepTokenizer.open(str(checkpoint_facts(policy).path)).inner)
 
@@ -147,10 +147,10 @@ def their_side(
         found = [beam_search({"problem": [each]}, their_config(workload), llm, scorer) for each in workload.problems]
         return sum(len(each["pred"]) for each in found)
 
-    return measured("search-and-learn", run, lambda: generator.tokens, lambda: model.tokens)
+    return measure("search-and-learn", run, lambda: generator.tokens, lambda: model.tokens)
 
 
-def padded(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+def with_padding(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
     tokenizer.padding_side = "right"
     return tokenizer
 
@@ -189,7 +189,7 @@ def our_side(workload: BeamWorkload, policy: tuple[Generator, Any], prm: str, dt
         SearchPolicy(generator, prompts, sampling), NodeRater(scorer, "last"), method, "last", in_flight=in_flight
     )
     problems = [SearchProblem(str(number), each) for number, each in enumerate(workload.problems)]
-    return measured(
+    return measure(
         f"Stepscore, {in_flight} problems in flight",
         lambda: sum(result.error is None for result in searcher.run(problems)),
         lambda: generator.tokens,

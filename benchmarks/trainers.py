@@ -138,7 +138,7 @@ def follow(url: str, items: Sequence[Request]) -> str:
     """The time of each step's reward, and the tokens computed over those of the whole solutions."""
     seconds, prompt_tokens = [], 0
     with StepscoreClient(url, timeout=SECONDS) as client, httpx.Client(base_url=url) as http:
-        before = computed(http)
+        before = computed_tokens(http)
         for item in items:
             follower = client.follow(item["problem"], split="lines")
             solution = item["solution"]
@@ -149,7 +149,7 @@ def follow(url: str, items: Sequence[Request]) -> str:
             asked = time.perf_counter()
             follower.finish()
             seconds.append(time.perf_counter() - asked)
-        spent = computed(http) - before
+        spent = computed_tokens(http) - before
         for item in items:
             prompt_tokens += client.score(item["problem"], solution=item["solution"], split="lines").token_count
     times = f"{len(seconds)} answers with new steps, {1e3 * statistics.median(seconds):.0f} ms each (median)"
@@ -157,7 +157,7 @@ def follow(url: str, items: Sequence[Request]) -> str:
     return f"Followed: {len(items)} solutions, {times}; {tokens}."
 
 
-def computed(http: httpx.Client) -> float:
+def computed_tokens(http: httpx.Client) -> float:
     """Tokens that went through the model's layers so far."""
     lines = http.get("/metrics").text.splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("stepscore_tokens_computed_total{"))

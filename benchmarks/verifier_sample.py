@@ -18,7 +18,7 @@ OUTCOMES = ("outcomes/faithfulcot_mwp.jsonl", "outcomes/zeroeval_math_l5.jsonl")
 GSM8K = "gsm8k/model_solutions.jsonl"
 
 
-def labelled(data: Path) -> Iterator[dict[str, Any]]:
+def labelled_rows(data: Path) -> Iterator[dict[str, Any]]:
     for name in OUTCOMES:
         for row in _rows(data / name):
             for each in row["solutions"]:
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int)
     options = parser.parse_args()
-    rows = list(labelled(options.data))
+    rows = list(labelled_rows(options.data))
     chosen = random.Random(0).sample(rows, options.count) if options.count else rows
     options.out.write_text("".join(json.dumps(row) + "\n" for row in chosen), encoding="utf-8")
 

@@ -137,13 +137,13 @@ def sample_rollouts(
         except NoSteps:
             continue
         if len(set(outcomes)) == 2:
-            kept += [labelled(request.problem, *each) for each in zip(steps, outcomes, strict=True)]
+            kept += [label_rollout(request.problem, *each) for each in zip(steps, outcomes, strict=True)]
     if not kept:
         raise ValueError(f"round {number}: every problem was solved always or never; take others, or more --samples")
     return kept
 
 
-def labelled(problem: str, steps: list[str], outcome: bool) -> Labelled:
+def label_rollout(problem: str, steps: list[str], outcome: bool) -> Labelled:
     return of_row({"prompt": problem, "completions": steps, "labels": [None] * len(steps), "outcome": outcome})
 
 

@@ -102,11 +102,11 @@ def check_curl(command: str, answer: str | None, address: str, exact: bool) -> N
     assert ran.returncode == 0, f"{command}\n{ran.stderr}"
     assert '"code":' not in ran.stdout[:20], f"{command}\n{ran.stdout}"
     if answer is not None:
-        wrong = list(differences(parsed(answer), parsed(ran.stdout), exact))
+        wrong = list(differences(parse(answer), parse(ran.stdout), exact))
         assert not wrong, "\n".join([command, *wrong, ran.stdout])
 
 
-def parsed(text: str) -> Any:
+def parse(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from benchmarks.proof.server import Service, header, served
+from benchmarks.proof.server import Service, header, served_models
 
 GOOD = {"problem": "What is 3 + 4?", "steps": ["3 + 4 = 7"]}
 PARTS = (b"\r\n", b"\r\n\r\n", b":", b" ", b"\0", b"Content-Length: 5", b"Transfer-Encoding: chunked")
@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     print(header("Raw HTTP door", "benchmarks.proof.fuzz_door"))
     limits = {"head_seconds": "0.3", "body_seconds": "0.3", "idle_seconds": "1"}
-    with served("tiny") as model, Service(models=model, dtype="float32", **limits) as service:
+    with served_models("tiny") as model, Service(models=model, dtype="float32", **limits) as service:
         seen = fuzz(service, options)
     print("\n| answer | times |\n|---|---|")
     for name, count in sorted(seen.items()):
@@ -51,7 +51,7 @@ def fuzz(service: Service, options: argparse.Namespace) -> Counter[str]:
     seen, chance = Counter[str](), random.Random(options.seed)
     until, sent = time.monotonic() + options.seconds, 0
     while time.monotonic() < until:
-        seen[answer_to(service.url, damaged(chance))] += 1
+        seen[answer_to(service.url, damage_request(chance))] += 1
         sent += 1
         if sent % CHECK_EVERY == 0:
             httpx.get(f"{service.url}/health/live").raise_for_status()
@@ -60,7 +60,7 @@ def fuzz(service: Service, options: argparse.Namespace) -> Counter[str]:
     return seen
 
 
-def damaged(chance: random.Random) -> bytes:
+def damage_request(chance: random.Random) -> bytes:
     """A good request with a few cuts, copies and insertions; at times nothing but random bytes."""
     if chance.random() < 0.1:
         return chance.randbytes(chance.randrange(1, 5000))

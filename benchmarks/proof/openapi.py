@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.proof.server import Service, header, served
+from benchmarks.proof.server import Service, header, served_models
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     tool = str(Path(sys.executable).with_name("schemathesis"))
     with (
         tempfile.TemporaryDirectory() as folder,
-        served("tiny") as model,
+        served_models("tiny") as model,
         Service(models=model, dtype="float32") as service,
     ):
         command = [tool, "run", f"{service.url}/openapi.json", "--checks", "not_a_server_error"]

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from benchmarks.proof.server import SERVE, Service, header, served
+from benchmarks.proof.server import SERVE, Service, header, served_models
 from benchmarks.service_requests import Request, workload
 
 PLAIN = (sys.executable, "-c", SERVE)
@@ -60,7 +60,10 @@ def main() -> None:
     os.environ |= {"PROOF_OOM_SHARE": "0", "PROOF_SECONDS_PER_TOKEN": str(options.pace if paced else 0)}
     settings = {"dtype": "float32"} if paced else {"dtype": "float32", "kv_cache_bytes": "0"}
     command = PACED if paced else PLAIN
-    with served("tiny" if paced else options.model) as model, Service(command, models=model, **settings) as service:
+    with (
+        served_models("tiny" if paced else options.model) as model,
+        Service(command, models=model, **settings) as service,
+    ):
         capacity = asyncio.run(closed_loop(service.url, requests, options.seconds / 2))
         print(f"- model {options.model}, {settings}; {CLIENTS} clients get {capacity:.2f} requests/s")
         print(f"- {options.seconds:g} s of arrivals at each rate; deadline {options.deadline:g} s\n")

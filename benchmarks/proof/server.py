@@ -93,7 +93,7 @@ def tiny_checkpoints(folder: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def served(model: str) -> Iterator[str]:
+def served_models(model: str) -> Iterator[str]:
     """What to serve: `tiny` is one of the tests' checkpoints, anything else is itself."""
     if model != "tiny":
         yield model

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from benchmarks.proof.server import Service, header, served
+from benchmarks.proof.server import Service, header, served_models
 from benchmarks.service_requests import Request, workload
 
 SAMPLES = 10
@@ -38,7 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     print(header("Soak", "benchmarks.proof.soak"))
     settings = {"dtype": "float32", "kv_cache_bytes": options.kv_cache_bytes}
-    with served(options.model) as model, Service(models=model, **settings) as service:
+    with served_models(options.model) as model, Service(models=model, **settings) as service:
         began = time.monotonic()
         sizes = asyncio.run(soak(service, options))
         print(f"\n{time.monotonic() - began:.0f} s")

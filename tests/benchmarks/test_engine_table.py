@@ -63,7 +63,7 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     return Subject("own", read_facts(folder), OWN, partial(reward_of_token, slope=1.0, offset=0.0))
 
 
-def measured(subject: Subject, sample: int = 0) -> dict[str, dict[str, Row]]:
+def measure(subject: Subject, sample: int = 0) -> dict[str, dict[str, Row]]:
     ways = Ways(subject, "cpu", "float32", None, kv_cache_bytes=1 << 20)
     found = list(workloads(RandomSource(64), 63, Sizes(count=4, rounds=2, nodes=5)))
     work = list(map(with_targets, found)) if subject.reads_targets else found
@@ -73,7 +73,7 @@ def measured(subject: Subject, sample: int = 0) -> dict[str, dict[str, Row]]:
 
 @pytest.mark.parametrize("name", ["classes", "language_model"])
 def test_every_way_gives_the_rewards_of_the_loop(name: str, request: pytest.FixtureRequest) -> None:
-    rows = measured(request.getfixturevalue(name))
+    rows = measure(request.getfixturevalue(name))
     assert [len(ways) for ways in rows.values()] == [6, 6, 6, 2]
     assert all(row.difference < 1e-5 for ways in rows.values() for row in ways.values())
     assert {ways[LOOP].computed - ways[LOOP].asked for ways in rows.values()} == {0}
@@ -91,7 +91,7 @@ def test_a_gpu_is_measured_in_bfloat16(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_is_not_computed_again(classes: Subject) -> None:
-    tree = measured(classes)["tree of 5"]
+    tree = measure(classes)["tree of 5"]
     (work,) = [each for each in workloads(RandomSource(64), 63, Sizes(4, 2, 5)) if each.name == "tree of 5"]
     new = {one.ids[: place + 1] for call in work.calls for one in call for place in range(one.reads[-1] + 1)}
     assert tree[KEEPS].computed == len(new)

@@ -26,29 +26,29 @@ VOCABULARY, MARKER = 50, 49
 SIZES = Sizes(count=6, rounds=3, nodes=7)
 
 
-def made() -> list[Workload]:
+def make_workloads() -> list[Workload]:
     return list(workloads(RandomSource(VOCABULARY), MARKER, SIZES))
 
 
 def test_the_four_workloads_have_the_sizes_asked_for() -> None:
-    assert [each.name for each in made()] == ["6 singles", "rerank of 6", "beam 4x4x3", "tree of 7"]
-    assert [[len(call) for call in each.calls] for each in made()] == [[6], [6], [16, 16, 16], [1] * 7]
-    assert [each.one_a_call for each in made()] == [False, False, False, True]
+    assert [each.name for each in make_workloads()] == ["6 singles", "rerank of 6", "beam 4x4x3", "tree of 7"]
+    assert [[len(call) for call in each.calls] for each in make_workloads()] == [[6], [6], [16, 16, 16], [1] * 7]
+    assert [each.one_a_call for each in make_workloads()] == [False, False, False, True]
 
 
 def test_they_are_the_same_every_time() -> None:
-    assert made() == made()
+    assert make_workloads() == make_workloads()
 
 
 def test_candidates_share_their_prompt_and_singles_do_not() -> None:
-    singles, rerank, *_ = made()
+    singles, rerank, *_ = make_workloads()
     shared = {one.ids[:60] for one in rerank.calls[0]}
     assert len(shared) == 1
     assert len({one.ids[:60] for one in singles.calls[0]}) == SIZES.count
 
 
 def test_a_round_extends_sequences_of_the_round_before() -> None:
-    beam = made()[2]
+    beam = make_workloads()[2]
     for before, after in zip(beam.calls, beam.calls[1:], strict=False):
         known = {one.ids[: -len(CLOSE)] for one in before}
         assert all(any(one.ids[: len(ids)] == ids for ids in known) for one in after)

@@ -59,12 +59,12 @@ def servers(tmp_path: Path, system_tool: Callable[[str], str]) -> Iterator[Serve
         logs = [tmp_path / f"{number}.log" for number in range(SERVERS)]
         running = list(starting.map(lambda log: stack.enter_context(started(command, log)), logs))
         urls = [url for url, _ in running]
-        with proxied(nginx, tmp_path, urls) as proxy:
+        with run_nginx(nginx, tmp_path, urls) as proxy:
             yield Servers(proxy, folder, urls, [process for _, process in running])
 
 
 @contextmanager
-def proxied(nginx: str, folder: Path, urls: list[str]) -> Iterator[str]:
+def run_nginx(nginx: str, folder: Path, urls: list[str]) -> Iterator[str]:
     """nginx with the repository's configuration; addresses are those of this machine, and files are in the folder."""
     address = f"127.0.0.1:{free_port()}"
     text = (ROOT / "deploy/proxy/nginx.conf").read_text()

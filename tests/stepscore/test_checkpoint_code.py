@@ -26,7 +26,7 @@ AUTO_MAP = {
 }
 
 
-def trapped(folder: Path) -> Path:
+def set_trap(folder: Path) -> Path:
     """The folder with code that leaves a file behind when it is imported; returns that file's path."""
     sprung = folder / "sprung"
     (folder / "modeling_trap.py").write_text(TRAP.format(str(sprung)), encoding="utf-8")
@@ -39,7 +39,7 @@ def trapped(folder: Path) -> Path:
 def test_a_checkpoints_code_is_never_run(tmp_path: Path, mode: Any) -> None:
     folder = checkpoints.qwen_math(tmp_path / "prm")
     expected = rewards(folder)
-    sprung = trapped(folder)
+    sprung = set_trap(folder)
     scorer = open_scorer(str(folder), options=EngineOptions(device="cpu", dtype="float32", mode=mode))
     (reading,) = scorer.score([SOLUTION])
     assert isinstance(reading, Reading), reading
@@ -49,14 +49,14 @@ def test_a_checkpoints_code_is_never_run(tmp_path: Path, mode: Any) -> None:
 
 def test_a_judges_code_is_never_run(tmp_path: Path) -> None:
     folder = checkpoints_judges.judge(tmp_path / "ThinkPRM-tiny")
-    sprung = trapped(folder)
+    sprung = set_trap(folder)
     assert len(rewards(folder, max_tokens="2")) == 3
     assert not sprung.exists()
 
 
 def test_an_architecture_that_only_its_code_knows_is_an_error(tmp_path: Path) -> None:
     folder = checkpoints.qwen_math(tmp_path / "prm")
-    sprung = trapped(folder)
+    sprung = set_trap(folder)
     change_config(folder, model_type="trap")
     with pytest.raises(UnsupportedByEngine, match="trap"):
         open_scorer(str(folder), options=CPU)

@@ -7,7 +7,7 @@ import re
 from stepscore import errors
 
 
-def drawn() -> dict[str, str]:
+def drawn_parents() -> dict[str, str]:
     """Each error in the drawing and its parent."""
     parents: dict[str, str] = {}
     above: list[tuple[int, str]] = []
@@ -24,7 +24,7 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is_defined():
         for name, each in vars(errors).items()
         if isinstance(each, type) and issubclass(each, errors.StepscoreError)
     }
-    assert drawn() == defined
+    assert drawn_parents() == defined
 
 
 def test_errors_keep_their_place():

@@ -24,15 +24,15 @@ def test_the_notebook_runs_and_shows_coloured_steps(tmp_path: Path) -> None:
     NotebookClient(run, timeout=200, kernel_name="python3").execute()
     for before, after in zip(shown.cells, run.cells, strict=True):
         if before.cell_type == "code" and before.source.startswith("import"):
-            assert len(printed(after).splitlines()) == 1
+            assert len(printed_text(after).splitlines()) == 1
         elif before.cell_type == "code":
-            assert shape(printed(after)) == shape(printed(before)), before.source
+            assert shape(printed_text(after)) == shape(printed_text(before)), before.source
     pages = [html for cell in run.cells for html in htmls(cell)]
     assert [page.count("<tr>") for page in pages] == [3, 2]
     assert all("background: rgba(" in page for page in pages)
 
 
-def printed(cell: Any) -> str:
+def printed_text(cell: Any) -> str:
     """What a cell printed, which must be no error and no warning, but for tqdm's wish for ipywidgets."""
     streams = [each for each in cell.get("outputs", ()) if each.output_type == "stream"]
     assert all(each.name == "stdout" or "IProgress not found" in each.text for each in streams), streams

@@ -50,7 +50,7 @@ def test_any_detail_can_be_told(detail: dict[str, Any]) -> None:
 TABLE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
-def documented() -> dict[str, set[int]]:
+def documented_statuses() -> dict[str, set[int]]:
     """The statuses under which the table of docs/api.md lists each code."""
     found: dict[str, set[int]] = {}
     for statuses, codes in re.findall(r"^\| (\d{3}(?:, \d{3})*) \| (.+) \|$", TABLE.read_text(), re.MULTILINE):
@@ -61,7 +61,7 @@ def documented() -> dict[str, set[int]]:
 
 def test_the_documentation_lists_every_code_under_its_status() -> None:
     answered = {cls.code: status_of_code(cls.code) for cls in OURS if not issubclass(cls, NOT_ANSWERED)}
-    listed = documented()
+    listed = documented_statuses()
     assert sorted(answered.keys() - listed.keys()) == []
     assert {code for code, status in answered.items() if status not in listed[code]} == set()
     assert sorted(listed.keys() - answered.keys() - {*HTTP_CODES.values(), "http_error"}) == []

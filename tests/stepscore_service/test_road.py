@@ -69,7 +69,7 @@ def test_from_a_file_to_pictures_without_a_script(tmp_path: Path, folder: Path, 
     run("evaluate", "--processbench", f"math={scored}", "--out", tmp_path / "report", *model)
     assert json.loads((tmp_path / "report" / "metrics.json").read_text())["inputs"][0]["rows"] == COUNT
     for page in (tmp_path / "solutions.scored.report.html", tmp_path / "report" / "report.html"):
-        assert len(drawn(page)) > 20_000
+        assert len(draw_page(page)) > 20_000
 
 
 def run(*arguments: str | Path) -> str:
@@ -78,7 +78,7 @@ def run(*arguments: str | Path) -> str:
     return result.output
 
 
-def drawn(page: Path) -> bytes:
+def draw_page(page: Path) -> bytes:
     """A picture of the page, as a browser shows it; the page itself if this machine has no browser."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:

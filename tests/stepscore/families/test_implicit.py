@@ -22,7 +22,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return checkpoints.causal(tmp_path_factory.mktemp("implicit") / f"ImplicitPRM_{request.param}", request.param)
 
 
-def encoded(folder: Path, **options: str) -> EncodedSolution:
+def encode(folder: Path, **options: str) -> EncodedSolution:
     facts = read_facts(folder)
     return bind(resolve(facts), facts, options).layout.encode(SOLUTION)
 
@@ -35,16 +35,16 @@ def test_without_a_reference_model_it_is_an_error(folder: Path) -> None:
 @pytest.mark.parametrize("coef", ["much", "0", "-1", "nan", "inf"])
 def test_a_coefficient_must_be_a_positive_number(folder: Path, coef: str) -> None:
     with pytest.raises(InvalidOption):
-        encoded(folder, coef=coef)
+        encode(folder, coef=coef)
 
 
 def test_every_read_token_is_the_next_one(folder: Path) -> None:
-    (sequence,) = encoded(folder).sequences
+    (sequence,) = encode(folder).sequences
     assert [sequence.ids[read + 1] for read in sequence.reads] == list(sequence.targets)
 
 
 def test_the_script_begins_one_token_after_the_card(folder: Path) -> None:
-    card, script = encoded(folder), encoded(folder, masking="processbench")
+    card, script = encode(folder), encode(folder, masking="processbench")
     assert card.sequences[0].reads[1:] == script.sequences[0].reads
     assert tuple(mark - 1 for mark in card.marks) == script.marks
 

@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints_causal.causal(tmp_path_factory.mktemp("family") / "Correct-PRM-tiny", kind="llama")
 
 
-def expected(folder: Path) -> list[float]:
+def expected_rewards(folder: Path) -> list[float]:
     """The example's text read with plain transformers, one prefix at a time."""
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     yes, no = (tokenizer.encode(answer, add_special_tokens=False)[-1] for answer in (" Yes", " No"))
@@ -79,7 +79,7 @@ def test_the_example_scores(installed: None, folder: Path) -> None:
     assert scorer.info.family == "correct_prm"
     (reading,) = scorer.score([Solution(PROBLEM, STEPS)])
     assert isinstance(reading, Reading), reading
-    assert reading.rewards == pytest.approx(expected(folder), abs=1e-5)
+    assert reading.rewards == pytest.approx(expected_rewards(folder), abs=1e-5)
     with pytest.raises(MarkerInText):
         scorer.encode(Solution(PROBLEM, ("Correct? Yes",)))
 

@@ -19,20 +19,20 @@ REWARDS = st.lists(st.floats(-30, 30), min_size=1, max_size=40)
 NAMES: list[ShapeName] = ["last", "step", "delta", "min_form", "progress"]
 
 
-def shaped(rewards: list[float], name: ShapeName, **options: float) -> list[float]:
+def shape(rewards: list[float], name: ShapeName, **options: float) -> list[float]:
     return shape_rewards(rewards, min(rewards), Shaping(name, **{"reference": 0.25, **options}))
 
 
 @given(REWARDS, st.sampled_from(NAMES))
 def test_there_is_one_finite_number_for_each_step(rewards: list[float], name: ShapeName) -> None:
-    found = shaped(rewards, name)
+    found = shape(rewards, name)
     assert len(found) == len(rewards)
     assert all(map(math.isfinite, found))
 
 
 @given(REWARDS, st.floats(-30, 30))
 def test_each_shape_adds_up_to_what_its_table_says(rewards: list[float], reference: float) -> None:
-    totals = {name: math.fsum(shaped(rewards, name, reference=reference)) for name in NAMES}
+    totals = {name: math.fsum(shape(rewards, name, reference=reference)) for name in NAMES}
     assert totals == pytest.approx(
         {
             "last": min(rewards),
@@ -59,19 +59,19 @@ def test_the_page_says_of_every_shape_for_which_trainers_it_is_safe() -> None:
 
 @given(REWARDS)
 def test_differences_telescope_up_to_every_step(rewards: list[float]) -> None:
-    found = shaped(rewards, "delta")
+    found = shape(rewards, "delta")
     for step, reward in enumerate(rewards):
         assert math.fsum(found[: step + 1]) == pytest.approx(reward, abs=1e-9)
 
 
 @given(REWARDS)
 def test_progress_under_the_last_value_adds_up_to_zero(rewards: list[float]) -> None:
-    assert math.fsum(shaped(rewards, "progress", reference=rewards[-1])) == pytest.approx(0.0, abs=1e-9)
+    assert math.fsum(shape(rewards, "progress", reference=rewards[-1])) == pytest.approx(0.0, abs=1e-9)
 
 
 @given(REWARDS, st.floats(0.01, 5))
 def test_min_form_lies_between_the_lowest_reward_and_the_mean(rewards: list[float], temperature: float) -> None:
-    total = math.fsum(shaped(rewards, "min_form", temperature=temperature))
+    total = math.fsum(shape(rewards, "min_form", temperature=temperature))
     assert min(rewards) - 1e-9 <= total <= math.fsum(rewards) / len(rewards) + 1e-9
 
 
@@ -85,7 +85,7 @@ def test_min_form_is_pure_s(temperature: float) -> None:
         theirs_BT = min_form(logits_BT2, mask_BT, temperature)
         probabilities = logits_BT2.softmax(dim=-1)[mask_BT]
         rewards = (probabilities[:, 1] - probabilities[:, 0]).tolist()
-        assert shaped(rewards, "min_form", temperature=temperature) == pytest.approx(
+        assert shape(rewards, "min_form", temperature=temperature) == pytest.approx(
             theirs_BT[mask_BT].tolist(), abs=1e-5
         )
 
@@ -114,13 +114,13 @@ SHORT, LONG = [0.9, 0.95], [0.9, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
 
 
 def test_under_grpo_summed_step_rewards_prefer_the_long_chain() -> None:
-    short, long = grpo_advantages([shaped(SHORT, "step"), shaped(LONG, "step")])
+    short, long = grpo_advantages([shape(SHORT, "step"), shape(LONG, "step")])
     assert long > 0 > short
 
 
 @pytest.mark.parametrize("name", ["last", "delta", "min_form", "progress"])
 def test_under_grpo_every_other_shape_prefers_the_sound_solution(name: ShapeName) -> None:
-    short, long = grpo_advantages([shaped(SHORT, name), shaped(LONG, name)])
+    short, long = grpo_advantages([shape(SHORT, name), shape(LONG, name)])
     assert short > 0 > long
 
 
@@ -128,6 +128,6 @@ def test_under_grpo_every_other_shape_prefers_the_sound_solution(name: ShapeName
 def test_repeating_the_last_step_pays_in_step_alone(rewards: list[float], times: int) -> None:
     longer = rewards + [rewards[-1]] * times
     for name in ("last", "delta", "min_form", "progress"):
-        gained = math.fsum(shaped(longer, name)) - math.fsum(shaped(rewards, name))
+        gained = math.fsum(shape(longer, name)) - math.fsum(shape(rewards, name))
         assert gained <= max(rewards) - soft_min(rewards) + 1e-9 if name == "min_form" else abs(gained) < 1e-9
-    assert math.fsum(shaped(longer, "step")) > math.fsum(shaped(rewards, "step"))
+    assert math.fsum(shape(longer, "step")) > math.fsum(shape(rewards, "step"))

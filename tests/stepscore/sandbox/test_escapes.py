@@ -44,7 +44,7 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-def sandboxed(program: str, version: int, readable: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def run_sandboxed(program: str, version: int, readable: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """A program behind the two doors, with at most this version of Landlock. Its parent is a shell that it may kill."""
     script = SANDBOXED.format(library=LIBRARY, readable=[*interpreter(), *readable], version=version, program=program)
     shell = ["/bin/sh", "-c", '"$0" -I -S -c "$1"; echo survived', sys.executable, script]
@@ -66,7 +66,7 @@ def sandboxed(program: str, version: int, readable: tuple[str, ...] = ()) -> sub
     ],
 )
 def test_no_file_sends_a_signal_to_another_process(version: int, command: str) -> None:
-    done = sandboxed(f"import fcntl, struct\nr, w = os.pipe()\n{command}\nprint('done')", version)
+    done = run_sandboxed(f"import fcntl, struct\nr, w = os.pipe()\n{command}\nprint('done')", version)
     assert "PermissionError" in done.stderr
     assert done.stdout == "survived\n"
 
@@ -74,7 +74,7 @@ def test_no_file_sends_a_signal_to_another_process(version: int, command: str) -
 def test_fcntl_and_ioctl_still_do_their_work() -> None:
     program = "import fcntl, array\nr, w = os.pipe()\nos.set_blocking(r, False)\nos.write(w, b'abc')\n"
     program += "a = array.array('i', [0]); fcntl.ioctl(r, 0x541B, a); print(a[0], os.get_blocking(r))"
-    assert sandboxed(program, 99).stdout == "3 False\nsurvived\n"
+    assert run_sandboxed(program, 99).stdout == "3 False\nsurvived\n"
 
 
 def test_a_lock_may_be_described_at_any_address_and_a_pipe_have_any_size() -> None:
@@ -83,7 +83,7 @@ def test_a_lock_may_be_described_at_any_address_and_a_pipe_have_any_size() -> No
     program += "start = ctypes.addressof(buffer)\nplaces = [at for at in range(start, start + 30000, 4096)]\n"
     program += "assert any(at & 0o20000 for at in places)\nlibc, file = ctypes.CDLL(None), os.open(sys.executable, 0)\n"
     program += "print({libc.fcntl(file, 6, ctypes.c_void_p(at)) for at in places}, fcntl.fcntl(r, 1031, 8192))"
-    assert sandboxed(program, 99).stdout == "{0} 8192\nsurvived\n"
+    assert run_sandboxed(program, 99).stdout == "{0} 8192\nsurvived\n"
 
 
 @pytest.mark.parametrize("version", OLD_VERSIONS)
@@ -101,7 +101,7 @@ def test_no_file_outside_is_emptied(folder: Path, version: int, attempt: str, re
     file = folder / "kept"
     file.write_text("kept")
     file.chmod(0o666)
-    done = sandboxed(attempt.format(str(file)), version, (str(folder),) if readable else ())
+    done = run_sandboxed(attempt.format(str(file)), version, (str(folder),) if readable else ())
     assert "PermissionError" in done.stderr
     assert file.read_text() == "kept"
 
@@ -112,7 +112,7 @@ def test_calls_newer_than_the_list_do_not_exist(folder: Path) -> None:
     program = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
     program += "numbers = [437, *range(463, 600), 1 << 20]\n"
     program += "print({(libc.syscall(n, -100, path, 0, 0, 0, 0), ctypes.get_errno()) for n in numbers})"
-    assert sandboxed(f"path = {os.fsencode(file)!r}\n{program}", 99).stdout == "{(-1, 38)}\nsurvived\n"
+    assert run_sandboxed(f"path = {os.fsencode(file)!r}\n{program}", 99).stdout == "{(-1, 38)}\nsurvived\n"
 
 
 def test_setxattrat_changes_no_mode(folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_setxattrat_changes_no_mode(folder: Path) -> None:
         "args = ctypes.create_string_buffer(struct.pack('<QII', ctypes.addressof(value), len(acl), 0))\n"
         f"print(ctypes.CDLL(None).syscall(463, -100, {os.fsencode(file)!r}, 0, b'system.posix_acl_access', args, 16))"
     )
-    assert sandboxed(program, 99).stdout == "-1\nsurvived\n"
+    assert run_sandboxed(program, 99).stdout == "-1\nsurvived\n"
     assert file.stat().st_mode == before
 
 

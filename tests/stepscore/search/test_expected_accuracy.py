@@ -14,7 +14,7 @@ P, DEPTH, PROBLEMS = 0.6, 4, 500
 SOLVED = P**DEPTH
 
 
-def measured(method: str, prm=oracle, **options) -> float:
+def measure(method: str, prm=oracle, **options) -> float:
     policy = DicePolicy(P, DEPTH)
     return accuracy(
         list(searcher(policy, FormulaPrm(prm), method, in_flight=PROBLEMS, **options).run(problems(PROBLEMS)))
@@ -55,25 +55,25 @@ def rebase_accuracy(good: int, bad: int, width: int, rounds: int) -> float:
 
 
 def test_greedy_and_a_single_sample_solve_what_the_policy_solves():
-    assert measured("best_of_n", n=1) == within(SOLVED)
+    assert measure("best_of_n", n=1) == within(SOLVED)
 
 
 @pytest.mark.parametrize("n", [4, 16])
 def test_best_of_n_with_an_oracle_reaches_the_coverage(n: int):
-    assert measured("best_of_n", n=n) == within(1 - (1 - SOLVED) ** n)
+    assert measure("best_of_n", n=n) == within(1 - (1 - SOLVED) ** n)
 
 
 def test_best_of_n_with_noise_does_no_better_than_one_sample():
-    assert measured("best_of_n", prm=noise, n=16) == within(SOLVED)
+    assert measure("best_of_n", prm=noise, n=16) == within(SOLVED)
 
 
 def test_a_majority_is_that_of_a_binomial():
     n = 5
-    assert measured("majority", n=n) == within(sum(binomial(n, k, SOLVED) for k in range(3, n + 1)))
+    assert measure("majority", n=n) == within(sum(binomial(n, k, SOLVED) for k in range(3, n + 1)))
 
 
 def test_a_weighted_vote_of_an_oracle_is_the_coverage():
-    assert measured("weighted", n=8) == within(1 - (1 - SOLVED) ** 8)
+    assert measure("weighted", n=8) == within(1 - (1 - SOLVED) ** 8)
 
 
 @pytest.mark.parametrize(("n", "width"), [(4, 4), (8, 4), (8, 2)])
@@ -81,23 +81,23 @@ def test_beam_search_follows_the_chain_of_its_beams(n: int, width: int):
     first = sum(
         binomial(n, k, P) * beam_accuracy(min(n // width, k), n // width, width, DEPTH - 1) for k in range(n + 1)
     )
-    assert measured("beam", n=n, width=width) == within(first)
+    assert measure("beam", n=n, width=width) == within(first)
 
 
 def test_beam_search_guided_by_noise_does_no_better_than_one_sample():
-    assert measured("beam", prm=noise, n=8, width=4) == within(SOLVED)
+    assert measure("beam", prm=noise, n=8, width=4) == within(SOLVED)
 
 
 @pytest.mark.parametrize(("n", "width"), [(4, 4), (8, 4), (8, 2)])
 def test_dvts_is_independent_trees(n: int, width: int):
     tree = (1 - (1 - P) ** width) ** DEPTH
-    assert measured("dvts", n=n, width=width) == within(1 - (1 - tree) ** (n // width))
+    assert measure("dvts", n=n, width=width) == within(1 - (1 - tree) ** (n // width))
 
 
 def test_rebase_shares_its_width_by_reward():
     width = 8
     first = sum(binomial(width, k, P) * rebase_accuracy(k, width - k, width, DEPTH - 1) for k in range(width + 1))
-    assert measured("rebase", width=width) == within(first)
+    assert measure("rebase", width=width) == within(first)
 
 
 def test_particles_follow_the_odds_of_an_oracle():
@@ -107,7 +107,7 @@ def test_particles_follow_the_odds_of_an_oracle():
     def chain(rounds: int) -> float:
         return 1.0 if not rounds else (1 - (1 - P) ** 6) * chain(rounds - 1)
 
-    assert measured("particles", n=6) == within(chain(DEPTH))
+    assert measure("particles", n=6) == within(chain(DEPTH))
 
 
 def test_a_tree_of_thoughts_that_backtracks_solves_more_than_one_that_cannot():
@@ -121,7 +121,7 @@ def test_a_tree_of_thoughts_that_backtracks_solves_more_than_one_that_cannot():
         below = reaches(depth - 1)
         return sum(binomial(3, k, P) * (1 - (1 - below) ** min(k, 2)) for k in range(4))
 
-    assert measured("thoughts", **kept) == within(reaches(DEPTH))
+    assert measure("thoughts", **kept) == within(reaches(DEPTH))
 
 
 def test_mcts_with_an_oracle_and_time_reaches_what_its_tree_holds():
@@ -133,7 +133,7 @@ def test_mcts_with_an_oracle_and_time_reaches_what_its_tree_holds():
             return 1.0
         return sum(binomial(3, k, P) * (1 - (1 - reaches(depth - 1)) ** k) for k in range(4))
 
-    assert measured("mcts", simulations=200, width=3, exploration=0.5) == within(reaches(DEPTH))
+    assert measure("mcts", simulations=200, width=3, exploration=0.5) == within(reaches(DEPTH))
 
 
 def test_adaptive_n_spends_less_where_answers_agree():

@@ -96,42 +96,42 @@ def test_the_kinds_are_cut_where_it_is_exact(kind: str, inner: PreTrainedTokeniz
     assert cuts_of(inner) is (BEFORE_BREAK if kind == "gpt2" else AFTER_BREAK)
 
 
-def _prefixed(inner: Tokenizer) -> None:
+def _set_prefix(inner: Tokenizer) -> None:
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
 
 
-def _lowered(inner: Tokenizer) -> None:
+def _set_lowercase(inner: Tokenizer) -> None:
     inner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Strip()])
 
 
-def _swallowing(inner: Tokenizer) -> None:
+def _set_swallowing(inner: Tokenizer) -> None:
     inner.add_tokens([AddedToken("<tool>", lstrip=True)])
 
 
-def _breaking(inner: Tokenizer) -> None:
+def _set_breaking(inner: Tokenizer) -> None:
     inner.add_tokens(["a\nb"])
 
 
-@pytest.mark.parametrize("spoil", [_prefixed, _lowered, _swallowing, _breaking])
+@pytest.mark.parametrize("spoil", [_set_prefix, _set_lowercase, _set_swallowing, _set_breaking])
 def test_what_is_not_known_to_be_exact_is_never_cut(spoil: Callable[[Tokenizer], None]) -> None:
     changed = Tokenizer.from_str(gpt2().backend_tokenizer.to_str())
     spoil(changed)
     assert cuts_of(PreTrainedTokenizerFast(tokenizer_object=changed)) is NEVER
 
 
-def growing(count: int) -> list[Solution]:
+def growing_solutions(count: int) -> list[Solution]:
     steps = [f"Step {n}: we have {n} + {n} = {2 * n}." for n in range(1, count + 1)]
     return [Solution("How many?\nSay it.", tuple(steps[:length])) for length in range(1, count + 1)]
 
 
-def marked(tokenizer: StepTokenizer) -> MarkedChat:
+def marked_chat(tokenizer: StepTokenizer) -> MarkedChat:
     return MarkedChat(tokenizer, ChatTemplate(tokenizer), tokenizer.token_id(MARKER), "Be brief.")
 
 
 def test_a_growing_solution_costs_one_call_for_each_new_step() -> None:
     tokenizer = StepTokenizer(tokenizers.qwen(MARKER), (MARKER,))
-    layout = marked(tokenizer)
-    first, *rest = growing(20)
+    layout = marked_chat(tokenizer)
+    first, *rest = growing_solutions(20)
     layout.encode(first)
     before = tokenizer.calls
     for solution in rest:
@@ -144,8 +144,8 @@ def test_a_growing_solution_costs_one_call_for_each_new_step() -> None:
 
 def test_without_a_budget_every_text_is_tokenised_again_to_the_same_ids() -> None:
     kept, plain = (StepTokenizer(tokenizers.qwen(MARKER), (MARKER,), size) for size in (1 << 20, 0))
-    for solution in growing(5) * 2:
-        assert marked(kept).encode(solution) == marked(plain).encode(solution)
+    for solution in growing_solutions(5) * 2:
+        assert marked_chat(kept).encode(solution) == marked_chat(plain).encode(solution)
     assert kept.calls < plain.calls / 3
 
 
@@ -156,7 +156,7 @@ def test_prefixes_are_not_tokenised_from_their_beginning(family: Family) -> None
     for count in (10, 20, 40):
         tokenizer = StepTokenizer(tokenizers.qwen(MARKER))
         context = LayoutContext(tokenizer, {}, family.settle({}))
-        family.build(context).layout.encode(growing(count)[-1])
+        family.build(context).layout.encode(growing_solutions(count)[-1])
         calls.append(tokenizer.calls)
     assert calls[2] - calls[1] <= 2 * (calls[1] - calls[0]) + 1
 

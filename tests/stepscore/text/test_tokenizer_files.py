@@ -121,15 +121,19 @@ def test_without_a_decoder_each_character_must_make_a_difference(
     assert caught.value.detail["found"] == lost
 
 
-def added(content: str) -> dict[str, Any]:
+def added_token(content: str) -> dict[str, Any]:
     return {"content": content} | dict.fromkeys(("lstrip", "rstrip", "normalized", "single_word", "special"), False)
 
 
 @pytest.mark.parametrize(
     ("file", "written", "says"),
     [
-        ("tokenizer_config.json", {"added_tokens_decoder": {"5": added(" She") | {"special": True}}}, "contradicts it"),
-        ("tokenizer_config.json", {"added_tokens_decoder": {"900": added("eggs")}}, "that it lacks: eggs"),
+        (
+            "tokenizer_config.json",
+            {"added_tokens_decoder": {"5": added_token(" She") | {"special": True}}},
+            "contradicts it",
+        ),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"900": added_token("eggs")}}, "that it lacks: eggs"),
         ("added_tokens.json", {"eggs": 900}, "that it lacks: eggs"),
     ],
 )

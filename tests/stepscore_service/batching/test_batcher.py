@@ -20,7 +20,7 @@ from stepscore_service.serving.admission import Admission
 
 
 @asynccontextmanager
-async def batching(scorer: HeldScorer, **options: int) -> AsyncIterator[tuple[Batcher, Counted]]:
+async def run_batcher(scorer: HeldScorer, **options: int) -> AsyncIterator[tuple[Batcher, Counted]]:
     meter = Counted()
     admission = Admission(options.pop("max_queue_tokens", 1000))
     batcher = Batcher(scorer, meter, admission=admission, **options)
@@ -46,7 +46,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_answers_keep_their_order_and_errors_their_place() -> None:
-    async with batching(HeldScorer()) as (batcher, _):
+    async with run_batcher(HeldScorer()) as (batcher, _):
         found = await batcher.submit(of("a", " ", "bad", "abc"))
     assert rewards(found) == [0.01, "empty_step", "unscorable", 0.03]
 
@@ -60,7 +60,7 @@ async def test_a_text_is_split_off_the_event_loop_and_carries_its_spans() -> Non
             threads.append(threading.current_thread().name)
             return super().encode(solution)
 
-    async with batching(Noting()) as (batcher, _):
+    async with run_batcher(Noting()) as (batcher, _):
         (scored,) = await batcher.submit([SolutionRequest("p", text, "lines")])
     assert isinstance(scored, ScoredSolution)
     assert [text[start:end] for start, end in scored.split.spans] == list(scored.split.solution.steps) == ["one", "two"]
@@ -68,19 +68,19 @@ async def test_a_text_is_split_off_the_event_loop_and_carries_its_spans() -> Non
 
 
 async def test_more_characters_than_the_limit_are_not_even_split() -> None:
-    async with batching(HeldScorer(), max_characters=5) as (batcher, _):
+    async with run_batcher(HeldScorer(), max_characters=5) as (batcher, _):
         found = await batcher.submit([SolutionRequest("p", "12345"), SolutionRequest("p", ("1234",))])
     assert rewards(found) == ["too_many_characters", 0.04]
 
 
 async def test_nothing_asked_is_nothing_answered() -> None:
-    async with batching(HeldScorer()) as (batcher, _):
+    async with run_batcher(HeldScorer()) as (batcher, _):
         assert await batcher.submit([]) == []
 
 
 async def test_what_queues_up_behind_a_forward_goes_together() -> None:
     scorer = HeldScorer()
-    async with batching(scorer) as (batcher, meter):
+    async with run_batcher(scorer) as (batcher, meter):
         scorer.free.clear()
         first = asyncio.create_task(batcher.submit(of("first")))
         await until(scorer.entered.is_set)
@@ -98,7 +98,7 @@ async def test_a_solution_that_breaks_the_forward_fails_alone() -> None:
             raise EngineError("out of memory")
 
     scorer = HeldScorer(fragile)
-    async with batching(scorer) as (batcher, _):
+    async with run_batcher(scorer) as (batcher, _):
         found = await batcher.submit(of("a", "poison", "abc"))
     assert rewards(found) == [0.01, "engine_failed", 0.03]
     assert scorer.batches == [["a", "poison", "abc"], ["a"], ["poison"], ["abc"]]
@@ -109,14 +109,14 @@ async def test_a_defect_is_told_and_the_batcher_lives() -> None:
         if texts == ["x"]:
             raise ZeroDivisionError
 
-    async with batching(HeldScorer(broken)) as (batcher, _):
+    async with run_batcher(HeldScorer(broken)) as (batcher, _):
         assert rewards(await batcher.submit(of("x"))) == ["engine_failed"]
         assert rewards(await batcher.submit(of("ab"))) == [0.02]
 
 
 async def test_who_hangs_up_costs_no_forward() -> None:
     scorer = HeldScorer()
-    async with batching(scorer) as (batcher, meter):
+    async with run_batcher(scorer) as (batcher, meter):
         scorer.free.clear()
         running = asyncio.create_task(batcher.submit(of("running")))
         await until(scorer.entered.is_set)
@@ -134,7 +134,7 @@ async def test_who_hangs_up_costs_no_forward() -> None:
 
 async def test_a_missed_deadline_is_an_error_and_costs_no_forward() -> None:
     scorer = HeldScorer()
-    async with batching(scorer) as (batcher, _):
+    async with run_batcher(scorer) as (batcher, _):
         scorer.free.clear()
         running = asyncio.create_task(batcher.submit(of("running")))
         await until(scorer.entered.is_set)
@@ -149,7 +149,7 @@ async def test_a_missed_deadline_is_an_error_and_costs_no_forward() -> None:
 
 async def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
     scorer = HeldScorer()
-    async with batching(scorer, max_queue_tokens=3 * BIT) as (batcher, _):
+    async with run_batcher(scorer, max_queue_tokens=3 * BIT) as (batcher, _):
         scorer.free.clear()
         running = asyncio.create_task(batcher.submit(of("running")))
         await until(scorer.entered.is_set)
@@ -167,21 +167,21 @@ async def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
 
 
 async def test_a_request_larger_than_the_queue_is_refused_for_good() -> None:
-    async with batching(HeldScorer(), max_queue_tokens=3 * BIT) as (batcher, _):
+    async with run_batcher(HeldScorer(), max_queue_tokens=3 * BIT) as (batcher, _):
         with pytest.raises(TooManyTokens) as caught:
             await batcher.submit(of("a", "b", "c", "d"))
     assert caught.value.detail == {"tokens": 4 * BIT, "limit": 3 * BIT}
 
 
 async def test_a_limit_of_solutions_turns_batching_off() -> None:
-    async with batching(HeldScorer(), max_solutions=1) as (batcher, meter):
+    async with run_batcher(HeldScorer(), max_solutions=1) as (batcher, meter):
         await batcher.submit(of("a", "b", "c"))
     assert meter.batches == [1, 1, 1]
 
 
 async def test_a_large_request_does_not_hold_up_a_small_one() -> None:
     scorer = HeldScorer()
-    async with batching(scorer) as (batcher, _):
+    async with run_batcher(scorer) as (batcher, _):
         scorer.free.clear()
         large = asyncio.create_task(batcher.submit(of(*["large"] * 50)))
         await until(scorer.entered.is_set)
@@ -195,7 +195,7 @@ async def test_a_large_request_does_not_hold_up_a_small_one() -> None:
 
 async def test_draining_finishes_what_is_there_and_takes_nothing_new() -> None:
     scorer = HeldScorer()
-    async with batching(scorer) as (batcher, _):
+    async with run_batcher(scorer) as (batcher, _):
         scorer.free.clear()
         running = asyncio.create_task(batcher.submit(of("running")))
         await until(scorer.entered.is_set)
@@ -211,7 +211,7 @@ async def test_draining_finishes_what_is_there_and_takes_nothing_new() -> None:
 
 async def test_what_does_not_finish_in_time_is_told_so() -> None:
     scorer = HeldScorer()
-    async with batching(scorer) as (batcher, _):
+    async with run_batcher(scorer) as (batcher, _):
         scorer.free.clear()
         running = asyncio.create_task(batcher.submit(of("running")))
         await until(scorer.entered.is_set)
@@ -221,7 +221,7 @@ async def test_what_does_not_finish_in_time_is_told_so() -> None:
 
 
 async def test_mixed_concurrent_calls_all_get_their_own_answers() -> None:
-    async with batching(HeldScorer(), max_queue_tokens=10_000) as (batcher, meter):
+    async with run_batcher(HeldScorer(), max_queue_tokens=10_000) as (batcher, meter):
         texts = [["x" * (1 + (7 * call + item) % 9) for item in range(call % 5)] for call in range(60)]
         found = await asyncio.gather(*(batcher.submit(of(*each)) for each in texts))
     assert [rewards(each) for each in found] == [[len(text) / 100 for text in each] for each in texts]

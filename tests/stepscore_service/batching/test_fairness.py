@@ -84,7 +84,7 @@ def scorer(facts: CheckpointFacts, **options: object) -> Watched:
 
 
 @asynccontextmanager
-async def batching(watched: Watched) -> AsyncIterator[Batcher]:
+async def run_batcher(watched: Watched) -> AsyncIterator[Batcher]:
     batcher = Batcher(watched, Counted(), admission=Admission(1_000_000))
     try:
         yield batcher
@@ -117,7 +117,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def running(watched: Watched, batcher: Batcher, giant: Solution) -> asyncio.Task:
+async def start_giant(watched: Watched, batcher: Batcher, giant: Solution) -> asyncio.Task:
     """A giant whose first forward is being held."""
     watched.free.clear()
     task = asyncio.create_task(submit(batcher, [giant]))
@@ -127,8 +127,8 @@ async def running(watched: Watched, batcher: Batcher, giant: Solution) -> asynci
 
 async def test_a_small_request_waits_for_one_chunk_of_a_giant(facts: CheckpointFacts) -> None:
     watched = scorer(facts)
-    async with batching(watched) as batcher:
-        giant = await running(watched, batcher, solution(0, GIANT))
+    async with run_batcher(watched) as batcher:
+        giant = await start_giant(watched, batcher, solution(0, GIANT))
         small = asyncio.create_task(submit(batcher, [solution(1, 30, "q")]))
         await until(lambda: batcher.waiting_requests == 1)
         watched.free.set()
@@ -143,8 +143,8 @@ async def test_a_small_request_waits_for_one_chunk_of_a_giant(facts: CheckpointF
 async def test_a_large_rerank_and_a_giant_share_every_forward(facts: CheckpointFacts) -> None:
     watched, prompt = scorer(facts), text(5, 20)
     candidates = [solution(seed, 40, prompt) for seed in range(10, 40)]
-    async with batching(watched) as batcher:
-        giant = await running(watched, batcher, solution(0, GIANT))
+    async with run_batcher(watched) as batcher:
+        giant = await start_giant(watched, batcher, solution(0, GIANT))
         rerank = asyncio.create_task(submit(batcher, candidates))
         watched.free.set()
         outcomes = [*await rerank, *await giant]
@@ -158,8 +158,8 @@ async def test_searches_at_the_same_time_are_one_forward_and_the_same_request_is
 ) -> None:
     watched, prompt = scorer(facts, max_batch_tokens=512), text(5, 100)
     beams = [[solution(seed, 110, prompt) for seed in seeds] for seeds in ((1, 2, 3), (4, 5, 6), (1, 2, 3))]
-    async with batching(watched) as batcher:
-        first = await running(watched, batcher, Solution("q", (prompt,)))
+    async with run_batcher(watched) as batcher:
+        first = await start_giant(watched, batcher, Solution("q", (prompt,)))
         searches = [asyncio.create_task(submit(batcher, beam)) for beam in beams]
         await until(lambda: batcher.waiting_requests == len(beams))
         watched.free.set()
@@ -172,8 +172,8 @@ async def test_searches_at_the_same_time_are_one_forward_and_the_same_request_is
 
 async def test_a_giant_that_hangs_up_is_computed_no_further(facts: CheckpointFacts) -> None:
     watched = scorer(facts)
-    async with batching(watched) as batcher:
-        giant = await running(watched, batcher, solution(0, GIANT))
+    async with run_batcher(watched) as batcher:
+        giant = await start_giant(watched, batcher, solution(0, GIANT))
         giant.cancel()
         await asyncio.gather(giant, return_exceptions=True)
         watched.free.set()
@@ -204,7 +204,7 @@ async def test_under_load_every_answer_is_that_of_no_cache(facts: CheckpointFact
                     ]
         return seen
 
-    async with batching(watched) as batcher:
+    async with run_batcher(watched) as batcher:
         seen = [pair for pairs in await asyncio.gather(*map(caller, range(8))) for pair in pairs]
     assert len(seen) > 60
     sequences = [Letters().encode(each).sequences[0] for each, _ in seen]

@@ -54,7 +54,7 @@ def texts(problems: Sequence[str], size: int = 1) -> list[SolutionRequest]:
     return [SolutionRequest(problem, (f"{problem}{n}",)) for problem in problems for n in range(size)]
 
 
-def computed(scorers: HeldReplicas) -> list[set[str]]:
+def computed_problems(scorers: HeldReplicas) -> list[set[str]]:
     """The problems that each replica has computed."""
     return [{text[0] for batch in each.batches for text in batch} for each in scorers.replicas]
 
@@ -65,13 +65,13 @@ async def test_each_problem_is_on_one_replica_and_stays_there() -> None:
     problems = "abcdefghijkl"
     outcomes = await batcher.submit(texts(problems, 3))
     assert [each.reading.rewards for each in outcomes if isinstance(each, ScoredSolution)] == [(0.02,)] * 36
-    first = computed(scorers)
+    first = computed_problems(scorers)
     assert set().union(*first) == set(problems)
     assert sum(map(len, first)) == len(problems), "no problem is on two replicas"
     assert all(first), "and no replica without one"
     for problem in problems:
         await batcher.submit(texts([problem]))
-    assert computed(scorers) == first
+    assert computed_problems(scorers) == first
     await batcher.close()
 
 
@@ -99,10 +99,10 @@ async def test_problems_of_a_dead_replica_move_and_those_of_the_others_stay() ->
     batcher = batcher_over(scorers)
     problems = "abcdefghijkl"
     await batcher.submit(texts(problems))
-    first = computed(scorers)
+    first = computed_problems(scorers)
     scorers.replicas[1].dead = "it ended"
     await batcher.submit(texts(problems))
-    second = computed(scorers)
+    second = computed_problems(scorers)
     assert batcher.engines == (3, 2)
     assert batcher.fault() is None
     assert first[0] <= second[0]

@@ -10,7 +10,7 @@ from service_case import PROBLEM, STEPS, metric
 BODY = {"problem": f"{PROBLEM} (tenants)", "steps": STEPS}
 
 
-def computed(http: httpx.Client, route: str, tenant: str | None) -> tuple[int, list[float]]:
+def score_as_tenant(http: httpx.Client, route: str, tenant: str | None) -> tuple[int, list[float]]:
     """Tokens that the request computed, and its rewards."""
     body = BODY if route == "/score" else {"problem": BODY["problem"], "candidates": ["\n".join(STEPS)]}
     before = metric(http, "stepscore_tokens_computed_total", model="tiny")
@@ -21,10 +21,10 @@ def computed(http: httpx.Client, route: str, tenant: str | None) -> tuple[int, l
 
 @pytest.mark.parametrize("route", ["/score", "/rerank"])
 def test_nothing_computed_for_a_tenant_is_reused_for_another(http: httpx.Client, route: str) -> None:
-    first, rewards = computed(http, route, f"red{route}")
+    first, rewards = score_as_tenant(http, route, f"red{route}")
     assert first > 0
-    assert computed(http, route, f"red{route}") == (0, rewards)
-    other, same = computed(http, route, f"blue{route}")
+    assert score_as_tenant(http, route, f"red{route}") == (0, rewards)
+    other, same = score_as_tenant(http, route, f"blue{route}")
     assert other == first
     assert same == pytest.approx(rewards, abs=1e-6)
 

@@ -44,7 +44,7 @@ class Script:
 
 
 @contextmanager
-def scripted(script: Script) -> Iterator[str]:
+def run_script(script: Script) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -82,7 +82,7 @@ def answer(http: httpx.Client) -> bytes:
 @pytest.mark.parametrize("replies", [[BUSY], [GATEWAY], [RAY], [HANG_UP], [HANG_UP, GATEWAY, HANG_UP]])
 def test_what_may_pass_is_sent_again(answer: bytes, replies: list[Reply]) -> None:
     script = Script(list(replies), answer)
-    with scripted(script) as url, StepscoreClient(url, timeout=20) as client:
+    with run_script(script) as url, StepscoreClient(url, timeout=20) as client:
         started = time.monotonic()
         assert len(client.score(PROBLEM, STEPS).rewards) == 2
     assert len(script.requests) == len(replies) + 1
@@ -97,7 +97,7 @@ def test_what_may_pass_is_sent_again(answer: bytes, replies: list[Reply]) -> Non
 )
 def test_what_will_not_pass_is_raised_at_once(reply: Reply, code: str) -> None:
     script = Script([reply] * 9)
-    with scripted(script) as url, StepscoreClient(url) as client, pytest.raises(ServiceError) as caught:
+    with run_script(script) as url, StepscoreClient(url) as client, pytest.raises(ServiceError) as caught:
         client.score(PROBLEM, STEPS)
     assert (caught.value.status, caught.value.code, len(script.requests)) == (reply[0], code, 1)
 
@@ -108,7 +108,7 @@ def test_at_the_deadline_the_last_failure_is_raised_and_no_number_made(
 ) -> None:
     started = time.monotonic()
     script = Script([reply] * 99, answer)
-    with scripted(script) as url, StepscoreClient(url, timeout=1.2) as client, pytest.raises(error):
+    with run_script(script) as url, StepscoreClient(url, timeout=1.2) as client, pytest.raises(error):
         client.score(PROBLEM, STEPS)
     assert time.monotonic() - started < 2
 
@@ -121,7 +121,7 @@ def test_a_service_that_is_not_there_is_reported_at_once_by_what_asks_for_its_mo
 def test_the_key_the_salt_and_the_priority_travel_as_headers(answer: bytes) -> None:
     script = Script([], answer)
     options: dict[str, Any] = {"api_key": "k", "cache_salt": "run-7", "priority": "bulk"}
-    with scripted(script) as url, StepscoreClient(url, **options) as client:
+    with run_script(script) as url, StepscoreClient(url, **options) as client:
         client.score(PROBLEM, STEPS)
     ((headers, _),) = script.requests
     assert (headers["authorization"], headers["x-tenant"], headers["x-priority"]) == ("Bearer k", "run-7", "bulk")
@@ -183,7 +183,7 @@ async def test_calls_about_one_problem_travel_with_its_session() -> None:
     """Two problems with three calls each, and two with one each: three requests, of which two are about one problem."""
     script = Script([], last=json.dumps({"model": "m", "revision": "r", "dtype": "float32", "results": []}).encode())
     problems = ["a", "b", "c", "a", "b", "d", "a", "b"]
-    with scripted(script) as url:
+    with run_script(script) as url:
         async with AsyncStepscoreClient(url) as client:
             ended = await asyncio.gather(*(client.score(each, STEPS) for each in problems), return_exceptions=True)
     assert all(isinstance(each, ServiceError) for each in ended), "an answer without results fails every call"

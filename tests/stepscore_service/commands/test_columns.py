@@ -21,7 +21,7 @@ TASK = {"problem": "3 + 4?", "answer": "7", "steps": ["3 + 4 = 7", "The answer i
 JUDGED = {"solution": "#### 4", "answer": "4", "correct": True}
 
 
-def renamed(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def rename_columns(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The row under other names, and the flag that says so."""
     theirs = {f"their {name}": value for name, value in row.items()}
     return theirs, ["--columns", ",".join(f"{name}=their {name}" for name in row)]
@@ -30,7 +30,7 @@ def renamed(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 def both(tmp_path: Path, row: dict[str, Any]) -> list[tuple[Path, list[str]]]:
     """Two files of one name, each with its flag: under our names without one, and under others."""
     found = []
-    for folder, (each, columns) in (("ours", (row, [])), ("theirs", renamed(row))):
+    for folder, (each, columns) in (("ours", (row, [])), ("theirs", rename_columns(row))):
         (tmp_path / folder).mkdir()
         found.append((write(tmp_path / folder / "in.jsonl", [each, each]), columns))
     return found

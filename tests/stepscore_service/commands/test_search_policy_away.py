@@ -38,7 +38,7 @@ def completions(body: dict[str, Any]) -> tuple[int, Any]:
     return 200, {"choices": choices}
 
 
-def dying(after: int) -> Server:
+def dying_server(after: int) -> Server:
     """A policy that is closed while it answers its `after`-th call."""
 
     def answer(body: dict[str, Any]) -> tuple[int, Any]:
@@ -80,7 +80,7 @@ def test_a_policy_that_dies_midway_keeps_what_is_finished_and_the_same_command_c
     problems: Path, prm: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "found.jsonl"
-    server = dying(after=9)
+    server = dying_server(after=9)
     result = search(problems, server.url, prm, out)
     said = " ".join(result.output.split())
     assert result.exit_code == 3, said

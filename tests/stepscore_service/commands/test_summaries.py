@@ -45,7 +45,7 @@ def test_rerank_sums_up_its_rows(tmp_path: Path, fake: list[str]) -> None:
     assert all(f"{row['results'][0]['score']:.4f} │ {row['problem']}" in said for row in weakest)
 
 
-def judged(path: Path, best_is_right: bool) -> Path:
+def write_candidates(path: Path, best_is_right: bool) -> Path:
     """The candidates, of which the one with the highest score, or the lowest, is said to be right."""
     place = 0 if best_is_right else -1
     rows = [
@@ -58,7 +58,7 @@ def judged(path: Path, best_is_right: bool) -> Path:
 def test_a_choice_worse_than_chance_is_called_so(tmp_path: Path, fake: list[str]) -> None:
     invoke("rerank", write(tmp_path / "in.jsonl", CANDIDATES), *fake)
     for best_is_right in (True, False):
-        said = invoke("rerank", judged(tmp_path / "in.reranked.jsonl", best_is_right), *fake).output
+        said = invoke("rerank", write_candidates(tmp_path / "in.reranked.jsonl", best_is_right), *fake).output
         assert ("Worse than chance" in said) is not best_is_right
 
 

@@ -29,7 +29,7 @@ def _still_serves(http: httpx.Client) -> Iterator[None]:
     assert len(answer.json()["rewards"]) == 2
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def refusal_of(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     body = answer.json()
     assert (answer.status_code, body["code"]) == (status, code), body
     assert set(body) == {"code", "message", "detail"}
@@ -55,7 +55,7 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     ],
 )
 def test_what_cannot_be_scored(http: httpx.Client, change: dict[str, Any], code: str, detail: dict[str, Any]) -> None:
-    found = refused(http.post("/score", json=GOOD | change), 422, code)
+    found = refusal_of(http.post("/score", json=GOOD | change), 422, code)
     assert found.items() >= detail.items()
 
 
@@ -96,12 +96,14 @@ def test_what_cannot_be_scored(http: httpx.Client, change: dict[str, Any], code:
     ],
 )
 def test_wrong_shapes(http: httpx.Client, body: object) -> None:
-    detail = refused(http.post("/score", content=json.dumps(body), headers=JSON), 422, "invalid_request")
+    detail = refusal_of(http.post("/score", content=json.dumps(body), headers=JSON), 422, "invalid_request")
     assert detail["count"] == len(detail["errors"]) >= 1
 
 
 def test_a_field_that_is_not_known_and_one_that_is_missing_say_what_to_do(http: httpx.Client) -> None:
-    errors = refused(http.post("/score", json={"items": [{"problm": PROBLEM, "steps": STEPS}]}), 422, "invalid_request")
+    errors = refusal_of(
+        http.post("/score", json={"items": [{"problm": PROBLEM, "steps": STEPS}]}), 422, "invalid_request"
+    )
     found = {each["where"]: each["problem"] for each in errors["errors"]}
     assert "remove it or correct the name" in found["items.0.problm"]
     assert "add it" in found["items.0.problem"]
@@ -119,7 +121,7 @@ def test_no_number_that_is_none(http: httpx.Client, number: str) -> None:
     "body", [b"", b"{", b'{"problem": }', b'{"a": 1} {', b"[" * 100_000, b'{"problem": "\\ud800"}']
 )
 def test_no_json(http: httpx.Client, body: bytes) -> None:
-    refused(http.post("/score", content=body, headers=JSON), 422, "invalid_json")
+    refusal_of(http.post("/score", content=body, headers=JSON), 422, "invalid_json")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_no_json(http: httpx.Client, body: bytes) -> None:
 )
 def test_a_key_that_comes_twice(http: httpx.Client, body: bytes) -> None:
     answer = http.post("/score", content=body, headers=JSON)
-    detail = refused(answer, 422, "invalid_json")
+    detail = refusal_of(answer, 422, "invalid_json")
     assert f"names {detail['key']!r} twice" in answer.json()["message"]
 
 
@@ -146,7 +148,7 @@ def test_a_key_that_comes_twice(http: httpx.Client, body: bytes) -> None:
 )
 def test_a_lone_surrogate_is_named(http: httpx.Client, body: bytes, where: str) -> None:
     answer = http.post("/score", content=body, headers=JSON)
-    assert refused(answer, 422, "invalid_json") == {"where": where}
+    assert refusal_of(answer, 422, "invalid_json") == {"where": where}
     assert answer.json()["message"].startswith(f"{where} holds a lone surrogate")
 
 
@@ -174,12 +176,12 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def test_invalid_utf8(http: httpx.Client) -> None:
     body = b'{"problem": "caf\xe9", "steps": ["a"]}'
-    assert refused(http.post("/score", content=body, headers=JSON), 422, "invalid_utf8") == {"byte": 16}
+    assert refusal_of(http.post("/score", content=body, headers=JSON), 422, "invalid_utf8") == {"byte": 16}
 
 
 def test_other_media_types(http: httpx.Client) -> None:
-    refused(http.post("/score", content=json.dumps(GOOD), headers={"content-type": "text/plain"}), 415, _MEDIA)
-    refused(http.post("/score", data={"problem": "x"}), 415, _MEDIA)
+    refusal_of(http.post("/score", content=json.dumps(GOOD), headers={"content-type": "text/plain"}), 415, _MEDIA)
+    refusal_of(http.post("/score", data={"problem": "x"}), 415, _MEDIA)
 
 
 _MEDIA = "unsupported_media_type"
@@ -188,7 +190,7 @@ _MEDIA = "unsupported_media_type"
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16", '"iso-8859-1"'])
 def test_other_encodings(http: httpx.Client, charset: str) -> None:
     headers = {"content-type": f"application/json; charset={charset}"}
-    refused(http.post("/score", content=json.dumps(GOOD), headers=headers), 415, _MEDIA)
+    refusal_of(http.post("/score", content=json.dumps(GOOD), headers=headers), 415, _MEDIA)
 
 
 def test_utf_8_may_be_named(http: httpx.Client) -> None:
@@ -199,7 +201,7 @@ def test_utf_8_may_be_named(http: httpx.Client) -> None:
 def test_a_compressed_body_is_refused_as_such(http: httpx.Client) -> None:
     body = gzip.compress(json.dumps(GOOD).encode())
     answer = http.post("/score", content=body, headers=JSON | {"content-encoding": "gzip"})
-    assert refused(answer, 415, _MEDIA) == {"content_encoding": "gzip"}
+    assert refusal_of(answer, 415, _MEDIA) == {"content_encoding": "gzip"}
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_a_header_that_comes_twice(http: httpx.Client, name: str) -> None:
     given = [*JSON.items(), (name, values.get(name, "a"))]
     headers = given if name == "content-type" else [*given, (name, values.get(name, "a"))]
     answer = http.post("/score", content=json.dumps(GOOD), headers=headers)
-    (error,) = refused(answer, 422, "invalid_request")["errors"]
+    (error,) = refusal_of(answer, 422, "invalid_request")["errors"]
     assert error["where"] == f"header.{name}"
 
 
@@ -223,40 +225,40 @@ def test_an_error_repeats_only_the_beginning_and_the_end_of_a_name(http: httpx.C
 
 
 def test_too_long_says_by_how_much(http: httpx.Client) -> None:
-    detail = refused(http.post("/score", json={"problem": PROBLEM, "steps": ["7 + 1 " * 2000]}), 422, "too_long")
+    detail = refusal_of(http.post("/score", json={"problem": PROBLEM, "steps": ["7 + 1 " * 2000]}), 422, "too_long")
     assert detail["tokens"] - detail["limit"] == detail["excess"] > 0
     assert detail["limit"] == 1024
 
 
 def test_ten_megabytes_of_text(http: httpx.Client) -> None:
     answer = http.post("/score", json={"problem": "", "solution": "7 + 1 \n" * 1_500_000})
-    detail = refused(answer, 422, "too_many_characters")
+    detail = refusal_of(answer, 422, "too_many_characters")
     assert detail == {"characters": 10_500_000, "limit": 1_000_000, "excess": 9_500_000}
 
 
 def test_more_steps_than_tokens(http: httpx.Client) -> None:
-    detail = refused(http.post("/score", json={"problem": PROBLEM, "steps": ["7"] * 200_000}), 422, "too_long")
+    detail = refusal_of(http.post("/score", json={"problem": PROBLEM, "steps": ["7"] * 200_000}), 422, "too_long")
     assert detail == {"tokens": 200_000, "limit": 1024, "excess": 198_976, "at_least": True}
 
 
 def test_more_bytes_than_the_limit(http: httpx.Client) -> None:
     answer = http.post("/score", content=b" " * (17 << 20), headers=JSON)
-    assert refused(answer, 413, "body_too_large") == {"limit": 16 << 20}
+    assert refusal_of(answer, 413, "body_too_large") == {"limit": 16 << 20}
 
 
 def test_more_bytes_than_the_limit_without_a_declared_length(http: httpx.Client) -> None:
     answer = http.post("/score", content=(b" " * (1 << 20) for _ in range(17)), headers=JSON)
-    assert refused(answer, 413, "body_too_large") == {"limit": 16 << 20}
+    assert refusal_of(answer, 413, "body_too_large") == {"limit": 16 << 20}
 
 
 def test_a_hundred_thousand_items(http: httpx.Client) -> None:
     body = {"items": [{"problem": "p", "steps": ["a"]}] * 100_000}
-    assert refused(http.post("/score", json=body), 413, "too_many_items") == {"items": 100_000, "limit": 10_000}
+    assert refusal_of(http.post("/score", json=body), 413, "too_many_items") == {"items": 100_000, "limit": 10_000}
 
 
 def test_too_many_candidates(http: httpx.Client) -> None:
     answer = http.post("/rerank", json={"problem": "p", "candidates": ["a"] * 1025})
-    assert refused(answer, 413, "too_many_items") == {"items": 1025, "limit": 1024}
+    assert refusal_of(answer, 413, "too_many_items") == {"items": 1025, "limit": 1024}
 
 
 def test_a_typed_marker_is_text_where_the_marker_is_a_special_token(http: httpx.Client) -> None:
@@ -268,7 +270,7 @@ def test_a_typed_marker_is_text_where_the_marker_is_a_special_token(http: httpx.
 def test_a_typed_marker_is_an_error_where_the_marker_is_plain_text(tmp_path: Path) -> None:
     scorer = fake_scorer(checkpoints_value_heads.math_shepherd(tmp_path / "math-shepherd-mistral-7b-prm"))
     with live({"shepherd": scorer}) as url, connect(url) as http:
-        detail = refused(http.post("/score", json=GOOD | {"steps": ["so ки", "7"]}), 422, "marker_in_text")
+        detail = refusal_of(http.post("/score", json=GOOD | {"steps": ["so ки", "7"]}), 422, "marker_in_text")
     assert detail == {"marker": "ки", "where": "step 0"}
 
 
@@ -280,15 +282,15 @@ def test_items_fail_one_by_one(http: httpx.Client) -> None:
 
 
 def test_unknown_routes_and_methods(http: httpx.Client) -> None:
-    refused(http.get("/scores"), 404, "not_found")
+    refusal_of(http.get("/scores"), 404, "not_found")
     answer = http.get("/score")
-    refused(answer, 405, "method_not_allowed")
+    refusal_of(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("value", ["0", "-5", "soon", "1e3", "5.0", "1_000", "", "99999999999"])
 def test_a_time_limit_that_is_none(http: httpx.Client, value: str) -> None:
-    refused(http.post("/score", json=GOOD, headers={"X-Request-Timeout-Ms": value}), 422, "invalid_request")
+    refusal_of(http.post("/score", json=GOOD, headers={"X-Request-Timeout-Ms": value}), 422, "invalid_request")
 
 
 @pytest.mark.parametrize(
@@ -311,7 +313,7 @@ def test_a_time_limit_that_is_none(http: httpx.Client, value: str) -> None:
     ],
 )
 def test_bad_rerank_requests(http: httpx.Client, change: dict[str, Any], status: int, code: str) -> None:
-    refused(http.post("/rerank", json={"problem": PROBLEM, "candidates": STEPS} | change), status, code)
+    refusal_of(http.post("/rerank", json={"problem": PROBLEM, "candidates": STEPS} | change), status, code)
 
 
 def without_id(answer: httpx.Response) -> dict[str, Any]:

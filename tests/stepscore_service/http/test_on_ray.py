@@ -81,7 +81,7 @@ def wait_for_replicas(service: OnRay, count: int, gone: int = 0, seconds: float 
         time.sleep(0.5)
 
 
-def computed(client: httpx.Client, problem: str) -> float:
+def computed_tokens(client: httpx.Client, problem: str) -> float:
     """Tokens that the replica of this problem has computed: the proxy sends the question to it by the same header."""
     text = client.get("/metrics", headers=session_headers({"problem": problem})).text
     (found,) = re.findall(r'^stepscore_tokens_computed_total{model="tiny"} (\S+)$', text, re.MULTILINE)
@@ -123,7 +123,7 @@ def test_the_whole_service_answers_and_both_replicas_have_work(service: OnRay, f
     with StepscoreClient(service.url) as client:
         check_problem_by_problem(client, ITEMS, offline_rewards(folder, ITEMS))
     with connect(service.url) as http:
-        work = {computed(http, problem) for problem in PROBLEMS}
+        work = {computed_tokens(http, problem) for problem in PROBLEMS}
         assert len(work) == 2, "sixteen problems fall on both replicas"
         assert min(work) > 0.1 * sum(work)
         assert http.get("/health/ready").json()["state"] == "ready"
@@ -138,9 +138,9 @@ def test_a_problem_that_comes_again_meets_the_replica_that_knows_it(service: OnR
         for problem in PROBLEMS[:4]:
             item = [{"problem": problem, "steps": STEPS}]
             client.score_items(item)
-            before = computed(http, problem)
+            before = computed_tokens(http, problem)
             client.score_items(item)
-            assert computed(http, problem) == before
+            assert computed_tokens(http, problem) == before
 
 
 def test_a_request_id_comes_back_once(service: OnRay) -> None:

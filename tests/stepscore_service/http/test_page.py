@@ -32,7 +32,7 @@ def browser() -> str:
     return found
 
 
-def shown(address: str, until: str) -> str:
+def show(address: str, until: str) -> str:
     """The document as soon as its script has put an element that this selector finds."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", "--disable-gpu"])
@@ -51,7 +51,7 @@ def test_the_page_offers_every_aggregate() -> None:
     assert json.loads(offered) == list(AGGREGATES)
 
 
-def linked(url: str, given: dict[str, Any]) -> str:
+def link_to(url: str, given: dict[str, Any]) -> str:
     """A link that reproduces an input, as the page makes it."""
     return f"{url}/#{base64.urlsafe_b64encode(json.dumps(given).encode()).decode()}"
 
@@ -74,7 +74,7 @@ def test_a_link_scores_its_solution_and_marks_the_first_error(url: str, http: ht
         "model": "tiny",
     }
     answer = http.post("/score", json=body).json()
-    page = shown(linked(url, body), "ol.steps li")
+    page = show(link_to(url, body), "ol.steps li")
     steps = re.findall(r"<li(?: class=\"first\")? style=[^>]*><b>([\d.]+)</b>", page)
     assert steps == [f"{reward:.3f}" for reward in answer["rewards"]]
     assert page.count('<li class="first"') == (answer["first_error"] is not None)
@@ -89,7 +89,7 @@ def test_candidates_are_ranked_with_their_votes(url: str, http: httpx.Client):
     given = {"problem": "What is 3 + 4?", "candidates": candidates, "model": "tiny", "many": True}
     body = {"problem": given["problem"], "candidates": candidates, "model": "tiny", "vote": "weighted"}
     answer = http.post("/rerank", json=body).json()
-    page = shown(linked(url, given), "article h3")
+    page = show(link_to(url, given), "article h3")
     order = re.findall(r"<h3>\d+\. candidate (\d+)", page)
     assert [int(place) - 1 for place in order] == [result["index"] for result in answer["results"]]
     assert f"<td>{answer['groups'][0]['answer']}</td>" in page
@@ -103,23 +103,23 @@ def test_the_first_error_of_a_candidate_is_marked_and_candidates_have_the_number
     answer = http.post("/rerank", json={key: given[key] for key in ("problem", "candidates", "model")}).json()
     threshold = next(card for card in http.get("/v1/models").json()["data"] if card["id"] == "tiny")["threshold"]
     errors = sum(min(result["rewards"]) < threshold for result in answer["results"])
-    page = shown(linked(url, given), "article h3")
+    page = show(link_to(url, given), "article h3")
     assert page.count('<li class="first"') == errors
     assert re.findall(r"<label>(Candidate \d)</label>", page) == ["Candidate 1", "Candidate 2"]
 
 
 def test_an_error_is_shown_with_its_code(url: str):
-    page = shown(linked(url, {"problem": "What is 3 + 4?", "solution": " ", "model": "tiny"}), "#error:not([hidden])")
+    page = show(link_to(url, {"problem": "What is 3 + 4?", "solution": " ", "model": "tiny"}), "#error:not([hidden])")
     assert re.search(r'<p id="error" role="alert">[^<]+\(no_steps\)</p>', page)
 
 
 def test_a_broken_link_is_named(url: str):
-    assert "The link does not hold an input of this page." in shown(f"{url}/#nonsense!", "#error:not([hidden])")
+    assert "The link does not hold an input of this page." in show(f"{url}/#nonsense!", "#error:not([hidden])")
 
 
 def test_the_dashboard_reads_the_metrics(url: str, http: httpx.Client):
     http.post("/score", json={"problem": "p", "steps": ["1 + 1 = 2"], "model": "tiny"}).raise_for_status()
-    page = shown(f"{url}/dashboard", "#models td")
+    page = show(f"{url}/dashboard", "#models td")
     assert "requests per second" in page
     assert "<td>tiny</td>" in page
     assert '<p id="error" role="alert" hidden="">' in page
@@ -128,7 +128,7 @@ def test_the_dashboard_reads_the_metrics(url: str, http: httpx.Client):
 def test_a_search_is_drawn_as_it_happens(folder: Path):
     policy = PolicyServer(DicePolicy(0.8, 3), PlainText())
     with live({"fake": fake_scorer(folder)}, search_policy=policy) as url:
-        page = shown(f"{url}/solve#go", ".node.chosen")
+        page = show(f"{url}/solve#go", ".node.chosen")
     assert page.count('<div class="node') >= 6
     assert 'class="node finished chosen"' in page
     assert "<dt>answer</dt>" in page
@@ -136,7 +136,7 @@ def test_a_search_is_drawn_as_it_happens(folder: Path):
 
 @pytest.mark.parametrize("path", ["/solve", "/solve#go"])
 def test_a_service_without_a_policy_says_how_to_start_one_and_takes_no_problem(url: str, path: str):
-    page = shown(f"{url}{path}", "#no-policy:not([hidden])")
+    page = show(f"{url}{path}", "#no-policy:not([hidden])")
     assert "stepscore serve --policy" in page
     assert re.search(r'<button id="go" disabled="">', page)
 

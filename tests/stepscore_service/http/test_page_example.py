@@ -23,7 +23,7 @@ WRONG = 1
 """The step that says 48 + 24 = 62."""
 
 
-def prefilled(name: str) -> str:
+def example_text(name: str) -> str:
     """A text of the page's example."""
     (found,) = re.findall(rf'^  {name}: (".*"),$', SCRIPT.read_text(encoding="utf-8"), re.MULTILINE)
     return str(json.loads(found))
@@ -43,6 +43,8 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def test_the_prefilled_solution_is_wrong_where_the_model_says(url: str) -> None:
     with connect(url) as http:
-        answer = http.post("/score", json={"problem": prefilled("problem"), "solution": prefilled("solution")}).json()
+        answer = http.post(
+            "/score", json={"problem": example_text("problem"), "solution": example_text("solution")}
+        ).json()
     assert answer["first_error"] == answer["weakest_step"] == WRONG, answer["rewards"]
     assert [reward > answer["threshold"] for reward in answer["rewards"]] == [True, False, True]

@@ -40,7 +40,7 @@ def reward(http: httpx.Client, *items: dict[str, Any], **options: Any) -> list[d
     return answer.json()["results"]  # type: ignore[no-any-return]
 
 
-def scored(http: httpx.Client, text: str = TEXT, **options: Any) -> dict[str, Any]:
+def reward_of(http: httpx.Client, text: str = TEXT, **options: Any) -> dict[str, Any]:
     answer = http.post("/score", json={"problem": PROBLEM, "solution": text, **options})
     assert answer.status_code == 200, answer.text
     return answer.json()  # type: ignore[no-any-return]
@@ -59,7 +59,7 @@ def test_the_wire_knows_every_shape() -> None:
 def test_token_rewards_are_the_shaped_step_rewards_at_step_ends(http: httpx.Client, shape: str) -> None:
     ids, offsets = offsets_of(TEXT)
     (found,) = reward(http, {**ITEM, "offsets": offsets, "token_ids": ids}, shape=shape)
-    plain = scored(http)
+    plain = reward_of(http)
     assert [step["reward"] for step in found["steps"]] == pytest.approx(plain["rewards"], abs=1e-5)
     assert [step["characters"] for step in found["steps"]] == plain["spans"]
     assert found["reward"] == found["score"] == pytest.approx(plain["score"], abs=1e-5)
@@ -243,15 +243,15 @@ def test_the_correlation_of_rewards_with_length_is_that_of_the_request(http: htt
 
 def test_score_includes_token_rewards_on_request(http: httpx.Client) -> None:
     ids, offsets = offsets_of(TEXT)
-    found = scored(http, include=["token_rewards"], offsets=offsets, shape="step")
+    found = reward_of(http, include=["token_rewards"], offsets=offsets, shape="step")
     assert len(found["token_rewards"]) == len(ids)
     assert [each for each in found["token_rewards"] if each] == found["rewards"]
     assert [found["token_rewards"][end - 1] for _, end in found["step_tokens"]] == found["rewards"]
-    named = scored(http, include=["token_rewards"], tokenizer="policy", shape="step", from_step=2)
+    named = reward_of(http, include=["token_rewards"], tokenizer="policy", shape="step", from_step=2)
     assert named["token_ids"] == ids
     assert named["token_rewards"] == pytest.approx(found["token_rewards"], abs=1e-5), "those of the whole solution"
     assert len(named["rewards"]) == 1
-    assert "token_rewards" not in scored(http)
+    assert "token_rewards" not in reward_of(http)
 
 
 def test_score_refuses_token_options_without_token_rewards_and_the_other_way_round(http: httpx.Client) -> None:
@@ -300,7 +300,7 @@ def test_each_key_sees_its_own_versions(folder: Path, tmp_path: Path) -> None:
 
 def test_a_request_without_a_version_is_not_compared(http: httpx.Client, folder: Path) -> None:
     before = http.get("/v1/drift").json()
-    scored(http)
+    reward_of(http)
     assert http.get("/v1/drift").json() == before
     refused = http.post("/score", json=ITEM, headers={"X-Policy-Version": "v" * 65})
     assert refused.status_code == 422

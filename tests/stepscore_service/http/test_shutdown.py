@@ -41,7 +41,7 @@ def process(code: str = RUN, **settings: str) -> Iterator[subprocess.Popen[str]]
             running.kill()
 
 
-def started(running: subprocess.Popen[str]) -> tuple[str, str]:
+def wait_for_banner(running: subprocess.Popen[str]) -> tuple[str, str]:
     """The banner, and the URL that it names."""
     assert running.stdout is not None
     lines = []
@@ -55,7 +55,7 @@ def started(running: subprocess.Popen[str]) -> tuple[str, str]:
     return banner, found[1]
 
 
-def ended(running: subprocess.Popen[str]) -> tuple[int, str]:
+def wait_for_end(running: subprocess.Popen[str]) -> tuple[int, str]:
     _, errors = running.communicate(timeout=60)
     return running.returncode, errors
 
@@ -101,7 +101,7 @@ def test_it_says_what_it_serves_and_ctrl_c_finishes_what_runs(folder: Path, how:
         process(models=f"tiny={folder}", mode="invariant", max_batch_tokens="64", drain_seconds="200") as running,
         ThreadPoolExecutor(1) as threads,
     ):
-        banner, url = started(running)
+        banner, url = wait_for_banner(running)
         for part in ("tiny", "qwen_math", "cpu", "float32", "invariant", f"{url}/docs", f"{url}/"):
             assert part in banner
         with connect(url) as http:
@@ -117,7 +117,7 @@ def test_it_says_what_it_serves_and_ctrl_c_finishes_what_runs(folder: Path, how:
             assert refused.headers["retry-after"] == "1"
             finished = large.result()
             assert (refused.headers["connection"], finished.headers["connection"]) == ("close", "close")
-        code, errors = ended(running)
+        code, errors = wait_for_end(running)
     assert finished.status_code == 200, finished.text
     assert [len(each["rewards"]) for each in finished.json()["results"]] == [3] * 400
     assert (code, "Traceback" in errors) == (0, False), errors
@@ -128,14 +128,14 @@ def test_what_cannot_finish_in_time_is_told_so(folder: Path) -> None:
         process(models=f"tiny={folder}", mode="invariant", max_batch_tokens="64", drain_seconds="0.2") as running,
         ThreadPoolExecutor(1) as threads,
     ):
-        _, url = started(running)
+        _, url = wait_for_banner(running)
         with connect(url) as http:
             wait_ready(http)
             large = threads.submit(http.post, "/score", json=many(9000))
             until_queued(http)
             running.send_signal(signal.SIGTERM)
             answer = large.result()
-        code, errors = ended(running)
+        code, errors = wait_for_end(running)
     assert (answer.status_code, answer.json()["code"]) == (503, "draining")
     assert (code, "Traceback" in errors) == (0, False), errors
 
@@ -145,7 +145,7 @@ def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
         process(models=f"tiny={folder}", mode="invariant", max_batch_tokens="64", drain_seconds="200") as running,
         ThreadPoolExecutor(1) as threads,
     ):
-        _, url = started(running)
+        _, url = wait_for_banner(running)
         with connect(url) as http:
             wait_ready(http)
             large = threads.submit(http.post, "/score", json=many(9000))
@@ -155,7 +155,7 @@ def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
                 time.sleep(0.01)
             began = time.monotonic()
             running.send_signal(signal.SIGTERM)
-            code, errors = ended(running)
+            code, errors = wait_for_end(running)
             assert time.monotonic() - began < 15
             assert isinstance(large.exception(), httpx.TransportError)
     assert (code, "Traceback" in errors) == (1, False), errors
@@ -163,12 +163,12 @@ def test_a_second_signal_ends_it_at_once(folder: Path) -> None:
 
 def test_several_engines_end_in_peace_too(folder: Path) -> None:
     with process(models=f"tiny={folder}", data_parallel="2", log_format="console") as running:
-        _, url = started(running)
+        _, url = wait_for_banner(running)
         with connect(url) as http:
             wait_ready(http)
             assert len(http.post("/score", json=many(20)).json()["results"]) == 20
         running.send_signal(signal.SIGTERM)
-        code, errors = ended(running)
+        code, errors = wait_for_end(running)
     assert (code, "Traceback" in errors) == (0, False), errors
 
 
@@ -194,7 +194,7 @@ def catches(pid: int, signal_: signal.Signals) -> bool:
 def test_a_low_limit_of_open_files_does_not_shut_probes_out(folder: Path) -> None:
     code = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (64, r.getrlimit(r.RLIMIT_NOFILE)[1]))\n" + RUN
     with process(code, models=f"tiny={folder}", max_connections="100") as running, ExitStack() as held:
-        _, url = started(running)
+        _, url = wait_for_banner(running)
         where = urlsplit(url)
         for _ in range(100):
             held.enter_context(socket.create_connection((str(where.hostname), where.port or 0)))

@@ -75,7 +75,7 @@ EVERY = pytest.mark.parametrize("view", sorted(VIEWS))
 TENSORS = tensors(problem=[PROBLEM], steps=STEPS)
 
 
-def expected(http: httpx.Client, text: str, **options: str) -> float:
+def expected_score(http: httpx.Client, text: str, **options: str) -> float:
     answer = http.post("/score", json={"problem": PROBLEM, "solution": text, **options}).json()
     return float(answer["score"])
 
@@ -90,7 +90,7 @@ def post(http: httpx.Client, view: str, text: str, query: str = "") -> httpx.Res
 def test_a_view_gives_the_number_of_score(http: httpx.Client, view: str, text: str) -> None:
     answer = post(http, view, text)
     assert answer.status_code == 200, answer.text
-    assert VIEWS[view][2](answer.json()) == pytest.approx(expected(http, text), abs=1e-6)
+    assert VIEWS[view][2](answer.json()) == pytest.approx(expected_score(http, text), abs=1e-6)
 
 
 THOUGHTS = {
@@ -123,12 +123,12 @@ def test_thinking_that_the_prompt_opened_is_dropped(http: httpx.Client, view: st
     path, body = bodies[view]
     answer = http.post(f"{path}?thinking=drop", json=body)
     if view == "roll":
-        assert "no_steps" in rolled(http, answer.json()["reward_request_id"])["errmsg"]
+        assert "no_steps" in wait_for_roll(http, answer.json()["reward_request_id"])["errmsg"]
     else:
         assert (answer.status_code, answer.json()["code"]) == (422, "no_steps")
 
 
-def rolled(http: httpx.Client, key: str) -> Body:
+def wait_for_roll(http: httpx.Client, key: str) -> Body:
     while (found := http.request("GET", "/roll/result", json={"reward_request_id": key}).json())["errcode"] == 1:
         time.sleep(0.01)
     return dict(found)
@@ -164,7 +164,7 @@ def test_a_named_template_that_a_text_does_not_have_is_an_error(folder: Path) ->
 def test_the_url_says_how_to_aggregate(http: httpx.Client, view: str) -> None:
     text = "\n".join(STEPS)
     answer = post(http, view, text, "?aggregate=last")
-    assert VIEWS[view][2](answer.json()) == pytest.approx(expected(http, text, aggregate="last"), abs=1e-6)
+    assert VIEWS[view][2](answer.json()) == pytest.approx(expected_score(http, text, aggregate="last"), abs=1e-6)
     assert post(http, view, text, "?aggregate=best").json()["code"] == "unknown_aggregate"
 
 
@@ -216,8 +216,8 @@ def test_a_failure_of_the_service_is_never_a_number(folder: Path, view: str) -> 
 def test_thinking_is_scored_unless_the_url_says_so(http: httpx.Client, view: str) -> None:
     text = f"<think>{STEPS[0]}</think>{STEPS[1]}"
     kept, dropped = (VIEWS[view][2](post(http, view, text, query).json()) for query in ("", "?thinking=drop"))
-    assert kept == pytest.approx(expected(http, "\n".join(STEPS)), abs=1e-6)
-    assert dropped == pytest.approx(expected(http, STEPS[1]), abs=1e-6)
+    assert kept == pytest.approx(expected_score(http, "\n".join(STEPS)), abs=1e-6)
+    assert dropped == pytest.approx(expected_score(http, STEPS[1]), abs=1e-6)
 
 
 def test_openrlhf_sends_empty_lists_to_its_further_servers(http: httpx.Client) -> None:
@@ -247,7 +247,7 @@ def test_openrlhf_logs_what_the_steps_got(http: httpx.Client) -> None:
 
 def test_slime_reads_a_dict_by_its_reward_key(http: httpx.Client) -> None:
     answer = post(http, "slime", "\n".join(STEPS), "?format=dict").json()
-    assert answer["score"] == pytest.approx(expected(http, "\n".join(STEPS)), abs=1e-6)
+    assert answer["score"] == pytest.approx(expected_score(http, "\n".join(STEPS)), abs=1e-6)
     assert len(answer["steps"]) == 2
     assert answer["scored"]
 
@@ -333,7 +333,7 @@ def test_roll_submits_and_asks_later(http: httpx.Client) -> None:
     ticket = http.post("/roll/submit", json=body).json()
     assert ticket["errcode"] == 0
     done = fetch(http, ticket)
-    assert done["reward_score"] == pytest.approx(expected(http, "\n".join(STEPS)), abs=1e-6)
+    assert done["reward_score"] == pytest.approx(expected_score(http, "\n".join(STEPS)), abs=1e-6)
     assert done["end_time"] >= done["start_time"]
     failed = fetch(http, http.post("/roll/submit", json={**body, "response": ""}).json())
     assert (failed["errcode"], "reward_score" in failed, failed["errmsg"][:8]) == (2, False, "no_steps")
@@ -423,7 +423,7 @@ def test_pooling_drops_thinking_before_it_looks_for_tags(http: httpx.Client) -> 
 @pytest.mark.parametrize("view", ["openrlhf", "slime", "verl-vllm"])
 def test_a_typed_tag_is_text_for_views_of_one_number(http: httpx.Client, view: str) -> None:
     text = "3 + 4 = 7<extra_0><extra_0>So 7.<extra_0>"
-    assert VIEWS[view][2](post(http, view, text).json()) == pytest.approx(expected(http, text), abs=1e-6)
+    assert VIEWS[view][2](post(http, view, text).json()) == pytest.approx(expected_score(http, text), abs=1e-6)
 
 
 def test_an_option_in_the_url_that_a_route_does_not_know_is_refused_on_every_route_with_a_body(

@@ -20,7 +20,7 @@ FIELDS = {
 }
 
 
-def answered(answer: httpx.Response) -> dict[str, Any]:
+def answer_of(answer: httpx.Response) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     return body
@@ -29,13 +29,13 @@ def answered(answer: httpx.Response) -> dict[str, Any]:
 def test_the_rewards_are_those_of_the_library(http: httpx.Client, folder: Path) -> None:
     (reading,) = torch_scorer(folder, "tiny").score([Solution(PROBLEM, tuple(STEPS))])
     assert isinstance(reading, Reading)
-    body = answered(http.post("/score", json=ONE))
+    body = answer_of(http.post("/score", json=ONE))
     assert body["rewards"] == pytest.approx(reading.rewards, abs=1e-6)
     assert set(body) == FIELDS
 
 
 def test_everything_else_follows_from_the_rewards(http: httpx.Client) -> None:
-    body = answered(http.post("/score", json=ONE))
+    body = answer_of(http.post("/score", json=ONE))
     first, second = body["rewards"]
     assert body["aggregate"] == "prod"
     assert body["score"] == body["aggregates"]["prod"] == pytest.approx(first * second)
@@ -44,24 +44,24 @@ def test_everything_else_follows_from_the_rewards(http: httpx.Client) -> None:
 
 
 def test_the_threshold_decides_the_first_error(http: httpx.Client) -> None:
-    assert answered(http.post("/score", json=ONE | {"threshold": 0.0}))["first_error"] is None
-    assert answered(http.post("/score", json=ONE | {"threshold": 1.0}))["first_error"] == 0
+    assert answer_of(http.post("/score", json=ONE | {"threshold": 0.0}))["first_error"] is None
+    assert answer_of(http.post("/score", json=ONE | {"threshold": 1.0}))["first_error"] == 0
 
 
 def test_the_aggregate_can_be_chosen(http: httpx.Client) -> None:
-    body = answered(http.post("/score", json=ONE | {"aggregate": "min"}))
+    body = answer_of(http.post("/score", json=ONE | {"aggregate": "min"}))
     assert (body["aggregate"], body["score"]) == ("min", min(body["rewards"]))
 
 
 def test_a_text_is_split_and_its_spans_point_at_the_steps(http: httpx.Client) -> None:
     text = "\n  ".join(STEPS) + "\n"
-    body = answered(http.post("/score", json={"problem": PROBLEM, "solution": text, "split": "lines"}))
+    body = answer_of(http.post("/score", json={"problem": PROBLEM, "solution": text, "split": "lines"}))
     assert [text[start:end] for start, end in body["spans"]] == STEPS
-    assert body["rewards"] == answered(http.post("/score", json=ONE))["rewards"]
+    assert body["rewards"] == answer_of(http.post("/score", json=ONE))["rewards"]
 
 
 def test_what_is_included_on_request(http: httpx.Client) -> None:
-    body = answered(http.post("/score", json=ONE | {"include": ["logits", "spans", "tokens"]}))
+    body = answer_of(http.post("/score", json=ONE | {"include": ["logits", "spans", "tokens"]}))
     joined = "".join(STEPS)
     assert set(body) == FIELDS | {"logits", "spans", "tokens"}
     assert [joined[start:end] for start, end in body["spans"]] == STEPS
@@ -72,27 +72,27 @@ def test_what_is_included_on_request(http: httpx.Client) -> None:
 
 
 def test_items_come_back_in_order(http: httpx.Client) -> None:
-    alone = answered(http.post("/score", json=ONE))
+    alone = answer_of(http.post("/score", json=ONE))
     other = {"problem": PROBLEM, "solution": STEPS[0]}
-    body = answered(http.post("/v1/score", json={"items": [other, ONE, other], "model": "tiny"}))
+    body = answer_of(http.post("/v1/score", json={"items": [other, ONE, other], "model": "tiny"}))
     assert [each["index"] for each in body["results"]] == [0, 1, 2]
     assert body["results"][1] | {"index": None} == alone | {"index": None}
     assert body["results"][0]["rewards"] == body["results"][2]["rewards"]
 
 
 def test_no_items_are_no_error(http: httpx.Client) -> None:
-    assert answered(http.post("/score", json={"items": []}))["results"] == []
+    assert answer_of(http.post("/score", json={"items": []}))["results"] == []
 
 
 def test_models_are_told_apart(http: httpx.Client) -> None:
-    tiny, fake = (answered(http.post("/score", json=ONE | {"model": name})) for name in ("tiny", "fake"))
+    tiny, fake = (answer_of(http.post("/score", json=ONE | {"model": name})) for name in ("tiny", "fake"))
     assert (tiny["model"], fake["model"]) == ("tiny", "fake")
     assert tiny["rewards"] != fake["rewards"]
 
 
 def test_a_plain_text_separator_in_a_step_is_read_once(separator_folder: Path) -> None:
     with live({"trl": torch_scorer(separator_folder, "trl")}) as url, connect(url) as http:
-        body = answered(http.post("/score", json={"problem": PROBLEM, "steps": ["3 + 4 = 7\nso 7", "7"]}))
+        body = answer_of(http.post("/score", json={"problem": PROBLEM, "steps": ["3 + 4 = 7\nso 7", "7"]}))
     assert len(body["rewards"]) == 2
 
 

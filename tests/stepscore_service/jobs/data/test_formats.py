@@ -45,14 +45,14 @@ PRM800K = {
 }
 
 
-def written(folder: Path, *rows: Any, name: str = "rows.jsonl") -> Path:
+def write_rows(folder: Path, *rows: Any, name: str = "rows.jsonl") -> Path:
     file = folder / name
     file.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
     return file
 
 
 def read(folder: Path, *rows: Any, **options: Any) -> list[Labelled]:
-    return list(TrainInputs(open_inputs([written(folder, *rows)]), **options).solutions())
+    return list(TrainInputs(open_inputs([write_rows(folder, *rows)]), **options).solutions())
 
 
 def shape(labelled: Labelled) -> tuple[str, tuple[str, ...], tuple[float | None, ...]]:
@@ -135,8 +135,8 @@ def test_prm800k_in_both_readings_of_zero(tmp_path: Path, zero_is_good: bool, ne
 def test_a_folder_of_shards_and_a_json_array_are_inputs(tmp_path: Path) -> None:
     shards = tmp_path / "labels"
     shards.mkdir()
-    written(shards, TRL, name="labels-00000.jsonl")
-    written(shards, TRL, name="labels-00001.jsonl")
+    write_rows(shards, TRL, name="labels-00000.jsonl")
+    write_rows(shards, TRL, name="labels-00001.jsonl")
     array = tmp_path / "bench.json"
     array.write_text(json.dumps([BENCH], indent=1))
     assert len(list(TrainInputs(open_inputs([shards, array])).solutions())) == 3
@@ -211,7 +211,7 @@ def test_wrong_columns_tell_what_every_format_needs(tmp_path: Path) -> None:
 
 
 def test_so_many_bad_rows_are_passed_over_and_counted(tmp_path: Path) -> None:
-    inputs = TrainInputs(open_inputs([written(tmp_path, TRL, "{", TRL)]), skip_bad=1)
+    inputs = TrainInputs(open_inputs([write_rows(tmp_path, TRL, "{", TRL)]), skip_bad=1)
     assert len(list(inputs.solutions())) == 2
     assert len(inputs.bad) == 1
     with pytest.raises(InvalidInput, match="line 4"):

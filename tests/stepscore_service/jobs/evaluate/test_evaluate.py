@@ -151,18 +151,18 @@ def test_a_service_gives_the_same_numbers(tmp_path: Path, folder: Path, url: str
     assert result.exit_code == 0, result.output
     for kind in ("processbench-math", "prmbench-prm", "best_of_n-bon", "steps-steps"):
         ours, theirs = (read(tmp_path / where / "rows" / f"{kind}.jsonl") for where in ("local", "remote"))
-        assert _rounded(ours) == _rounded(theirs)
+        assert _round(ours) == _round(theirs)
     here, there = metrics(tmp_path / "local"), metrics(tmp_path / "remote")
     assert {**here["model"]} == {**there["model"]}
     assert here["suites"]["steps"]["steps"]["auroc"]["value"] == there["suites"]["steps"]["steps"]["auroc"]["value"]
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 4)
     if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, list) else value
+        return {key: _round(each) for key, each in value.items()}
+    return [_round(each) for each in value] if isinstance(value, list) else value
 
 
 def test_an_interrupted_run_continues_and_ends_in_the_same_numbers(tmp_path: Path, fake: list[str]) -> None:

@@ -39,7 +39,7 @@ def kept_rows(seed: int, count: int = 60) -> list[dict[str, Any]]:
     return found
 
 
-def counted(rows: list[dict[str, Any]], threshold: float) -> tuple[float, float]:
+def count_f1(rows: list[dict[str, Any]], threshold: float) -> tuple[float, float]:
     """(F1, F1 of invalid steps), by four sums over all steps, as `evaluate_function` of the benchmark makes them."""
     tp = fp = tn = fn = 0
     for each in rows:
@@ -57,11 +57,11 @@ def counted(rows: list[dict[str, Any]], threshold: float) -> tuple[float, float]
 def test_the_score_is_the_benchmarks(seed: int) -> None:
     rows = kept_rows(seed)
     found = PrmBench(Rule(0.5)).measure({"a": rows}, RewardFacts())["files"]["a"]
-    f1, f1_invalid = counted(rows, 0.5)
+    f1, f1_invalid = count_f1(rows, 0.5)
     assert (found["f1"], found["f1_invalid"]) == pytest.approx((f1, f1_invalid))
     assert found["prm_score"]["value"] == pytest.approx((f1 + f1_invalid) / 2)
     one = [each for each in rows if each["classification"] == "confidence"]
-    assert found["classes"]["confidence"] == pytest.approx(sum(counted(one, 0.5)) / 2)
+    assert found["classes"]["confidence"] == pytest.approx(sum(count_f1(one, 0.5)) / 2)
 
 
 def test_an_item_is_counted_once_and_one_without_rewards_is_left_out() -> None:

@@ -28,7 +28,7 @@ def rows(count: int = 30) -> list[dict[str, Any]]:
     ]
 
 
-def measured(model: Model, aggregate: str = "min", range_: RewardRange = PROBABILITY) -> dict[str, Any]:
+def measure(model: Model, aggregate: str = "min", range_: RewardRange = PROBABILITY) -> dict[str, Any]:
     suite = LabelledSteps()
     kept = []
     for row in rows():
@@ -53,7 +53,7 @@ def tires(solution: Solution) -> list[float]:
 
 
 def test_a_model_that_sees_every_error_separates_all_steps() -> None:
-    found = measured(sees_all)
+    found = measure(sees_all)
     assert found["auroc"]["value"] == 1.0
     assert found["labelled_steps"] == 90
     assert all(probe["risen"]["value"] == 0.0 for probe in found["probes"].values())
@@ -61,7 +61,7 @@ def test_a_model_that_sees_every_error_separates_all_steps() -> None:
 
 
 def test_a_model_that_likes_length_is_found_out() -> None:
-    found = measured(likes_length)
+    found = measure(likes_length)
     assert found["length"]["steps"]["spearman"] == pytest.approx(1.0)
     assert set(found["probes"]) == set(PROBES)
     assert all(probe["risen"]["value"] == 1.0 for probe in found["probes"].values())
@@ -69,19 +69,19 @@ def test_a_model_that_likes_length_is_found_out() -> None:
 
 
 def test_a_model_that_tires_is_found_out() -> None:
-    found = measured(tires)
+    found = measure(tires)
     assert found["position"]["pearson"] < -0.8
     assert found["position"]["mean_reward_by_tenth"][0] == pytest.approx(0.9)
 
 
 def test_rewards_that_are_no_probabilities_are_not_calibrated() -> None:
-    found = measured(lambda solution: [3.0] * len(solution.steps), range_=RewardRange("real", -9.0, 9.0))
+    found = measure(lambda solution: [3.0] * len(solution.steps), range_=RewardRange("real", -9.0, 9.0))
     assert found["calibration"] is None
     assert found["auroc"]["value"] == 0.5
 
 
 def test_the_outcome_is_compared_with_every_aggregate() -> None:
-    found = measured(sees_all)["outcome"]
+    found = measure(sees_all)["outcome"]
     assert (found["known"], found["right"]) == (30, 15)
     assert {"min", "prod", "mean", "last"} <= set(found["auroc"])
 

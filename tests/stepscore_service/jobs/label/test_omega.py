@@ -22,7 +22,7 @@ def rollout(tokens: int) -> Rollout:
     return Rollout("x", "wrong", "stop", tokens)
 
 
-def grown(policy: ScriptedPolicy, seed: int = 0, **options: Any) -> TaskLabels:
+def grow_tree(policy: ScriptedPolicy, seed: int = 0, **options: Any) -> TaskLabels:
     tools = scripted(plan("omega", **options), lambda rollouts: None, policy)
     assert tools.sampler is not None
     return run(tools.method.label(task_of(row(seed), 1)), tools.sampler.sample)
@@ -58,7 +58,7 @@ def test_only_undecided_nodes_have_candidates(value: float | None) -> None:
 
 def test_the_first_error_of_a_rollout_is_found() -> None:
     """The script's wrong rollouts go bad in their second step, so every search ends between steps 1 and 2."""
-    found = grown(ScriptedPolicy(), k=8, searches=4)
+    found = grow_tree(ScriptedPolicy(), k=8, searches=4)
     tree = found.tree
     assert tree is not None
     for node in nodes(dict(tree)):
@@ -77,7 +77,7 @@ def test_every_tree_keeps_the_rules(seed: int, chance: float, k: int, budget: in
         return write(prefix, number, rng) if rng.random() < chance else ("I do not know.", "stop")
 
     policy = ScriptedPolicy(script)
-    found = grown(policy, seed, k=k, searches=12, budget=budget, labels="soft")
+    found = grow_tree(policy, seed, k=k, searches=12, budget=budget, labels="soft")
     tree = dict(found.tree or {})
     every = nodes(tree)
     assert tree["rollouts"] == sum(policy.sizes) == k * sum(node["counts"] is not None for node in every)
@@ -91,5 +91,5 @@ def test_every_tree_keeps_the_rules(seed: int, chance: float, k: int, budget: in
 
 
 def test_a_tree_is_the_same_again() -> None:
-    one, two = (grown(ScriptedPolicy(), 3, k=4, searches=6) for _ in range(2))
+    one, two = (grow_tree(ScriptedPolicy(), 3, k=4, searches=6) for _ in range(2))
     assert one == two

@@ -84,20 +84,20 @@ def test_what_is_asked_for_has_no_rating_and_the_rest_keeps_its_own() -> None:
     assert [step["chosen_completion"] for step in out["label"]["steps"]] == [0, 0, 0]
 
 
-def rated(*ratings: int | None) -> dict[str, Any]:
+def rated_row(*ratings: int | None) -> dict[str, Any]:
     steps = [{"completions": [{"text": f"s{i}", "rating": r}], "chosen_completion": 0} for i, r in enumerate(ratings)]
     return {"labeler": "anna", "question": {"problem": "p"}, "label": {"steps": steps}}
 
 
 @pytest.mark.parametrize(("neutral", "middle"), [("good", 1.0), ("bad", 0.0), ("null", None)])
 def test_the_rating_0_is_read_as_asked(neutral: Neutral, middle: float | None) -> None:
-    (found,) = of_prm800k(rated(1, 0, -1, None), neutral)
+    (found,) = of_prm800k(rated_row(1, 0, -1, None), neutral)
     assert found.labels == (1.0, middle, 0.0, None)
     assert found.extras == {"labeler": "anna"}
 
 
 def test_published_rows_give_the_trajectory_and_its_alternatives() -> None:
-    row = rated(1, 1)
+    row = rated_row(1, 1)
     row["label"]["steps"][1] |= {
         "completions": [{"text": "wrong", "rating": -1}, {"text": "fine", "rating": 0}],
         "chosen_completion": None,

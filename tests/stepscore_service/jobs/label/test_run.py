@@ -45,7 +45,7 @@ def files(out: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in out.iterdir() if file.suffix in (".jsonl", ".json")}
 
 
-def refused(capsys: pytest.CaptureFixture[str], code: int = 2, **given: Any) -> str:
+def refusal_of(capsys: pytest.CaptureFixture[str], code: int = 2, **given: Any) -> str:
     with pytest.raises(typer.Exit) as caught:
         label(**given)
     assert caught.value.exit_code == code
@@ -101,7 +101,7 @@ def test_a_policy_that_goes_away_loses_one_shard(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     policy = Dying(1, GeneratorError("http://policy did not answer after 5 attempts", reason="refused"))
-    said = refused(capsys, 3, source=source, out=tmp_path / "out", policy=policy)
+    said = refusal_of(capsys, 3, source=source, out=tmp_path / "out", policy=policy)
     assert "2 problems labelled" in said
     assert "the same command continues" in said
     assert "did not answer after 5 attempts (generator_failed)" in said
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_with_130_and_whole_shards(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     policy = Dying(2, KeyboardInterrupt())
-    said = refused(capsys, 130, source=source, out=tmp_path / "out", policy=policy)
+    said = refusal_of(capsys, 130, source=source, out=tmp_path / "out", policy=policy)
     assert "Stopped with 4 problems labelled" in said
     assert policy.closed
 
@@ -123,7 +123,9 @@ def test_sigterm_ends_like_ctrl_c(source: Path, tmp_path: Path, capsys: pytest.C
         return RIGHT, "stop"
 
     before = signal.getsignal(signal.SIGTERM)
-    assert "Stopped with 0" in refused(capsys, 130, source=source, out=tmp_path / "out", policy=ScriptedPolicy(script))
+    assert "Stopped with 0" in refusal_of(
+        capsys, 130, source=source, out=tmp_path / "out", policy=ScriptedPolicy(script)
+    )
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -193,7 +195,7 @@ def test_problems_that_no_rollout_solves_are_set_apart_where_that_is_asked(
     totals = json.loads((tmp_path / "out" / "manifest.json").read_text())["totals"]
     assert (totals["problems"], totals["problems_unsolved"], totals["rows"]) == (6, 2, 4)
     assert "2 problems of which no rollout is right" in capsys.readouterr().out
-    said = refused(
+    said = refusal_of(
         capsys,
         source=source,
         out=tmp_path / "b",
@@ -208,7 +210,7 @@ def test_no_right_rollout_is_an_error_and_the_rows_are_kept(
     def wrong(prefix: str, number: int, rng: random.Random) -> Written:
         return WRONG, "stop"
 
-    said = refused(capsys, 1, source=source, out=tmp_path / "out", policy=ScriptedPolicy(wrong))
+    said = refusal_of(capsys, 1, source=source, out=tmp_path / "out", policy=ScriptedPolicy(wrong))
     assert "not one of 36 rollouts is right" in said
     assert "--prompt" in said
     assert len(read(tmp_path / "out" / "labels-00000.jsonl")) == 2
@@ -237,7 +239,7 @@ def test_a_bad_input_is_refused_before_anything_is_opened(
 ) -> None:
     source = write_rows(tmp_path / "in.jsonl", rows)
     policy = ScriptedPolicy()
-    assert said in refused(capsys, source=source, out=tmp_path / "out", policy=policy)
+    assert said in refusal_of(capsys, source=source, out=tmp_path / "out", policy=policy)
     assert not (tmp_path / "out").exists()
 
 
@@ -262,13 +264,13 @@ def test_another_command_on_the_folder_is_refused(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     label(source, tmp_path / "out")
-    said = refused(capsys, source=source, out=tmp_path / "out", chosen=replace(plan(k=2), seed=1))
+    said = refusal_of(capsys, source=source, out=tmp_path / "out", chosen=replace(plan(k=2), seed=1))
     assert "seed was 0 and is 1" in said
 
 
 def test_a_prompt_without_a_hole_is_refused(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = plan()
-    said = refused(
+    said = refusal_of(
         capsys,
         source=source,
         out=tmp_path / "out",

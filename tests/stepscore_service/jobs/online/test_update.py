@@ -93,7 +93,7 @@ def test_a_round_stops_halfway_and_is_made_again_the_same(reference: Path, tmp_p
     for rounds in (whole, broken):
         update(settings, rollouts, "one", rounds, lambda said: None)
     with pytest.raises(KeyboardInterrupt):
-        stopped(broken)
+        stop_midway(broken)
     assert [path.name for path in sorted(broken.folder.iterdir())] == ["round-000001", "round-000002.part"]
     assert update(settings, rollouts, "one", broken, lambda said: None).number == 1, "applied once only"
     pair = [update(settings, rollouts, "two", rounds, lambda said: None).folder for rounds in (whole, broken)]
@@ -119,7 +119,7 @@ def test_rollouts_that_teach_nothing(reference: Path, tmp_path: Path, line: str,
     assert not list(tmp_path.iterdir())
 
 
-def stopped(rounds: Rounds) -> None:
+def stop_midway(rounds: Rounds) -> None:
     with rounds.next() as part:
         (part / "config.json").write_text("{}")
         raise KeyboardInterrupt

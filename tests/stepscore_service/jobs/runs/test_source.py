@@ -26,7 +26,7 @@ values = st.lists(
 )
 
 
-def cut(text: str) -> Iterator[str]:
+def pieces_of(text: str) -> Iterator[str]:
     """A few characters at a time, so that elements are cut everywhere."""
     return (text[at : at + 3] for at in range(0, len(text), 3))
 
@@ -34,13 +34,13 @@ def cut(text: str) -> Iterator[str]:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(values, st.sampled_from([None, 1]))
 def test_elements_are_those_of_the_array(rows: list[object], indent: int | None) -> None:
-    assert [json.loads(each) for each in inputs.elements(cut(json.dumps(rows, indent=indent)))] == rows
+    assert [json.loads(each) for each in inputs.elements(pieces_of(json.dumps(rows, indent=indent)))] == rows
 
 
 @pytest.mark.parametrize("text", ['[{"a": 1}', '[{"a": 1}, {"a"', "[", '[{"a": oops}]', '[{"a": "b', "[1, 2", "[[1]"])
 def test_an_array_that_breaks_off_is_an_error(text: str) -> None:
     with pytest.raises(InvalidInput, match="breaks off"):
-        list(inputs.elements(cut(text)))
+        list(inputs.elements(pieces_of(text)))
 
 
 ARRAYS = [
@@ -62,7 +62,7 @@ ARRAYS = [
 @pytest.mark.parametrize("text", ARRAYS)
 def test_what_is_not_one_array_is_refused_and_nothing_is_dropped(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidInput, match=r"JSON array"):
-        list(inputs.elements(cut(text)))
+        list(inputs.elements(pieces_of(text)))
     path = tmp_path / "a.json"
     path.write_text(text)
     assert "a.json" in refusal(str(path))

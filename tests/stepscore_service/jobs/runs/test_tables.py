@@ -46,7 +46,7 @@ def as_array(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def zipped(path: Path, rows: list[dict[str, Any]]) -> Path:
+def write_zip(path: Path, rows: list[dict[str, Any]]) -> Path:
     plain = as_csv(path.with_suffix(""), rows) if ".csv" in path.name else write(path.with_suffix(""), rows)
     path.write_bytes(gzip.compress(plain.read_bytes()))
     return path
@@ -57,8 +57,8 @@ WRITERS: dict[str, Callable[[Path, list[dict[str, Any]]], Path]] = {
     "rows.json": as_array,
     "rows.csv": as_csv,
     "rows.tsv": lambda path, rows: as_csv(path, rows, "\t"),
-    "rows.csv.gz": zipped,
-    "rows.jsonl.gz": zipped,
+    "rows.csv.gz": write_zip,
+    "rows.jsonl.gz": write_zip,
     "rows.parquet": as_parquet,
 }
 

@@ -14,7 +14,7 @@ from stepscore_service.jobs.score.report.page import report_page
 from stepscore_service.jobs.score.report.plots import histogram
 
 
-def scored(line: int, rewards: list[float], **more: Any) -> dict[str, Any]:
+def scored_row(line: int, rewards: list[float], **more: Any) -> dict[str, Any]:
     """A row as `stepscore score` writes it."""
     below = [place for place, reward in enumerate(rewards) if reward < 0.5]
     return {
@@ -36,14 +36,14 @@ def scored(line: int, rewards: list[float], **more: Any) -> dict[str, Any]:
 
 
 ROWS = [
-    scored(1, [0.9, 0.8], is_correct=True),
-    scored(2, [0.7, 0.1, 0.3], is_correct=False),
-    scored(3, [0.6], is_correct=True),
+    scored_row(1, [0.9, 0.8], is_correct=True),
+    scored_row(2, [0.7, 0.1, 0.3], is_correct=False),
+    scored_row(3, [0.6], is_correct=True),
     {"line": 4, "error": {"code": "too_long", "message": "m", "detail": {}}},
 ]
 
 
-def counted(rows: list[dict[str, Any]], by: str = "") -> ReportNumbers:
+def count_rows(rows: list[dict[str, Any]], by: str = "") -> ReportNumbers:
     numbers = ReportNumbers(by)
     for row in rows:
         numbers.add(row)
@@ -51,7 +51,7 @@ def counted(rows: list[dict[str, Any]], by: str = "") -> ReportNumbers:
 
 
 def test_numbers_are_those_of_the_rows() -> None:
-    numbers = counted(ROWS, "is_correct")
+    numbers = count_rows(ROWS, "is_correct")
     whole = numbers.whole()
     assert (numbers.rows, len(whole.scores), sum(whole.lengths)) == (4, 3, 6)
     assert whole.mean == pytest.approx((0.8 + 0.1 + 0.6) / 3)
@@ -62,7 +62,7 @@ def test_numbers_are_those_of_the_rows() -> None:
 
 
 def test_only_the_twenty_worst_are_held_and_small_groups_are_joined() -> None:
-    numbers = counted([scored(n, [n / 100], level=n % 8) for n in range(1, 65)], "level")
+    numbers = count_rows([scored_row(n, [n / 100], level=n % 8) for n in range(1, 65)], "level")
     assert [each.score for each in numbers.worst] == [n / 100 for n in range(1, 21)]
     assert list(numbers.shown_groups())[-1] == OTHERS
     assert sum(len(each.scores) for each in numbers.shown_groups().values()) == 64
@@ -87,7 +87,7 @@ def test_the_page_shows_numbers_plots_and_coloured_steps(tmp_path: Path) -> None
 
 def test_texts_are_texts() -> None:
     odd = "<script>alert(1)</script> @WORST@ & <b>"
-    page = report_page(counted([scored(1, [0.5], problem=odd, steps=[odd], level=odd)], "level"), odd)
+    page = report_page(count_rows([scored_row(1, [0.5], problem=odd, steps=[odd], level=odd)], "level"), odd)
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt; @WORST@ &amp; &lt;b&gt;") >= 4
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_drawn_says_why(
 
 
 def test_rewards_that_are_not_probabilities_are_drawn_too() -> None:
-    page = report_page(counted([scored(1, [-3.0, 4.0]), scored(2, [1.0])]), "t")
+    page = report_page(count_rows([scored_row(1, [-3.0, 4.0]), scored_row(2, [1.0])]), "t")
     assert page.count("<svg") == 3
     assert "nan" not in page
 

@@ -47,7 +47,7 @@ def test_a_first_row_that_cannot_be_used_is_said_before_the_base_is_opened(tmp_p
     assert "bad.jsonl, line 1: columns text, value are of no known format" in result.output, result.output
 
 
-def trained(base: Path, data: Path, out: Path, *options: str | int) -> dict[str, torch.Tensor]:
+def train_weights(base: Path, data: Path, out: Path, *options: str | int) -> dict[str, torch.Tensor]:
     """The weights that a short run writes."""
     given = ["--steps", 3, "--batch", 4, "--learning-rate", "1e-2", "--eval-share", 0, *options]
     ran = invoke("train", data, "--base", base, "--out", out, *map(str, given))
@@ -58,8 +58,8 @@ def trained(base: Path, data: Path, out: Path, *options: str | int) -> dict[str,
 @pytest.mark.parametrize("lora", [0, 2])
 def test_gradient_checkpointing_changes_no_weight(tmp_path: Path, lora: int) -> None:
     base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
-    plain = trained(base, data, tmp_path / "plain", "--lora", lora)
-    spared = trained(base, data, tmp_path / "spared", "--lora", lora, "--gradient-checkpointing")
+    plain = train_weights(base, data, tmp_path / "plain", "--lora", lora)
+    spared = train_weights(base, data, tmp_path / "spared", "--lora", lora, "--gradient-checkpointing")
     assert plain.keys() == spared.keys()
     for name, weight in plain.items():
         torch.testing.assert_close(spared[name], weight, atol=1e-6, rtol=1e-5)
@@ -105,7 +105,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy that has learnt one solution by heart."""
     folder = tmp_path_factory.mktemp("policy")
     data = write(folder / "rows.jsonl", [{"prompt": PROBLEM, "completions": STEPS, "labels": [True, True]}])
-    trained(checkpoints.causal(folder / "base", "qwen2"), data, folder / "out", "--lm-only", "--steps", LENGTH)
+    train_weights(checkpoints.causal(folder / "base", "qwen2"), data, folder / "out", "--lm-only", "--steps", LENGTH)
     return folder / "out"
 
 

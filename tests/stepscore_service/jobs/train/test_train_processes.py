@@ -72,7 +72,7 @@ def test_a_single_process_asks_nobody() -> None:
 
 
 @contextmanager
-def launched(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+def launch(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
     """Two processes and their launcher, which are gone afterwards whatever happened."""
     command = [sys.executable, *LAUNCH, *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -110,7 +110,7 @@ def run_of(folder: Path) -> list[str]:
 
 def stop(command: list[str], out: Path, whom: Callable[[int], int]) -> None:
     """Start the run and send SIGINT, in its midst, to the process that `whom` names of a launcher's number."""
-    with launched(*command, "--out", out) as process:
+    with launch(*command, "--out", out) as process:
         until_checkpoint(process, out)
         os.kill(whom(process.pid), signal.SIGINT)
         _, said = process.communicate(timeout=SECONDS)
@@ -130,7 +130,7 @@ def test_two_processes_stop_where_one_was_asked_and_go_on_to_the_same_weights(tm
     command, broken, whole = run_of(tmp_path), tmp_path / "broken", tmp_path / "whole"
     stop(command, broken, lambda launcher: workers(launcher)[-1])
     for out, more in ((broken, ["--resume"]), (whole, [])):
-        with launched(*command, "--out", out, *more) as process:
+        with launch(*command, "--out", out, *more) as process:
             _, said = process.communicate(timeout=SECONDS)
         assert process.returncode == 0, said.decode()
     one, other = (load_file(out / "model.safetensors") for out in (broken, whole))
