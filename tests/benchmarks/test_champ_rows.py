@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from champ_rows import installed, labelled, rows
+from champ_rows import installed_file, label_paragraphs, rows
 
 TEXT = "First 1 + 1 = 2.\n\nThen 2 + 2 = 5.\nSo 5.\n \n\nThe answer is 5.\n"
 STEPS = ["First 1 + 1 = 2.", "Then 2 + 2 = 5.\nSo 5.", "The answer is 5."]
@@ -20,11 +20,11 @@ STEPS = ["First 1 + 1 = 2.", "Then 2 + 2 = 5.\nSo 5.", "The answer is 5."]
     ("marked", "label"), [("First", 0), ("\n\nThen", 1), ("Then", 1), ("2 + 2", 1), ("So", 1), ("answer", 2)]
 )
 def test_the_label_is_the_paragraph_where_the_span_begins(marked: str, label: int) -> None:
-    assert labelled(TEXT, TEXT.index(marked)) == (STEPS, label)
+    assert label_paragraphs(TEXT, TEXT.index(marked)) == (STEPS, label)
 
 
 def test_a_solution_without_a_mistake() -> None:
-    assert labelled(TEXT, None) == (STEPS, -1)
+    assert label_paragraphs(TEXT, None) == (STEPS, -1)
 
 
 def test_rows_are_those_of_processbench() -> None:
@@ -35,9 +35,9 @@ def test_rows_are_those_of_processbench() -> None:
     assert row == name | {"steps": STEPS, "label": 1}
 
 
-@pytest.mark.skipif(installed() is None, reason="champ-dataset is not installed (benchmarks/champ_rows.py says how)")
+@pytest.mark.skipif(installed_file() is None, reason="champ-dataset is not installed (benchmarks/champ_rows.py says how)")
 def test_the_published_data() -> None:
-    source = installed()
+    source = installed_file()
     assert source is not None
     problems = json.loads(source.read_text(encoding="utf-8"))["problems"]
     found = list(rows(problems))

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from gsm8k_candidates import GENERATORS, convert, converted  # noqa: E402
+from gsm8k_candidates import GENERATORS, convert, convert_rows  # noqa: E402
 
 REAL = ROOT.parent / "shared" / "data" / "gsm8k" / "model_solutions.jsonl"
 
@@ -32,7 +32,7 @@ def test_candidates_keep_their_flags_and_lose_their_notes(tmp_path: Path) -> Non
 
 def test_a_missing_column_is_no_candidate_less() -> None:
     with pytest.raises(KeyError):
-        list(converted(iter([{"question": "x"}])))
+        list(convert_rows(iter([{"question": "x"}])))
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="GSM8K's model solutions are not on this machine")
