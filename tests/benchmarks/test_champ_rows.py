@@ -35,7 +35,9 @@ def test_rows_are_those_of_processbench() -> None:
     assert row == name | {"steps": STEPS, "label": 1}
 
 
-@pytest.mark.skipif(installed_file() is None, reason="champ-dataset is not installed (benchmarks/champ_rows.py says how)")
+@pytest.mark.skipif(
+    installed_file() is None, reason="champ-dataset is not installed (benchmarks/champ_rows.py says how)"
+)
 def test_the_published_data() -> None:
     source = installed_file()
     assert source is not None
