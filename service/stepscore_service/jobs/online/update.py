@@ -20,6 +20,7 @@ import torch
 from stepscore.errors import InvalidInput, StepscoreError
 from stepscore_service.jobs.data.labelled import Labelled, of_row
 from stepscore_service.jobs.modeling.allocator import map_large_blocks
+from stepscore_service.jobs.modeling.attention import avoid_cudnn_attention
 from stepscore_service.jobs.modeling.bases import open_base
 from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.plan import Learning, TrainPlan
@@ -54,6 +55,7 @@ def update(
     """
     console.quiet_libraries()
     map_large_blocks()
+    avoid_cudnn_attention()
     last = rounds.check(settings.identity())
     if last is not None and last.made_of["rollouts"] == digest:
         done(f"Round {last.number} was made of these rollouts already.")

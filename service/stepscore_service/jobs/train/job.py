@@ -19,8 +19,9 @@ from transformers import TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
-from stepscore.errors import InvalidInput, StepscoreError
+from stepscore.errors import InvalidInput
 from stepscore_service.jobs.modeling.allocator import map_large_blocks
+from stepscore_service.jobs.modeling.attention import avoid_cudnn_attention
 from stepscore_service.jobs.modeling.batch import collator
 from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.example import Example
@@ -30,19 +31,13 @@ from stepscore_service.jobs.modeling.saving import save
 from stepscore_service.jobs.runs.manifest import read_manifest, write_manifest
 from stepscore_service.jobs.train.data import TrainData, check_labels, check_outcomes, check_soft_labels
 from stepscore_service.jobs.train.progress import Stopping, TrainProgress
-from stepscore_service.jobs.train.trainer import Losses, StepTrainer
+from stepscore_service.jobs.train.trainer import Losses, StepTrainer, TrainingError
 
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 MANIFEST = "training.json"
 TREE = 2048
 """Tokens of a row in which solutions share what they begin with; attention over it is quadratic."""
-
-
-class TrainingError(StepscoreError):
-    """A run ended on the way: the disk is full, the loss is not a number. detail: path."""
-
-    code = "training_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +86,16 @@ def train(plan: TrainPlan, setup: TrainSetup, data: TrainData, run: TrainRun, co
     """
     check(plan, data)
     map_large_blocks()
+    avoid_cudnn_attention()
     started = time.monotonic()
     try:
-        with Stopping(console.print) as stopping, SummaryWriter(str(run.out / LOGS)) as writer:
-            trainer = trainer_of(plan, setup, data, run, console, stopping, writer)
+        with (
+            Stopping(console.print) as stopping,
+            TrainProgress(console) as progress,
+            SummaryWriter(str(run.out / LOGS)) as writer,
+        ):
+            callbacks = [stopping, progress, TensorBoardCallback(writer)]  # type: ignore[no-untyped-call]
+            trainer = trainer_of(plan, setup, data, run, callbacks)
             result = trainer.train(resume_from_checkpoint=run.last_checkpoint())
             if stopping.asked and trainer.state.global_step < trainer.state.max_steps:
                 return False
@@ -123,9 +124,7 @@ def trainer_of(
     setup: TrainSetup,
     data: TrainData,
     run: TrainRun,
-    console: Console,
-    stopping: Stopping,
-    writer: SummaryWriter,
+    callbacks: list[Any],
 ) -> StepTrainer:
     lm_weight = 1.0 if plan.objective == "lm" else plan.lm_weight
     trainer = StepTrainer(
@@ -135,7 +134,7 @@ def trainer_of(
         collator(setup.objective, plan.learning.layout),
         rows(data.train, plan.learning),
         rows(data.held_out, plan.learning),
-        [stopping, TrainProgress(console), TensorBoardCallback(writer)],  # type: ignore[no-untyped-call]
+        callbacks,
         plan.error_below,
     )
     trainer.remove_callback(PrinterCallback)
@@ -166,6 +165,7 @@ def arguments(plan: TrainPlan, out: Path, held_out: bool) -> TrainingArguments:
         save_steps=learning.save_steps,
         save_total_limit=2,
         logging_steps=1,  # a short run would end before the tenth
+        logging_nan_inf_filter=False,  # what is not a number ends the run
         seed=learning.seed,
         data_seed=learning.seed,
         remove_unused_columns=False,

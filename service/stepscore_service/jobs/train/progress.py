@@ -62,7 +62,10 @@ class Stopping(TrainerCallback):
 
 
 class TrainProgress(TrainerCallback):
-    """A bar on a terminal, a plain line now and then elsewhere; evaluations always get a line."""
+    """A bar on a terminal, a plain line now and then elsewhere; evaluations always get a line.
+
+    A context, since the trainer does not tell its callbacks that it failed.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console, self._detail = console, ""
@@ -72,8 +75,11 @@ class TrainProgress(TrainerCallback):
         self._display = ProgressDisplay("steps", state.max_steps, state.global_step, output=self._console)
         self._display.__enter__()
 
-    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._display.__exit__(None, None, None)
+    def __enter__(self) -> TrainProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._display.__exit__(kind, error, at)
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:

@@ -17,8 +17,9 @@ from stepscore_service.jobs.modeling.plan import TrainPlan
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.train.data import TrainData, read
 from stepscore_service.jobs.train.inputs import TrainInputs, open_inputs
-from stepscore_service.jobs.train.job import TrainingError, TrainRun, check, train
+from stepscore_service.jobs.train.job import TrainRun, check, train
 from stepscore_service.jobs.train.options import TrainRunOptions
+from stepscore_service.jobs.train.trainer import TrainingError
 
 EVERY = 10_000
 """Solutions read between two lines that say so."""

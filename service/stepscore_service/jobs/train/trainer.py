@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
 
+from stepscore.errors import StepscoreError
 from stepscore_service.jobs.metrics.separation import auroc
 from stepscore_service.jobs.modeling.batch import Collate, TrainBatch
 from stepscore_service.jobs.modeling.model import StepModel
@@ -23,6 +25,14 @@ from stepscore_service.jobs.modeling.prefix_tree import ExampleRow
 
 TRAINED = "trained.safetensors"
 """In a checkpoint: the weights that are trained, and no others."""
+
+MUST_BE_FINITE = {"loss": "the loss", "grad_norm": "the gradient"}
+
+
+class TrainingError(StepscoreError):
+    """A run ended on the way: the disk is full, the loss is not a number. detail: path, step."""
+
+    code = "training_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,17 @@ class StepTrainer(Trainer):
         """Times the number of processes, over which gradients are then averaged."""
         loss = self._losses.of(model, inputs["batch"], num_items_in_batch)
         return loss * self.accelerator.num_processes
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """After every step, before its checkpoint. Raises TrainingError if the step has spoilt the weights."""
+        for name, what in MUST_BE_FINITE.items():
+            if not math.isfinite(logs.get(name, 0.0)):
+                raise TrainingError(
+                    f"{what} of step {self.state.global_step} is not finite, so the weights are spoilt; the checkpoint "
+                    "before it is kept. Lower --learning-rate, or look for a solution that is out of the ordinary",
+                    step=self.state.global_step,
+                )
+        super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """On every process alike, since a sharded model needs all of them for a forward. Once after each step."""

@@ -1,0 +1,43 @@
+"""A run whose loss or gradient is no longer a number ends there; what was saved before stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import checkpoints_causal as checkpoints
+from cli_case import invoke, write
+
+ROWS = [
+    {"prompt": f"{n} + 1?", "completions": [f"{n} + 1 = {n + wrong}", "Done."], "labels": [not wrong, None]}
+    for n in range(1, 9)
+    for wrong in (0, 1)
+]
+
+
+def test_a_step_that_spoils_the_weights_ends_the_run_before_its_checkpoint(tmp_path: Path) -> None:
+    base, data, out = (
+        checkpoints.causal(tmp_path / "base", "qwen2"),
+        write(tmp_path / "rows.jsonl", ROWS),
+        tmp_path / "out",
+    )
+    answer = invoke(
+        "train",
+        data,
+        "--base",
+        base,
+        "--out",
+        out,
+        "--learning-rate",
+        1e30,
+        "--steps",
+        8,
+        "--batch",
+        4,
+        "--save-steps",
+        1,
+    )
+    assert answer.exit_code == 3, answer.output
+    assert "is not finite" in answer.output
+    assert "--learning-rate" in answer.output
+    assert not (out / "config.json").exists()
+    assert not (out / "checkpoints" / "checkpoint-8").exists()
