@@ -1,10 +1,10 @@
 """Causal attention of few rows over a long past, as masked products in fp32.
 
 Flash attention starts one block for each head, segment and 128 rows, which walks over all keys: with few rows most of
-a GPU is idle. A plain product spreads the keys over all of it.
+a GPU is idle. Here the keys are split into parts, which a GPU computes side by side.
 
-Shapes: T rows of the forward, H query heads, G key heads, R query heads of each key head, E head width, L tokens of all
-contexts.
+Shapes: T rows of the forward, H query heads, G key heads, R query heads of each key head, X = T x R, E head width, L
+tokens of all contexts, in N parts of C.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from __future__ import annotations
 import torch
 
 from stepscore.engine.torch.inputs import ForwardInputs
+
+PART = 512
+"""C, if it divides L; else there is one part."""
 
 
 class DenseAttention:
@@ -37,25 +40,29 @@ class DenseAttention:
         pool_S2GE[:, 0].index_copy_(0, self._inputs.write, key_TGE)
         pool_S2GE[:, 1].index_copy_(0, self._inputs.write, value_TGE)
         context_L2GE = pool_S2GE.index_select(0, self._inputs.context)
-        key_GLE, value_GLE = (context_L2GE[:, part].transpose(0, 1).float() for part in (0, 1))
-        (rows, heads, width), key_heads = query_THE.shape, len(key_GLE)
+        (rows, heads, width), (length, _, key_heads, _) = query_THE.shape, context_L2GE.shape
+        parts = length // PART if length % PART == 0 else 1
+        context_2GLE = context_L2GE.permute(1, 2, 0, 3).to(torch.float32, memory_format=torch.contiguous_format)
+        key_GNCE, value_GNCE = context_2GLE.reshape(2, key_heads, parts, -1, width).unbind()
         query_GTRE = query_THE.view(rows, key_heads, -1, width).transpose(0, 1).float() * width**-0.5
-        scores_GXL = query_GTRE.reshape(key_heads, -1, width) @ key_GLE.transpose(1, 2)
-        scores_GTRL = scores_GXL.view(key_heads, rows, -1, len(context_L2GE))
-        scores_GTRL += self._mask(rows, window).unsqueeze(1)
-        attended_GXE = scores_GTRL.softmax(-1).view_as(scores_GXL) @ value_GLE
-        attended_TGRE: torch.Tensor = attended_GXE.view(key_heads, rows, -1, width).transpose(0, 1)
-        return attended_TGRE.reshape(rows, heads, width).to(query_THE.dtype)
+        scores_GNXC = query_GTRE.reshape(key_heads, 1, -1, width) @ key_GNCE.transpose(2, 3)
+        scores_GNXC.view(key_heads, parts, rows, -1, length // parts).add_(self._mask(rows, parts, window).unsqueeze(2))
+        weights_GNXC = (scores_GNXC - scores_GNXC.amax((1, 3), keepdim=True)).exp_()
+        attended_GXE = (weights_GNXC @ value_GNCE).sum(1) / weights_GNXC.sum((1, 3)).unsqueeze(2)
+        attended_TGRE = attended_GXE.view(key_heads, rows, -1, width).transpose(0, 1)
+        attended_THE: torch.Tensor = attended_TGRE.reshape(rows, heads, width).to(query_THE.dtype)
+        return attended_THE
 
-    def _mask(self, rows: int, window: int | None) -> torch.Tensor:
-        """(T, L): 0 if the row sees the token, else -inf."""
+    def _mask(self, rows: int, parts: int, window: int | None) -> torch.Tensor:
+        """(N, T, C): 0 if the row sees the token, else -inf."""
         if window not in self._masks:
             segment_T1, left_T1 = (each.unsqueeze(1) for each in _places(self._inputs.query_ends, rows))
             segment_L, left_L = _places(self._inputs.key_ends, len(self._inputs.context))
             seen = (segment_T1 == segment_L) & (left_L >= left_T1)
             if window is not None:
                 seen &= left_L - left_T1 < window
-            self._masks[window] = torch.zeros_like(seen, dtype=torch.float32).masked_fill_(~seen, float("-inf"))
+            mask_TL = torch.zeros_like(seen, dtype=torch.float32).masked_fill_(~seen, float("-inf"))
+            self._masks[window] = mask_TL.view(rows, parts, -1).transpose(0, 1).contiguous()
         return self._masks[window]
 
 
