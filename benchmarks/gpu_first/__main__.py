@@ -4,7 +4,7 @@ What can be known of the CUDA path without a GPU is checked by tests; this measu
 card's ceilings, what its attention kernel really does, the decoder's kinds of forwards and their distance from fp32,
 CUDA graphs, the whole engine against the model card's loop, and fp8. Every phase has its own limit, checked between its
 measurements, and its results are in the file before the next one begins. --tiny runs every phase on a CPU with small
-sizes, to show that it runs.
+sizes, to show that it runs; --deep --only exactness measures on a CPU how rounding adds up over all layers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu_first.bench import TINY, Bench, OverTime, Results, Sizes
+from benchmarks.gpu_first.bench import DEEP, TINY, Bench, OverTime, Results, Sizes
 from benchmarks.gpu_first.engine import engine
 from benchmarks.gpu_first.forwards import exactness, forwards, graph, profile, quantized
 from benchmarks.gpu_first.kernels import attention, ceilings, fp8, invariance, products
@@ -39,6 +39,9 @@ PHASES: dict[str, tuple[Phase, int]] = {
     "quantized": (quantized, 50),
 }
 """What is measured, in this order, with the seconds that each may take: 590 in all."""
+
+SLOWER = 10
+"""Times as long as on a GPU: what --deep may take."""
 
 
 @torch.inference_mode()
@@ -63,14 +66,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.gpu_first", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("gpu_first.jsonl"), help="a line for each result, as it comes")
     parser.add_argument("--only", nargs="+", choices=list(PHASES), default=list(PHASES))
-    parser.add_argument("--tiny", action="store_true", help="small sizes on a CPU")
+    small = parser.add_mutually_exclusive_group()
+    small.add_argument("--tiny", action="store_true", help="small sizes on a CPU")
+    small.add_argument(
+        "--deep", action="store_true", help="all layers, a quarter as wide, on a CPU; for --only exactness"
+    )
     parsed = parser.parse_args(arguments)
-    if not (parsed.tiny or torch.cuda.is_available()):
+    on_cpu = parsed.tiny or parsed.deep
+    if not (on_cpu or torch.cuda.is_available()):
         print("no CUDA device; --tiny runs every phase on a CPU", file=sys.stderr)
         return 1
-    if parsed.tiny:
+    if on_cpu:
         from benchmarks import flash_on_cpu  # noqa: F401 - gives the CPU the operator of flash attention
-    bench = Bench(TINY if parsed.tiny else Sizes(), torch.device("cpu" if parsed.tiny else "cuda"))
+    sizes = TINY if parsed.tiny else DEEP if parsed.deep else Sizes()
+    bench = Bench(sizes, torch.device("cpu" if on_cpu else "cuda"))
     with parsed.out.open("w", encoding="utf-8") as stream:
 
         def write(found: Results) -> None:
@@ -80,7 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
             stream.flush()
 
         for name in parsed.only:
-            run_phase(bench, name, *PHASES[name], write)
+            measure, limit = PHASES[name]
+            run_phase(bench, name, measure, SLOWER * limit if parsed.deep else limit, write)
     return 0
 
 

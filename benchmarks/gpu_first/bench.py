@@ -124,6 +124,27 @@ TINY = Sizes(
 )
 
 
+DEEP = Sizes(
+    width=896,
+    inner=4736,
+    heads=7,
+    key_heads=1,
+    vocabulary=2000,
+    square=512,
+    slots=1500,
+    cache=1 << 26,
+    workloads=Workloads(4, 2, 4),
+    forwards={
+        "singles, 4k": (4, 120, 0),
+        "rerank": (16, 40, 60),
+        "beam over 500": (4, 30, 200),
+        "tree node": (1, 31, 200),
+    },
+    small={"tree node": (1, 31, 200), "beam 4x30": (4, 30, 200)},
+)
+"""A quarter of the width, and all layers: rounding adds up over them."""
+
+
 class OverTime(Exception):
     """A phase has used up its limit."""
 
