@@ -21,8 +21,8 @@ from stepscore.engine.torch.packing import Packed, Segment, pack
 from stepscore.engine.torch.small_forwards import CallRecorder, SmallForwards
 
 META, SLOTS = torch.device("meta"), 10_000
-KERNELS, COPIES = 31, 1
-"""Of a layer; of a forward, from host to device."""
+KERNELS, COPIES, DENSE_KERNELS = 31, 1, 50
+"""Of a layer; of a forward, from host to device; of a layer that attends by masked products."""
 VIEWS = frozenset(
     {
         "view",
@@ -56,6 +56,7 @@ SIZES = {
     "72B": {"width": 8192, "inner": 29568, "heads": 64, "key_heads": 8},
 }
 FORWARDS = {"singles": (9, 455, 0), "beam": (16, 60, 500), "small beam": (4, 40, 500), "tree node": (1, 31, 500)}
+LONG_PAST = (1, 31, 4000)
 """Segments, tokens of each, and how many tokens of its past are cached."""
 
 
@@ -164,24 +165,29 @@ def test_a_forward_copies_once_never_waits_and_keeps_its_budget_of_kernels(size:
     assert three.copies == four.copies == COPIES
 
 
-def trace_replayed(layers: int, forward: str) -> Device:
+def trace_replayed(layers: int, forward: tuple[int, int, int]) -> Device:
     """A forward at a fixed shape, recorded before, with other indices: what is launched, or replayed as a graph."""
+    segments, tokens, cached = forward
     with torch.no_grad():
         shape = architecture("7B", layers)
         model = ModelOf(decoder(shape), KVPool(shape, SLOTS, META, torch.bfloat16, scratch=512))
         small = SmallForwards([model], CallRecorder())
-        assert small.run(packed(*FORWARDS[forward])) is not None
-        segments, tokens, cached = FORWARDS[forward]
+        assert small.run(packed(*forward)) is not None
         with Device() as device:
             assert small.run(packed(segments, tokens - 1, cached + 1)) is not None
     return device
 
 
-@pytest.mark.parametrize("forward", ["small beam", "tree node"])
-def test_a_recorded_forward_copies_its_indices_once_and_needs_nothing_else_from_the_host(forward: str) -> None:
+@pytest.mark.parametrize(
+    ("forward", "kernels"),
+    [(FORWARDS["small beam"], KERNELS), (FORWARDS["tree node"], KERNELS), (LONG_PAST, DENSE_KERNELS)],
+)
+def test_a_recorded_forward_copies_its_indices_once_and_needs_nothing_else_from_the_host(
+    forward: tuple[int, int, int], kernels: int
+) -> None:
     three, four = trace_replayed(3, forward), trace_replayed(4, forward)
     of_a_layer = four.kernels - three.kernels
-    assert sum(of_a_layer.values()) <= KERNELS, of_a_layer
+    assert sum(of_a_layer.values()) <= kernels, of_a_layer
     assert three.copies == four.copies == COPIES
 
 
