@@ -116,7 +116,7 @@ def check_quantize(
 ) -> None:
     """Raises UnsupportedByEngine if 8-bit weights would gain nothing or break a promise.
 
-    runs: the engine as it is written in the options, or "judge".
+    runs: the engine as it is written in the options.
     """
     reason = "" if kind == "none" else _refusal(kind, runs, mode, device, compile)
     if reason:
@@ -124,8 +124,6 @@ def check_quantize(
 
 
 def _refusal(kind: Quantize, runs: str, mode: Mode, device: Device | torch.device, compile: Compile) -> str:
-    if runs == "judge":
-        return "a judge generates text, and 8-bit weights are for forwards"
     if runs != "torch":
         return "only the torch engine quantizes; vLLM takes it from the checkpoint"
     if mode != "fast":

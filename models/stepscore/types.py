@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 Ids = tuple[int, ...]
 """Token ids."""
 
+Span = tuple[int, int]
+"""Characters [start, end) of a text."""
+
 Values = NDArray[np.float32]
 """Raw numbers of one sequence: shape (S, C), S read positions, C numbers per position (the head says which)."""
 

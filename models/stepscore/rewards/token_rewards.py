@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepscore.errors import TokensMismatch
-from stepscore.text.blocks import Span
+from stepscore.types import Span
 
 
 @dataclass(frozen=True, slots=True)

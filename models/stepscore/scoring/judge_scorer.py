@@ -13,7 +13,6 @@ from stepscore.family.judging import Judge
 from stepscore.family.registry import Family, Parts
 from stepscore.generate.open import open_generator
 from stepscore.generate.protocol import Generator, GeneratorInfo
-from stepscore.placement import check_quantize
 from stepscore.scoring.protocol import ModelInfo, OneOrMany, check_reading, check_sequences, check_steps, info_of
 from stepscore.types import EncodedSolution, Reading, Solution
 
@@ -85,7 +84,11 @@ def open_judge(
 
     Raises CheckpointError if the generator cannot be opened.
     """
-    check_quantize(options.quantize, "judge", options.mode, options.device)
+    if options.quantize != "none":
+        reason = "a judge generates text, and 8-bit weights are for forwards"
+        raise UnsupportedByEngine(
+            f"quantize={options.quantize} is refused: {reason}", engine="judge", quantize=options.quantize
+        )
     if not isinstance(parts.layout, Judge):
         raise UnsupportedByEngine(f"the layout of family {family.name} is not a judge", family=family.name)
     running = generator or _open(facts, options)

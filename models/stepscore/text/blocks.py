@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import regex
 
-Span = tuple[int, int]
+from stepscore.types import Span
 
 _FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 _TEX = re.compile(

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import regex
 
-from stepscore.text.blocks import Span, blocks
+from stepscore.text.blocks import blocks
 from stepscore.text.marks import mark_end
+from stepscore.types import Span
 
 _TAGS = (
     "think|thinking|thought|thoughts|reason|reasoning|reflection|scratchpad|analysis|explanation|answer|final_answer"

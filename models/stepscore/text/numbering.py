@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import regex
 
-from stepscore.text.blocks import Span, blocks
+from stepscore.text.blocks import blocks
 from stepscore.text.marks import Mark, find_marks, item_lists, named_lists
+from stepscore.types import Span
 
 _BULLET = regex.compile(r"^[ \t]{0,3}[-*+•][ \t]++\S", regex.MULTILINE)
 _BULLETS = regex.compile(

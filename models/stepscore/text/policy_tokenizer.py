@@ -15,8 +15,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from stepscore.errors import TokensMismatch
-from stepscore.text.blocks import Span
 from stepscore.text.tokenizer_files import WORD_START, open_tokenizer
+from stepscore.types import Span
 
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 _VISIBLE = [*range(33, 127), *range(161, 173), *range(174, 256)]

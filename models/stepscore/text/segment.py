@@ -30,7 +30,7 @@ from itertools import pairwise
 import regex
 
 from stepscore.errors import NoSteps, UnknownSplit
-from stepscore.text.blocks import Blocks, Span, blocks, fences
+from stepscore.text.blocks import Blocks, blocks, fences
 from stepscore.text.layout import LayoutLine, Reduced, find_layout, is_heading, leave_out, title_ends, unify_breaks
 from stepscore.text.marks import Mark
 from stepscore.text.numbering import (
@@ -40,7 +40,7 @@ from stepscore.text.numbering import (
     items_that_are_steps,
     keep_bullets_whole,
 )
-from stepscore.types import Solution, SolutionRequest, SplitSolution
+from stepscore.types import Solution, SolutionRequest, Span, SplitSolution
 
 REGEX_SECONDS = 1.0
 """How long a caller's pattern may search one text: patterns can take exponential time."""

@@ -20,9 +20,8 @@ from stepscore.rewards.blending import Blend, BlendedReward, blend_rewards, clip
 from stepscore.rewards.hacking_signs import HackingSigns, find_signs, length_correlation, outcome_gap
 from stepscore.rewards.shaping import Shaping, shape_rewards
 from stepscore.rewards.token_rewards import TokenOffsets, check_offsets, place_rewards, tokens_of_steps
-from stepscore.text.blocks import Span
 from stepscore.text.policy_tokenizer import PolicyTokenizer
-from stepscore.types import SolutionRequest
+from stepscore.types import SolutionRequest, Span
 from stepscore.verify.math_verifier import SHOWN, is_readable
 from stepscore.verify.open import open_verifier
 from stepscore.verify.verifier import Truth, Verified

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from stepscore.errors import InvalidInput
 from stepscore.text.segment import split_steps
 from stepscore.types import SolutionRequest, SplitSolution
-from stepscore.verify.answers import FinalAnswer, known_answer
+from stepscore.verify.answers import known_answer, read_answer
 from stepscore.verify.math_verifier import reaches_truth
 from stepscore_service.jobs.data.rows import CandidatesRow, SolutionRow, columns_of, read_as
 from stepscore_service.jobs.runs.run import is_result
@@ -57,14 +57,15 @@ def text_of(candidate: str | Sequence[str]) -> str:
     return candidate if isinstance(candidate, str) else "\n".join(candidate)
 
 
-def correct_of(row: JsonRow, finals: Sequence[FinalAnswer | None]) -> JsonRow:
+def correct_of(row: JsonRow, texts: Iterable[str]) -> JsonRow:
     """`correct` from the row's `answer`, by comparing final answers with it; nothing if `correct` is given.
 
-    finals: the final answer of each candidate.
+    texts: of the candidates.
     """
     if "correct" in row or not isinstance(row.get("answer"), str | int | float):
         return {}
     wanted = known_answer(str(row["answer"]))
+    finals = map(read_answer, texts)
     return {"correct": [final is not None and reaches_truth(final, wanted) is True for final in finals]}
 
 

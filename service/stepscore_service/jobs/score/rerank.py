@@ -9,7 +9,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stepscore.errors import StepscoreError
-from stepscore.verify.answers import read_answer
 from stepscore_service.jobs.data.items import candidates_row, correct_of, text_of
 from stepscore_service.jobs.runs.run import copied_columns, error_row
 from stepscore_service.jobs.runs.source import JsonRow, Line
@@ -70,7 +69,7 @@ def _row(
     return {
         **copied_columns(row, slim=slim),
         **split,
-        **correct_of(row, [read_answer(text_of(candidate)) for candidate in candidates_row(row).candidates]),
+        **correct_of(row, map(text_of, candidates_row(row).candidates)),
         "line": line.number,
         "best": answer.results[0].index,
         **answer.model_dump(include=set(COLUMNS), exclude_unset=True),

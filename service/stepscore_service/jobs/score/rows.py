@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stepscore.errors import StepscoreError, map_ok
-from stepscore.text.segment import split_steps
 from stepscore.types import SolutionRequest
-from stepscore_service.jobs.data.items import request_of
+from stepscore_service.jobs.data.items import request_of, split_row
 from stepscore_service.jobs.data.rows import truth_value
 from stepscore_service.jobs.metrics.separation import auroc
 from stepscore_service.jobs.runs.run import copied_columns, error_row
@@ -61,7 +60,7 @@ def _steps(row: JsonRow, request: SolutionRequest) -> JsonRow:
     """The steps that the rewards belong to, if the row does not hold them."""
     if row.get("steps") is not None or row.get("completions") is not None:
         return {}
-    return {"steps": list(split_steps(request).solution.steps)}
+    return {"steps": list(split_row(row, request.split).solution.steps)}
 
 
 @dataclass

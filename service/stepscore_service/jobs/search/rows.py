@@ -9,7 +9,6 @@ from pathlib import Path
 
 from stepscore.errors import InvalidInput, NoProblem, StepscoreError
 from stepscore.search.searcher import SearchProblem, SearchResult, trace_of
-from stepscore.verify.answers import read_answer
 from stepscore_service.jobs.data.items import correct_of
 from stepscore_service.jobs.data.rows import text_field
 from stepscore_service.jobs.runs.run import copied_columns, error_cell, error_row
@@ -59,7 +58,7 @@ def result_row(line: Line, result: SearchResult, method: str) -> JsonRow:
     solved: whether any candidate is right. A search that failed without a solution has an `error` as well.
     """
     row = line.row()
-    correct = correct_of(row, [read_answer(candidate.text) for candidate in result.candidates]).get("correct")
+    correct = correct_of(row, (candidate.text for candidate in result.candidates)).get("correct")
     chosen = result.choice.chosen
     known = {} if correct is None else {"correct": chosen is not None and correct[chosen], "solved": any(correct)}
     return {

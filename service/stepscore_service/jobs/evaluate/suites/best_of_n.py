@@ -73,7 +73,7 @@ class BestOfN:
         finals = [read_answer(each) for each in texts]
         return {
             **ids(row),
-            **correct_of(row, finals),
+            **correct_of(row, texts),
             **_given_row(row),
             "groups": groups_of([final.text if final else None for final in finals]),
             "rewards": [numbers_of(each) for each in in_places(items, answers)],
