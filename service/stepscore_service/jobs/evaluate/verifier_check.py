@@ -66,7 +66,8 @@ def verify_rows(verifier: Verifier, lines: Sequence[Line]) -> list[JsonRow]:
 
 def check_row(row: JsonRow) -> None:
     """Raises InvalidInput if it holds no judged solutions, or nothing that they could be compared with."""
-    cases_of(row), truth_of(row)
+    cases_of(row)
+    truth_of(row)
 
 
 def cases_of(row: JsonRow) -> list[Case]:

@@ -33,6 +33,20 @@ LabelShards = Callable[[Iterable[Shard]], Iterator[FinishedShard]]
 HALF = 0.5
 
 
+class LabelProgress:
+    """Counts into a display of problems."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display, self._rollouts = display, 0
+
+    def add_rollouts(self, rollouts: int) -> None:
+        self._rollouts += rollouts
+        self._display.advance(0, f"{self._rollouts} rollouts")
+
+    def add_shard(self, shard: FinishedShard) -> None:
+        self._display.advance(shard.totals["problems"])
+
+
 def run(plan: LabelPlan, file: str, options: LabelRunOptions, open_: OpenLabeller = open_labeller) -> None:
     """Label what the output folder lacks. Ends the command, saying what to change if something fails."""
     source = _source(file, options.columns)
@@ -150,20 +164,6 @@ def _report(folder: OutputFolder) -> None:
     wrong = none_right(folder.totals)
     if wrong:
         console.fail(wrong, console.ROWS_FAILED)
-
-
-class LabelProgress:
-    """Counts into a display of problems."""
-
-    def __init__(self, display: ProgressDisplay) -> None:
-        self._display, self._rollouts = display, 0
-
-    def add_rollouts(self, rollouts: int) -> None:
-        self._rollouts += rollouts
-        self._display.advance(0, f"{self._rollouts} rollouts")
-
-    def add_shard(self, shard: FinishedShard) -> None:
-        self._display.advance(shard.totals["problems"])
 
 
 def summary(totals: Totals) -> str:

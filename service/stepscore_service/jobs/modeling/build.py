@@ -41,6 +41,27 @@ class TrainSetup:
     objective: Objective
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyText:
+    """How a policy's solution is written if only its language model is trained: as `stepscore label` asks for it.
+
+    The prompt, the steps on lines of their own, and the token that ends an answer. Nothing is read.
+    """
+
+    tokenizer: PreTrainedTokenizerFast
+
+    def encode(self, solution: Solution) -> EncodedSolution:
+        check(solution)
+        prompt = self._writer.write(solution.problem, JOIN.join(solution.steps))
+        ids = self.tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt
+        end = () if self.tokenizer.eos_token_id is None else (self.tokenizer.eos_token_id,)
+        return EncodedSolution((Encoded((*ids, *end), ()),), steps=len(solution.steps))
+
+    @property
+    def _writer(self) -> PromptWriter:
+        return ChatPrompt(self.tokenizer) if self.tokenizer.chat_template else PlainPrompt()
+
+
 def build(plan: TrainPlan) -> TrainSetup:
     """The same plan gives the same first weights. Raises CheckpointError, InvalidInput."""
     torch.manual_seed(plan.learning.seed)
@@ -121,21 +142,3 @@ def _reading(base: Base, output: Output) -> TrainedReading | None:
 def _dtype(plan: TrainPlan) -> torch.dtype:
     """Frozen weights may be small; trained ones are kept in fp32, with bf16 in the products only."""
     return torch.bfloat16 if plan.learning.bf16 and plan.lora.rank else torch.float32
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyText:
-    """The prompt, the steps on lines of their own, and the token that ends an answer. Nothing is read."""
-
-    tokenizer: PreTrainedTokenizerFast
-
-    def encode(self, solution: Solution) -> EncodedSolution:
-        check(solution)
-        prompt = self._writer.write(solution.problem, JOIN.join(solution.steps))
-        ids = self.tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt
-        end = () if self.tokenizer.eos_token_id is None else (self.tokenizer.eos_token_id,)
-        return EncodedSolution((Encoded((*ids, *end), ()),), steps=len(solution.steps))
-
-    @property
-    def _writer(self) -> PromptWriter:
-        return ChatPrompt(self.tokenizer) if self.tokenizer.chat_template else PlainPrompt()

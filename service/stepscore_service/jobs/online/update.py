@@ -40,6 +40,16 @@ class Diverged(StepscoreError):
     code = "diverged"
 
 
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """Iterating raises InvalidInput, naming the line."""
+
+    source: Source
+
+    def __iter__(self) -> Iterator[Labelled]:
+        return map(_rollout, self.source.lines())
+
+
 def update(
     settings: UpdateSettings,
     rollouts: Iterable[Labelled],
@@ -127,16 +137,6 @@ def _step(
         raise Diverged("the loss is not a finite number; no round was made. Lower --rate or check the rollouts")
     optimiser.step()
     return {"loss": loss, "gradient_norm": norm}
-
-
-@dataclass(frozen=True, slots=True)
-class Rollouts:
-    """Iterating raises InvalidInput, naming the line."""
-
-    source: Source
-
-    def __iter__(self) -> Iterator[Labelled]:
-        return map(_rollout, self.source.lines())
 
 
 @contextmanager

@@ -47,6 +47,38 @@ def result_of(label: str, tally: SearchTally) -> MethodResult:
     )
 
 
+class SampleMemory:
+    """A generator that answers a seeded request of before from memory, since its answer would be the same.
+
+    For the samples of whole solutions; steps of a search are rarely asked for twice.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._known: dict[Request, tuple[Completion, ...]] = {}
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._generator.info
+
+    @property
+    def tokens(self) -> int:
+        return self._generator.tokens
+
+    def generate(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
+        new = [each for each in dict.fromkeys(requests) if each not in self._known]
+        if new:
+            answers = self._generator.generate(new)
+            self._known.update(zip(new, answers, strict=True))
+        return [self._known[request] for request in requests]
+
+    def continuations(self, prompt: tuple[int, ...], choices: Sequence[tuple[int, ...]]) -> list[tuple[float, ...]]:
+        return self._generator.continuations(prompt, choices)
+
+    def close(self) -> None:
+        self._generator.close()
+
+
 def write_comparison(out: Path, results: Sequence[MethodResult], about: Mapping[str, object]) -> None:
     """The table, and the plot if accuracy is known. Raises ModuleNotFoundError if that needs the extra `evaluate`."""
     write_text(out / TABLE, comparison_table(results, about))
@@ -100,35 +132,3 @@ def _svg(figure: object) -> bytes:
     held = io.BytesIO()
     figure.savefig(held, format="svg", metadata={"Date": None})  # type: ignore[attr-defined]
     return held.getvalue()
-
-
-class SampleMemory:
-    """A generator that answers a seeded request of before from memory, since its answer would be the same.
-
-    For the samples of whole solutions; steps of a search are rarely asked for twice.
-    """
-
-    def __init__(self, generator: Generator) -> None:
-        self._generator = generator
-        self._known: dict[Request, tuple[Completion, ...]] = {}
-
-    @property
-    def info(self) -> GeneratorInfo:
-        return self._generator.info
-
-    @property
-    def tokens(self) -> int:
-        return self._generator.tokens
-
-    def generate(self, requests: Sequence[Request]) -> list[tuple[Completion, ...]]:
-        new = [each for each in dict.fromkeys(requests) if each not in self._known]
-        if new:
-            answers = self._generator.generate(new)
-            self._known.update(zip(new, answers, strict=True))
-        return [self._known[request] for request in requests]
-
-    def continuations(self, prompt: tuple[int, ...], choices: Sequence[tuple[int, ...]]) -> list[tuple[float, ...]]:
-        return self._generator.continuations(prompt, choices)
-
-    def close(self) -> None:
-        self._generator.close()
