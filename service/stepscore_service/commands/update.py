@@ -12,9 +12,10 @@ import typer
 
 from stepscore.errors import StepscoreError
 from stepscore_service.commands.flags import with_options
-from stepscore_service.commands.push import AdminToken, push_weights
+from stepscore_service.commands.push import AdminToken
 from stepscore_service.jobs.online.settings import UpdateRunOptions, UpdateSettings
 from stepscore_service.jobs.runs import console
+from stepscore_service.jobs.runs.push import push_weights
 
 NEEDED = ("accelerate", "peft")
 
