@@ -226,25 +226,10 @@ def vllm_server(python: Path, folder: Path, dtype: str, marker: int, eager: bool
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     pooler = json.dumps({"tok_pooling_type": "STEP", "step_tag_id": marker})
-    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"]
-    command += [
-        "--port",
-        str(port),
-        "--model",
-        str(folder),
-        "--dtype",
-        dtype,
-        "--runner",
-        "pooling",
-        "--pooler-config",
-        pooler,
-    ]
-    command += [
-        "--max-model-len",
-        str(LONGEST),
-        "--disable-uvicorn-access-log",
-        *(["--enforce-eager"] if eager else []),
-    ]
+    flags = {"host": "127.0.0.1", "port": port, "model": folder, "dtype": dtype, "runner": "pooling"}
+    flags |= {"pooler-config": pooler, "max-model-len": LONGEST}
+    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--disable-uvicorn-access-log"]
+    command += [f"--{name}={value}" for name, value in flags.items()] + ["--enforce-eager"] * eager
     openmp = python.parent.parent / "lib/libiomp5.so"
     environment = os.environ | {
         "LD_PRELOAD": str(openmp.resolve()) if openmp.exists() else "",
@@ -313,7 +298,8 @@ def measure(options: argparse.Namespace, servers: list[Server]) -> Iterator[str]
                 yield _row(name, str(number + 1), server.name, found[server.name][-1])
         whole[name] = [joined(each) for each in found.values()]
         yield ratios(name, *whole[name])
-    yield from ["", HEAD_OF_KINDS, "|" + "---|" * 8]
+    if options.rates:
+        yield from ["", HEAD_OF_KINDS, "|" + "---|" * 8]
     for name, pair in whole.items():
         yield from by_kind(name, *pair) if name.startswith("mixed") else ()
     yield from ["", HEAD_OF_REWARDS, "|" + "---|" * 5]
@@ -365,7 +351,7 @@ def ratios(workload: str, ours: Measured, theirs: Measured) -> str:
 
 def by_kind(workload: str, ours: Measured, theirs: Measured) -> Iterator[str]:
     """A row for each kind of request, of all rounds."""
-    for kind, seconds in ours.latencies.items():
+    for kind, seconds in sorted(ours.latencies.items()):
         mine, other = sorted(seconds), sorted(theirs.latencies[kind])
         found = [percentile(each, share) for each in (mine, other) for share in (0.5, 0.99)]
         cells = [f"{workload}: {kind}", str(len(mine)), *(f"{1e3 * each:,.0f}" for each in found)]
@@ -419,7 +405,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--reranks", type=int, default=2, help="requests of 64 candidates a round")
     parser.add_argument("--beams", type=int, default=1, help="beam searches a round")
     parser.add_argument("--clients", type=int, default=20, help="of the mixed traffic, a round; a multiple of 10")
-    parser.add_argument("--rates", type=float, nargs="+", default=[0.5], help="clients a second of the mixed traffic")
+    parser.add_argument("--rates", type=float, nargs="*", default=[0.5], help="clients a second of mixed traffic")
     parser.add_argument("--eager", action="store_true", help="vLLM does not compile its layers (it does by default)")
     parser.add_argument("--timeout", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0)
