@@ -16,11 +16,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from safetensors import SafetensorError, safe_open
 
 from stepscore.config import CheckpointFacts
-from stepscore.embedded.prepare import prepare, prepare_base
+from stepscore.embedded.prepare import SHIPPED, prepare, prepare_base
 from stepscore.embedded.sources import SMOLLM2, SOURCES
 from stepscore.errors import CheckpointError
-
-EMBEDDED = "embedded"
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -32,12 +30,12 @@ _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 
 
 def checkpoint_facts(model: str, cache: Path | None = None, *, weights: bool = True) -> CheckpointFacts:
-    """The facts of "embedded", a base of it (`SOURCES`), "smollm2", a folder or a Hub id.
+    """The facts of a checkpoint that ships (`SHIPPED`), a base of it (`SOURCES`), "smollm2", a folder or a Hub id.
 
     weights: whether they must be there.
     """
-    if model == EMBEDDED:
-        return replace(read_facts(prepare(cache)), name=EMBEDDED)
+    if model in SHIPPED:
+        return replace(read_facts(prepare(model, cache)), name=model)
     if model in SOURCES:
         return replace(read_facts(prepare_base(model, cache)), name=model)
     if model == SMOLLM2:

@@ -1,21 +1,21 @@
-"""Low-rank adapters of runs of `stepscore train` under the base's own tensor names, and several in one."""
+"""What runs of `stepscore train --lora` trained, by the base's own tensor names: adapters, several in one, a head."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
+from stepscore.checkpoint import weight_files
+from stepscore.embedded.gguf_checkpoint import EMBEDDING, ROWS, State
 from stepscore.errors import InvalidInput
 
-State = dict[str, torch.Tensor]
-
-SHIPPED = "adapter.safetensors"
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 _TRAINED = re.compile(r"^lm\.base_model\.model\.(?P<name>.+\.lora_[AB])\.default\.weight$")
 
@@ -55,3 +55,23 @@ def stacked(adapters: Sequence[Adapter]) -> Adapter:
         up = torch.cat([each.scale * each.state[name + _UP].float() for each in having], dim=1)
         state |= {name + _DOWN: down.to(torch.bfloat16), name + _UP: up.to(torch.bfloat16)}
     return Adapter(state, 1.0)
+
+
+def trained_head(folder: Path, layers: Sequence[str], token: int) -> State:
+    """The head's layers of a run, and the embedding of its marker as `ROWS`. In bfloat16.
+
+    layers: their names in the checkpoint. token: the marker's id. Raises InvalidInput if the run has no such head.
+    """
+    wanted = [EMBEDDING, *(f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias"))]
+    found = {name: tensor.to(torch.bfloat16) for name, tensor in _tensors(folder, wanted)}
+    missing = sorted(set(wanted) - set(found))
+    if missing:
+        raise InvalidInput(f"{folder} was not trained with a head: it has no {', '.join(missing)}", path=str(folder))
+    return {ROWS: found.pop(EMBEDDING)[[token]]} | found
+
+
+def _tensors(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as opened:
+            for name in set(names) & set(opened.keys()):
+                yield name, opened.get_tensor(name)

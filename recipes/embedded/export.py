@@ -1,45 +1,80 @@
 """Turn finished runs of `stepscore train --lora` into the files that ship with the library.
 
     python -m recipes.embedded.export --trained RUN --trained RUN --out models/stepscore/embedded
+    python -m recipes.embedded.export --head RUN --out models/stepscore/embedded
 
-Each run began where the one before it ended. Their adapters become one in bfloat16. The constants of the reading are
-those that the last run trained, or stay what they are if it trained a language model alone; `recipes.embedded.fit`
-fits them to a development split.
+Each run began where the one before it ended. The adapters of `--trained` become one in bfloat16. The constants of the
+reading are those that the last run trained, or stay what they are if it trained a language model alone;
+`recipes.embedded.fit` fits them to a development split. `--head` is a run of `--output qwen_math` that began from the
+checkpoint of the others: its adapter, its class head and the embedding of its marker are written, in bfloat16.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from safetensors.torch import save_file
 
-from recipes.embedded.adapters import SHIPPED, stacked, trained_adapter
+from recipes.embedded.adapters import stacked, trained_adapter, trained_head
+from stepscore.embedded.gguf_checkpoint import State
+from stepscore.embedded.prepare import ADAPTER, HEAD, HEAD_RECIPE, RECIPE
+from stepscore.errors import InvalidInput
 from stepscore.families.number_logprob import CONFIG_KEY
+from stepscore.families.qwen_math import FAMILY, MARKER
+from stepscore.text.tokenizer import StepTokenizer
+
+ARCHITECTURES = "architectures"
 
 
-def ship(
-    trained: Annotated[list[Path], typer.Option(help="runs of stepscore train, in order", exists=True)],
-    out: Annotated[Path, typer.Option(help="folder for adapter.safetensors and recipe.json", exists=True)],
+def main(
+    out: Annotated[Path, typer.Option(help="folder for the files that ship", exists=True)],
+    trained: Annotated[list[Path] | None, typer.Option(help="runs of stepscore train, in order", exists=True)] = None,
+    head: Annotated[Path | None, typer.Option(help="run of stepscore train --output qwen_math", exists=True)] = None,
 ) -> None:
-    """Write adapter.safetensors and recipe.json."""
+    """Write adapter.safetensors and recipe.json of --trained, head.safetensors and head.json of --head."""
+    if trained:
+        ship(trained, out)
+    if head:
+        ship_head(head, out)
+
+
+def ship(trained: Sequence[Path], out: Path) -> None:
+    """Write the runs' adapters as one, and the constants of the last."""
     adapter = stacked([trained_adapter(run) for run in trained])
-    file = out / "recipe.json"
+    file = out / RECIPE.name
     shipped = json.loads(file.read_text(encoding="utf-8"))["config"][CONFIG_KEY] if file.is_file() else {}
-    recipe = {"scale": adapter.scale, "config": {CONFIG_KEY: constants_of(trained[-1]) or shipped}}
-    save_file(adapter.state, out / SHIPPED)
-    file.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
-    typer.echo(f"{out}: {(out / SHIPPED).stat().st_size / 1e6:.1f} MB, {json.dumps(recipe)}")
+    constants = config_of(trained[-1]).get(CONFIG_KEY) or shipped
+    _write(out / ADAPTER.name, adapter.state, file, {"scale": adapter.scale, "config": {CONFIG_KEY: constants}})
 
 
-def constants_of(trained: Path) -> dict[str, Any]:
-    """The reading's four, as the run ended; none if it trained a language model alone."""
-    config: dict[str, Any] = json.loads((trained / "config.json").read_text(encoding="utf-8"))
-    found: dict[str, Any] = config.get(CONFIG_KEY, {})
-    return found
+def ship_head(run: Path, out: Path) -> None:
+    """Write a run's adapter, head and marker. Raises InvalidInput if it did not train what the family reads."""
+    training = FAMILY.training
+    assert training is not None
+    architectures = config_of(run)[ARCHITECTURES]
+    if not all(name.endswith(training.architecture) for name in architectures):
+        raise InvalidInput(f"{run} is {', '.join(architectures)}; train it with --output {FAMILY.name}", path=str(run))
+    token = StepTokenizer.open(str(run)).token_id(MARKER)
+    adapter = stacked([trained_adapter(run)])
+    state = adapter.state | trained_head(run, training.layers, token)
+    facts = {"scale": adapter.scale, "config": {ARCHITECTURES: architectures}, "tokens": {MARKER: token}}
+    _write(out / HEAD.name, state, out / HEAD_RECIPE.name, facts)
+
+
+def config_of(run: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    return config
+
+
+def _write(tensors: Path, state: State, recipe: Path, facts: Mapping[str, Any]) -> None:
+    save_file(state, tensors)
+    recipe.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    typer.echo(f"{tensors}: {tensors.stat().st_size / 1e6:.1f} MB, {json.dumps(facts)}")
 
 
 if __name__ == "__main__":
-    typer.run(ship)
+    typer.run(main)

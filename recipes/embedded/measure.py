@@ -31,7 +31,7 @@ from recipes.embedded.mixture import development
 from recipes.embedded.rows import Part, problems_of
 from stepscore.config import DType, EngineOptions, cache_folder
 from stepscore.embedded.download import fetch
-from stepscore.embedded.gguf_checkpoint import write_checkpoint
+from stepscore.embedded.gguf_checkpoint import TrainedPart, write_checkpoint
 from stepscore.embedded.prepare import GGUF, RECIPE
 from stepscore.embedded.sources import CODER_05B
 from stepscore.errors import StepscoreError
@@ -255,7 +255,7 @@ def measure(scorer: Scoring, data: Path, sizes: Sizes) -> Iterator[tuple[str, Me
 def open_base(folder: Path, options: EngineOptions) -> Scoring:
     """The base without the adapter, read with the constants that ship. folder: where it is prepared."""
     recipe = json.loads(RECIPE.read_text(encoding="utf-8"))
-    write_checkpoint(fetch(CODER_05B, cache_folder() / GGUF), folder, {}, 1.0, recipe["config"])
+    write_checkpoint(fetch(CODER_05B, cache_folder() / GGUF), folder, [TrainedPart(config=recipe["config"])])
     return open_scorer(str(folder), family="number_logprob", options=options)
 
 

@@ -80,8 +80,8 @@ class Settings(BaseSettings):
 
     models: Texts = Field(
         ("embedded",),
-        description="what to serve: 'embedded', a folder or a Hub id, each optionally as name=model, in the variable "
-        "separated by commas; the first is the default of requests that name none",
+        description="what to serve: 'embedded', 'embedded-head', a folder or a Hub id, each optionally as name=model, "
+        "in the variable separated by commas; the first is the default of requests that name none",
     )
     formats: Annotated[tuple[WireFormat, ...], NoDecode] = Field(
         FORMATS, description="trainers and tools whose request formats are served too (docs/rl.md); by default all"

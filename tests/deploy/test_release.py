@@ -27,6 +27,8 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["versi
 NEEDED = {
     "stepscore/py.typed",
     "stepscore/embedded/adapter.safetensors",
+    "stepscore/embedded/head.json",
+    "stepscore/embedded/head.safetensors",
     "stepscore/embedded/recipe.json",
     "stepscore_service/py.typed",
     "stepscore_service/http/page/index.html",

@@ -1,6 +1,6 @@
 """A Qwen2 GGUF file as a plain checkpoint folder: config.json, tokenizer and bf16 safetensors.
 
-The same file gives the same bytes on every machine: weights are unpacked by gguf's numpy code, an adapter is added in
+The same file gives the same bytes on every machine: weights are unpacked by gguf's numpy code, adapters are added in
 fp32 by single products and sums in a fixed order, and nothing depends on how a matrix library orders its sums.
 
 GGUF keeps the one matrix of a tied model twice, in two precisions. The finer one is taken for both, as in Qwen's own
@@ -10,7 +10,8 @@ checkpoints of these sizes, which saves a quarter of the memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,10 @@ LAYER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-ROOT = {"output.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
+EMBEDDING = "model.embed_tokens.weight"
+ROWS = "model.embed_tokens.rows"
+"""In what was trained: the embeddings of the tokens that are new, (n, D)."""
+ROOT = {"output.weight": EMBEDDING, "output_norm.weight": "model.norm.weight"}
 COARSE_EMBEDDING = "token_embd.weight"
 
 # Qwen2's own expression: words with one sign before them, single digits, signs with line breaks, white space.
@@ -50,21 +54,42 @@ SPECIAL = gguf.TokenType.CONTROL
 ADDED = (gguf.TokenType.CONTROL, gguf.TokenType.USER_DEFINED)
 
 
-def write_checkpoint(file: Path, folder: Path, adapter: State, scale: float, config: Meta) -> None:
-    """The checkpoint of a GGUF file, with an adapter merged into it, in an existing folder.
+@dataclass(frozen=True, slots=True)
+class TrainedPart:
+    """What one run of training changed in the checkpoint that it began from.
 
-    adapter: `{name}.lora_A.weight` (r, in) and `{name}.lora_B.weight` (out, r) add scale * B A to `{name}.weight`;
-    any other tensor is written as it is, instead of the file's if that has one. config: entries of config.json that
-    are added or replaced. Raises CheckpointError if the file is not a Qwen2 model.
+    state: `{name}.lora_A.weight` (r, in) and `{name}.lora_B.weight` (out, r) add scale * B A to `{name}.weight`; `ROWS`
+    are the embeddings of `tokens`; any other tensor is written as it is, instead of the file's if that has one.
+    config: entries of config.json that are added or replaced. tokens: new special tokens and their ids, as in `ROWS`.
+    """
+
+    state: State = field(default_factory=dict)
+    scale: float = 1.0
+    config: Meta = field(default_factory=dict)
+    tokens: Mapping[str, int] = field(default_factory=dict)
+
+
+def write_checkpoint(file: Path, folder: Path, parts: Sequence[TrainedPart]) -> None:
+    """The checkpoint of a GGUF file, with what was trained on it, in an existing folder.
+
+    parts: each began from the checkpoint of those before it. Raises CheckpointError if the file is not a Qwen2 model,
+    or a new token comes to another id than the one that it was trained with.
     """
     reader = gguf.GGUFReader(file)
     meta = {key: field.contents() for key, field in reader.fields.items()}
     if meta.get("general.architecture") != "qwen2":
         raise CheckpointError(f"{file} holds {meta.get('general.architecture')}, not qwen2", path=str(file))
-    _write_json(folder / "config.json", config_of(meta) | dict(config))
-    _write_tokenizer(folder, meta)
-    state = {name: _with_adapter(name, weight, adapter, scale) for name, weight in _weights(reader)}
-    save_file(state | _whole_tensors(adapter), folder / "model.safetensors", metadata={"format": "pt"})
+    config = config_of(meta)
+    tokens: dict[str, int] = {}
+    for part in parts:
+        config |= part.config
+        tokens |= part.tokens
+    _write_json(folder / "config.json", config)
+    _write_tokenizer(folder, meta, tokens)
+    state = {name: _merge(name, weight, parts) for name, weight in _weights(reader)}
+    for part in parts:
+        state |= _whole_tensors(part)
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def config_of(meta: Meta) -> dict[str, Any]:
@@ -106,12 +131,26 @@ def _name(name: str) -> str:
     return f"model.layers.{number}.{LAYER[part]}.{kind}"
 
 
-def _with_adapter(name: str, weight: NDArray[np.float32], adapter: State, scale: float) -> torch.Tensor:
-    base = name.removesuffix(".weight")
-    down, up = adapter.get(f"{base}.lora_A.weight"), adapter.get(f"{base}.lora_B.weight")
-    if down is not None and up is not None:
-        weight = add_product(weight, up.float().numpy() * np.float32(scale), down.float().numpy())
+def _merge(name: str, weight: NDArray[np.float32], parts: Sequence[TrainedPart]) -> torch.Tensor:
+    """The weight in bfloat16, to which it is rounded after each part: the next one began from such a checkpoint."""
+    for part in parts:
+        weight = _to_bfloat16(_with_part(name, weight, part)).float().numpy()
+    return _to_bfloat16(weight)
+
+
+def _to_bfloat16(weight: NDArray[np.float32]) -> torch.Tensor:
     return torch.from_numpy(np.array(weight, dtype=np.float32)).to(torch.bfloat16)
+
+
+def _with_part(name: str, weight: NDArray[np.float32], part: TrainedPart) -> NDArray[np.float32]:
+    base = name.removesuffix(".weight")
+    down, up = part.state.get(f"{base}.lora_A.weight"), part.state.get(f"{base}.lora_B.weight")
+    if down is not None and up is not None:
+        weight = add_product(weight, up.float().numpy() * np.float32(part.scale), down.float().numpy())
+    if name == EMBEDDING and part.tokens:
+        weight = np.array(weight, dtype=np.float32)
+        weight[list(part.tokens.values())] = part.state[ROWS].float().numpy()
+    return weight
 
 
 def add_product(weight: NDArray[np.float32], up: NDArray[np.float32], down: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -125,14 +164,16 @@ def add_product(weight: NDArray[np.float32], up: NDArray[np.float32], down: NDAr
     return total
 
 
-def _whole_tensors(adapter: State) -> State:
-    return {key: tensor.contiguous() for key, tensor in adapter.items() if ".lora_" not in key}
+def _whole_tensors(part: TrainedPart) -> State:
+    return {key: tensor.contiguous() for key, tensor in part.state.items() if ".lora_" not in key and key != ROWS}
 
 
-def _write_tokenizer(folder: Path, meta: Meta) -> None:
-    """tokenizer.json, its config and its chat template, without the fillers that pad the matrix."""
+def _write_tokenizer(folder: Path, meta: Meta, new: Mapping[str, int]) -> None:
+    """tokenizer.json, its config and its chat template, without the fillers that pad the matrix. new: as in parts."""
     tokens, kinds = meta["tokenizer.ggml.tokens"], meta["tokenizer.ggml.token_type"]
-    tokenizer_of(tokens, kinds, meta["tokenizer.ggml.merges"]).save(str(folder / "tokenizer.json"))
+    tokenizer = tokenizer_of(tokens, kinds, meta["tokenizer.ggml.merges"])
+    _add_tokens(tokenizer, new)
+    tokenizer.save(str(folder / "tokenizer.json"))
     names = {
         "tokenizer_class": "Qwen2Tokenizer",
         "model_max_length": meta["qwen2.context_length"],
@@ -166,6 +207,15 @@ def tokenizer_of(tokens: list[str], kinds: list[int], merges: list[str]) -> Toke
         ]
     )
     return tokenizer
+
+
+def _add_tokens(tokenizer: Tokenizer, new: Mapping[str, int]) -> None:
+    """New special tokens, in the place of the first fillers. Raises CheckpointError if they come to other ids."""
+    for token, wanted in new.items():
+        tokenizer.add_tokens([AddedToken(token, special=True, normalized=False)])
+        found = tokenizer.token_to_id(token)
+        if found != wanted:
+            raise CheckpointError(f"{token} has the id {found} here, and was trained as {wanted}", token=token)
 
 
 def _write_json(file: Path, content: Meta) -> None:

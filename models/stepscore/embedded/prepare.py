@@ -1,11 +1,12 @@
 """Put what was trained on its base and write the checkpoint, once, into the cache folder.
 
-    python -m stepscore.embedded.prepare [BASE]
+    python -m stepscore.embedded.prepare [NAME]
 
-The result is a plain checkpoint folder, opened by mmap like any other. Its name holds a digest of the base and of the
-trained part, so that another adapter is prepared anew; it is written beside and renamed, so that a kill leaves nothing
-half-made. BASE prepares a base alone (`qwen2.5-coder-0.5b`, `qwen2.5-coder-1.5b`) for `stepscore train` and
-`stepscore label`. The cache is $XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore.
+NAME is `embedded` (the default), `embedded-head`, which is a class head on top of it, or a base alone for
+`stepscore train` and `stepscore label` (`qwen2.5-coder-0.5b`, `qwen2.5-coder-1.5b`). The result is a plain checkpoint
+folder, opened by mmap like any other. Its name holds a digest of the base and of all that was trained, so that another
+adapter is prepared anew; it is written beside and renamed, so that a kill leaves nothing half-made. The cache is
+$XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,17 @@ from stepscore.errors import CheckpointError
 HERE = Path(__file__).parent
 ADAPTER = HERE / "adapter.safetensors"
 RECIPE = HERE / "recipe.json"
+HEAD = HERE / "head.safetensors"
+HEAD_RECIPE = HERE / "head.json"
+
+EMBEDDED = "embedded"
+EMBEDDED_HEAD = "embedded-head"
+SHIPPED = {
+    EMBEDDED: ((ADAPTER.name, RECIPE.name),),
+    EMBEDDED_HEAD: ((ADAPTER.name, RECIPE.name), (HEAD.name, HEAD_RECIPE.name)),
+}
+"""What was trained for each checkpoint that ships, one part on the other: tensors, and the facts about them."""
+
 CONVERSION = "1"
 """Changes when the same base and adapter are to be written differently."""
 
@@ -39,22 +52,45 @@ GGUF = "gguf"
 BARE: dict[str, Any] = {"scale": 1.0, "config": {}}
 
 
-def prepare(cache: Path | None = None) -> Path:
-    """The embedded checkpoint's folder, made if it is missing. Raises CheckpointError if its base cannot be had."""
-    recipe = json.loads(RECIPE.read_text(encoding="utf-8"))
-    return _prepared(CODER_05B, "stepscore-embedded", ADAPTER, recipe, cache or cache_folder())
+@dataclass(frozen=True, slots=True)
+class PartFiles:
+    """A part that was trained. tensors: its state. recipe: the other fields of a `TrainedPart`, in JSON."""
+
+    tensors: Path
+    recipe: Path
+
+    def facts(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.recipe.read_text(encoding="utf-8"))
+        return found
+
+
+def prepare(
+    name: str = EMBEDDED, cache: Path | None = None, *, shipped: Path = HERE, source: GgufSource = CODER_05B
+) -> Path:
+    """The folder of a checkpoint that ships (`SHIPPED`), made if it is missing.
+
+    shipped: the folder of what was trained. source: the base that it was trained on. Raises CheckpointError if what was
+    trained is not there, or the base cannot be had.
+    """
+    parts = [PartFiles(shipped / tensors, shipped / recipe) for tensors, recipe in SHIPPED[name]]
+    missing = [str(file) for part in parts for file in (part.tensors, part.recipe) if not file.is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{name} is not in this installation, which lacks {' and '.join(missing)}", path=missing[0]
+        )
+    return _prepared(source, f"stepscore-{name}", parts, cache or cache_folder())
 
 
 def prepare_base(name: str, cache: Path | None = None) -> Path:
     """A base's folder, made if it is missing. Raises CheckpointError if it is unknown or cannot be fetched."""
     if name not in SOURCES:
         raise CheckpointError(f"{name} is not a base; there are {', '.join(SOURCES)}", base=name)
-    return _prepared(SOURCES[name], name, None, BARE, cache or cache_folder())
+    return _prepared(SOURCES[name], name, (), cache or cache_folder())
 
 
-def _prepared(source: GgufSource, name: str, adapter: Path | None, recipe: dict[str, Any], cache: Path) -> Path:
-    folder = cache / f"{name}-{_digest(source, adapter, recipe)}"
-    return make_once(folder, lambda made: _write(source, adapter, recipe, cache, made))
+def _prepared(source: GgufSource, name: str, parts: Sequence[PartFiles], cache: Path) -> Path:
+    folder = cache / f"{name}-{_digest(source, parts)}"
+    return make_once(folder, lambda made: _write(source, parts, cache, made))
 
 
 def make_once(folder: Path, write: Callable[[Path], None]) -> Path:
@@ -93,22 +129,28 @@ def _make(folder: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _write(source: GgufSource, adapter: Path | None, recipe: dict[str, Any], cache: Path, folder: Path) -> None:
+def _write(source: GgufSource, parts: Sequence[PartFiles], cache: Path, folder: Path) -> None:
     try:
         from safetensors.torch import load_file
 
-        from stepscore.embedded.gguf_checkpoint import write_checkpoint
+        from stepscore.embedded.gguf_checkpoint import TrainedPart, write_checkpoint
     except ModuleNotFoundError as error:
         raise CheckpointError(f"{source.name} needs {error.name}: pip install 'stepscore[embedded]'") from error
 
     file = fetch(source, cache / GGUF)
-    write_checkpoint(file, folder, load_file(adapter) if adapter else {}, recipe["scale"], recipe["config"])
+    write_checkpoint(file, folder, [TrainedPart(load_file(part.tensors), **part.facts()) for part in parts])
 
 
-def _digest(source: GgufSource, adapter: Path | None, recipe: dict[str, Any]) -> str:
-    told = json.dumps([CONVERSION, source.sha256, recipe]).encode()
-    return hashlib.sha256(told + (adapter.read_bytes() if adapter else b"")).hexdigest()[:12]
+def _digest(source: GgufSource, parts: Sequence[PartFiles]) -> str:
+    facts = [part.facts() for part in parts] or [BARE]
+    told = json.dumps([CONVERSION, source.sha256, *facts]).encode()
+    return hashlib.sha256(told + b"".join(part.tensors.read_bytes() for part in parts)).hexdigest()[:12]
+
+
+def main(name: str = EMBEDDED) -> Path:
+    """The folder of a checkpoint that ships, or of a base."""
+    return prepare(name) if name in SHIPPED else prepare_base(name)
 
 
 if __name__ == "__main__":
-    print(prepare_base(sys.argv[1]) if len(sys.argv) > 1 else prepare())  # noqa: T201 - the answer of the command
+    print(main(*sys.argv[1:]))  # noqa: T201 - the answer of the command

@@ -37,8 +37,8 @@ def open_scorer(
 ) -> Scoring:
     """Open a checkpoint for scoring.
 
-    model: "embedded", a folder, or a Hub id. name: the name in requests; the model itself by default.
-    family: overrides the resolution. cache: folder in which "embedded" is prepared; the user's cache folder by default.
+    model: "embedded", "embedded-head", a folder, or a Hub id. name: the name in requests; the model itself by default.
+    family: overrides the resolution. cache: folder in which what ships is prepared; the user's cache folder by default.
     calibration: applied to every reward; refused if rewards are not probabilities.
     data_parallel: engines over this checkpoint, each in a process of its own; see `open_process_engines`.
     Raises CheckpointError (UnknownFamily, InvalidOption, ...), TypeError for a model or an engine that is not a text.

@@ -12,78 +12,15 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import tokenizers_for_tests as tokenizers
+from checkpoints_gguf import INNER, WIDTH, write_gguf
 from cli_case import run_python
 from stepscore.checkpoint import read_facts
-from stepscore.embedded.gguf_checkpoint import add_product, write_checkpoint
+from stepscore.embedded.gguf_checkpoint import EMBEDDING, ROWS, TrainedPart, add_product, write_checkpoint
 from stepscore.errors import CheckpointError
 from stepscore.families.number_logprob import digit_tokens
 from stepscore.text.tokenizer import StepTokenizer
 
-WIDTH, INNER, LAYERS, HEADS, KEY_HEADS = 64, 96, 2, 4, 2
 TEXT = "Janet sells 16 - 3 - 4 = 9 duck eggs a day.\n\nIt’s é 12."
-
-
-def write_gguf(file: Path, architecture: str = "qwen2") -> None:
-    """Random weights in two precisions, and the tests' own vocabulary with three fillers behind it."""
-    inner = tokenizers.qwen()
-    vocabulary = sorted(inner.get_vocab(), key=inner.get_vocab().__getitem__)
-    tokens = [*vocabulary, *(f"[PAD{len(vocabulary) + number}]" for number in range(3))]
-    special = set(inner.all_special_tokens) | set(inner.get_added_vocab())
-    kinds = [gguf.TokenType.CONTROL if token in special else gguf.TokenType.NORMAL for token in vocabulary]
-    writer = gguf.GGUFWriter(file, architecture)
-    writer.add_block_count(LAYERS)
-    writer.add_context_length(512)
-    writer.add_embedding_length(WIDTH)
-    writer.add_feed_forward_length(INNER)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KEY_HEADS)
-    writer.add_rope_freq_base(1e6)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_token_list(tokens)
-    writer.add_token_types([*kinds, *[gguf.TokenType.UNUSED] * 3])
-    writer.add_token_merges(merges_of(inner))
-    writer.add_eos_token_id(inner.eos_token_id)
-    writer.add_pad_token_id(inner.pad_token_id)
-    writer.add_chat_template("{{ messages[0]['content'] }}")
-    for name, shape in shapes(len(tokens)).items():
-        weight = np.random.default_rng(sum(name.encode())).normal(0, 0.1, shape).astype(np.float32)
-        quantised = gguf.quants.quantize(weight, gguf.GGMLQuantizationType.Q8_0) if len(shape) == 2 else weight
-        writer.add_tensor(name, quantised, raw_dtype=gguf.GGMLQuantizationType.Q8_0 if len(shape) == 2 else None)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def merges_of(inner: object) -> list[str]:
-    import json
-
-    merges = json.loads(inner.backend_tokenizer.to_str())["model"]["merges"]  # type: ignore[attr-defined]
-    return [" ".join(pair) for pair in merges]
-
-
-def shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
-    keys = WIDTH // HEADS * KEY_HEADS
-    layer = {
-        "attn_norm.weight": (WIDTH,),
-        "attn_q.weight": (WIDTH, WIDTH),
-        "attn_q.bias": (WIDTH,),
-        "attn_k.weight": (keys, WIDTH),
-        "attn_k.bias": (keys,),
-        "attn_v.weight": (keys, WIDTH),
-        "attn_v.bias": (keys,),
-        "attn_output.weight": (WIDTH, WIDTH),
-        "ffn_norm.weight": (WIDTH,),
-        "ffn_gate.weight": (INNER, WIDTH),
-        "ffn_up.weight": (INNER, WIDTH),
-        "ffn_down.weight": (WIDTH, INNER),
-    }
-    root = {
-        "output.weight": (vocabulary, WIDTH),
-        "token_embd.weight": (vocabulary, WIDTH),
-        "output_norm.weight": (WIDTH,),
-    }
-    return root | {f"blk.{number}.{name}": shape for number in range(LAYERS) for name, shape in layer.items()}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +33,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def folder(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("checkpoint")
-    write_checkpoint(file, found, {}, 1.0, {"number_logprob": {"slope": 1.0}})
+    write_checkpoint(file, found, [TrainedPart(config={"number_logprob": {"slope": 1.0}})])
     return found
 
 
@@ -136,7 +73,7 @@ def test_the_tokenizer_writes_the_same_ids_and_knows_no_filler(folder: Path) -> 
 
 
 def test_the_same_file_gives_the_same_bytes(file: Path, folder: Path, tmp_path: Path) -> None:
-    write_checkpoint(file, tmp_path, {}, 1.0, {"number_logprob": {"slope": 1.0}})
+    write_checkpoint(file, tmp_path, [TrainedPart(config={"number_logprob": {"slope": 1.0}})])
     for written in folder.iterdir():
         assert (tmp_path / written.name).read_bytes() == written.read_bytes()
 
@@ -147,13 +84,53 @@ def test_an_adapter_is_added_and_other_tensors_are_written_as_they_are(
     name = "model.layers.0.mlp.up_proj"
     down, up = torch.randn(4, WIDTH), torch.randn(INNER, 4)
     adapter = {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up, "score.0.bias": torch.ones(3)}
-    write_checkpoint(file, tmp_path, adapter, 0.5, {})
+    write_checkpoint(file, tmp_path, [TrainedPart(adapter, 0.5)])
     before, after = load_file(folder / "model.safetensors"), load_file(tmp_path / "model.safetensors")
     torch.testing.assert_close(
         after[f"{name}.weight"].float(), before[f"{name}.weight"].float() + 0.5 * up @ down, atol=3e-2, rtol=3e-2
     )
     assert torch.equal(after["score.0.bias"], torch.ones(3))
     assert torch.equal(after["model.norm.weight"], before["model.norm.weight"])
+
+
+def test_a_second_part_is_added_to_the_checkpoint_of_the_first(file: Path, tmp_path: Path) -> None:
+    """The very weights: it was trained on weights that had been rounded to bfloat16."""
+    name = "model.layers.0.mlp.up_proj"
+    torch.manual_seed(0)
+    first, second = (
+        TrainedPart(
+            {f"{name}.lora_A.weight": torch.randn(2, WIDTH), f"{name}.lora_B.weight": 0.1 * torch.randn(INNER, 2)},
+            config={"number_logprob": {"slope": number}, f"of_{number}": True},
+        )
+        for number in (1, 2)
+    )
+    for folder, parts in (("first", [first]), ("both", [first, second])):
+        (tmp_path / folder).mkdir()
+        write_checkpoint(file, tmp_path / folder, parts)
+    begun, found = (load_file(tmp_path / folder / "model.safetensors") for folder in ("first", "both"))
+    up, down = (second.state[f"{name}.lora_{part}.weight"].numpy() for part in "BA")
+    wanted = torch.from_numpy(add_product(begun[f"{name}.weight"].float().numpy(), up, down)).bfloat16()
+    assert torch.equal(found[f"{name}.weight"], wanted)
+    config = read_facts(tmp_path / "both").config
+    assert (config["number_logprob"], config["of_1"], config["of_2"]) == ({"slope": 2}, True, True)
+
+
+def test_a_new_token_has_its_id_and_its_embedding(file: Path, folder: Path, tmp_path: Path) -> None:
+    new = len(tokenizers.qwen())
+    row = torch.randn(1, WIDTH).bfloat16()
+    write_checkpoint(file, tmp_path, [TrainedPart({ROWS: row}, tokens={"<new>": new})])
+    before, after = load_file(folder / "model.safetensors"), load_file(tmp_path / "model.safetensors")
+    assert torch.equal(after[EMBEDDING][new], row[0])
+    others = [index for index in range(len(before[EMBEDDING])) if index != new]
+    assert torch.equal(after[EMBEDDING][others], before[EMBEDDING][others])
+    assert after.keys() == before.keys()
+    assert StepTokenizer.open(str(tmp_path)).inner("a<new>", add_special_tokens=False)["input_ids"][-1] == new
+
+
+def test_a_new_token_that_was_trained_under_another_id_is_refused(file: Path, tmp_path: Path) -> None:
+    new = len(tokenizers.qwen())
+    with pytest.raises(CheckpointError, match=f"<new> has the id {new} here, and was trained as {new + 1}"):
+        write_checkpoint(file, tmp_path, [TrainedPart({ROWS: torch.ones(1, WIDTH)}, tokens={"<new>": new + 1})])
 
 
 def test_a_product_is_a_sum_of_ranks_in_order() -> None:
@@ -172,14 +149,14 @@ def test_a_product_is_a_sum_of_ranks_in_order() -> None:
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
     write_gguf(tmp_path / "other.gguf", "llama")
     with pytest.raises(CheckpointError, match="holds llama, not qwen2"):
-        write_checkpoint(tmp_path / "other.gguf", tmp_path, {}, 1.0, {})
+        write_checkpoint(tmp_path / "other.gguf", tmp_path, [])
 
 
 def test_the_conversion_of_a_gguf_file_shows_no_bar_of_its_own(tmp_path: Path) -> None:
     write_gguf(tmp_path / "base.gguf")
     code = (
         "from pathlib import Path\nfrom stepscore.embedded.gguf_checkpoint import write_checkpoint\n"
-        "Path('made').mkdir()\nwrite_checkpoint(Path('base.gguf'), Path('made'), {}, 1.0, {})\n"
+        "Path('made').mkdir()\nwrite_checkpoint(Path('base.gguf'), Path('made'), [])\n"
     )
     found = run_python(tmp_path, "-c", code)
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")

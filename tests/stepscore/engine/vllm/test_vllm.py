@@ -118,13 +118,19 @@ SOLUTIONS = (
 )
 
 
-@embedded_case.needed
-def test_the_embedded_checkpoint_in_process() -> None:
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param("embedded", marks=embedded_case.needed),
+        pytest.param("embedded-head", marks=embedded_case.head_needed),
+    ],
+)
+def test_the_checkpoints_that_ship_in_process(model: str) -> None:
     options = EngineOptions(device="cpu", dtype="float32", max_tokens=256)
-    engine = open_scorer("embedded", options=options, engine="vllm")
+    engine = open_scorer(model, options=options, engine="vllm")
     found = rewards(engine.score(SOLUTIONS))
     engine.close()
-    wanted = rewards(open_scorer("embedded", options=options).score(SOLUTIONS))
+    wanted = rewards(open_scorer(model, options=options).score(SOLUTIONS))
     assert found == pytest.approx(wanted, rel=0.0, abs=1e-5)
 
 
