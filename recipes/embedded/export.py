@@ -6,7 +6,8 @@
 Each run began where the one before it ended. The adapters of `--trained` become one in bfloat16. The constants of the
 reading are those that the last run trained, or stay what they are if it trained a language model alone;
 `recipes.embedded.fit` fits them to a development split. `--head` is a run of `--output qwen_math` that began from the
-checkpoint of the others: its adapter, its class head and the embedding of its marker are written, in bfloat16.
+checkpoint of the others: its adapter, its class head and the embedding of its marker are written, in bfloat16. Then
+`embedded-head` is prepared, and must be the run's checkpoint but for roundings.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from recipes.embedded.adapters import stacked, trained_adapter, trained_head
 from stepscore.embedded.gguf_checkpoint import State
-from stepscore.embedded.prepare import ADAPTER, HEAD, HEAD_RECIPE, RECIPE
+from stepscore.embedded.prepare import ADAPTER, EMBEDDED_HEAD, HEAD, HEAD_RECIPE, RECIPE, prepare
 from stepscore.errors import InvalidInput
 from stepscore.families.number_logprob import CONFIG_KEY
 from stepscore.families.qwen_math import FAMILY, MARKER
 from stepscore.text.tokenizer import StepTokenizer
 
 ARCHITECTURES = "architectures"
+WEIGHTS = "model.safetensors"
+ROUNDED = 0.1
+"""More weights than these never differ by a rounding alone; of a head on another adapter nearly all do."""
 
 
 def main(
@@ -40,6 +44,8 @@ def main(
         ship(trained, out)
     if head:
         ship_head(head, out)
+        share = check_head(head, prepare(EMBEDDED_HEAD, shipped=out))
+        typer.echo(f"{EMBEDDED_HEAD} is {head}, but for {share:.2%} of the weights, which were rounded otherwise")
 
 
 def ship(trained: Sequence[Path], out: Path) -> None:
@@ -63,6 +69,23 @@ def ship_head(run: Path, out: Path) -> None:
     state = adapter.state | trained_head(run, training.layers, token)
     facts = {"scale": adapter.scale, "config": {ARCHITECTURES: architectures}, "tokens": {MARKER: token}}
     _write(out / HEAD.name, state, out / HEAD_RECIPE.name, facts)
+
+
+def check_head(run: Path, prepared: Path) -> float:
+    """The share of weights that differ in bfloat16, because what ships is rounded.
+
+    Raises InvalidInput if more do than rounding explains: the run did not begin from the checkpoint that ships.
+    """
+    trained, found = load_file(run / WEIGHTS), load_file(prepared / WEIGHTS)
+    differing = sum(int(found[name].ne(tensor.bfloat16()).sum()) for name, tensor in trained.items())
+    share = differing / sum(tensor.numel() for tensor in trained.values())
+    if share > ROUNDED:
+        raise InvalidInput(
+            f"{share:.0%} of the weights of {run} are not those of {prepared}: train the head on what ships "
+            f"(--base $(python -m stepscore.embedded.prepare)) and export it again",
+            path=str(run),
+        )
+    return share
 
 
 def config_of(run: Path) -> dict[str, Any]:

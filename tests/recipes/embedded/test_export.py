@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 import checkpoints_causal as checkpoints
 from checkpoints_gguf import INNER, WIDTH, tiny_source
 from cli_case import invoke, write
-from recipes.embedded.export import ship, ship_head
+from recipes.embedded.export import check_head, ship, ship_head
 from stepscore.checkpoint import read_facts
 from stepscore.config import EngineOptions
 from stepscore.embedded.gguf_checkpoint import EMBEDDING, State, add_product
@@ -75,8 +76,21 @@ class Shipping:
     shipped: Path
     run: Path
 
+    def copy(self, folder: Path) -> Shipping:
+        """With files of its own that ship."""
+        shutil.copytree(self.shipped, folder)
+        return replace(self, shipped=folder)
+
     def prepare(self, name: str) -> Path:
         return prepare(name, self.cache, shipped=self.shipped, source=self.source)
+
+
+def random_adapter(*names: str) -> State:
+    state: State = {}
+    for name in names:
+        state[f"{name}.lora_A.weight"] = torch.randn(2, WIDTH).bfloat16()
+        state[f"{name}.lora_B.weight"] = (0.1 * torch.randn(INNER, 2)).bfloat16()
+    return state
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +100,8 @@ def shipping(tmp_path_factory: pytest.TempPathFactory) -> Shipping:
     shipped, cache = folder / "shipped", folder / "cache"
     shipped.mkdir()
     source = tiny_source(cache)
-    name = "model.layers.1.mlp.up_proj"
     torch.manual_seed(0)
-    adapter = {f"{name}.lora_A.weight": torch.randn(2, WIDTH), f"{name}.lora_B.weight": 0.1 * torch.randn(INNER, 2)}
-    save_file({key: tensor.bfloat16() for key, tensor in adapter.items()}, shipped / "adapter.safetensors")
+    save_file(random_adapter("model.layers.1.mlp.up_proj"), shipped / "adapter.safetensors")
     recipe = {"scale": 0.5, "config": {"number_logprob": {"slope": 1.0}}}
     (shipped / "recipe.json").write_text(json.dumps(recipe))
     base = prepare(EMBEDDED, cache, shipped=shipped, source=source)
@@ -140,24 +152,31 @@ def test_the_prepared_head_says_what_it_is_and_has_the_ids_of_the_training(shipp
 
 
 def test_each_head_has_a_folder_of_its_own(shipping: Shipping, tmp_path: Path) -> None:
-    other = tmp_path / "shipped"
-    other.mkdir()
-    for file in shipping.shipped.iterdir():
-        (other / file.name).write_bytes(file.read_bytes())
-    state = load_file(other / HEAD.name)
-    save_file(state | {"score.2.bias": state["score.2.bias"] + 1}, other / HEAD.name)
-    changed = Shipping(shipping.source, shipping.cache, other, shipping.run)
-    assert changed.prepare(EMBEDDED) == shipping.prepare(EMBEDDED)
-    assert changed.prepare(EMBEDDED_HEAD) != shipping.prepare(EMBEDDED_HEAD)
+    other = shipping.copy(tmp_path / "shipped")
+    state = load_file(other.shipped / HEAD.name)
+    save_file(state | {"score.2.bias": state["score.2.bias"] + 1}, other.shipped / HEAD.name)
+    assert other.prepare(EMBEDDED) == shipping.prepare(EMBEDDED)
+    assert other.prepare(EMBEDDED_HEAD) != shipping.prepare(EMBEDDED_HEAD)
 
 
-def test_without_its_files_the_head_is_an_error_and_the_rest_works(shipping: Shipping, tmp_path: Path) -> None:
-    for name in ("adapter.safetensors", "recipe.json"):
-        (tmp_path / name).write_bytes((shipping.shipped / name).read_bytes())
-    without = Shipping(shipping.source, shipping.cache, tmp_path, shipping.run)
-    with pytest.raises(CheckpointError, match=r"embedded-head is not in this installation, which lacks .*head\.saf"):
+@pytest.mark.parametrize("file", ["head.safetensors", "head.json"])
+def test_without_its_files_the_head_is_an_error_and_the_rest_works(
+    file: str, shipping: Shipping, tmp_path: Path
+) -> None:
+    without = shipping.copy(tmp_path / "shipped")
+    (without.shipped / file).unlink()
+    with pytest.raises(CheckpointError, match=f"embedded-head is not in this installation, which lacks .*{file}"):
         without.prepare(EMBEDDED_HEAD)
     assert without.prepare(EMBEDDED) == shipping.prepare(EMBEDDED)
+
+
+def test_a_head_that_was_trained_on_another_adapter_is_refused(shipping: Shipping, tmp_path: Path) -> None:
+    assert check_head(shipping.run, shipping.prepare(EMBEDDED_HEAD)) < 0.1
+    other = shipping.copy(tmp_path / "shipped")
+    names = [f"model.layers.{number}.mlp.{kind}_proj" for number in (0, 1) for kind in ("up", "gate")]
+    save_file(random_adapter(*names), other.shipped / "adapter.safetensors")
+    with pytest.raises(InvalidInput, match="train the head on what ships"):
+        check_head(shipping.run, other.prepare(EMBEDDED_HEAD))
 
 
 def test_a_run_without_a_head_is_refused(shipping: Shipping, tmp_path: Path) -> None:
