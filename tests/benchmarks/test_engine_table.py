@@ -142,13 +142,15 @@ def test_a_sampled_workload_is_scaled_by_tokens() -> None:
     work = Workload("it", [[read_at([1] * length, 9)] for length in (8, 18, 28, 38)])
     ticks = iter([0.0, 3.0])
     found = run(work, Counting(), 2, lambda: next(ticks), warming(9, reads_targets=False))
-    assert list(found.found) == [0, 2]
-    assert (found.computed, found.seconds) == (100, pytest.approx(3.0 * 100 / 40))
+    assert list(found.found) == [1, 3]
+    assert (found.computed, found.seconds) == (100, pytest.approx(3.0 * 100 / 60))
 
 
 def test_sampling_never_leaves_a_workload_out() -> None:
     work = Workload("it", [[read_at([1] * 98, 9)] for _ in range(4)])
     assert [every(work, sample) for sample in (0, 1000, 200, 1)] == [1, 1, 2, 4]
+    for number in (1, 2, 4):
+        assert run(work, Counting(), number, lambda: 0.0, warming(9, reads_targets=False)).found
 
 
 def test_the_largest_difference_is_over_calls_that_both_ran() -> None:
