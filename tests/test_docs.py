@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -111,6 +112,20 @@ def _exists(named: str) -> bool:
     """At this path, or anywhere in the sources under this end of a path, with or without .py."""
     ends = (f"/{named}", f"/{named}.py")
     return (ROOT / named).exists() or any(str(path).endswith(ends) for path in SOURCES)
+
+
+def test_the_map_of_the_library_has_every_room_in_the_order_of_its_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = (each["layers"] for each in contracts if each.get("containers") == ["stepscore"])
+    height = {room: place for place, layer in enumerate(reversed(layers)) for room in layer.split(" | ")}
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("from the ground up")[2].partition("## ")[0]
+    rows = [re.findall(r"`(\w+)/?`", line.split("|")[1]) for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(room for row in rows for room in row) == sorted(height)
+    heights = [sorted(height[room] for room in row) for row in rows]
+    assert [(low, high) for low, high in pairwise(heights) if low[-1] > high[0]] == []
 
 
 @of("python")

@@ -56,7 +56,8 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
         return folder
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise CheckpointError(
-            f"{model} is not a folder; give a checkpoint's folder or a Hub id (owner/name)", path=model
+            f"{model} is not a folder; give a checkpoint's folder, a Hub id (owner/name) or {' or '.join(SHIPPED)}",
+            path=model,
         )
     wanted = [*_PAPERS, *(_WEIGHTS if weights else ())]
     try:

@@ -11,6 +11,7 @@ $XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import shutil
@@ -147,10 +148,16 @@ def _digest(source: GgufSource, parts: Sequence[PartFiles]) -> str:
     return hashlib.sha256(told + b"".join(part.tensors.read_bytes() for part in parts)).hexdigest()[:12]
 
 
-def main(name: str = EMBEDDED) -> Path:
-    """The folder of a checkpoint that ships, or of a base."""
-    return prepare(name) if name in SHIPPED else prepare_base(name)
+def main() -> None:
+    """Print the folder of the checkpoint that ships, or of the base, that the command line names."""
+    parser = argparse.ArgumentParser("python -m stepscore.embedded.prepare")
+    parser.add_argument("name", metavar="NAME", nargs="?", default=EMBEDDED, choices=[*SHIPPED, *SOURCES])
+    name = parser.parse_args().name
+    try:
+        print(prepare(name) if name in SHIPPED else prepare_base(name))  # noqa: T201 - the answer of the command
+    except CheckpointError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    print(main(*sys.argv[1:]))  # noqa: T201 - the answer of the command
+    main()

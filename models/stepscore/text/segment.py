@@ -109,7 +109,7 @@ def split_steps(request: SolutionRequest) -> SplitSolution:
 def _split_all(request: SolutionRequest) -> SplitSolution:
     if not isinstance(request.solution, str):
         if not request.solution:
-            raise NoSteps("The solution holds no step.")
+            raise NoSteps("The solution holds no step; give at least one.")
         return SplitSolution(
             Solution(request.problem, request.solution), _joined_spans(request.solution), from_text=False
         )

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,7 @@ LOG_FORMAT = "--log-format"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 """Of a file, or of standard output that goes to one."""
 
+INTERRUPTED = 130
 DISTRIBUTIONS = {"opentelemetry": "opentelemetry-sdk"}
 """Of modules that are called otherwise than what brings them."""
 _REQUIREMENT = re.compile(r"([\w.-]+).*extra == ['\"](\w+)['\"]")
@@ -25,7 +27,7 @@ _REQUIREMENT = re.compile(r"([\w.-]+).*extra == ['\"](\w+)['\"]")
 def main() -> None:
     """Run the command line. Without a package that the command needs, name the extra that brings it; status 2.
 
-    When there is no room for what it writes, it says so; status 2.
+    When there is no room for what it writes, it says so; status 2. Ctrl-C while it starts or ends leaves no traceback.
     """
     json_lines = wants_json(sys.argv[1:])
     try:
@@ -34,6 +36,8 @@ def main() -> None:
 
         survive_any_text()
         run_in_json(app) if json_lines else app()
+    except KeyboardInterrupt:  # a command that has begun answers it itself
+        sys.exit(INTERRUPTED)
     except ModuleNotFoundError as error:
         extra = extra_of(error.name or "", requires("stepscore") or ())
         if extra is None:
@@ -46,6 +50,8 @@ def main() -> None:
         if error.errno == errno.EPIPE:  # whoever read it has left, such as `head`
             sys.exit(1)
         _end_with(f"error: cannot write {error.filename or 'standard output'}: {error.strerror}.", json_lines)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would interrupt what libraries do at the exit
 
 
 def _end_with(message: str, json_lines: bool) -> NoReturn:

@@ -17,6 +17,8 @@ from stepscore_service.http.request_state import CODE
 _TO_CHANGE = {
     "extra_forbidden": "there is no field of this name; remove it or correct the name (/docs lists the fields)",
     "missing": "this field is missing; add it",
+    "model_attributes_type": "this must be a JSON object with named fields",
+    "model_type": "this must be a JSON object with named fields",
 }
 SHOWN = 20
 """Validation errors that an answer lists; `count` says how many there are."""

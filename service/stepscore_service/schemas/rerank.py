@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from stepscore_service.schemas.score import ErrorBody, LimitedBy, RequestOptions, Wire
 
@@ -38,6 +38,16 @@ class RerankRequest(RequestOptions):
     on_error: Literal["fail", "omit"] = Field(
         "fail", description="a candidate that cannot be scored fails the request, or is left out and listed in `errors`"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name_each(cls, values: Any) -> Any:
+        for field in cls.model_fields.values() if isinstance(values, dict) else ():
+            names = field.validation_alias.choices if isinstance(field.validation_alias, AliasChoices) else ()
+            given = [f"`{name}`" for name in names if name in values]
+            if len(given) > 1:
+                raise ValueError(f"{' and '.join(given)} are names of one field; give one of them")
+        return values
 
 
 class RankedCandidate(BaseModel):

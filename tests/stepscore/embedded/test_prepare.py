@@ -60,6 +60,13 @@ def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_variable(tmp_
         preparing.prepare(cache=tmp_path / "file" / "cache")
 
 
+def test_a_name_that_cannot_be_prepared_is_refused_with_those_that_can(tmp_path: Path) -> None:
+    done = run_python(tmp_path, "-m", "stepscore.embedded.prepare", "embedded_head")
+    assert (done.returncode, done.stdout) == (2, "")
+    for name in (*preparing.SHIPPED, *preparing.SOURCES):
+        assert f"'{name}'" in done.stderr
+
+
 AS_NOBODY = """
 import os
 from pathlib import Path

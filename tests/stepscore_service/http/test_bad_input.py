@@ -98,6 +98,7 @@ def test_what_cannot_be_scored(http: httpx.Client, change: dict[str, Any], code:
 def test_wrong_shapes(http: httpx.Client, body: object) -> None:
     detail = refusal_of(http.post("/score", content=json.dumps(body), headers=JSON), 422, "invalid_request")
     assert detail["count"] == len(detail["errors"]) >= 1
+    assert "extract fields" not in str(detail)
 
 
 def test_a_field_that_is_not_known_and_one_that_is_missing_say_what_to_do(http: httpx.Client) -> None:
@@ -314,6 +315,16 @@ def test_a_time_limit_that_is_none(http: httpx.Client, value: str) -> None:
 )
 def test_bad_rerank_requests(http: httpx.Client, change: dict[str, Any], status: int, code: str) -> None:
     refusal_of(http.post("/rerank", json={"problem": PROBLEM, "candidates": STEPS} | change), status, code)
+
+
+@pytest.mark.parametrize(
+    ("both", "named"),
+    [({"query": "a"}, "`problem` and `query`"), ({"texts": ["a"]}, "`candidates` and `texts`")],
+)
+def test_a_field_under_two_of_its_names_says_to_give_one(http: httpx.Client, both: dict[str, Any], named: str) -> None:
+    answer = http.post("/rerank", json={"problem": PROBLEM, "candidates": STEPS} | both)
+    (error,) = refusal_of(answer, 422, "invalid_request")["errors"]
+    assert error["problem"] == f"{named} are names of one field; give one of them"
 
 
 def without_id(answer: httpx.Response) -> dict[str, Any]:

@@ -50,6 +50,12 @@ def run(plan: TrainPlan, files: Sequence[Path], options: TrainRunOptions) -> Non
         console.fail_with(error, console.ENGINE_FAILED)
     except StepscoreError as error:
         console.fail_with(error)
+    except KeyboardInterrupt:
+        console.info(
+            f"Stopped at once. If {options.out}/checkpoints holds a step, the same command with "
+            "--resume continues from it."
+        )
+        raise typer.Exit(console.INTERRUPTED) from None
     if not whole:
         console.info(
             f"Stopped. {options.out}/checkpoints holds the last step; the same command with --resume continues from it."

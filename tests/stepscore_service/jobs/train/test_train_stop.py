@@ -56,6 +56,21 @@ def test_ctrl_c_leaves_a_whole_checkpoint_and_the_run_goes_on_from_it(tmp_path: 
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_second_ctrl_c_says_how_to_continue_and_leaves_no_traceback(tmp_path: Path) -> None:
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
+    command = ["train", str(data), "--base", str(base), "--out", str(tmp_path / "out"), "--batch", "4"]
+    process = start(*command, "--save-steps", "4", "--steps", "100000")
+    until_checkpoint(process, tmp_path / "out")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.005)  # Python would take two signals that arrive together for one
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert b"--resume continues from it" in said
+    assert b"Traceback" not in said
+    stopped_at(tmp_path / "out")
+
+
 def stopped_at(out: Path) -> int:
     """The step of the newest checkpoint, which holds all that a run goes on from."""
     newest = max(out.glob("checkpoints/checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
