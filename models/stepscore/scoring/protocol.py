@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol, Self, overload, runtime_checkable
 
+import numpy as np
+
 from stepscore.calibration import Calibration
 from stepscore.config import CheckpointFacts
 from stepscore.engine.protocol import EngineInfo, TokenCounts, Work
 from stepscore.errors import StepscoreError, UnscorableError, check_length, map_ok
 from stepscore.family.registry import Family
-from stepscore.types import EncodedSolution, Reading, RewardRange, Solution
+from stepscore.types import EncodedSolution, Reading, RewardRange, Solution, Values
 
 INSIDE = ("chunked", "in_flight", "large_batch_tokens")
 
@@ -222,6 +224,16 @@ def check_steps(solution: Solution, info: ModelInfo) -> None:
 def check_sequences(encoded: EncodedSolution, info: ModelInfo, answer: int = 0) -> None:
     """Raises TooLong if a sequence, with `answer` tokens to generate, is longer than the model reads."""
     check_length(max(len(each.ids) for each in encoded.sequences), info.max_tokens - answer, info.id)
+
+
+def check_numbers(values: Sequence[Values]) -> Sequence[Values]:
+    """The engine's numbers themselves, if all are finite: an infinite one would read as the surest reward.
+
+    Raises UnscorableError.
+    """
+    if not all(np.isfinite(each).all() for each in values):
+        raise UnscorableError("the model's numbers are not finite: its weights are damaged, or too large for the dtype")
+    return values
 
 
 def check_reading(reading: Reading, steps: int) -> Reading:

@@ -11,7 +11,7 @@ from stepscore.config import Quantize
 from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, TokenCounts, Work
 from stepscore.errors import EngineError, QuantizationError, StepscoreError, UnsupportedByEngine
 from stepscore.family.registry import Parts
-from stepscore.scoring.protocol import ModelInfo, OneOrMany, Results, check_reading, check_sequences, check_steps
+from stepscore.scoring.protocol import ModelInfo, OneOrMany, Results, check_numbers, check_reading, check_sequences, check_steps
 from stepscore.types import EncodedSolution, Reading, Solution, Values
 
 PROBES = (
@@ -120,7 +120,7 @@ class Scorer(OneOrMany):
 
     def _read(self, encoded: EncodedSolution, values: Iterator[Values]) -> Reading | StepscoreError:
         try:
-            read = self._parts.read([next(values) for _ in encoded.sequences], encoded)
+            read = self._parts.read(check_numbers([next(values) for _ in encoded.sequences]), encoded)
             return check_reading(calibrate(read, self.info.calibration), encoded.steps)
         except StepscoreError as error:
             return error

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from stepscore.errors import UnknownModel
+from stepscore.errors import CheckpointError, UnknownModel, UnscorableError
 from stepscore.scoring.protocol import ModelInfo, Scoring
 from stepscore.scoring.replicated import ReplicatedScorer
 from stepscore.types import Solution
@@ -27,15 +27,22 @@ def open_scorers(settings: Settings) -> dict[str, Scoring]:
 
 
 def open_warm(settings: Settings, name: str, model: str, family: str | None) -> Scoring:
-    """One model under that name, warmed by one forward. Raises CheckpointError."""
+    """One model under that name, warmed by one forward. Raises CheckpointError, also if its numbers are not finite."""
     scorer = open_model(settings, name, model, family, settings.data_parallel)
-    for each in scorer.replicas if isinstance(scorer, ReplicatedScorer) else [scorer]:
-        _warm(each)
+    try:
+        for each in scorer.replicas if isinstance(scorer, ReplicatedScorer) else [scorer]:
+            _warm(each)
+    except CheckpointError:
+        scorer.close()
+        raise
     return scorer
 
 
 def _warm(scorer: Scoring) -> None:
-    scorer.score([WARM_UP])
+    """Raises CheckpointError if the model cannot score anything: ready, it would answer every request with an error."""
+    (answer,) = scorer.score([WARM_UP])
+    if isinstance(answer, UnscorableError):
+        raise CheckpointError(f"{scorer.info.id} is not served: {answer.message}", model=scorer.info.id)
 
 
 def batcher_for(scorer: Scoring, settings: Settings, metrics: ModelMetrics, admission: Admission) -> AnyBatcher:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import checkpoints
@@ -84,6 +85,21 @@ def test_what_cannot_be_opened_changes_nothing(folder: Path, tmp_path: Path) -> 
         assert http.post("/v1/models/tiny/reload", json={}).json()["code"] == "bad_checkpoint"
         assert http.post("/score", json={"problem": PROBLEM, "steps": STEPS}).json() == before
         assert metric(http, "stepscore_reloads_total", model="tiny", outcome="refused") == 2
+
+
+def test_weights_that_score_nothing_are_refused_and_the_old_ones_serve(folder: Path, tmp_path: Path) -> None:
+    """Half-written or diverged weights are pushed to a running server: it must not turn ready with them."""
+    spoilt = checkpoints.qwen_math(tmp_path / "spoilt")
+    (file,) = spoilt.glob("*.safetensors")
+    state = load_file(file)
+    state["model.norm.weight"].fill_(float("nan"))
+    save_file(state, file, metadata={"format": "pt"})
+    with live({"tiny": torch_scorer(folder, "tiny")}, **OPEN) as url, connect(url) as http:
+        before = http.post("/score", json={"problem": PROBLEM, "steps": STEPS}).json()
+        refused = http.post("/v1/models/tiny/reload", json={"path": str(spoilt)})
+        assert (refused.status_code, refused.json()["code"]) == (422, "bad_checkpoint")
+        assert "not finite" in refused.json()["message"]
+        assert http.post("/score", json={"problem": PROBLEM, "steps": STEPS}).json() == before
 
 
 def test_another_family_is_refused_with_both_names(folder: Path, stranger: Path) -> None:

@@ -35,7 +35,7 @@ from stepscore_service.jobs.runs.source import STDIN, Line, Source, open_source
 
 
 class Diverged(StepscoreError):
-    """The loss or a gradient is not a number; no round was made. detail: step."""
+    """The loss, a gradient or what new weights give is not a finite number; no round was made."""
 
     code = "diverged"
 
@@ -76,10 +76,12 @@ def update(
         done(f"{solutions} solutions scored by the old weights.")
         optimiser = _optimiser(settings, setup, last)
         losses = _learn(settings, setup, optimiser, with_progress(rollouts, "rollouts learnt from", total), solutions)
+        left_out = dict(setup.encoder.left_out)
+        _check_weights(settings, setup, rollouts)
         save(setup, folder)
         torch.save(optimiser.state_dict(), folder / OPTIMISER)
         made_of = {"settings": settings.identity(), "rollouts": digest, "solutions": solutions, "losses": losses}
-        made_of["left_out"] = dict(setup.encoder.left_out)
+        made_of["left_out"] = left_out
         (folder / MANIFEST).write_text(json.dumps(made_of, indent=1) + "\n", encoding="utf-8")
     made = rounds.last()
     assert made is not None
@@ -119,6 +121,14 @@ def _learn(
     losses = [_step(settings, setup, optimiser, islice(pairs, size), size) for size in sizes]
     next(pairs, None)  # skips the rollouts after the last one that was learnt from, which ends the bar
     return losses
+
+
+@torch.no_grad()
+def _check_weights(settings: UpdateSettings, setup: TrainSetup, rollouts: Iterable[Labelled]) -> None:
+    """No loss follows the last step, so the first solutions are computed once more. Raises Diverged."""
+    batch = batch_of(setup, list(islice(learnable(setup, rollouts), settings.micro)))
+    if not setup.model(batch)[0].isfinite().all():
+        raise Diverged("the new weights give numbers that are not finite; no round was made. Lower --rate")
 
 
 def _step(

@@ -99,6 +99,7 @@ def train(plan: TrainPlan, setup: TrainSetup, data: TrainData, run: TrainRun, co
             result = trainer.train(resume_from_checkpoint=run.last_checkpoint())
             if stopping.asked and trainer.state.global_step < trainer.state.max_steps:
                 return False
+            trainer.check_last_step()
             found = trainer.evaluate() if data.held_out else {}
             finished = gather_full_weights(trainer, setup, plan)
         if trainer.is_world_process_zero():

@@ -105,11 +105,7 @@ class StepTrainer(Trainer):
         """After every step, before its checkpoint. Raises TrainingError if the step has spoilt the weights."""
         for name, what in MUST_BE_FINITE.items():
             if not math.isfinite(logs.get(name, 0.0)):
-                raise TrainingError(
-                    f"{what} of step {self.state.global_step} is not finite, so the weights are spoilt; the checkpoint "
-                    "before it is kept. Lower --learning-rate, or look for a solution that is out of the ordinary",
-                    step=self.state.global_step,
-                )
+                raise _spoilt(what, self.state.global_step)
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -117,12 +113,23 @@ class StepTrainer(Trainer):
         step = self.state.global_step
         if self._measured is not None and self._measured[0] == step:
             return self._measured[1]
-        found = measure(self.model_wrapped, self._held_out, self._collate, self.args, self._error_below)
+        found = self._measure(self._held_out)
         numbers = {f"eval_{name}": number for name, number in found.items()}
         self._measured = (step, numbers)
         self.log(numbers)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, numbers)
         return numbers
+
+    def check_last_step(self) -> None:
+        """No loss follows the last step, so one example is computed. On every process. Raises TrainingError."""
+        assert self.train_dataset is not None
+        self._measure(self.train_dataset[:1])
+
+    def _measure(self, examples: Sequence[ExampleRow]) -> dict[str, float]:
+        try:
+            return measure(self.model_wrapped, examples, self._collate, self.args, self._error_below)
+        except FloatingPointError as error:
+            raise _spoilt("what is computed with the weights", self.state.global_step) from error
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Only what is trained: a frozen base is where it was, and tied tensors are written once."""
@@ -146,6 +153,14 @@ class StepTrainer(Trainer):
         return {name: each for name, each in self.model.named_parameters() if each.requires_grad}
 
 
+def _spoilt(what: str, step: int) -> TrainingError:
+    return TrainingError(
+        f"{what} of step {step} is not finite, so the weights are spoilt; the checkpoint before it is kept. "
+        "Lower --learning-rate, or look for a solution that is out of the ordinary",
+        step=step,
+    )
+
+
 def restore(model: Any, folder: Path) -> None:
     """Put a checkpoint's trained weights into the model they came from."""
     state = load_file(folder / TRAINED)
@@ -159,7 +174,10 @@ def restore(model: Any, folder: Path) -> None:
 def measure(
     model: Any, examples: Sequence[ExampleRow], collate: Collate, args: TrainingArguments, error_below: float = 0.0
 ) -> dict[str, float]:
-    """AUROC and accuracy of judged steps, and the loss per predicted token; only those that are defined."""
+    """AUROC and accuracy of judged steps, and the loss per predicted token; only those that are defined.
+
+    Raises FloatingPointError if the model's numbers are not finite.
+    """
     was_training = model.training
     model.eval()
     odds: list[torch.Tensor] = []
@@ -168,6 +186,8 @@ def measure(
     for start in range(0, len(examples), args.per_device_eval_batch_size):
         batch = collate(examples[start : start + args.per_device_eval_batch_size]).to(args.device)
         numbers_SC, loss = model(batch)
+        if not (numbers_SC.isfinite().all() and loss.isfinite()):
+            raise FloatingPointError("the model's numbers are not finite")
         judged = ~batch.targets.labels.isnan()
         odds.append(log_odds(numbers_SC)[judged].float().cpu())
         labels.append(hard(batch.targets.labels[judged], error_below).cpu())

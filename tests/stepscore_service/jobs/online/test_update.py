@@ -21,7 +21,7 @@ from stepscore_service.commands.cli import app
 from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.online.rounds import Rounds
 from stepscore_service.jobs.online.settings import UpdateSettings
-from stepscore_service.jobs.online.update import update
+from stepscore_service.jobs.online.update import Diverged, update
 
 PROBLEM = "How much is 2 + 3?"
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
@@ -116,6 +116,15 @@ def test_rollouts_that_teach_nothing(reference: Path, tmp_path: Path, line: str,
     ran = CliRunner().invoke(app, ["update", "-", "--model", str(reference), "--out", str(tmp_path)], input=line)
     assert ran.exit_code == 2
     assert reason in ran.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("rate", [1e25, 1e30])
+def test_an_update_that_spoils_the_weights_makes_no_round(reference: Path, tmp_path: Path, rate: float) -> None:
+    """trl#6702, at its worst here: the loss is from before the only step, and the round is pushed to a server."""
+    settings, rounds = UpdateSettings(str(reference), str(reference), rate=rate), Rounds(tmp_path)
+    with pytest.raises(Diverged, match="--rate"):
+        update(settings, list(map(of_rollout, rows(5, 6))), "one", rounds, lambda said: None)
     assert not list(tmp_path.iterdir())
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import checkpoints_causal as checkpoints
 from cli_case import invoke, write
 
@@ -41,3 +43,14 @@ def test_a_step_that_spoils_the_weights_ends_the_run_before_its_checkpoint(tmp_p
     assert "--learning-rate" in answer.output
     assert not (out / "config.json").exists()
     assert not (out / "checkpoints" / "checkpoint-8").exists()
+
+
+@pytest.mark.parametrize("layers", [(), ("--lora", 4), ("--objective", "lm", "--output", "causal")])
+def test_a_last_step_that_spoils_the_weights_ends_the_run_too(tmp_path: Path, layers: tuple[str | int, ...]) -> None:
+    """trl#6702: no loss is computed after the last step, so nothing but the weights themselves could show it."""
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", ROWS)
+    run = ["--out", tmp_path / "out", "--learning-rate", 1e30, "--steps", 2, "--batch", 4, *layers]
+    answer = invoke("train", data, "--base", base, *run)
+    assert answer.exit_code == 3, answer.output
+    assert "of step 2 is not finite" in answer.output
+    assert not (tmp_path / "out" / "config.json").exists()
