@@ -11,7 +11,15 @@ from stepscore.config import Quantize
 from stepscore.engine.protocol import ChunkedEngine, Engine, QuantizableEngine, TokenCounts, Work
 from stepscore.errors import EngineError, QuantizationError, StepscoreError, UnsupportedByEngine
 from stepscore.family.registry import Parts
-from stepscore.scoring.protocol import ModelInfo, OneOrMany, Results, check_numbers, check_reading, check_sequences, check_steps
+from stepscore.scoring.protocol import (
+    ModelInfo,
+    OneOrMany,
+    Results,
+    check_numbers,
+    check_reading,
+    check_sequences,
+    check_steps,
+)
 from stepscore.types import EncodedSolution, Reading, Solution, Values
 
 PROBES = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
@@ -18,6 +19,9 @@ INDUCTOR_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 CHECKS = ("size_asserts", "alignment_asserts", "scalar_asserts")
 """Inductor's checks inside of what it compiles."""
 
+GRAPHS = 128
+"""Of one function in a process: one for each architecture and dtype that is opened. PyTorch refuses the ninth."""
+
 Parameters = ParamSpec("Parameters")
 ResultT = TypeVar("ResultT")
 
@@ -27,7 +31,9 @@ def compiled(function: Callable[Parameters, ResultT]) -> Callable[Parameters, Re
 
     Raises torch's error if it cannot be one graph.
     """
-    fast = cast("Callable[Parameters, ResultT]", torch.compile(function, fullgraph=True, options=unchecked()))
+    fast = cast(
+        "Callable[Parameters, ResultT]", torch.compile(function, fullgraph=True, options=unchecked(), **many_graphs())
+    )
     marked = False
 
     def call(*arguments: Parameters.args, **named: Parameters.kwargs) -> ResultT:
@@ -45,6 +51,11 @@ def compiled(function: Callable[Parameters, ResultT]) -> Callable[Parameters, Re
 def unchecked() -> dict[str, Any]:
     """Options of Inductor that this PyTorch has: sizes are checked before each call, and not once more inside."""
     return {name: False for name in CHECKS if hasattr(inductor, name)}
+
+
+def many_graphs() -> dict[str, Any]:
+    """The limit of graphs, if this PyTorch takes one beside its own for the whole process."""
+    return {"recompile_limit": GRAPHS} if "recompile_limit" in signature(torch.compile).parameters else {}
 
 
 def compiles(wanted: Compile, mode: Mode, device: torch.device) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,19 @@ def test_one_graph_for_many_shapes_and_equal_numbers(tmp_path: Path, kind: str) 
             case.assert_close(engine.forward(sequences[::-1]), plain.forward(sequences[::-1]))
     engine.forward([case.Encoded((5,), (0,))])
     assert graphs() == (1, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of torch's compiler about itself
+def test_a_process_opens_more_architectures_than_torch_compiles_a_function_for(tmp_path: Path) -> None:
+    """pytorch#167504, vllm#27519: past the limit (8 graphs; 2 here) a function that must be one graph is an error."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    with torch._dynamo.config.patch(recompile_limit=2):
+        for number, (kind, dtype) in enumerate(product(("qwen2", "qwen3"), ("float32", "bfloat16"))):
+            engine = case.engine(case.write(tmp_path / str(number), kind), compile="on", dtype=dtype)
+            assert len(engine.forward(case.batch(1, size=2))) == 2
+    assert graphs() == (4, 0)
 
 
 OF_THE_BENCHMARK = [*Sizes().forwards.values(), *Sizes().small.values()]
