@@ -83,7 +83,7 @@ def read_facts(path: Path, name: str | None = None, *, weights: bool = True) -> 
     weights: whether they must be there; a judge that asks a server needs none. Raises CheckpointError.
     """
     config = _read_json(path / "config.json")
-    shapes = dict(_shapes(path)) if weights or weight_files(path) else {}
+    shapes = _shapes(path) if weights or weight_files(path) else {}
     if weights and not shapes:
         raise CheckpointError(f"{path} holds no weights (*.safetensors or pytorch_model*.bin)", path=str(path))
     return CheckpointFacts(path, name or path.name, config, shapes, _revision(path))
@@ -106,10 +106,23 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Raises CheckpointError if two files hold one tensor: which of them is the model's cannot be known."""
     _check_shards(path)
+    shapes: dict[str, tuple[int, ...]] = {}
+    holders: dict[str, str] = {}
     for file in weight_files(path):
-        yield from _safetensors_shapes(file) if file.suffix == ".safetensors" else _torch_shapes(file)
+        for key, shape in _safetensors_shapes(file) if file.suffix == ".safetensors" else _torch_shapes(file):
+            if key in shapes:
+                raise CheckpointError(
+                    f"{path} holds {key} twice, in {holders[key]} and in {file.name}; remove the file that is not the "
+                    "model's",
+                    path=str(path),
+                    key=key,
+                    files=[holders[key], file.name],
+                )
+            shapes[key], holders[key] = shape, file.name
+    return shapes
 
 
 def _check_shards(path: Path) -> None:

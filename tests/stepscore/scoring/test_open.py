@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,17 @@ def test_a_damaged_checkpoint_says_what_is_wrong(tmp_path: Path, damage: Callabl
     damage(folder)
     with pytest.raises(CheckpointError, match=says):
         open_scorer(str(folder), options=CPU)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "adapter_model.safetensors", "zz-old.safetensors"])
+def test_a_tensor_in_two_files_is_refused_with_both(tmp_path: Path, name: str) -> None:
+    """mlx-vlm#1464, CoSER#3: what an earlier save left beside the shards took the place of their tensors in silence."""
+    folder = checkpoints.qwen_math(tmp_path / "prm", shards=3)
+    shard = folder / "model-00002-of-00003.safetensors"
+    shutil.copy(shard, folder / name)
+    with pytest.raises(CheckpointError, match="twice") as caught:
+        open_scorer(str(folder), options=CPU)
+    assert sorted(caught.value.detail["files"]) == sorted([name, shard.name])
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
