@@ -1,4 +1,4 @@
-"""docs/adding-a-route.md works as it stands: a schema, a route and one line serve another format."""
+"""docs/adding-a-route.md works as it stands: a schema, a route and an entry in ROUTES serve another format."""
 
 from __future__ import annotations
 
