@@ -35,6 +35,19 @@ def judged(worked: Worked, before: int, text: str) -> bool | None:
     return True if not any(step.equations for step in worked.steps[before:]) else None
 
 
+def labels_of(worked: Worked, steps: Sequence[str], right: bool) -> list[bool | None]:
+    """A label for each step of a whole solution: all sound if its answer is right.
+
+    A wrong one has two wrong steps or one: the first that is judged wrong, and the last, which states a wrong answer.
+    Between them, and where nothing is known, there is no label.
+    """
+    if right:
+        return [True] * len(steps)
+    verdicts = [judged(worked, 0, step) for step in steps[:-1]]
+    first = verdicts.index(False) if False in verdicts else len(verdicts)
+    return [*verdicts[: first + 1], *[None] * (len(verdicts) - first - 1), False]
+
+
 def _is_due(worked: Worked, before: int, value: float, scales: Sequence[float]) -> bool | None:
     known = {_number(found) for found in NUMBER.findall(worked.problem)}
     known |= {_number(each.result) for step in worked.steps[:before] for each in step.equations}

@@ -27,6 +27,7 @@ from rich.progress import track
 
 from recipes.embedded.corrupt import corruptions
 from recipes.embedded.gsm8k import strip_notes, styled
+from recipes.embedded.held_out import held_out_source
 from recipes.embedded.mixture import development
 from recipes.embedded.rows import Part, problems_of
 from stepscore.config import DType, EngineOptions, cache_folder
@@ -195,13 +196,6 @@ def process_bench(file: Path, problems: int) -> list[tuple[Solution, int]]:
     return [(Solution(row["problem"], tuple(row["steps"])), int(row["label"])) for row in rows]
 
 
-def held_out_source(file: Path, problems: int) -> list[tuple[Solution, int]]:
-    """PARC's solutions to grade-school problems (MetaMathQA, Orca-Math): a source of which nothing was trained on."""
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    chosen = _sample([row for row in rows if row["problem_source"] in ("metamathqa", "orca-math")], problems)
-    return [(Solution(row["problem"], tuple(row["steps"])), int(row["first_error"])) for row in chosen]
-
-
 def calibration(scorer: Scoring, data: Path) -> Measured:
     """Of the labelled steps of the development split, on which the constants were fitted."""
     rows = [row for group in development(data) for row in group]
@@ -241,7 +235,7 @@ def measure(scorer: Scoring, data: Path, sizes: Sizes) -> Iterator[tuple[str, Me
     if sizes.solutions:
         yield "gsm8k_solutions", best_of_four(scorer, data / "gsm8k" / "model_solutions.jsonl", sizes.solutions)
     if sizes.held_out:
-        held_out = held_out_source(data / "steps" / "parc.jsonl", sizes.held_out)
+        held_out = _sample(held_out_source(data), sizes.held_out)
         yield "held_out_source", first_errors(scorer, held_out, "a source kept out")
     if sizes.bench:
         bench = process_bench(data / "processbench" / "math.json", sizes.bench)

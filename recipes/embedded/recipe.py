@@ -1,10 +1,11 @@
-"""Make the embedded checkpoint again, in one command.
+"""Make the checkpoints that ship again, in one command.
 
     python -m recipes.embedded.recipe --data DATA --out runs/embedded
 
-Writes the rows, trains twice with `stepscore train`, exports the adapter and fits the constants. Finished parts are not
-done again, and a training run that was stopped continues. Needs the `train` and `embedded` extras; CARD.md says what it
-took.
+Writes the rows, trains the policy and then the reading with `stepscore train`, exports the adapter and fits the
+constants; then samples from the policy, trains the class head on top of what was exported, exports it and fits its
+bias. Finished parts are not done again, and a training run that was stopped continues. Needs the `train` and
+`embedded` extras; CARD.md says what it took.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from typing import Annotated
 
 import typer
 
-from recipes.embedded.mixture import mixture, write_rows
+from recipes.embedded.mixture import head_mixture, mixture, write_rows
 from recipes.embedded.rows import Part, Row, problems_of, step_rows
+from stepscore.embedded.prepare import prepare
 from stepscore.embedded.sources import CODER_05B
 
 WORKED = 1500
@@ -31,6 +33,13 @@ READING = (
     "--output number_logprob --share-prefixes --lora 16 --learning-rate 1.5e-4 --lm-weight 0.5 --positive-weight 2 "
     "--bf16 --batch 4 --eval-share 0.04 --eval-steps 30 --steps 95"
 )
+
+HEAD = (
+    "--output qwen_math --share-prefixes --after-error kept --lora 2 --learning-rate 5e-4 --bf16 --batch 4 "
+    "--eval-share 0.03 --steps 85"
+)
+SAMPLED = "5000"
+"""The training problems to which the policy samples solutions: the first ones."""
 
 
 def worked_problems(gsm8k: Path) -> list[str]:
@@ -62,7 +71,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder for rows and runs; the same one continues")],
     shipped: Annotated[Path, typer.Option(help="folder of what ships")] = Path("models/stepscore/embedded"),
 ) -> None:
-    """Make the embedded checkpoint again."""
+    """Make the checkpoints that ship again."""
     out.mkdir(parents=True, exist_ok=True)
     write_rows(out / "worked.jsonl", [list(worked_rows(data / "gsm8k" / "train.jsonl"))])
     write_rows(out / "mixture.jsonl", mixture(data))
@@ -71,6 +80,20 @@ def main(
     runs = [argument for name in ("policy", "number_logprob") for argument in ("--trained", str(out / name))]
     run("recipes.embedded.export", *runs, "--out", str(shipped))
     run("recipes.embedded.fit", "--data", str(data), "--shipped", str(shipped))
+
+    make_head(data, out, shipped)
+
+
+def make_head(data: Path, out: Path, shipped: Path) -> None:
+    """On top of what was exported to `shipped`."""
+    sampled, policy = out / "sampled.jsonl", out / "policy"
+    if not sampled.is_file():
+        options = ["--data", str(data), "--policy", str(policy), "--problems", SAMPLED, "--out", str(sampled)]
+        run("recipes.embedded.sample", *options)
+    write_rows(out / "head.jsonl", head_mixture(data, sampled))
+    train(out / "head.jsonl", str(prepare(shipped=shipped)), out / "head", HEAD)
+    run("recipes.embedded.export", "--head", str(out / "head"), "--out", str(shipped))
+    run("recipes.embedded.fit_head", "--data", str(data), "--shipped", str(shipped))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from recipes.embedded.contamination import contaminated, words
+from recipes.embedded.held_out import apart, training_problems
 from recipes.embedded.mixture import development, mixture
-from recipes.embedded.recipe import worked_problems
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 EGGS = "Janet's ducks lay 16 eggs per day. She eats three for breakfast every morning. How many are left each day?"
-SAME_FORM = 0.75
-"""GSM8K writes some problems twice with other names and numbers, in its training and in its test part: up to 0.7."""
 
 
 def lines(file: str) -> list[dict[str, object]]:
@@ -49,6 +47,11 @@ def test_a_short_problem_is_found_as_a_whole() -> None:
     assert not list(contaminated(["What is 2 + 3?"], ["what is 2+2"]))
 
 
+def test_problems_near_what_is_kept_out_are_dropped_with_their_twins() -> None:
+    other = "Tom has 3 apples and buys 4 more. How many has he?"
+    assert apart([EGGS, other, f"{EGGS} She sells the rest."], [EGGS]) == [other]
+
+
 def gsm8k() -> list[str]:
     return [str(row["question"]) for row in lines("gsm8k/test.jsonl")]
 
@@ -78,9 +81,9 @@ def champ() -> list[str]:
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the data in {DATA}")
 @pytest.mark.parametrize("tests", [gsm8k, processbench, prmbench, math_test, champ], ids=lambda tests: tests.__name__)
 def test_no_problem_of_a_test_set_is_trained_on(tests) -> None:
-    trained = worked_problems(DATA / "gsm8k" / "train.jsonl")
+    trained = [each.problem for each in training_problems(DATA)]
     trained += [group[0]["prompt"] for group in [*mixture(DATA), *development(DATA)]]
     problems = tests()
     assert len(problems) > 100
-    found = list(contaminated(trained, problems, SAME_FORM))
+    found = list(contaminated(trained, problems))
     assert not found, found
