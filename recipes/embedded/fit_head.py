@@ -19,7 +19,7 @@ from torch import Tensor
 from recipes.embedded.fit import SAME
 from recipes.embedded.measure import readings
 from recipes.embedded.mixture import development
-from stepscore.embedded.prepare import EMBEDDED_HEAD, HEAD
+from stepscore.embedded.prepare import EMBEDDED_HEAD, HEAD, prepare
 from stepscore.scoring.open import open_scorer
 from stepscore.types import Solution
 from stepscore_service.jobs.metrics.first_error import curve, windows
@@ -49,7 +49,8 @@ def main(
     """Fit the bias and write it to head.safetensors."""
     rows = [row for group in development(data) for row in group]
     solutions = [Solution(row["prompt"], tuple(row["completions"])) for row in rows]
-    found = readings(open_scorer(EMBEDDED_HEAD), solutions, "development split")
+    scorer = open_scorer(str(prepare(EMBEDDED_HEAD, shipped=shipped)))
+    found = readings(scorer, solutions, "development split")
     firsts = [row["labels"].index(False) if False in row["labels"] else -1 for row in rows]
     place = threshold([(each.rewards, first) for each, first in zip(found, firsts, strict=True) if each is not None])
     file = shipped / HEAD.name

@@ -160,7 +160,7 @@ def _events(logprobs: NDArray[np.float64], sequence: Encoded, symbols: Symbols) 
 
 
 def _operation(signs: NDArray[np.float64], targets: Sequence[int], symbols: Symbols) -> NDArray[np.float64]:
-    """(S,) log-probability of the target's operation given that a sign follows; 0 if the target is no sign."""
+    """(S,) log-probability of the target's operation given that a sign follows; 0 if the target is not a sign."""
     of_sign = np.repeat(np.arange(len(symbols.operations)), list(map(len, symbols.operations)))
     places = dict(zip(symbols.signs, of_sign, strict=True))
     own = np.array([places.get(target, -1) for target in targets])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 import checkpoints_causal as checkpoints
 from cli_case import invoke, write
@@ -54,3 +55,11 @@ def test_a_last_step_that_spoils_the_weights_ends_the_run_too(tmp_path: Path, la
     assert answer.exit_code == 3, answer.output
     assert "of step 2 is not finite" in answer.output
     assert not (tmp_path / "out" / "config.json").exists()
+
+
+def test_training_does_without_the_attention_whose_gradients_are_not_numbers(tmp_path: Path) -> None:
+    """pytorch#196678, H100 and H200."""
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", ROWS)
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    assert invoke("train", data, "--base", base, "--out", tmp_path / "out", "--steps", 1).exit_code == 0
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
