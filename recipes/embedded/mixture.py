@@ -1,12 +1,10 @@
-"""Step-labelled solutions for training: marked first errors for the reading, samples beside them for the class head.
+"""Step-labelled solutions that the reading is trained on.
 
     python -m recipes.embedded.mixture --data DATA --out mixture.jsonl
-    python -m recipes.embedded.mixture --data DATA --sampled sampled.jsonl --out head.jsonl
 
 Of `steps/verify_then_generate*.jsonl` a random share of the problems, each with a wrong solution whose first error a
 teacher marked and with a right one; of GSM8K the training problems 3,000 to 3,139, each as it is and with up to four
-mistakes. With `--sampled` some of these, and problems with a right and a wrong sample, the worked solution and up to
-two mistakes made in it. The solutions of a problem follow each other, so that `stepscore train --share-prefixes`
+mistakes. The solutions of a problem follow each other, so that `stepscore train --share-prefixes`
 computes its text once. `--development` writes other problems of the first source, on which constants are fitted.
 """
 
@@ -27,9 +25,7 @@ from recipes.embedded.rows import Part, Row, problems_of, step_rows
 REAL = ("verify_then_generate", "verify_then_generate_correct")
 TRAINED, DEVELOPMENT = slice(0, 260), slice(260, 360)
 CORRUPTED = slice(3000, 3140)
-SEED, HEAD_SEED = 1, 3
-SAMPLED, ALSO_MARKED = 260, 110
-"""Groups that the class head is trained on."""
+SEED = 1
 COLUMNS = ("prompt", "completions", "labels", "outcome")
 
 Group = list[Row]
@@ -62,19 +58,6 @@ def corrupted_groups(worked: Sequence[Worked], mistakes: int, first: int = 0) ->
     return [list(group) for _, group in groupby(rows, key=lambda row: row["id"])]
 
 
-def sampled_mixture(data: Path, sampled: Path) -> list[Group]:
-    """Of each sampled problem its samples, its worked solution, mistakes made in it; shuffled problems."""
-    rng = random.Random(SEED)
-    rows = map(json.loads, sampled.read_text(encoding="utf-8").splitlines())
-    samples = {problem: list(group) for problem, group in groupby(rows, key=lambda row: row["prompt"])}
-    worked = [each for each in problems_of(data / "gsm8k" / "train.jsonl", Part.TRAIN) if each.problem in samples]
-    made = corrupted_groups(worked, mistakes=2)
-    groups = [samples[each.problem] + group for each, group in zip(worked, made, strict=True)]
-    groups += [group for group in real_groups(data / "steps", rng) if group[0]["prompt"] in samples]
-    rng.shuffle(groups)
-    return groups
-
-
 def mixture(data: Path) -> list[Group]:
     """What the reading is trained on, in order."""
     rng = random.Random(SEED)
@@ -82,25 +65,6 @@ def mixture(data: Path) -> list[Group]:
     groups = real_groups(data / "steps", rng)[TRAINED] + corrupted_groups(worked, 4, CORRUPTED.start)
     rng.shuffle(groups)
     return groups
-
-
-def head_mixture(data: Path, sampled: Path) -> list[Group]:
-    """What the class head is trained on, in order."""
-    rng = random.Random(HEAD_SEED)
-    samples = [group for each in sampled_mixture(data, sampled) if (group := right_and_wrong(each))]
-    marked = mixture(data)
-    rng.shuffle(samples)
-    rng.shuffle(marked)
-    groups = samples[:SAMPLED] + marked[:ALSO_MARKED]
-    rng.shuffle(groups)
-    return groups
-
-
-def right_and_wrong(group: Group) -> Group:
-    """One right and one wrong solution and what was made of the worked one; nothing if there are not both."""
-    written = [row for row in group if "id" not in row]
-    right, wrong = ([row for row in written if row["outcome"] is outcome][:1] for outcome in (True, False))
-    return right + wrong + [row for row in group if "id" in row] if right and wrong else []
 
 
 def development(data: Path) -> list[Group]:
@@ -117,12 +81,10 @@ def write_rows(file: Path, groups: Iterable[Group]) -> int:
 def main(
     data: Annotated[Path, typer.Option(help="folder with gsm8k/ and steps/", exists=True)],
     out: Annotated[Path, typer.Option(help="JSONL file")],
-    sampled: Annotated[Path | None, typer.Option(help="what recipes.embedded.sample wrote", exists=True)] = None,
     only_development: Annotated[bool, typer.Option("--development", help="write the development split")] = False,
 ) -> None:
     """Write the labelled solutions."""
-    marked = development if only_development else mixture
-    groups = head_mixture(data, sampled) if sampled else marked(data)
+    groups = development(data) if only_development else mixture(data)
     typer.echo(f"{out}: {write_rows(out, groups)} solutions of {len(groups)} problems")
 
 

@@ -20,7 +20,8 @@ from typing import Annotated
 
 import typer
 
-from recipes.embedded.mixture import head_mixture, mixture, write_rows
+from recipes.embedded.head_rows import head_rows
+from recipes.embedded.mixture import mixture, write_rows
 from recipes.embedded.rows import Part, Row, problems_of, step_rows
 from stepscore.embedded.prepare import prepare
 from stepscore.embedded.sources import CODER_05B
@@ -35,8 +36,8 @@ READING = (
 )
 
 HEAD = (
-    "--output qwen_math --share-prefixes --after-error kept --lora 2 --learning-rate 5e-4 --bf16 --batch 4 "
-    "--eval-share 0.03 --steps 85"
+    "--output qwen_math --share-prefixes --after-error zeroed --lora 2 --learning-rate 2e-4 --bf16 --compile "
+    "--batch 1 --accumulate 8 --eval-share 0.02 --steps 280"
 )
 SAMPLED = "5000"
 """The training problems to which the policy samples solutions: the first ones."""
@@ -90,7 +91,7 @@ def make_head(data: Path, out: Path, shipped: Path) -> None:
     if not sampled.is_file():
         options = ["--data", str(data), "--policy", str(policy), "--problems", SAMPLED, "--out", str(sampled)]
         run("recipes.embedded.sample", *options)
-    write_rows(out / "head.jsonl", head_mixture(data, sampled))
+    write_rows(out / "head.jsonl", head_rows(data, sampled))
     train(out / "head.jsonl", str(prepare(shipped=shipped)), out / "head", HEAD)
     run("recipes.embedded.export", "--head", str(out / "head"), "--out", str(shipped))
     run("recipes.embedded.fit_head", "--data", str(data), "--shipped", str(shipped))

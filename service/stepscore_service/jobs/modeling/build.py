@@ -17,7 +17,7 @@ from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Encoded, EncodedSolution, Solution
 from stepscore_service.jobs.modeling.bases import Base, open_base, with_marker
 from stepscore_service.jobs.modeling.example import Encoder
-from stepscore_service.jobs.modeling.model import StepModel, new_head, with_adapters
+from stepscore_service.jobs.modeling.model import StepModel, compile_layers, new_head, with_adapters
 from stepscore_service.jobs.modeling.objective import Objective
 from stepscore_service.jobs.modeling.objectives.registry import open_objective
 from stepscore_service.jobs.modeling.outputs import Output, output_named
@@ -131,6 +131,8 @@ def _model(plan: TrainPlan, base: Base, output: Output) -> StepModel:
         lm.get_output_embeddings().requires_grad_(False)  # unused, and an idle gradient stops several processes
     if plan.learning.checkpointing:
         lm.gradient_checkpointing_enable({"use_reentrant": False})
+    if plan.learning.compile:
+        compile_layers(lm)
     return StepModel(lm, head, reference, _reading(base, output))
 
 

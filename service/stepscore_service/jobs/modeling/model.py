@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
+from stepscore.engine.torch.compiling import keep_compiled
 from stepscore.family.trained_reading import TrainedReading
 from stepscore_service.jobs.modeling.bases import Base
 from stepscore_service.jobs.modeling.batch import TrainBatch
@@ -168,6 +169,13 @@ def with_adapters(base: Base, lora: Lora) -> Any:
     if base.new_tokens:
         base.lm.set_input_embeddings(TrainedRows(base.lm.get_input_embeddings(), base.new_tokens))
     return lm
+
+
+def compile_layers(lm: Any) -> None:
+    """Fuse what is elementwise in the decoder's layers: one graph for all of them and for every number of tokens."""
+    keep_compiled()
+    for layer in lm.get_decoder().layers:
+        layer.compile(dynamic=True)
 
 
 def without_adapters(lm: Any) -> Any:

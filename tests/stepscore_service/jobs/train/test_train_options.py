@@ -76,6 +76,23 @@ def test_gradient_checkpointing_reads_each_layer_twice_and_keeps_loss_and_gradie
         torch.testing.assert_close(spared.gradients[name], gradient, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--lora", 2, "--share-prefixes"), ("--gradient-checkpointing",)])
+@pytest.mark.filterwarnings("ignore")  # those of torch's compiler about itself
+def test_compiled_layers_learn_the_same_weights(tmp_path: Path, options: tuple[str | int, ...]) -> None:
+    """To train, to compute again and to measure, whatever the layer and the size of a batch."""
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
+    given = (*options, "--steps", 4, "--batch", 3)
+    plain = train_weights(base, data, tmp_path / "plain", *given)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    fused = train_weights(base, data, tmp_path / "fused", *given, "--compile")
+    assert plain.keys() == fused.keys()
+    for name, weight in plain.items():
+        torch.testing.assert_close(fused[name], weight, atol=1e-5, rtol=1e-4)
+    assert 1 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 3
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """forwards: how often the first layer's feed-forward block was begun."""
