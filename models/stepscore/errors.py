@@ -214,7 +214,7 @@ class QuantizationError(CheckpointError):
 
 
 class NotEnoughMemory(CheckpointError):
-    """Weights and KV cache exceed the memory at hand. detail: needed, at_hand (bytes)."""
+    """Weights and KV cache exceed the memory at hand. detail: needed, at_hand (bytes), if they were compared."""
 
     code = "not_enough_memory"
 

@@ -44,10 +44,19 @@ def place(device: Device, dtype: DType, max_tokens: int, longest: int) -> Placem
 def choose_device(wanted: Device) -> torch.device:
     """Raises CheckpointError if CUDA is required and absent."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise CheckpointError("the device cuda was asked for, and PyTorch finds none")
+        raise CheckpointError(f"the device cuda was asked for, and {_why_no_cuda()}")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
+
+
+def _why_no_cuda() -> str:
+    if not torch.backends.cuda.is_built():
+        return f"PyTorch {torch.__version__} was built without it; install a build for CUDA, or choose --device cpu"
+    return (
+        "PyTorch finds no GPU; see what nvidia-smi reports, and whether CUDA_VISIBLE_DEVICES hides it, or choose "
+        "--device cpu"
+    )
 
 
 def choose_dtype(wanted: DType, device: torch.device) -> torch.dtype:

@@ -117,8 +117,8 @@ def test_metrics_that_rules_read_are_exported(exported, expression):
 
 def test_memory_of_gpus_is_exported_where_there_are_some():
     registry = CollectorRegistry()
-    registry.register(GpuCollector(lambda: [(3, 4), (1, 4)]))
-    assert {name: registry.get_sample_value(name, {"device": "cuda:1"}) for name in GPU} == dict(
+    registry.register(GpuCollector(lambda: {0: (3, 4), 2: (1, 4)}))
+    assert {name: registry.get_sample_value(name, {"device": "cuda:2"}) for name in GPU} == dict(
         zip(GPU, (1, 4), strict=True)
     )
 

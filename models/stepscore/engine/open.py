@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, get_args
 
 from stepscore.config import CheckpointFacts, EngineOptions
@@ -12,6 +13,8 @@ from stepscore.family.heads import Head, VerdictHead
 from stepscore.placement import check_quantize, check_tensor_parallel
 
 EngineName = Literal["torch", "vllm", "fake"]
+
+ADDRESS = re.compile(r"https?://[^/\s]+")
 
 
 def open_engine(facts: CheckpointFacts, head: Head, options: EngineOptions, engine: str = "torch") -> Engine:
@@ -46,9 +49,9 @@ def _check_address(engine: str, name: str, address: str) -> None:
             option="engine",
             known=[name],
         )
-    if name == "vllm" and address and not address.startswith(("http://", "https://")):
+    if name == "vllm" and engine != name and not ADDRESS.match(address):
         raise InvalidOption(
-            f"{address} is not the address of a vLLM server; write vllm:http://HOST:PORT", option="engine", known=[]
+            f"{address!r} is not the address of a vLLM server; write vllm:http://HOST:PORT", option="engine", known=[]
         )
 
 

@@ -14,7 +14,7 @@ from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.protocol import EngineInfo, SequenceLimits, TokenCounts
 from stepscore.engine.torch.architecture import read_architecture, read_config
 from stepscore.engine.torch.engine import checkpoints_of
-from stepscore.engine.torch.failures import engine_error
+from stepscore.engine.torch.failures import engine_error, errors_of_loading
 from stepscore.engine.torch.readout import Readout, load_readout
 from stepscore.engine.torch.weights import Weights, backbone_prefix
 from stepscore.errors import CheckpointError
@@ -80,6 +80,11 @@ class ReferenceEngine:
 
 def open_reference_engine(facts: CheckpointFacts, head: Head, options: EngineOptions) -> ReferenceEngine:
     """Load a checkpoint into transformers' own classes. Raises as `open_torch_engine` does."""
+    with errors_of_loading(facts.name):
+        return _open(facts, head, options)
+
+
+def _open(facts: CheckpointFacts, head: Head, options: EngineOptions) -> ReferenceEngine:
     if options.threads:
         torch.set_num_threads(options.threads)
     placement = place(options.device, options.dtype, options.max_tokens, facts.max_tokens)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -74,15 +74,22 @@ def _open(
     if data_parallel > 1:
         engines = open_process_engines(facts, parts.head, options, engine, data_parallel)
         replicas = [ReplicaScorer(info_of(name, family, facts, each.info), parts, each) for each in engines]
-        return ReplicatedScorer([_quantize(replica, options) for replica in replicas])
+        return ReplicatedScorer(_quantize(replicas, options))
     running = open_engine(facts, parts.head, options, engine=engine)
-    return _quantize(Scorer(info_of(name, family, facts, running.info), parts, running), options)
-
-
-def _quantize(scorer: AnyScorer, options: EngineOptions) -> AnyScorer:
-    if options.quantize != "none":
-        scorer.quantize(options.quantize, options.max_quantize_error)
+    (scorer,) = _quantize([Scorer(info_of(name, family, facts, running.info), parts, running)], options)
     return scorer
+
+
+def _quantize(scorers: Sequence[AnyScorer], options: EngineOptions) -> Sequence[AnyScorer]:
+    """The scorers, with 8-bit weights if the options want them. All are closed if one of them cannot have them."""
+    try:
+        for scorer in scorers if options.quantize != "none" else ():
+            scorer.quantize(options.quantize, options.max_quantize_error)
+    except BaseException:
+        for scorer in scorers:
+            scorer.close()
+        raise
+    return scorers
 
 
 def family_of(model: str, options: EngineOptions | None = None, cache: Path | None = None) -> Family:

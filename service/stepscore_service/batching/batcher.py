@@ -178,8 +178,8 @@ class Batcher:
         if self._fault is None:  # a forward that hangs never ends
             await asyncio.to_thread(self._engine.shutdown)
         await asyncio.to_thread(self._encoders.shutdown)
-        if self._fault is None:
-            self._scorer.close()
+        if self._fault is None:  # another process may take seconds to end, and others wait for answers meanwhile
+            await asyncio.to_thread(self._scorer.close)
 
     def _admit(self, request: QueuedRequest, context: RequestContext) -> None:
         """Raises Draining, TooManyTokens, QuotaExceeded or Overloaded if the request cannot be added to what waits."""

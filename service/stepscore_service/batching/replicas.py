@@ -140,8 +140,9 @@ class ReplicatedBatcher:
                 scorer = await asyncio.to_thread(self._scorer.replace, scorer)
                 await asyncio.to_thread(self._warm, scorer)
                 break
-            except StepscoreError as error:
-                log.error("replica_not_opened", replica=dead.number, reason=error.message)
+            except Exception as error:  # no process can be started for want of memory, for example: later it can
+                reason = error.message if isinstance(error, StepscoreError) else f"{type(error).__name__}: {error}"
+                log.error("replica_not_opened", replica=dead.number, reason=reason)
                 pause = min(2 * pause, LONGEST_PAUSE)
         self._replicas[self._replicas.index(dead)] = Replica(dead.number, scorer, self._batcher_for(scorer))
         del self._revivals[dead]

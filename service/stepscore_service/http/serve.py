@@ -118,6 +118,10 @@ def serve(settings: Settings) -> int:
             _answer(listeners)
         except (StepscoreError, OSError) as error:
             return failed(error)
+        except MemoryError:
+            return failed(
+                MemoryError("there is not enough memory to open the models (docs/operations.md says how much)")
+            )
         except KeyboardInterrupt:
             return INTERRUPTED
         _announce(settings, [scorer.info for scorer in scorers.values()], listeners)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from weakref import WeakSet
 
 import torch
@@ -248,24 +248,28 @@ class ModelCollector(Collector):
         yield from _drift(name, drift)
 
 
-def gpu_memory() -> list[tuple[int, int]]:
-    """(used, total) bytes of each GPU that this process uses, by all processes on it; empty before the first use.
+def gpu_memory() -> dict[int, tuple[int, int]]:
+    """By index, (used, total) bytes of each GPU that this process uses, by all processes on it.
 
-    Asking an unused GPU would take some of its memory.
+    Empty before the first use, and after a GPU has failed for good. Asking an unused GPU would take some of its memory.
     """
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return []
-    sizes = [torch.cuda.mem_get_info(index) for index in range(torch.cuda.device_count())]
-    return [(total - free, total) for free, total in sizes]
+        return {}
+    ours = [index for index in range(torch.cuda.device_count()) if torch.cuda.memory_reserved(index)]
+    try:
+        sizes = {index: torch.cuda.mem_get_info(index) for index in ours}
+    except RuntimeError:  # the other metrics say what is wrong
+        return {}
+    return {index: (total - free, total) for index, (free, total) in sizes.items()}
 
 
 class GpuCollector(Collector):
-    """The memory of the GPUs that this process sees, read when the metrics are read; nothing without a GPU.
+    """The memory of the GPUs that this process uses, read when the metrics are read; nothing without a GPU.
 
-    read: (used, total) bytes of each device, by all processes on it.
+    read: by index, (used, total) bytes of a device, by all processes on it.
     """
 
-    def __init__(self, read: Callable[[], Sequence[tuple[int, int]]] = gpu_memory) -> None:
+    def __init__(self, read: Callable[[], Mapping[int, tuple[int, int]]] = gpu_memory) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
@@ -277,7 +281,7 @@ class GpuCollector(Collector):
             "stepscore_gpu_memory_used_bytes", "Memory of a GPU that is taken, by all processes.", labels=["device"]
         )
         total = GaugeMetricFamily("stepscore_gpu_memory_total_bytes", "Memory of a GPU.", labels=["device"])
-        for index, (taken, all_) in enumerate(self._read()):
+        for index, (taken, all_) in self._read().items():
             used.add_metric([f"cuda:{index}"], taken)
             total.add_metric([f"cuda:{index}"], all_)
         return [used, total]

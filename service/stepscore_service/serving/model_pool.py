@@ -27,12 +27,22 @@ def open_scorers(settings: Settings) -> dict[str, Scoring]:
 
 
 def open_warm(settings: Settings, name: str, model: str, family: str | None) -> Scoring:
-    """One model under that name, warmed by one forward. Raises CheckpointError, also if its numbers are not finite."""
-    scorer = open_model(settings, name, model, family, settings.data_parallel)
+    """One model under that name, warmed by one forward.
+
+    Raises CheckpointError, also if its numbers are not finite, and EngineError if the forward fails.
+    """
+    return warmed(open_model(settings, name, model, family, settings.data_parallel))
+
+
+def warmed(scorer: Scoring) -> Scoring:
+    """The scorer after its first forward; closed if that fails, since its processes would outlive it. Raises as above.
+
+    The first forward of a model compiles, and is where a GPU shows that it lacks memory.
+    """
     try:
         for each in scorer.replicas if isinstance(scorer, ReplicatedScorer) else [scorer]:
             _warm(each)
-    except CheckpointError:
+    except BaseException:
         scorer.close()
         raise
     return scorer

@@ -25,8 +25,11 @@ SERVER = "vllm:http://127.0.0.1:9"
         ("torch:cuda", "the engine torch has no address; write torch instead of torch:cuda"),
         ("torch:", "write torch instead"),
         ("fake:http://h", "write fake instead"),
-        ("vllm:localhost:8000", "localhost:8000 is not the address of a vLLM server; write vllm:http://HOST:PORT"),
+        ("vllm:localhost:8000", "'localhost:8000' is not the address of a vLLM server; write vllm:http://HOST:PORT"),
         ("vllm:ftp://h", "write vllm:http://HOST:PORT"),
+        ("vllm:http://", "'http://' is not the address"),
+        ("vllm:https:///v1", "write vllm:http://HOST:PORT"),
+        ("vllm:", "'' is not the address"),
     ],
 )
 def test_an_address_that_no_engine_would_use_is_refused(engine: str, said: str, tmp_path: Path) -> None:

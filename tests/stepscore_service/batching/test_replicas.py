@@ -30,14 +30,18 @@ class HeldReplica(HeldScorer):
 
 
 class HeldReplicas:
-    """Opens a new replica in the place of a dead one."""
+    """Opens a new replica in the place of a dead one. failure: of the first attempt."""
 
     info = INFO
 
-    def __init__(self, count: int = 3) -> None:
+    def __init__(self, count: int = 3, failure: Exception | None = None) -> None:
         self.replicas = [HeldReplica() for _ in range(count)]
+        self.failure = failure
 
     def replace(self, dead: HeldReplica) -> HeldReplica:
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
         new = HeldReplica()
         self.replicas[self.replicas.index(dead)] = new
         return new
@@ -133,6 +137,19 @@ async def test_a_dead_replica_is_opened_again() -> None:
         await asyncio.sleep(0.02)
     assert victim.killed
     assert scorers.replicas[0] is not victim
+    await batcher.close()
+
+
+async def test_a_replica_whose_process_cannot_be_started_is_opened_later() -> None:
+    scorers = HeldReplicas(2, OSError(12, "Cannot allocate memory"))
+    batcher = batcher_over(scorers)
+    scorers.replicas[0].dead = "it ended"
+    for _ in range(500):
+        if batcher.engines == (2, 2):
+            break
+        await asyncio.sleep(0.02)
+    assert batcher.engines == (2, 2)
+    assert scorers.failure is None
     await batcher.close()
 
 

@@ -210,8 +210,12 @@ class ProcessEngine:
         """The same engine in a new process, with nothing in its cache. Raises what opening the first one could."""
         process = self._process.again()
         engine = ProcessEngine(process, process.wait_open())
-        if process.opening.options.quantize != "none":
-            engine.quantize(process.opening.options.quantize)
+        try:
+            if process.opening.options.quantize != "none":
+                engine.quantize(process.opening.options.quantize)
+        except BaseException:
+            engine.kill()
+            raise
         return engine
 
     def kill(self) -> None:

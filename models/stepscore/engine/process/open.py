@@ -11,9 +11,11 @@ import torch
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.process.engine import EngineProcess, ProcessEngine
 from stepscore.engine.process.messages import OpenEngine
+from stepscore.engine.torch.engine import checkpoints_of
+from stepscore.engine.torch.memory import check_memory
 from stepscore.errors import CheckpointError, UnsupportedByEngine
 from stepscore.family.heads import Head
-from stepscore.placement import choose_device
+from stepscore.placement import choose_device, choose_dtype
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -28,8 +30,17 @@ def open_process_engines(
     """
     if engine.startswith("vllm:"):
         raise UnsupportedByEngine(f"{engine} is one server; start it with --data-parallel-size {count}", engine=engine)
-    places = _places(options, count)
-    opening = OpenEngine(facts, head, _with_threads(options, count), engine)
+    device = choose_device(options.device)
+    if device.type == "cpu" and engine == "torch":
+        check_memory(
+            checkpoints_of(facts, head, options),
+            options.kv_cache_bytes,
+            choose_dtype(options.dtype, device),
+            device,
+            count,
+        )
+    places = _places(options, count, device)
+    opening = OpenEngine(facts, head, share_of(options, count, device), engine)
     names = [f"engine {number} of {count} of {facts.name}" for number in range(1, count + 1)]
     processes = [EngineProcess(opening, name, place) for name, place in zip(names, places, strict=True)]
     try:
@@ -41,18 +52,26 @@ def open_process_engines(
         raise
 
 
-def _places(options: EngineOptions, count: int) -> Sequence[dict[str, str]]:
+def _places(options: EngineOptions, count: int, device: torch.device) -> Sequence[dict[str, str]]:
     """The environment of each process. Raises CheckpointError if there are too few GPUs."""
-    if choose_device(options.device).type == "cpu":
+    if device.type == "cpu":
         return [{}] * count
     named = os.environ.get(VISIBLE)
-    gpus = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+    gpus = (
+        [each.strip() for each in named.split(",")]
+        if named
+        else [str(number) for number in range(torch.cuda.device_count())]
+    )
     each = options.tensor_parallel_size
     if len(gpus) < count * each:
         raise CheckpointError(f"{count} engines of {each} GPU each need {count * each} GPUs, and there are {len(gpus)}")
     return [{VISIBLE: ",".join(gpus[start : start + each])} for start in range(0, count * each, each)]
 
 
-def _with_threads(options: EngineOptions, count: int) -> EngineOptions:
-    """Threads of one engine, so that all of them together do not use more than there are."""
-    return replace(options, threads=options.threads or max(1, torch.get_num_threads() // count))
+def share_of(options: EngineOptions, count: int, device: torch.device) -> EngineOptions:
+    """Options of one engine: threads, so that all of them together do not use more than there are, and the device.
+
+    A process that finds no GPU in its place must not choose the CPU for itself.
+    """
+    threads = options.threads or max(1, torch.get_num_threads() // count)
+    return replace(options, threads=threads, device="cuda" if device.type == "cuda" else "cpu")

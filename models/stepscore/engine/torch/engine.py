@@ -18,12 +18,12 @@ from stepscore.engine.torch.architecture import Architecture, read_architecture
 from stepscore.engine.torch.chunks import Chunks
 from stepscore.engine.torch.compiling import compiles, keep_compiled
 from stepscore.engine.torch.decoder import Decoder
-from stepscore.engine.torch.failures import engine_error
+from stepscore.engine.torch.failures import engine_error, errors_of_loading
 from stepscore.engine.torch.host_copy import HostCopy
 from stepscore.engine.torch.kv_pool import KVPool, SlotPool, bytes_per_token
 from stepscore.engine.torch.linear import tile_for
 from stepscore.engine.torch.loading import load_decoder
-from stepscore.engine.torch.memory import cache_bytes, check_memory
+from stepscore.engine.torch.memory import cache_bytes, check_memory, give_back
 from stepscore.engine.torch.packed_linear import pack, packs
 from stepscore.engine.torch.packing import Packed
 from stepscore.engine.torch.planning import Plan, UnsharedPlan, needed_ids
@@ -117,16 +117,20 @@ class TorchEngine:
     def quantize(self, kind: Quantize) -> None:
         """Turn the decoders' large weights into 8 bits, and forget what was computed with the old ones."""
         with self._running:
+            if self.small is not None:
+                self.small.forget()
             for model in self.models:
-                quantize(model.decoder, kind)
+                with errors_of_loading("the model, in 8 bits,"):
+                    quantize(model.decoder, kind)
         self.purge()
 
     def close(self) -> None:
-        """Waits for a forward that is being started; later ones raise EngineError."""
+        """Waits for a forward that is being started; later ones raise EngineError. Other models may take the memory."""
         self.purge()
         with self._running:
             self.small = None
             self.models.clear()
+        give_back()
 
     def _run_all(self, waiting: list[Work]) -> None:
         """Forwards until nothing is left, in halves from one on that does not fit into memory."""
@@ -192,8 +196,8 @@ class TorchEngine:
             raise EngineError("this engine was closed; open it again")
         if not len(packed.ids):
             return HostCopy(torch.empty((0, self._limits.head.outputs)))
-        if self._ran_out and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        if self._ran_out:
+            give_back()
         try:
             hidden, targets = self._hidden(packed)
             read = [model.readout(each, targets) for model, each in zip(self.models, hidden, strict=True)]
@@ -211,6 +215,8 @@ class TorchEngine:
             return found
         first = self.models[0]
         inputs = first.decoder.load(packed, first.pool.slots)
+        if self.small is not None:
+            self.small.prepare_growth(len(inputs.write))
         return [model.decoder.forward(inputs, model.pool) for model in self.models], inputs.targets
 
 
@@ -230,8 +236,14 @@ def _fill(waiting: list[Work], budget: int, chunks: Chunks) -> None:
 def open_torch_engine(facts: CheckpointFacts, head: Head, options: EngineOptions) -> TorchEngine:
     """Load a checkpoint (and the reference model, for a head that reads one) onto a device.
 
-    Raises CheckpointError if files, keys or shapes are wrong, UnsupportedByEngine for other architectures.
+    Raises CheckpointError if files, keys or shapes are wrong, UnsupportedByEngine for other architectures,
+    NotEnoughMemory, and EngineDead if the device fails.
     """
+    with errors_of_loading(facts.name):
+        return _open(facts, head, options)
+
+
+def _open(facts: CheckpointFacts, head: Head, options: EngineOptions) -> TorchEngine:
     if options.threads:
         torch.set_num_threads(options.threads)
     placement = place(options.device, options.dtype, options.max_tokens, facts.max_tokens)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -17,22 +19,42 @@ CPU_CACHE = GIB
 CUDA_CACHE_SHARE = 0.5
 CGROUP = Path("/sys/fs/cgroup")
 
+RECORDING = threading.Lock()
+"""Held while a CUDA graph is recorded, and while the whole device is waited for: that would break a recording of any
+other thread, an engine that is opened beside a running one for example."""
+
 
 def check_memory(
-    checkpoints: Sequence[CheckpointFacts], kv_cache_bytes: int, dtype: torch.dtype, device: torch.device
+    checkpoints: Sequence[CheckpointFacts],
+    kv_cache_bytes: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    engines: int = 1,
 ) -> None:
-    """Raises NotEnoughMemory, with both numbers, if weights and KV cache exceed what the device has left."""
-    weights = sum(math.prod(shape) for facts in checkpoints for shape in facts.shapes.values()) * dtype.itemsize
+    """Raises NotEnoughMemory, with both numbers, if weights and KV cache exceed what the device has left.
+
+    engines: how many of them share it.
+    """
+    weights = (
+        engines * sum(math.prod(shape) for facts in checkpoints for shape in facts.shapes.values()) * dtype.itemsize
+    )
     at_hand = memory_at_hand(device)
     if kv_cache_bytes == AUTO_KV_CACHE:
         kv_cache_bytes = 0 if device.type == "cuda" else CPU_CACHE  # on CUDA it takes what is left
-    needed = weights + kv_cache_bytes
+    cache = engines * kv_cache_bytes
+    needed = weights + cache
     if at_hand is not None and needed > at_hand:
         number_format = str(dtype).removeprefix("torch.")
+        who = f"{engines} engines over {checkpoints[0].name} need" if engines > 1 else f"{checkpoints[0].name} needs"
+        ways = [
+            "more memory",
+            *(["a smaller --kv-cache-bytes"] if cache else []),
+            *(["--dtype bfloat16"] if dtype == torch.float32 else []),
+            *(["fewer engines (--data-parallel)"] if engines > 1 else []),
+        ]
         raise NotEnoughMemory(
-            f"{checkpoints[0].name} needs {needed / GIB:.1f} GiB on {device} ({weights / GIB:.1f} GiB of weights as "
-            f"{number_format}, {kv_cache_bytes / GIB:.1f} GiB of KV cache), and {at_hand / GIB:.1f} GiB are at hand; "
-            "give it more memory, a smaller --kv-cache-bytes, or --dtype bfloat16",
+            f"{who} {needed / GIB:.1f} GiB on {device} ({weights / GIB:.1f} GiB of weights as {number_format}, "
+            f"{cache / GIB:.1f} GiB of KV cache), and {at_hand / GIB:.1f} GiB are at hand; give it {' or '.join(ways)}",
             needed=needed,
             at_hand=at_hand,
         )
@@ -55,10 +77,21 @@ def cache_bytes(wanted: int, device: torch.device, activations: int, free: int |
 def memory_at_hand(device: torch.device) -> int | None:
     """Bytes that can still be taken; None if that is not known."""
     if device.type == "cuda":
+        give_back()
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
     known = [each for each in (machine_memory(), container_memory()) if each is not None]
     return min(known, default=None)
+
+
+def give_back() -> None:
+    """Return to the GPU what PyTorch keeps of freed tensors; other models count it as taken.
+
+    PyTorch refuses this after a recording that failed, and after the device did; it is then no worse than before.
+    """
+    if torch.cuda.is_available():
+        with RECORDING, suppress(RuntimeError):
+            torch.cuda.empty_cache()
 
 
 def machine_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:

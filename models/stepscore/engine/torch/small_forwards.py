@@ -18,8 +18,10 @@ from stepscore.config import CudaGraphs, Mode
 from stepscore.engine.torch.attention import Attention, varlen_attention
 from stepscore.engine.torch.decoder import Buffers, Decoder
 from stepscore.engine.torch.dense_attention import DenseAttention
+from stepscore.engine.torch.failures import lacks_memory
 from stepscore.engine.torch.inputs import FixedInputs, FixedShape, ForwardInputs
 from stepscore.engine.torch.kv_pool import KVPool
+from stepscore.engine.torch.memory import RECORDING
 from stepscore.engine.torch.packing import Packed
 from stepscore.engine.torch.varlen_attention import has_flash
 from stepscore.errors import UnsupportedByEngine
@@ -60,9 +62,11 @@ class CudaRecorder:
         """
         stream, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            forward()
-        current.wait_stream(stream)
+        try:
+            with torch.cuda.stream(stream):
+                forward()
+        finally:  # out of memory on the way: what was launched must not write after what comes next
+            current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"):
             found = forward()
@@ -74,7 +78,9 @@ class CudaRecorder:
         return replay
 
     def forget(self) -> None:
+        """PyTorch does not record into a pool of memory whose graphs are all gone: the next ones get another."""
         torch.cuda.synchronize()
+        self._memory = torch.cuda.graph_pool_handle()
 
 
 class CallRecorder:
@@ -178,7 +184,8 @@ class SmallForwards:
     def run(self, packed: Packed) -> tuple[list[torch.Tensor], torch.Tensor] | None:
         """Hidden states (P, D) of each model and targets (P,); None if the forward is not to be run here.
 
-        Raises torch.OutOfMemoryError; any other failure to record is a warning, and nothing is recorded from then on.
+        Raises RuntimeError if memory is lacking; any other failure to record is a warning, and nothing is recorded from
+        then on.
         """
         shape = shape_of(packed)
         if shape is None or self.fault is not None:
@@ -188,7 +195,19 @@ class SmallForwards:
             return None
         return self._recordings[shape].run(packed)
 
+    def forget(self) -> None:
+        """Give back what recordings hold, before tensors that they hold are replaced: weights, or a pool."""
+        if self._buffers:
+            self._forget()
+            self._buffers = []
+
+    def prepare_growth(self, rows: int) -> None:
+        """Forget recordings over pools that must grow to hold so many rows: they would keep the old ones."""
+        if any(rows > model.pool.scratch for model in self._models):
+            self.forget()
+
     def _check_buffers(self, shape: FixedShape, packed: Packed) -> None:
+        self.prepare_growth(shape.rows)
         for model in self._models:
             model.pool.reserve(shape.rows)
         last = max(each.depth + each.stop - each.start for each in packed.segments)
@@ -208,17 +227,19 @@ class SmallForwards:
 
     def _forget(self) -> None:
         """Give back what recordings hold: their activations, and the pools that they write to."""
-        self._recorder.forget()
-        self._recordings.clear()
+        with RECORDING:
+            self._recorder.forget()
+            self._recordings.clear()
 
     def _record(self, shape: FixedShape, packed: Packed) -> bool:
         try:
-            self._recordings[shape] = Recording(
-                shape, packed, self._models, self._buffers, self._places(), self._recorder
-            )
-        except torch.OutOfMemoryError:
-            raise
+            with RECORDING:
+                self._recordings[shape] = Recording(
+                    shape, packed, self._models, self._buffers, self._places(), self._recorder
+                )
         except RuntimeError as error:
+            if lacks_memory(error):
+                raise
             self.fault = str(error)
             self._forget()
             warnings.warn(f"CUDA graphs are off, since a forward cannot be recorded: {error}", stacklevel=2)

@@ -16,11 +16,15 @@ from stepscore.types import Encoded, Ids, Values
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A sequence of the plan: where it ends in the tree, and for each read the stored numbers or the pair to come."""
+    """A sequence of the plan: where it ends in the tree, and for each read the stored numbers or the pair to come.
+
+    whole: whether the sequence ends here, or goes on in a later forward.
+    """
 
     end: Node
     reads: list[Read]
     sources: list[Values | int]
+    whole: bool
 
 
 class TreePlan:
@@ -49,14 +53,14 @@ class TreePlan:
         known, again = _progress(self._tree, encoded)
         stop = again[rows - 1] + 1 if rows <= len(again) else known + rows - len(again)
         reads = [read for read in reads_of(encoded) if read[0] < stop]
-        return TreeCursor(self._tree, self._add(encoded.cache_salt, encoded.ids[:stop], reads))
+        return TreeCursor(self._tree, self._add(encoded.cache_salt, encoded.ids[:stop], reads, whole=False))
 
-    def _add(self, salt: str, ids: Ids, reads: list[Read]) -> Node:
+    def _add(self, salt: str, ids: Ids, reads: list[Read], *, whole: bool = True) -> Node:
         node = self._tree.split_at(salt, ids)
         self._tree.lock(node)
         if node.end < len(ids):
             node = self._grow(node, ids)
-        self._wanted.append(_Wanted(node, reads, self._sources(node.path(), reads)))
+        self._wanted.append(_Wanted(node, reads, self._sources(node.path(), reads), whole))
         return node
 
     def packed(self) -> Packed:
@@ -79,10 +83,21 @@ class TreePlan:
         for wanted in self._wanted:
             self._remember(wanted, values)
             self._tree.unlock(wanted.end)
+        for wanted, result in zip(self._wanted, results, strict=True):
+            if wanted.whole and not np.isfinite(result).all():
+                self._forget_path(wanted.end)
         return results
 
     def abandon(self) -> None:
         self._release(self._fresh())
+
+    def _forget_path(self, end: Node) -> None:
+        """Remove all that a sequence shares: a number that is not finite reaches rows before it through attention.
+
+        Only after its last part: a sequence of many forwards that is forgotten on the way would never end.
+        """
+        for top in end.path()[:1]:
+            self._tree.evict(top)
 
     def _grow(self, parent: Node, ids: Ids) -> Node:
         """Add the unknown rest of a sequence below its known part; the lock moves down with it."""

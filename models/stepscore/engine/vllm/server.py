@@ -26,11 +26,17 @@ class VllmServer:
 
     def __init__(self, address: str) -> None:
         self._http = httpx.Client(base_url=address.rstrip("/"), timeout=TIMEOUT)
-        self._model = self._get("/v1/models")["data"][0]
+        try:
+            model = self._get("/v1/models")["data"][0]
+            self._model, self._max_tokens = str(model["id"]), int(model["max_model_len"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise EngineError(
+                f"what answers at {address} is not a vLLM server: its /v1/models names no model with a max_model_len"
+            ) from error
 
     @property
     def max_tokens(self) -> int:
-        return int(self._model["max_model_len"])
+        return self._max_tokens
 
     @property
     def dtype(self) -> str:
@@ -38,7 +44,7 @@ class VllmServer:
 
     def pool(self, sequences: Sequence[Ids]) -> list[Values]:
         body = {
-            "model": self._model["id"],
+            "model": self._model,
             "input": [list(ids) for ids in sequences],
             "task": "token_classify",
             "use_activation": False,
@@ -66,7 +72,7 @@ class VllmServer:
 
     def _complete(self, prompts: Sequence[Ids], wanted: dict[str, Any]) -> list[Any]:
         """One answer for each prompt, in order."""
-        body = {"model": self._model["id"], "max_tokens": 1, "temperature": 0.0, **wanted}
+        body = {"model": self._model, "max_tokens": 1, "temperature": 0.0, **wanted}
         found: list[Any] = []
         for start in range(0, len(prompts), PROMPTS):
             part = [list(ids) for ids in prompts[start : start + PROMPTS]]
@@ -87,7 +93,10 @@ class VllmServer:
             raise EngineError(f"the vLLM server at {request.url} does not answer: {error}") from error
         if response.is_error:
             raise EngineError(f"the vLLM server answered {response.status_code}: {response.text[:500]}")
-        return response.json()
+        try:
+            return response.json()
+        except ValueError as error:
+            raise EngineError(f"what answers at {request.url} is not a vLLM server: {response.text[:80]!r}") from error
 
 
 def _own(places: Sequence[Any], ids: Ids) -> Values:

@@ -6,18 +6,21 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import engine_case as case
 from stepscore.config import CheckpointFacts, EngineOptions
 from stepscore.engine.process.engine import KnownPrefixes, ProcessEngine
-from stepscore.engine.process.open import open_process_engines
+from stepscore.engine.process.open import open_process_engines, share_of
 from stepscore.engine.protocol import Work
-from stepscore.errors import CheckpointError, EngineDead, TooLong, UnsupportedByEngine
+from stepscore.engine.torch.memory import memory_at_hand
+from stepscore.errors import CheckpointError, EngineDead, NotEnoughMemory, TooLong, UnsupportedByEngine
 from stepscore.types import Encoded, EncodedSolution
 
 OPTIONS = EngineOptions(device="cpu", dtype="float32", kv_cache_bytes=1 << 20)
@@ -122,6 +125,22 @@ def test_what_cannot_be_opened_is_the_same_error_as_in_this_process(tmp_path: Pa
         open_process_engines(broken, case.CLASS_HEAD, OPTIONS, "torch", 1)
     with pytest.raises(UnsupportedByEngine, match="data-parallel-size 2"):
         open_process_engines(facts, case.CLASS_HEAD, OPTIONS, "vllm:http://127.0.0.1:1", 2)
+
+
+def test_engines_that_do_not_fit_together_are_refused_before_a_process_starts(facts: CheckpointFacts) -> None:
+    """Each alone would fit."""
+    at_hand = memory_at_hand(torch.device("cpu"))
+    assert at_hand is not None
+    large = replace(OPTIONS, kv_cache_bytes=at_hand // 3)
+    with pytest.raises(NotEnoughMemory, match=r"4 engines over .* fewer engines \(--data-parallel\)"):
+        open_process_engines(facts, case.CLASS_HEAD, large, "torch", 4)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_process_that_finds_no_gpu_does_not_choose_the_cpu_for_itself(device: str) -> None:
+    share = share_of(EngineOptions(device="auto"), 2, torch.device(device))
+    assert share.device == device
+    assert share.threads == max(1, torch.get_num_threads() // 2)
 
 
 @settings(max_examples=30, deadline=None)

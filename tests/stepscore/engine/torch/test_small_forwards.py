@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import random
+import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ import engine_case as case
 from benchmarks import flash_on_cpu  # noqa: F401 - gives the CPU the operator of flash attention
 from stepscore.config import CheckpointFacts
 from stepscore.engine.protocol import Work
+from stepscore.engine.torch.attention import varlen_attention
 from stepscore.engine.torch.engine import TorchEngine
 from stepscore.engine.torch.inputs import FixedShape, fixed_arrays, index_arrays
+from stepscore.engine.torch.memory import give_back
 from stepscore.engine.torch.packing import Packed, Segment, pack
 from stepscore.engine.torch.small_forwards import (
     BLOCK,
@@ -182,6 +186,72 @@ def test_a_pool_that_grew_is_recorded_anew(facts: CheckpointFacts, exact: TorchE
         batch = [case.Encoded((*each.ids, 7), (len(each.ids),)) for each in batch]
     case.assert_close(engine.forward(batch), exact.forward(batch))
     assert counting(engine).forgotten == 2
+
+
+def test_weights_that_become_8_bits_are_not_kept_beside_the_new_ones(facts: CheckpointFacts) -> None:
+    engine = recording(facts)
+    engine.forward(case.batch(5, size=3))
+    old = [weakref.ref(layer.gate_up.weight) for layer in engine.models[0].decoder.layers]
+    gc.disable()  # what only the collector would free is memory that a GPU lacks
+    try:
+        engine.quantize("int8")
+        assert not any(each() is not None for each in old)
+    finally:
+        gc.enable()
+
+
+def test_a_pool_that_grows_for_a_large_forward_is_not_kept_beside_the_new_one(
+    facts: CheckpointFacts, exact: TorchEngine
+) -> None:
+    engine = recording(facts, 100, scratch=64, max_batch_tokens=4000)
+    engine.models[0].decoder.attention_for = varlen_attention
+    engine.forward([Encoded((5, 6), (1,))])
+    assert counting(engine).recorded
+    old = [weakref.ref(layer) for layer in engine.models[0].pool.layers]
+    batch = case.batch(6, size=60, longest=80, shared=1)
+    gc.disable()
+    try:
+        case.assert_close(engine.forward(batch), exact.forward(batch))
+        assert engine.models[0].pool.scratch > ROWS[-1]
+        assert not any(each() is not None for each in old)
+    finally:
+        gc.enable()
+
+
+class Alone(CallRecorder):
+    """Fails if another one records, or waits for the device, at the same time. most: of this kind at once."""
+
+    busy = most = 0
+
+    def record(self, forward: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+        Alone.busy += 1
+        Alone.most = max(Alone.most, Alone.busy)
+        time.sleep(0.01)
+        recorded = super().record(forward)
+        Alone.busy -= 1
+        return recorded
+
+    def forget(self) -> None:
+        assert not Alone.busy
+
+
+def test_engines_of_one_process_record_one_after_the_other(facts: CheckpointFacts, exact: TorchEngine) -> None:
+    """A recording does not survive that another thread waits for the whole device, as the start of one does."""
+    engines = [recording(facts) for _ in range(3)]
+    for engine in engines:
+        engine.small = SmallForwards(engine.models, Alone())
+    batches = [case.batch(seed, size=4) for seed in range(6)]
+
+    def run(engine: TorchEngine) -> None:
+        for batch in batches:
+            case.assert_close(engine.forward(batch), exact.forward(batch))
+            give_back()
+            assert engine.small is not None
+            engine.small.forget()
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(run, engines))
+    assert Alone.most == 1
 
 
 def test_rotations_that_grew_lie_elsewhere(facts: CheckpointFacts) -> None:

@@ -18,6 +18,7 @@ from stepscore.engine.open import open_engine
 from stepscore.engine.protocol import EngineInfo, SequenceLimits
 from stepscore.engine.vllm.engine import VllmEngine, check_supported
 from stepscore.engine.vllm.process import llm_settings
+from stepscore.engine.vllm.server import VllmServer
 from stepscore.errors import CheckpointError, EngineError, UnsupportedByEngine
 from stepscore.family.heads import EnsembleHead, Head, LinearHead, TokenLogProbHead, VocabularyHead
 from stepscore.types import Encoded, Values
@@ -170,6 +171,28 @@ class VllmLookalike(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(written)))
         self.end_headers()
         self.wfile.write(written)
+
+
+class AnotherServer(VllmLookalike):
+    """Something else that answers HTTP: with a page, or with models whose longest sequence it does not say."""
+
+    def do_GET(self) -> None:
+        if b"page" in self.server.said:  # type: ignore[attr-defined]
+            self.send_response(200)
+            self.send_header("Content-Length", "6")
+            self.end_headers()
+            self.wfile.write(b"<html>")
+        else:
+            self._send(200, json.loads(self.server.said))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("said", [b"page", b"{}", b"[]", b'{"data": []}', b'{"data": [{"id": "gpt"}]}', b"null"])
+def test_an_address_at_which_something_else_answers_is_an_error(said: bytes) -> None:
+    with HTTPServer(("127.0.0.1", 0), AnotherServer) as server:
+        server.said = said  # type: ignore[attr-defined]
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(EngineError, match="is not a vLLM server"):
+            VllmServer(f"http://127.0.0.1:{server.server_port}")
 
 
 @pytest.fixture
