@@ -51,7 +51,7 @@ def choose_device(wanted: Device) -> torch.device:
 
 
 def _why_no_cuda() -> str:
-    if not torch.backends.cuda.is_built():
+    if torch.version.cuda is None and torch.version.hip is None:
         return f"PyTorch {torch.__version__} was built without it; install a build for CUDA, or choose --device cpu"
     return (
         "PyTorch finds no GPU; see what nvidia-smi reports, and whether CUDA_VISIBLE_DEVICES hides it, or choose "
