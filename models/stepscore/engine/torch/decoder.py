@@ -18,8 +18,8 @@ from stepscore.engine.torch.attention import Attention, attention_for
 from stepscore.engine.torch.compiling import compiled
 from stepscore.engine.torch.inputs import ForwardInputs, load_inputs
 from stepscore.engine.torch.kv_pool import KVPool
-from stepscore.engine.torch.layer import LINEARS, SERIAL_NUMBERS, Layer, LayerSizes, connect, finish, project, rms_norm
-from stepscore.engine.torch.linear import Linear, Projection
+from stepscore.engine.torch.layer import LINEARS, Layer, LayerSizes, connect, finish, project, rms_norm
+from stepscore.engine.torch.linear import GatedProjection, Linear, Projection
 from stepscore.engine.torch.packing import Packed
 
 ROTATIONS = 4096
@@ -86,13 +86,8 @@ class Decoder:
         self.layers = layers
         self.final_norm = final_norm
         self._rotation = RotaryTable(architecture, embedding.device, final_norm.dtype)
-        tiled = bool(layers[0].down.tile) and embedding.device.type == "cpu"
         self._sizes = LayerSizes(
-            architecture.heads,
-            architecture.key_heads,
-            architecture.head_width,
-            architecture.epsilon,
-            max(1, SERIAL_NUMBERS // architecture.inner) if tiled else 0,
+            architecture.heads, architecture.key_heads, architecture.head_width, architecture.epsilon
         )
         self.attention_for: Callable[[ForwardInputs, KVPool, torch.dtype], Attention] = attention_for
         self._connect = connect
@@ -106,11 +101,17 @@ class Decoder:
     def dtype(self) -> torch.dtype:
         return self.final_norm.dtype
 
-    def replace_linears(self, make: Callable[[Linear], Projection]) -> None:
-        """Replace the large weights layer by layer, so that old and new ones are never both held."""
+    def replace_linears(
+        self, make: Callable[[Linear], Projection], make_gate: Callable[[Linear], GatedProjection] | None = None
+    ) -> None:
+        """Replace the large weights layer by layer, so that old and new ones are never both held.
+
+        make_gate: for gate and up; default `make`.
+        """
         layers, self.layers = list(self.layers), ()
         for number, layer in enumerate(layers):
-            made: dict[str, Any] = {name: make(getattr(layer, name)) for name in LINEARS}
+            makers = dict.fromkeys(LINEARS, make) | {"gate_up": make_gate or make}
+            made: dict[str, Any] = {name: each(getattr(layer, name)) for name, each in makers.items()}
             layers[number] = replace(layer, **made)
         self.layers = tuple(layers)
 

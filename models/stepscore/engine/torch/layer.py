@@ -11,13 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
-from stepscore.engine.torch.linear import Projection
-
-SERIAL_NUMBERS = 32_767
-"""Up to here PyTorch computes elementwise functions on one thread. Above, it cuts the numbers into as many parts as
-threads, and what lies at a cut goes through another exp than the rest: a last bit that depends on the row's company."""
+from stepscore.engine.torch.linear import GatedProjection, Projection
 
 LINEARS = ("query_key_value", "attention_out", "gate_up", "down")
 """The fields of a layer that hold large weights."""
@@ -33,20 +28,19 @@ class Layer:
     key_norm: torch.Tensor | None
     attention_out: Projection
     mlp_norm: torch.Tensor
-    gate_up: Projection
+    gate_up: GatedProjection
     down: Projection
     window: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSizes:
-    """heads, key_heads, head_width: H, G, E. serial_rows: rows of the gate at a time; 0 for all."""
+    """heads, key_heads, head_width: H, G, E."""
 
     heads: int
     key_heads: int
     head_width: int
     epsilon: float
-    serial_rows: int
 
 
 def project(
@@ -67,9 +61,9 @@ def project(
 
 def finish(layer: Layer, sizes: LayerSizes, attended_TD: torch.Tensor, hidden_TD: torch.Tensor) -> torch.Tensor:
     """The next layer's input (T, D). attended_TD: (T, H x E)."""
-    hidden_TD = layer.attention_out(attended_TD).add_(hidden_TD)
-    gate_up = layer.gate_up(rms_norm(hidden_TD, layer.mlp_norm, sizes.epsilon))
-    return layer.down(_gated(gate_up, sizes.serial_rows)).add_(hidden_TD)
+    hidden_TD = layer.attention_out.add_to(hidden_TD, attended_TD)
+    gated = layer.gate_up.gate(rms_norm(hidden_TD, layer.mlp_norm, sizes.epsilon))
+    return layer.down.add_to(hidden_TD, gated)
 
 
 def connect(
@@ -100,14 +94,3 @@ def rotate(rows_TXE: torch.Tensor, cosine_T1E: torch.Tensor, sine_T1E: torch.Ten
     turned[..., :half].addcmul_(second, sine_T1E[..., :half], value=-1)
     turned[..., half:].addcmul_(first, sine_T1E[..., half:])
     return turned
-
-
-def _gated(gate_up: torch.Tensor, serial_rows: int) -> torch.Tensor:
-    gate, up = gate_up.chunk(2, dim=-1)
-    if not serial_rows:
-        return functional.silu(gate).mul_(up)
-    out = torch.empty_like(gate, memory_format=torch.contiguous_format)
-    for start in range(0, len(out), serial_rows):
-        part = slice(start, start + serial_rows)
-        torch.mul(functional.silu(gate[part]), up[part], out=out[part])
-    return out

@@ -10,9 +10,24 @@ from torch.nn import functional
 
 CPU_TILE, CUDA_TILE = 128, 1024
 
+SERIAL_NUMBERS = 32_767
+"""Up to here PyTorch computes elementwise functions on one thread. Above, it cuts the numbers into as many parts as
+threads, and what lies at a cut goes through another exp than the rest: a last bit that depends on the row's company."""
 
-class Projection(Protocol):
-    """A linear layer in whatever numbers. tile: see `Linear`."""
+
+class GatedProjection(Protocol):
+    """Two linear layers of one input, gate and up, in whatever numbers."""
+
+    def gate(self, rows: torch.Tensor) -> torch.Tensor:
+        """silu(gate) * up."""
+        ...
+
+
+class Projection(GatedProjection, Protocol):
+    """A linear layer in whatever numbers. If it is a gated one, its outputs are the gate's, then up's.
+
+    tile: see `Linear`.
+    """
 
     @property
     def tile(self) -> int: ...
@@ -23,9 +38,17 @@ class Projection(Protocol):
         """The number of rows, rounded up to whole tiles."""
         ...
 
+    def add_to(self, residual: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """A new tensor, the residual plus the layer's outputs."""
+        return self(rows).add_(residual)
+
+    def gate(self, rows: torch.Tensor) -> torch.Tensor:
+        gate, up = self(rows).chunk(2, dim=-1)
+        return functional.silu(gate).mul_(up)
+
 
 @dataclass(frozen=True, slots=True)
-class Linear:
+class Linear(Projection):
     """x W^T + b. weight: (out, in); bias: (out,) or None.
 
     tile: 0, or the number of rows of every matrix product. BLAS libraries choose their kernel, and with it the order
@@ -49,6 +72,16 @@ class Linear:
     def padded_rows(self, rows: int) -> int:
         """The number of rows, rounded up to whole tiles."""
         return rows if not self.tile else self.tile * -(-rows // self.tile)
+
+    def gate(self, rows: torch.Tensor) -> torch.Tensor:
+        if not (self.tile and rows.device.type == "cpu"):
+            return Projection.gate(self, rows)
+        gate, up = self(rows).chunk(2, dim=-1)
+        out, serial = torch.empty_like(gate, memory_format=torch.contiguous_format), SERIAL_NUMBERS // gate.shape[1]
+        for start in range(0, len(out), max(1, serial)):
+            part = slice(start, start + max(1, serial))
+            torch.mul(functional.silu(gate[part]), up[part], out=out[part])
+        return out
 
     def _one_tile(self, rows: torch.Tensor, out: torch.Tensor) -> None:
         if self.bias is None:

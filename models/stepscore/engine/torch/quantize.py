@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from stepscore.config import Quantize
 from stepscore.engine.torch.decoder import Decoder
-from stepscore.engine.torch.linear import Linear
+from stepscore.engine.torch.linear import Linear, Projection
 
 FP8 = torch.float8_e4m3fn
 LARGEST = {"int8": 127.0, "fp8": 448.0}
@@ -30,7 +30,7 @@ def quantize(decoder: Decoder, kind: Quantize) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Int8Linear:
+class Int8Linear(Projection):
     """x W^T + b. weight: (out, in) int8; scale: (out,) fp32."""
 
     weight: torch.Tensor
@@ -52,7 +52,7 @@ class Int8Linear:
 
 
 @dataclass(frozen=True, slots=True)
-class Fp8Linear:
+class Fp8Linear(Projection):
     """x W^T + b. weight: (out, in) e4m3; scale: (1, out) fp32. product: what `torch._scaled_mm` does."""
 
     weight: torch.Tensor

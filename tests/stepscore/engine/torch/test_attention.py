@@ -106,6 +106,16 @@ def test_equals_the_definition(tensors: tuple[torch.Tensor, ...], attention: Att
 
 
 @pytest.mark.parametrize("window", [None, 1, 3, 100])
+def test_nobody_sees_the_keys_that_16_bits_are_filled_up_with(
+    tensors: tuple[torch.Tensor, ...], window: int | None
+) -> None:
+    rounded = [each.bfloat16() for each in tensors]
+    found = SegmentAttention(INPUTS, torch.bfloat16)(rounded[0], rounded[1], rounded[2], rounded[3], window)
+    wanted = SegmentAttention(INPUTS, torch.float32)(*(each.float() for each in rounded), window)
+    torch.testing.assert_close(found.float(), wanted, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("window", [None, 1, 3, 100])
 def test_few_rows_over_the_whole_context_equal_the_definition(
     tensors: tuple[torch.Tensor, ...], window: int | None
 ) -> None:
