@@ -36,8 +36,8 @@ READING = (
 )
 
 HEAD = (
-    "--output qwen_math --share-prefixes --after-error zeroed --lora 2 --learning-rate 2e-4 --bf16 --compile "
-    "--batch 1 --accumulate 8 --eval-share 0.02 --steps 280"
+    "--output qwen_math --share-prefixes --after-error zeroed --lora 2 --learning-rate 3e-4 --normalize-head "
+    "--bf16 --compile --batch 1 --accumulate 8 --eval-share 0.02 --steps 260"
 )
 SAMPLED = "5000"
 """The training problems to which the policy samples solutions: the first ones."""

@@ -6,7 +6,7 @@ step has several reads), C parts of a number, L positions whose next token is pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -49,6 +49,14 @@ class StepModel(nn.Module):
             return numbers_SC, numbers_SC.sum() * 0.0
         losses_L = by_parts(self.lm, _token_losses, hidden_ND[batch.predicting], batch.predicted)
         return numbers_SC, losses_L.sum()
+
+    @torch.no_grad()
+    def normalize_head(self, batches: Iterable[TrainBatch]) -> None:
+        """By the hidden states at the read positions of these batches. Does nothing without a head."""
+        if self.head is not None:
+            normalized = self.head[0]
+            assert isinstance(normalized, Normalized)
+            normalized.measure(torch.cat([_hidden(self.lm, batch)[batch.reads].float() for batch in batches]))
 
     def _numbers(self, hidden_ND: Tensor, batch: TrainBatch) -> Tensor:
         read_SD = hidden_ND[batch.reads]
@@ -119,14 +127,47 @@ def _log_probs(logits_SV: Tensor, targets_S: Tensor) -> Tensor:
     return -cross_entropy(logits_SV, targets_S, reduction="none")
 
 
+class Normalized(nn.Module):
+    """Hidden states minus their mean, divided by their deviation; as they are until `measure` has seen some.
+
+    Their mean is many times as large as what tells steps apart, so that each step of an optimiser that learns from them
+    as they are moves all numbers alike.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    def forward(self, hidden_SD: Tensor) -> Tensor:
+        return (hidden_SD - self.mean) / self.deviation
+
+    def measure(self, hidden_SD: Tensor) -> None:
+        """hidden_SD: at least two of them."""
+        deviation_D, mean_D = torch.std_mean(hidden_SD.float(), dim=0)
+        self.mean.copy_(mean_D)
+        self.deviation.copy_(deviation_D.clamp(min=1e-6))
+
+    def fold(self, layer: nn.Linear) -> tuple[Tensor, Tensor]:
+        """The layer's weight and bias for hidden states as they are."""
+        weight = layer.weight / self.deviation
+        return weight, layer.bias - weight @ self.mean
+
+
 def new_head(output: Output, width: int) -> nn.Sequential | None:
-    """The head's linear layers with ReLU between them, all but the last as wide as the model. None without layers."""
+    """`Normalized`, then linear layers with ReLU between them, all but the last as wide as the model.
+
+    None if the output has no layers.
+    """
     training = output.training
     if not training.layers:
         return None
     inner = training.layers[:-1]
     layers: list[nn.Module] = [module for _ in inner for module in (nn.Linear(width, width), nn.ReLU())]
-    head = nn.Sequential(*layers, nn.Linear(width, training.outputs))
+    head = nn.Sequential(Normalized(width), *layers, nn.Linear(width, training.outputs))
     nn.init.normal_(head[-1].weight, std=0.02)  # type: ignore[arg-type]
     nn.init.zeros_(head[-1].bias)  # type: ignore[arg-type]
     return head
@@ -189,5 +230,9 @@ def without_adapters(lm: Any) -> Any:
     return merged
 
 
-def linears(head: nn.Sequential) -> list[nn.Linear]:
-    return [layer for layer in head if isinstance(layer, nn.Linear)]
+def layers_of(head: nn.Sequential) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of each linear layer, for hidden states as the decoder gives them."""
+    normalized, first, *others = (layer for layer in head if not isinstance(layer, nn.ReLU))
+    assert isinstance(normalized, Normalized)
+    assert isinstance(first, nn.Linear)
+    return [normalized.fold(first), *((layer.weight, layer.bias) for layer in others if isinstance(layer, nn.Linear))]

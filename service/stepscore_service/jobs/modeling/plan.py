@@ -64,6 +64,13 @@ class Learning:
     ] = False
     bf16: Annotated[bool, Option("--bf16", help="products in bfloat16")] = False
     checkpointing: Annotated[bool, Option("--gradient-checkpointing", help="less memory, a third more work")] = False
+    normalize_head: Annotated[
+        bool,
+        Option(
+            "--normalize-head",
+            help="the head learns from hidden states with mean 0 and deviation 1; DIR's takes them as they are",
+        ),
+    ] = False
     compile: Annotated[bool, Option("--compile", help="compile the layers: slow to start, then faster")] = False
     eval_steps: Annotated[int, Option(min=0, help="steps between evaluations; 0 evaluates at the end only")] = 0
     save_steps: Annotated[int, Option(min=1, help="steps between checkpoints")] = 500

@@ -10,7 +10,7 @@ from huggingface_hub import save_torch_state_dict
 from torch import Tensor
 
 from stepscore_service.jobs.modeling.build import TrainSetup
-from stepscore_service.jobs.modeling.model import linears, without_adapters
+from stepscore_service.jobs.modeling.model import layers_of, without_adapters
 from stepscore_service.jobs.runs.atomic import files_into
 
 LAST = "config.json"
@@ -32,8 +32,8 @@ def tensors(setup: TrainSetup, lm: Any) -> dict[str, Tensor]:
     head = setup.model.head
     if head is None:
         return state if lm.config.tie_word_embeddings else state | {"lm_head.weight": lm.get_output_embeddings().weight}
-    for name, layer in zip(setup.output.training.layers, linears(head), strict=True):
-        state |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
+    for name, (weight, bias) in zip(setup.output.training.layers, layers_of(head), strict=True):
+        state |= {f"{name}.weight": weight, f"{name}.bias": bias}
     return state
 
 

@@ -96,6 +96,8 @@ def train(plan: TrainPlan, setup: TrainSetup, data: TrainData, run: TrainRun, co
         ):
             callbacks = [stopping, progress, TensorBoardCallback(writer)]  # type: ignore[no-untyped-call]
             trainer = trainer_of(plan, setup, data, run, callbacks)
+            if plan.learning.normalize_head:
+                trainer.normalize_head()
             result = trainer.train(resume_from_checkpoint=run.last_checkpoint())
             if stopping.asked and trainer.state.global_step < trainer.state.max_steps:
                 return False
@@ -206,4 +208,6 @@ def gather_full_weights(trainer: StepTrainer, setup: TrainSetup, plan: TrainPlan
     with torch.no_grad():
         for name, parameter in fresh.model.named_parameters():
             parameter.copy_(gathered[name])
+        for name, buffer in fresh.model.named_buffers():
+            buffer.copy_(gathered.get(name, buffer))
     return fresh

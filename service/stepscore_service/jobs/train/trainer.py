@@ -26,6 +26,9 @@ from stepscore_service.jobs.modeling.prefix_tree import ExampleRow
 TRAINED = "trained.safetensors"
 """In a checkpoint: the weights that are trained, and no others."""
 
+NORMALIZED_BY = 64
+"""Examples whose hidden states say how the head's input is scaled."""
+
 MUST_BE_FINITE = {"loss": "the loss", "grad_norm": "the gradient"}
 
 
@@ -119,6 +122,15 @@ class StepTrainer(Trainer):
         self.log(numbers)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, numbers)
         return numbers
+
+    def normalize_head(self) -> None:
+        """By the first examples and the base as it is, so that a run that continues does the same. On every process."""
+        assert self.train_dataset is not None
+        assert isinstance(self.model, StepModel)
+        with self.compute_loss_context_manager():
+            self.model.normalize_head(
+                self._collate([example]).to(self.args.device) for example in self.train_dataset[:NORMALIZED_BY]
+            )
 
     def check_last_step(self) -> None:
         """No loss follows the last step, so one example is computed. On every process. Raises TrainingError."""

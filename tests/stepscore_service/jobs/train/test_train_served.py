@@ -22,7 +22,7 @@ from stepscore.scoring.open import open_scorer
 from stepscore.text.tokenizer import StepTokenizer
 from stepscore.types import Reading, Solution
 from stepscore_service.jobs.data.labelled import Labelled
-from stepscore_service.jobs.modeling.batch import collator
+from stepscore_service.jobs.modeling.batch import TrainBatch, collator
 from stepscore_service.jobs.modeling.build import TrainSetup, build
 from stepscore_service.jobs.modeling.plan import Learning, Lora, ObjectiveName, RowLayout, TrainPlan
 from stepscore_service.jobs.modeling.saving import save
@@ -53,21 +53,28 @@ def plan_of(base: Path, output: str, objective: ObjectiveName = "cross-entropy",
     return TrainPlan(base=str(base), output=output, objective=objective, learning=Learning(**learning), lora=Lora())
 
 
+def batch_of(setup: TrainSetup, layout: RowLayout) -> TrainBatch:
+    return collator(setup.objective, layout)([(each,) for each in setup.encoder.examples(SOLUTIONS)])
+
+
 def numbers(setup: TrainSetup, layout: RowLayout) -> torch.Tensor:
-    examples = list(setup.encoder.examples(SOLUTIONS))
-    batch = collator(setup.objective, layout)([(each,) for each in examples])
     with torch.no_grad():
-        found: torch.Tensor = setup.model.eval()(batch)[0]
+        found: torch.Tensor = setup.model.eval()(batch_of(setup, layout))[0]
     return found
 
 
 @pytest.mark.parametrize(
     ("output", "kind"), [*((output, "qwen2") for output in HEADS), *(("qwen_math", kind) for kind in KINDS[1:])]
 )
-def test_a_saved_checkpoint_reads_as_it_was_trained(tmp_path: Path, output: str, kind: str) -> None:
+@pytest.mark.parametrize("normalized", [False, True])
+def test_a_saved_checkpoint_reads_as_it_was_trained(tmp_path: Path, output: str, kind: str, normalized: bool) -> None:
     objective: ObjectiveName = "pqm" if output == "pqm" else "mse" if output == "value_head" else "cross-entropy"
     setup = build(plan_of(checkpoints.causal(tmp_path / "base", kind), output, objective))
+    plain = numbers(setup, "padded").numpy()
+    if normalized:
+        setup.model.normalize_head([batch_of(setup, "padded")])
     wanted = numbers(setup, "padded").numpy()
+    assert np.allclose(plain, wanted, atol=1e-3) is not normalized
     out = tmp_path / ("pqm" if output == "pqm" else "out")  # the name tells it from other value heads
     save(setup, out)
     scorer = open_scorer(str(out), options=EngineOptions(device="cpu", dtype="float32"))
@@ -98,9 +105,11 @@ def test_training_from_the_command_line_is_served(tmp_path: Path, lora: int) -> 
     assert isinstance(answer, Reading)
 
 
-def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--normalize-head",)])
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path, options: tuple[str, ...]) -> None:
     base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
     command = ["train", data, "--base", base, "--steps", 6, "--batch", 4, "--save-steps", 3, "--learning-rate", "1e-3"]
+    command += options
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for out in (whole, broken):
         ran = invoke(*command, "--out", out)
