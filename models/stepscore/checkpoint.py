@@ -140,7 +140,8 @@ def _safetensors_shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
             for key in tensors.keys():  # noqa: SIM118 - safe_open is not a mapping
                 yield key, tuple(tensors.get_slice(key).get_shape())
     except SafetensorError as error:
-        raise CheckpointError(f"{file} is damaged: {error}", path=str(file)) from error
+        said = f"{file} is damaged: {error}. If it was downloaded or prepared, remove its folder and try again"
+        raise CheckpointError(said, path=str(file)) from error
 
 
 def _torch_shapes(file: Path) -> Iterator[tuple[str, tuple[int, ...]]]:

