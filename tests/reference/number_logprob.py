@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -24,9 +25,15 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
         logprobs = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
     digit_ids = tokenizer.convert_tokens_to_ids(list("0123456789"))
     operations = []
+
+    def single(texts: Iterable[str]) -> set[int]:
+        written = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        return {ids[0] for ids in written if len(ids) == 1}
+
     for signs in ("+", "-−", "*x×", "/÷"):
-        written = [tokenizer(sp + sign, add_special_tokens=False)["input_ids"] for sign in signs for sp in ("", " ")]
-        operations.append({ids[0] for ids in written if len(ids) == 1})
+        operations.append(single(sp + sign for sign in signs for sp in ("", " ")))
+    results = single(sp + word for word in ("=", "==", "≈", "is", ":") for sp in ("", " "))
+    minuses, pluses = single(("-", " -", "−", " −", "-$", " -$")), single((" ", "$", " $"))
     end = len(prompt)
     token = next(index for index, (_, stop) in enumerate(offsets) if stop > end)
     rewards = []
@@ -36,16 +43,31 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
         while token < len(ids) and offsets[token][1] <= end:
             inside.append(token)
             token += 1
-        numbers = [
-            surprise
-            for t in inside
-            if (surprise := number_surprise(logprobs[t - 1], ids, t, digit_ids, operations)) is not None
-        ]
+        inside_ids = [ids[t] for t in inside]
+        numbers = []
+        for place, t in enumerate(inside):
+            surprise = number_surprise(logprobs[t - 1], ids, t, digit_ids, operations)
+            if surprise is not None:
+                numbers.append(surprise)
+            digits_follow = any(each in digit_ids for each in inside_ids[place + 1 : place + 3])
+            if ids[t - 1] in results and (ids[t] in digit_ids or (digits_follow and ids[t] in minuses | pluses)):
+                numbers.append(sign_surprise(logprobs[t - 1], ids[t] in minuses, minuses, pluses | set(digit_ids)))
+            elif ids[t - 1] not in digit_ids and digits_follow and ids[t] in set().union(*operations):
+                [own] = [operation for operation in operations if ids[t] in operation]
+                others = set().union(*operations) - own
+                near = inside_ids[max(0, place - 4) : max(0, place - 1)]
+                numbers += [sign_surprise(logprobs[t - 1], True, own, others)] * any(each in digit_ids for each in near)
         kind = "" if numbers else "wordy_"
         lowest = min(numbers or [logprobs[t - 1, ids[t]].item() for t in inside])
         x = constants[f"{kind}slope"] * lowest + constants[f"{kind}offset"]
         rewards.append(1 / (1 + math.exp(-x)))
     return rewards
+
+
+def sign_surprise(logprobs: torch.Tensor, first: bool, ones: set[int], others: set[int]) -> float:
+    """The log-odds of one kind of tokens against the other, or 0 if it is the likelier one."""
+    one, other = (sum(logprobs[each].exp().item() for each in tokens) for tokens in (ones, others))
+    return min(0.0, math.log(one / other) if first else math.log(other / one))
 
 
 def number_surprise(

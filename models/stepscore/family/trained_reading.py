@@ -15,8 +15,11 @@ class TrainedReading(nn.Module, ABC):
     """Log-probabilities in, a number per step out. Equals the family's reader before its sigmoid."""
 
     @abstractmethod
-    def events(self, logits_SV: Tensor, before_S: Tensor, targets_S: Tensor) -> Tensor:
-        """(S,) log-probabilities of what happens at the reads. before: tokens at the reads; targets: those after."""
+    def events(self, logits_SV: Tensor, before_S: Tensor, targets_S: Tensor, marks_S: Tensor) -> Tensor:
+        """(S,) log-probabilities of what happens at the reads.
+
+        before: tokens at the reads; targets: those after. marks: of the steps that the reads belong to.
+        """
 
     @abstractmethod
     def forward(self, events_S: Tensor, marks_N: Tensor) -> Tensor:

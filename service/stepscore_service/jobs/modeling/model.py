@@ -66,7 +66,8 @@ class StepModel(nn.Module):
             return numbers
         if self.reading is not None:
             before_S = batch.input_ids.flatten()[batch.reads]
-            events_S = by_parts(self.lm, self.reading.events, read_SD, before_S, batch.read_targets)
+            marks_S = batch.marks.repeat_interleave(batch.marks.abs())
+            events_S = by_parts(self.lm, self.reading.events, read_SD, before_S, batch.read_targets, marks_S)
             odds_N1: Tensor = self.reading(events_S, batch.marks)
             return odds_N1
         if self.reference is None:
