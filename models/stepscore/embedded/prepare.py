@@ -5,8 +5,8 @@
 NAME is `embedded` (the default), `embedded-head`, which is a class head on top of it, or a base alone for
 `stepscore train` and `stepscore label` (`qwen2.5-coder-0.5b`, `qwen2.5-coder-1.5b`). The result is a plain checkpoint
 folder, opened by mmap like any other. Its name holds a digest of the base and of all that was trained, so that another
-adapter is prepared anew; it is written beside and renamed, so that a kill leaves nothing half-made. The cache is
-$XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore.
+adapter is prepared anew; it is written beside and renamed, so that a kill leaves nothing half-made under that name, and
+the next run removes what it left. The cache is $XDG_CACHE_HOME/stepscore, else ~/.cache/stepscore.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ SHIPPED = {
 
 CONVERSION = "1"
 """Changes when the same base and adapter are to be written differently."""
+
+UNFINISHED = ".preparing-"
+"""Begins the names of folders that are being written."""
 
 GGUF = "gguf"
 """The folder in the cache that holds the downloaded files."""
@@ -126,7 +129,9 @@ def _unwritten(cache: Path, reason: str) -> CheckpointError:
 
 
 def _make(folder: Path, write: Callable[[Path], None]) -> None:
-    made = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
+    for left in folder.parent.glob(f"{UNFINISHED}*"):  # of a process that was killed: only the lock's holder writes
+        shutil.rmtree(left, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
     try:
         say(f"Preparing {folder}")
         write(made)

