@@ -39,6 +39,10 @@ class ReplicaScorer(Scorer):
         """End its process at once; a forward that hangs there fails with EngineDead."""
         self._process.kill()
 
+    def abandon(self) -> None:
+        """End its process at once, and one that is being opened in its place."""
+        self._process.abandon()
+
 
 class ReplicatedScorer(OneOrMany):
     """Scores on all replicas at once. A service puts a batcher in front of each of `replicas` instead."""

@@ -140,6 +140,9 @@ class ReplicatedBatcher:
                 scorer = await asyncio.to_thread(self._scorer.replace, scorer)
                 await asyncio.to_thread(self._warm, scorer)
                 break
+            except asyncio.CancelledError:  # the end of the service would wait until a process has loaded its model
+                scorer.abandon()
+                raise
             except Exception as error:  # no process can be started for want of memory, for example: later it can
                 reason = error.message if isinstance(error, StepscoreError) else f"{type(error).__name__}: {error}"
                 log.error("replica_not_opened", replica=dead.number, reason=reason)

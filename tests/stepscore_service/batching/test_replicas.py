@@ -28,6 +28,9 @@ class HeldReplica(HeldScorer):
     def kill(self) -> None:
         self.killed = True
 
+    def abandon(self) -> None:
+        self.free.set()
+
 
 class HeldReplicas:
     """Opens a new replica in the place of a dead one. failure: of the first attempt."""
@@ -138,6 +141,27 @@ async def test_a_dead_replica_is_opened_again() -> None:
     assert victim.killed
     assert scorers.replicas[0] is not victim
     await batcher.close()
+
+
+async def test_a_service_that_ends_does_not_wait_for_an_engine_that_is_being_opened() -> None:
+    scorers = HeldReplicas(2)
+    victim = scorers.replicas[0]
+    victim.free.clear()
+    opening = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def replace(dead: HeldReplica) -> HeldReplica:
+        loop.call_soon_threadsafe(opening.set)
+        assert dead.free.wait(10)
+        raise EngineDead("it was ended while it was opened")
+
+    scorers.replace = replace  # type: ignore[method-assign]
+    batcher = batcher_over(scorers)
+    victim.dead = "it ended"
+    assert batcher.engines == (2, 1)
+    await asyncio.wait_for(opening.wait(), 10)
+    await batcher.close()
+    assert victim.free.is_set()
 
 
 async def test_a_replica_whose_process_cannot_be_started_is_opened_later() -> None:

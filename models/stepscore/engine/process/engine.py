@@ -151,6 +151,8 @@ class ProcessEngine:
         self._numbers = count()
         self._waiting: dict[int, Future[Any]] = {}
         self._fault: str | None = None
+        self._successor: EngineProcess | None = None
+        self._abandoned = False
         self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read, name=f"read {process.name}", daemon=True)
         self._reader.start()
@@ -208,7 +210,9 @@ class ProcessEngine:
 
     def again(self) -> ProcessEngine:
         """The same engine in a new process, with nothing in its cache. Raises what opening the first one could."""
-        process = self._process.again()
+        self._successor = process = self._process.again()
+        if self._abandoned:
+            process.kill()
         engine = ProcessEngine(process, process.wait_open())
         try:
             if process.opening.options.quantize != "none":
@@ -221,6 +225,16 @@ class ProcessEngine:
     def kill(self) -> None:
         """End the process at once: a forward that runs in it, or hangs, fails with EngineDead."""
         self._process.kill()
+
+    def abandon(self) -> None:
+        """End the process at once, and one that is being opened in its place, for which `again` then raises.
+
+        May be called from any thread.
+        """
+        self._abandoned = True
+        self.kill()
+        if self._successor is not None:
+            self._successor.kill()
 
     def close(self) -> None:
         """Free the weights and end the process; nothing is left to do if it has already ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -117,6 +118,19 @@ def test_a_killed_process_is_an_error_for_whoever_waits_and_can_be_opened_again(
     again = engine.again()
     case.assert_close(again.forward(batch), wanted)
     again.close()
+
+
+def test_a_process_that_is_being_opened_in_anothers_place_can_be_given_up(facts: CheckpointFacts) -> None:
+    (engine,) = open_process_engines(facts, case.CLASS_HEAD, OPTIONS, "torch", 1)
+    engine.kill()
+    with ThreadPoolExecutor(1) as caller:
+        opening = caller.submit(engine.again)
+        time.sleep(0.2)
+        engine.abandon()
+        with pytest.raises(EngineDead, match="ended by signal 9"):
+            opening.result(10)
+    with pytest.raises(EngineDead):
+        engine.again()
 
 
 def test_what_cannot_be_opened_is_the_same_error_as_in_this_process(tmp_path: Path, facts: CheckpointFacts) -> None:
