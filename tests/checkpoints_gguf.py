@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import gguf
 import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 import tokenizers_for_tests as tokenizers
@@ -17,8 +19,16 @@ from stepscore.embedded.sources import GgufSource
 WIDTH, INNER, LAYERS, HEADS, KEY_HEADS = 64, 96, 2, 4, 2
 
 
-def write_gguf(file: Path, architecture: str = "qwen2") -> None:
-    """Random weights in two precisions, and the tests' own vocabulary with three fillers behind it."""
+Blocks = tuple[gguf.GGMLQuantizationType, NDArray[np.uint8]]
+
+
+def write_gguf(
+    file: Path, architecture: str = "qwen2", stored: Mapping[str, Blocks] | None = None, without: Collection[str] = ()
+) -> None:
+    """Random weights in two precisions, and the tests' own vocabulary with three fillers behind it.
+
+    stored: weights whose bytes are given. without: weights that are left out.
+    """
     inner = tokenizers.qwen()
     vocabulary = sorted(inner.get_vocab(), key=inner.get_vocab().__getitem__)
     tokens = [*vocabulary, *(f"[PAD{len(vocabulary) + number}]" for number in range(3))]
@@ -40,6 +50,11 @@ def write_gguf(file: Path, architecture: str = "qwen2") -> None:
     writer.add_pad_token_id(inner.pad_token_id)
     writer.add_chat_template(tokenizers.CHATML)
     for name, shape in shapes(len(tokens)).items():
+        if name in without:
+            continue
+        if stored and name in stored:
+            writer.add_tensor(name, stored[name][1], raw_dtype=stored[name][0])
+            continue
         centre = 1.0 if "norm" in name else 0.0
         weight = np.random.default_rng(sum(name.encode())).normal(centre, 0.25, shape).astype(np.float32)
         quantised = gguf.quants.quantize(weight, gguf.GGMLQuantizationType.Q8_0) if len(shape) == 2 else weight

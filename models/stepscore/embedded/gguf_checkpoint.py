@@ -41,8 +41,9 @@ LAYER = {
 EMBEDDING = "model.embed_tokens.weight"
 ROWS = "model.embed_tokens.rows"
 """In what was trained: the embeddings of the tokens that are new, (n, D)."""
-ROOT = {"output.weight": EMBEDDING, "output_norm.weight": "model.norm.weight"}
-COARSE_EMBEDDING = "token_embd.weight"
+ROOT = {"output.weight": EMBEDDING, "token_embd.weight": EMBEDDING, "output_norm.weight": "model.norm.weight"}
+FINE_EMBEDDING, COARSE_EMBEDDING = "output.weight", "token_embd.weight"
+BIASED = ("attn_q", "attn_k", "attn_v")
 
 # Qwen2's own expression: words with one sign before them, single digits, signs with line breaks, white space.
 SPLIT = (
@@ -72,13 +73,16 @@ class TrainedPart:
 def write_checkpoint(file: Path, folder: Path, parts: Sequence[TrainedPart]) -> None:
     """The checkpoint of a GGUF file, with what was trained on it, in an existing folder.
 
-    parts: each began from the checkpoint of those before it. Raises CheckpointError if the file is not a Qwen2 model,
-    or a new token comes to another id than the one that it was trained with.
+    parts: each began from the checkpoint of those before it. Raises CheckpointError if the file is not a whole Qwen2
+    model, a part does not belong to it, or a new token comes to another id than the one that it was trained with.
     """
     reader = gguf.GGUFReader(file)
     meta = {key: field.contents() for key, field in reader.fields.items()}
     if meta.get("general.architecture") != "qwen2":
         raise CheckpointError(f"{file} holds {meta.get('general.architecture')}, not qwen2", path=str(file))
+    shapes = _shapes(reader, meta["qwen2.block_count"])
+    for part in parts:
+        _check_part(part, shapes)
     config = config_of(meta)
     tokens: dict[str, int] = {}
     for part in parts:
@@ -115,10 +119,45 @@ def config_of(meta: Meta) -> dict[str, Any]:
     }
 
 
-def _weights(reader: gguf.GGUFReader) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _tensors(reader: gguf.GGUFReader) -> Iterator[tuple[str, gguf.ReaderTensor]]:
+    """By name in Qwen2ForCausalLM. The embedding is `output.weight` if the file has it."""
+    tied_once = all(tensor.name != FINE_EMBEDDING for tensor in reader.tensors)
     for tensor in reader.tensors:
-        if tensor.name != COARSE_EMBEDDING:
-            yield _name(tensor.name), gguf.dequantize(tensor.data, tensor.tensor_type)
+        if tensor.name != COARSE_EMBEDDING or tied_once:
+            yield _name(tensor.name), tensor
+
+
+def _weights(reader: gguf.GGUFReader) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for name, tensor in _tensors(reader):
+        yield name, gguf.dequantize(tensor.data, tensor.tensor_type)
+
+
+def _shapes(reader: gguf.GGUFReader, layers: int) -> dict[str, tuple[int, ...]]:
+    """Of every weight, as torch has it. Raises CheckpointError if one is missing: a model would make it up."""
+    shapes = {name: tuple(int(size) for size in reversed(tensor.shape)) for name, tensor in _tensors(reader)}
+    kinds = [f"{part}.weight" for part in LAYER] + [f"{part}.bias" for part in BIASED]
+    wanted = [*ROOT.values(), *(_name(f"blk.{layer}.{kind}") for layer in range(layers) for kind in kinds)]
+    if missing := sorted(set(wanted) - shapes.keys()):
+        raise CheckpointError(
+            f"the file lacks {len(missing)} weights of Qwen2, the first is {missing[0]}", missing=missing
+        )
+    return shapes
+
+
+def _check_part(part: TrainedPart, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises CheckpointError if something of it would be left out, or is for a model of other shapes."""
+    for key, tensor in part.state.items():
+        base, mark, half = key.removesuffix(".weight").rpartition(".lora_")
+        if not mark:
+            continue
+        shape = shapes.get(f"{base}.weight", (0, 0))
+        fits = tensor.shape[1] == shape[1] if half == "A" else tensor.shape[0] == shape[0]
+        other = f"{base}.lora_{'B' if half == 'A' else 'A'}.weight"
+        if half not in ("A", "B") or not fits or other not in part.state:
+            raise CheckpointError(f"{key} {tuple(tensor.shape)} is not an adapter of this base", tensor=key)
+    rows = len(part.state[ROWS]) if ROWS in part.state else 0
+    if rows != len(part.tokens):
+        raise CheckpointError(f"{rows} embeddings are there for {len(part.tokens)} new tokens", tensor=ROWS)
 
 
 def _name(name: str) -> str:

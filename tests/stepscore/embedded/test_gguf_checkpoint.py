@@ -64,6 +64,16 @@ def test_weights_are_the_file_s_in_bfloat16(file: Path, folder: Path) -> None:
         assert torch.equal(found[ours], wanted)
 
 
+def test_transformers_own_reader_finds_the_same_weights_in_the_same_places(file: Path, folder: Path) -> None:
+    """Its names and its order of the rows of q and k, which llama.cpp permutes for Llama and not for Qwen2. float32."""
+    theirs = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32).state_dict()
+    ours = load_file(folder / "model.safetensors")
+    theirs[EMBEDDING] = theirs.pop("lm_head.weight")  # the finer of the two, which is taken for both
+    assert theirs.keys() == ours.keys()
+    for name, weight in theirs.items():
+        assert torch.equal(ours[name], weight.bfloat16()), name
+
+
 def test_the_tokenizer_writes_the_same_ids_and_knows_no_filler(folder: Path) -> None:
     tokenizer = StepTokenizer.open(str(folder))
     assert tokenizer.ids(TEXT) == tokenizers.qwen()(TEXT, add_special_tokens=False)["input_ids"]
@@ -144,6 +154,66 @@ def test_a_product_is_a_sum_of_ranks_in_order() -> None:
             for rank in range(3):
                 total = np.float32(total + np.float32(up[row, rank] * down[rank, column]))
             assert found[row, column] == total
+
+
+@pytest.mark.parametrize("missing", ["blk.1.attn_k.bias", "blk.0.ffn_gate.weight", "output_norm.weight"])
+def test_a_file_that_lacks_a_weight_is_refused(tmp_path: Path, missing: str) -> None:
+    write_gguf(tmp_path / "some.gguf", without=[missing])
+    with pytest.raises(CheckpointError, match="lacks 1 weights of Qwen2, the first is model"):
+        write_checkpoint(tmp_path / "some.gguf", tmp_path, [])
+
+
+def test_a_file_that_holds_the_tied_matrix_once_is_read_too(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tied.gguf", without=["output.weight"])
+    write_checkpoint(tmp_path / "tied.gguf", tmp_path, [])
+    (tensor,) = (each for each in gguf.GGUFReader(tmp_path / "tied.gguf").tensors if each.name == "token_embd.weight")
+    wanted = torch.tensor(gguf.dequantize(tensor.data, tensor.tensor_type)).bfloat16()
+    assert torch.equal(load_file(tmp_path / "model.safetensors")[EMBEDDING], wanted)
+
+
+UP_PROJ = "model.layers.0.mlp.up_proj"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {f"{UP_PROJ}.lora_A.weight": torch.ones(2, WIDTH)},
+        {f"{UP_PROJ}.lora_A.weight": torch.ones(2, WIDTH), f"{UP_PROJ}.lora_B.weight": torch.ones(1, 2)},
+        {f"{UP_PROJ}.lora_A.weight": torch.ones(2, 1), f"{UP_PROJ}.lora_B.weight": torch.ones(INNER, 2)},
+        {"lm_head.lora_A.weight": torch.ones(2, WIDTH), "lm_head.lora_B.weight": torch.ones(9, 2)},
+        {
+            f"model.layers.9{name}": weight
+            for name, weight in {".mlp.up_proj.lora_A.weight": torch.ones(2, WIDTH)}.items()
+        },
+        {"model.embed_tokens.lora_embedding_A.weight": torch.ones(2, 9)},
+        {ROWS: torch.ones(1, WIDTH)},
+    ],
+    ids=[
+        "half of it",
+        "fewer rows",
+        "fewer columns",
+        "the tied head",
+        "another layer",
+        "of embeddings",
+        "rows without tokens",
+    ],
+)
+def test_a_part_that_would_be_left_out_or_does_not_fit_is_refused(
+    file: Path, tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"is not an adapter of this base|1 embeddings are there for 0 new tokens"
+    ):
+        write_checkpoint(file, tmp_path, [TrainedPart(state)])
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_one_embedding_is_not_given_to_two_tokens(file: Path, tmp_path: Path) -> None:
+    new = len(tokenizers.qwen())
+    with pytest.raises(CheckpointError, match="1 embeddings are there for 2 new tokens"):
+        write_checkpoint(
+            file, tmp_path, [TrainedPart({ROWS: torch.ones(1, WIDTH)}, tokens={"<a>": new, "<b>": new + 1})]
+        )
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
