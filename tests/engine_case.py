@@ -61,6 +61,11 @@ def batch(seed: int, size: int = 8, longest: int = 60, *, targets: bool = False,
     return made
 
 
+def largest(found: Sequence[Values], wanted: Sequence[Values]) -> float:
+    """The largest difference."""
+    return max(float(np.abs(one - other).max(initial=0)) for one, other in zip(found, wanted, strict=True))
+
+
 def state_of(facts: CheckpointFacts) -> dict[str, torch.Tensor]:
     return {key: value for file in facts.path.glob("*.safetensors") for key, value in load_file(file).items()}
 

@@ -22,12 +22,15 @@ CHECKS = ("size_asserts", "alignment_asserts", "scalar_asserts")
 GRAPHS = 128
 """Of one function in a process: one for each architecture and dtype that is opened. PyTorch refuses the ninth."""
 
+MANY_ROWS = 128
+"""Of fewer rows a norm or a rotation takes less time than a call of what was compiled of it, about 50 us."""
+
 Parameters = ParamSpec("Parameters")
 ResultT = TypeVar("ResultT")
 
 
 def compiled(function: Callable[Parameters, ResultT]) -> Callable[Parameters, ResultT]:
-    """The function, compiled once. The first dimension of its tensor arguments may be anything from 2 on.
+    """The function, compiled once. The first dimension of its tensors may be anything from 2 on, but not a vector's.
 
     Raises torch's error if it cannot be one graph.
     """
@@ -41,9 +44,20 @@ def compiled(function: Callable[Parameters, ResultT]) -> Callable[Parameters, Re
         if not marked:  # it costs the host as much as a launch, and what was compiled takes tensors without marks
             marked = True
             for each in arguments:
-                if isinstance(each, torch.Tensor):
+                if isinstance(each, torch.Tensor) and each.ndim > 1:
                     torch._dynamo.mark_dynamic(each, 0)
         return fast(*arguments, **named)
+
+    return call
+
+
+def compiled_for_many_rows(function: Callable[Parameters, ResultT]) -> Callable[Parameters, ResultT]:
+    """A function of rows, the first argument: compiled for `MANY_ROWS` and more, as written for fewer."""
+    fast = compiled(function)
+
+    def call(*arguments: Parameters.args, **named: Parameters.kwargs) -> ResultT:
+        rows = cast("torch.Tensor", arguments[0])
+        return (fast if len(rows) >= MANY_ROWS else function)(*arguments, **named)
 
     return call
 
@@ -65,6 +79,21 @@ def compiles(wanted: Compile, mode: Mode, device: torch.device) -> bool:
             f"compile=on is refused: mode {mode} promises numbers that do not depend on compiled code", engine="torch"
         )
     return wanted == "on" or (wanted == "auto" and mode == "fast" and device.type == "cuda")
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raises UnsupportedByEngine if what is compiled for a CPU finds no C++ compiler."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    if device.type != "cpu":
+        return
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise UnsupportedByEngine(
+            "compile=on is refused: on a CPU it needs a C++ compiler; install g++, or name one in CXX", engine="torch"
+        ) from error
 
 
 def keep_compiled() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,10 +16,20 @@ from torch.nn import functional
 
 from stepscore.engine.torch.architecture import Architecture
 from stepscore.engine.torch.attention import Attention, attention_for
-from stepscore.engine.torch.compiling import compiled
+from stepscore.engine.torch.compiling import MANY_ROWS, compiled, compiled_for_many_rows
 from stepscore.engine.torch.inputs import ForwardInputs, load_inputs
 from stepscore.engine.torch.kv_pool import KVPool
-from stepscore.engine.torch.layer import LINEARS, Layer, LayerSizes, connect, finish, project, rms_norm
+from stepscore.engine.torch.layer import (
+    LINEARS,
+    Elementwise,
+    Layer,
+    LayerSizes,
+    connect,
+    finish,
+    project,
+    rms_norm,
+    rotate,
+)
 from stepscore.engine.torch.linear import GatedProjection, Linear, Projection
 from stepscore.engine.torch.packing import Packed
 
@@ -124,6 +135,23 @@ class Decoder:
         """
         self._connect = compiled(connect)
         self._fewest = FEWEST_COMPILED_ROWS
+
+    @torch.inference_mode()
+    def compile_elementwise(self) -> None:
+        """Compile what lies between two products, and nothing else: for products that a compiler cannot see into.
+
+        Unlike `compile` it compiles at once.
+        """
+        functions = Elementwise(compiled_for_many_rows(rms_norm), compiled_for_many_rows(rotate))
+        self._connect = partial(connect, functions=functions)
+        rows, a = 2 * MANY_ROWS, self.architecture
+        rotation = self._rotation.up_to(rows).at(torch.arange(rows, device=self.device))
+        hidden_TD, attended_TD = (
+            torch.zeros((rows, width), device=self.device, dtype=self.dtype)
+            for width in (a.width, a.heads * a.head_width)
+        )
+        layers = self.layers[0], self.layers[-1]
+        self._connect(*layers, self._sizes, attended_TD, hidden_TD, rotation.cosine, rotation.sine)
 
     def load(self, packed: Packed, scratch: int) -> ForwardInputs:
         """The forward's indices on the device, filled up to whole tiles. scratch: first scratch slot of the pools."""

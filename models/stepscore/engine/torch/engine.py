@@ -16,7 +16,7 @@ from stepscore.config import CheckpointFacts, EngineOptions, Quantize
 from stepscore.engine.protocol import SMALLEST_FORWARD, EngineInfo, SequenceLimits, TokenCounts, Work
 from stepscore.engine.torch.architecture import Architecture, read_architecture
 from stepscore.engine.torch.chunks import Chunks
-from stepscore.engine.torch.compiling import compiles, keep_compiled
+from stepscore.engine.torch.compiling import check_compiler, compiles, keep_compiled
 from stepscore.engine.torch.decoder import Decoder
 from stepscore.engine.torch.failures import engine_error, errors_of_loading
 from stepscore.engine.torch.host_copy import HostCopy
@@ -255,13 +255,15 @@ def _open(facts: CheckpointFacts, head: Head, options: EngineOptions) -> TorchEn
     check_memory(checkpoints, options.kv_cache_bytes, placement.dtype, device)
     max_batch_tokens = options.max_batch_tokens or choose_forward(device)
     models = [_load(each, head, placement) for each in checkpoints]
-    if compiles(options.compile, options.mode, device):
+    packed, compiling = packs(options.mode, device, placement.dtype), compiles(options.compile, options.mode, device)
+    if compiling:
+        check_compiler(device)
         keep_compiled()
-        for model in models:
-            model.decoder.compile()
-    elif packs(options.mode, device, placement.dtype):
-        for model in models:
+    for model in models:
+        if packed:
             pack(model.decoder)
+        if compiling:
+            model.decoder.compile_elementwise() if packed else model.decoder.compile()
     large = choose_large_forward(device, options.max_batch_tokens)
     cache = cache_bytes(options.kv_cache_bytes, device, activation_bytes(models, large))
     if options.mode == "fast":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import engine_case as case
 from benchmarks.gpu_first.bench import Sizes
 from cli_case import run_python
 from stepscore.engine.torch.compiling import compiles, graphs
+from stepscore.engine.torch.packed_linear import packs
 from stepscore.engine.torch.packing import Segment, pack
 from stepscore.errors import UnsupportedByEngine
 
@@ -45,10 +45,52 @@ def test_a_process_opens_more_architectures_than_torch_compiles_a_function_for(t
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     with torch._dynamo.config.patch(recompile_limit=2):
-        for number, (kind, dtype) in enumerate(product(("qwen2", "qwen3"), ("float32", "bfloat16"))):
-            engine = case.engine(case.write(tmp_path / str(number), kind), compile="on", dtype=dtype)
+        for kind in ("qwen2", "qwen3", "llama"):
+            engine = case.engine(case.write(tmp_path / kind, kind), compile="on")
             assert len(engine.forward(case.batch(1, size=2))) == 2
-    assert graphs() == (4, 0)
+    assert graphs() == (3, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not packs("fast", CPU, torch.bfloat16), reason="oneDNN has no bfloat16 products on this CPU")
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+@pytest.mark.filterwarnings("ignore")  # those of torch's compiler about itself
+def test_packed_layers_compile_one_norm_and_one_rotation_when_they_are_opened(tmp_path: Path, kind: str) -> None:
+    facts = case.write(tmp_path, kind)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    engine, plain = (case.engine(facts, compile=each, dtype="bfloat16") for each in ("on", "off"))
+    assert graphs() == (2, 0)
+    exact = case.engine(facts)
+    sequences = [each for size in (12, 1, 3, 40) for each in case.batch(size, size=size)]
+    wanted = exact.forward(sequences)
+    assert case.largest(engine.forward(sequences), wanted) <= 1.5 * case.largest(plain.forward(sequences), wanted)
+    for length in (127, 128, 129, 300):
+        engine.forward([case.Encoded((5,) * length, (length - 1,))])
+    assert graphs() == (2, 0)
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from stepscore.checkpoint import read_facts
+from stepscore.config import EngineOptions
+from stepscore.engine.open import open_engine
+from stepscore.errors import UnsupportedByEngine
+from stepscore.family.heads import LinearHead
+head = LinearHead(("score.0", "score.2"), 2)
+try:
+    open_engine(read_facts(Path()), head, EngineOptions("cpu", "float32", compile="on"))
+except UnsupportedByEngine as refusal:
+    print(refusal)
+"""
+
+
+def test_compile_on_is_refused_if_there_is_no_compiler(tmp_path: Path) -> None:
+    done = run_python(case.write(tmp_path).path, "-c", OPEN, CXX="/nowhere/g++")
+    assert done.stdout == (
+        "compile=on is refused: on a CPU it needs a C++ compiler; install g++, or name one in CXX\n"
+    ), done.stderr
 
 
 OF_THE_BENCHMARK = [*Sizes().forwards.values(), *Sizes().small.values()]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,7 +22,7 @@ from stepscore.engine.torch.loading import load_decoder
 from stepscore.engine.torch.packed_linear import PackedGate, PackedLinear, packs
 from stepscore.engine.torch.weights import Weights
 from stepscore.placement import place
-from stepscore.types import Encoded, Values
+from stepscore.types import Encoded
 
 CPU = torch.device("cpu")
 LAST_BIT = 2.0**-7
@@ -136,9 +135,4 @@ def test_an_engine_in_bfloat16_packs_its_weights_and_is_as_close_to_float32_as_w
     exact = case.engine(facts, dtype="float32")
     sequences = [each for size in (1, 3, 12) for each in case.batch(size, size=size)]
     wanted = exact.forward(sequences)
-    assert 0 < largest(packed.forward(sequences), wanted) <= 1.5 * largest(plain.forward(sequences), wanted)
-
-
-def largest(found: list[Values], wanted: list[Values]) -> float:
-    """The largest difference."""
-    return max(float(np.abs(one - other).max(initial=0)) for one, other in zip(found, wanted, strict=True))
+    assert 0 < case.largest(packed.forward(sequences), wanted) <= 1.5 * case.largest(plain.forward(sequences), wanted)
