@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from stepscore.errors import EngineDead, EngineError, NotEnoughMemory, OutOfMemory
 
@@ -45,6 +46,11 @@ def engine_error(error: RuntimeError, tokens: int) -> EngineError:
         return OutOfMemory(f"a forward of {tokens} tokens does not fit into memory: {reason}", tokens=tokens)
     if lost_device(error):
         return EngineDead(f"the device failed for good: {reason}")
+    if isinstance(error, TorchDynamoException):
+        return EngineError(
+            f"the layers cannot be compiled: {reason}; install what that lacks (on a GPU a C compiler, on a CPU one of "
+            "C++), or choose --compile off"
+        )
     return EngineError(f"the forward pass failed: {error}", tokens=tokens)
 
 

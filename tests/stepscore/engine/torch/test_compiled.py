@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,24 @@ def test_compile_on_is_refused_if_there_is_no_compiler(tmp_path: Path) -> None:
     assert done.stdout == (
         "compile=on is refused: on a CPU it needs a C++ compiler; install g++, or name one in CXX\n"
     ), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of torch's compiler about itself
+def test_weights_that_are_exchanged_again_and_again_compile_once_and_are_freed(tmp_path: Path) -> None:
+    """pytorch#122969: what was compiled must not hold the weights of an engine that is closed."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for seed in range(3):
+        engine = case.engine(case.write(tmp_path / str(seed), seed=seed), compile="on")
+        engine.forward(case.batch(seed))
+        (model,) = engine.models
+        held = [weakref.ref(layer.gate_up.weight) for layer in model.decoder.layers]
+        held += [weakref.ref(each) for each in model.pool.layers]
+        del model
+        engine.close()
+        assert not any(each() is not None for each in held)
+    assert graphs() == (1, 0)
 
 
 OF_THE_BENCHMARK = [*Sizes().forwards.values(), *Sizes().small.values()]

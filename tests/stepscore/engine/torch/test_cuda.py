@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import engine_case as case
+from stepscore.engine.torch.engine import TorchEngine
+from stepscore.family.heads import VocabularyHead
 from stepscore.types import Encoded
 
 pytestmark = [
@@ -89,3 +93,64 @@ def test_scores_on_cuda_do_not_depend_on_company(tmp_path: Path) -> None:
     together = engine.forward(sequences)
     for one, values in zip(sequences, together, strict=True):
         assert np.array_equal(engine.forward([one])[0], values)
+
+
+def recording(folder: Path, **options: object) -> TorchEngine:
+    small = {"kv_cache_bytes": 1 << 24, "compile": "off", "cuda_graphs": "on"}
+    return case.engine(case.write(folder, head_dim=32), device="cuda", dtype="bfloat16", **small | options)
+
+
+def test_graphs_are_recorded_anew_after_all_of_them_were_dropped(tmp_path: Path) -> None:
+    """vllm#28426: PyTorch refuses to record into a pool of memory whose graphs are all gone."""
+    engine, batch = recording(tmp_path), case.batch(1, size=4)
+    before = engine.forward(batch)
+    assert engine.small is not None
+    for _ in range(3):
+        engine.small.forget()
+        engine.purge()
+        assert all(np.array_equal(one, other) for one, other in zip(before, engine.forward(batch), strict=True))
+    assert engine.small.fault is None
+
+
+def test_engines_in_threads_of_their_own_record_at_the_same_time(tmp_path: Path) -> None:
+    """As a reload does beside the engine that serves (TensorRT#2888)."""
+    engines = [recording(tmp_path / str(number)) for number in range(3)]
+    batches = [case.batch(seed, size=size, longest=60) for seed, size in enumerate((1, 2, 4, 8, 12) * 2)]
+    wanted = [case.engine(case.write(tmp_path / "exact", head_dim=32)).forward(batch) for batch in batches]
+
+    def run(engine: TorchEngine) -> None:
+        for batch, exact in zip(batches, wanted, strict=True):
+            widest = max(1.0, *(float(abs(one).max()) for one in exact))
+            found = engine.forward(batch)
+            assert all(abs(one - other).max() < 0.1 * widest for one, other in zip(exact, found, strict=True))
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(run, engines))
+    assert [engine.small.fault for engine in engines if engine.small is not None] == [None] * 3
+
+
+def test_a_closed_engine_returns_its_memory_to_the_device(tmp_path: Path) -> None:
+    def free() -> int:
+        return int(torch.cuda.mem_get_info()[0])
+
+    recording(tmp_path / "first").close()  # what PyTorch's libraries take once
+    before = free()
+    for number in range(3):
+        engine = recording(tmp_path / str(number), kv_cache_bytes=1 << 30)
+        engine.forward(case.batch(number, size=6))
+        assert free() < before - (1 << 29)
+        engine.close()
+        assert free() > before - (1 << 27)
+
+
+def test_weights_in_8_bits_take_the_place_of_the_others(tmp_path: Path) -> None:
+    shape = {"hidden_size": 1024, "intermediate_size": 8192, "num_attention_heads": 8, "num_key_value_heads": 2}
+    facts = case.write(tmp_path, head_dim=128, head=False, **shape)
+    engine = case.engine(facts, VocabularyHead((3, 4)), device="cuda", dtype="bfloat16", compile="off")
+    batch = case.batch(1, size=4)
+    before, taken = engine.forward(batch), torch.cuda.memory_allocated()
+    engine.quantize("int8")
+    assert torch.cuda.memory_allocated() < taken - (1 << 26), "three layers of 57 MB each in bfloat16"
+    widest = max(1.0, *(float(abs(one).max()) for one in before))
+    after = engine.forward(batch)
+    assert all(abs(one - other).max() < 0.4 * widest for one, other in zip(before, after, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._dynamo.exc import InternalTorchDynamoError
 
 from stepscore.engine.torch.failures import engine_error, errors_of_loading
 from stepscore.errors import EngineDead, EngineError, NotEnoughMemory, OutOfMemory
@@ -49,6 +50,14 @@ def test_a_device_that_is_lost_is_not_tried_again(reason: str) -> None:
     assert type(engine_error(RuntimeError(reason), 8)) is EngineDead
     with pytest.raises(EngineDead, match="m cannot be loaded"), errors_of_loading("m"):
         raise RuntimeError(reason)
+
+
+def test_layers_that_cannot_be_compiled_say_how_to_do_without() -> None:
+    found = engine_error(InternalTorchDynamoError("InvalidCxxCompiler: No working C++ compiler found\nmore"), 8)
+    assert type(found) is EngineError
+    assert "No working C++ compiler found; install" in found.message
+    assert "--compile off" in found.message
+    assert "more" not in found.message
 
 
 def test_the_allocators_own_error_counts_whatever_it_says() -> None:
