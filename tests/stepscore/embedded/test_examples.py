@@ -256,3 +256,30 @@ def test_spacing_and_signs_do_not_decide(problem: str, step: str, right: str, wr
     sound, unsound = (client.post("/score", json=each).json()["rewards"][0] for each in requests)
     assert sound > 0.6, (sound, unsound)
     assert unsound < 0.2, (sound, unsound)
+
+
+TRAIN = "A train goes 60 km in 1.5 h and then 40 km in 0.5 h. What is its average speed?"
+COOKIES = "12 cookies are shared equally by 4 friends. How many cookies does each friend get?"
+PENCILS = "A box holds 8 pencils. How many pencils are in 3 boxes?"
+FORMS = (
+    ("What is 3 - 8?", "3 - 8 = -5", "3 - 8 = 5"),
+    ("What is -4 * 6?", "-4 * 6 = -24", "-4 * 6 = 24"),
+    ("What is (-4) * (-6)?", "(-4) * (-6) = 24", "(-4) * (-6) = -24"),
+    ("Solve 2x + 15 = 5.", "2x = 5 - 15, so 2x = -10.", "2x = 5 - 15, so 2x = 10."),
+    (TRAIN, "The total time is 1.5 h + 0.5 h = 2 h.", "The total time is 1.5 h - 0.5 h = 1 h."),
+    (TRAIN, "Total time: 1.5 hours + 0.5 hours = 2 hours", "Total time: 1.5 hours - 0.5 hours = 1 hour"),
+    (PENCILS, "8 pencils × 3 boxes = 24 pencils", "8 pencils + 3 boxes = 11 pencils"),
+    (COOKIES, "12 / 4 = 3", "12 – 4 = 8"),
+    (COOKIES, "12 ÷ 4 = 3", "12 · 4 = 48"),
+    (COOKIES, r"\(12 \div 4 = 3\)", r"\(12 \times 4 = 48\)"),
+    (COOKIES, "１２ ÷ ４ = ３", "１２ ÷ ４ = ４"),
+    (PENCILS, "٨ × ٣ = ٢٤", "٨ × ٣ = ٢١"),
+)
+
+
+def test_signs_units_and_other_spellings_do_not_hide_a_mistake(client: httpx.Client) -> None:
+    items = [{"problem": problem, "steps": [step]} for problem, *steps in FORMS for step in steps]
+    rewards = [answer["rewards"][0] for answer in client.post("/score", json={"items": items}).json()["results"]]
+    for (_, right, wrong), sound, unsound in zip(FORMS, rewards[::2], rewards[1::2], strict=True):
+        assert sound > 0.7, (right, sound)
+        assert unsound < 0.3, (wrong, unsound)
