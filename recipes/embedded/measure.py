@@ -44,13 +44,15 @@ from stepscore_service.jobs.evaluate.suites.best_of_n import groups_of
 from stepscore_service.jobs.evaluate.suites.choosing import BEST, CHANCE, MAJORITY, ORACLE, WEIGHTED, Chooser
 from stepscore_service.jobs.metrics.calibration import expected_error
 from stepscore_service.jobs.metrics.first_error import accuracies, best_threshold, f1_with_interval, windows
-from stepscore_service.jobs.metrics.interval import Estimate
+from stepscore_service.jobs.metrics.interval import Estimate, Integers
 from stepscore_service.jobs.metrics.separation import auroc_with_interval
 
 CHUNK = 64
 AGGREGATES = ("min", "mean", "prod", "geometric_mean", "soft_min")
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 Measured = dict[str, Any]
+OfProblem = tuple[str, float]
+"""A problem and a step's number."""
 T = TypeVar("T")
 
 
@@ -74,36 +76,43 @@ def held_out_steps(gsm8k: Path, problems: int) -> list[tuple[Solution, str]]:
     return found
 
 
-def step_numbers(scorer: Scoring, steps: Sequence[tuple[Solution, str]], name: str) -> dict[str, list[float]]:
+def step_numbers(scorer: Scoring, steps: Sequence[tuple[Solution, str]], name: str) -> dict[str, list[OfProblem]]:
     """By kind, the extra number `name` of the steps in question: all steps of clean solutions, the last of others."""
-    found: dict[str, list[float]] = defaultdict(list)
+    found: dict[str, list[OfProblem]] = defaultdict(list)
     all_readings = readings(scorer, [solution for solution, _ in steps], "held-out steps")
-    for (_, kind), reading in zip(steps, all_readings, strict=True):
+    for (solution, kind), reading in zip(steps, all_readings, strict=True):
         if reading is not None:
             numbers = reading.extras.get(name, reading.rewards)
-            found[kind] += numbers if kind == "clean" else numbers[-1:]
+            found[kind] += [(solution.problem, each) for each in (numbers if kind == "clean" else numbers[-1:])]
     return found
 
 
 def step_auroc(scorer: Scoring, gsm8k: Path, problems: int) -> Measured:
-    """AUROC of clean against corrupted held-out steps, over all kinds and for each, with a bootstrap interval."""
+    """AUROC of clean against corrupted held-out steps, over all kinds and for each; problems are resampled."""
     numbers = step_numbers(scorer, held_out_steps(gsm8k, problems), "lowest_logprob")
     clean = numbers.pop("clean")
     every = [number for kind in numbers.values() for number in kind]
-    overall = _auroc(clean, every)
+    overall = separation(clean, every)
     return {
         "problems": problems,
         "clean_steps": len(clean),
         "corrupted_steps": len(every),
         "auroc": _rounded(overall.value),
         "interval_95": [_rounded(overall.low), _rounded(overall.high)],
-        "by_kind": {kind: _rounded(_auroc(clean, bad).value) for kind, bad in sorted(numbers.items())},
+        "by_kind": {kind: _rounded(separation(clean, bad).value) for kind, bad in sorted(numbers.items())},
     }
 
 
-def _auroc(good: Sequence[float], bad: Sequence[float]) -> Estimate:
-    numbers = np.array([*good, *bad], dtype=np.float64)
-    return auroc_with_interval(np.arange(len(numbers)) < len(good), numbers, np.arange(len(numbers)))
+def separation(good: Sequence[OfProblem], bad: Sequence[OfProblem]) -> Estimate:
+    """AUROC; the steps of one problem are alike, so that problems are resampled with all of theirs."""
+    numbers = np.array([number for _, number in (*good, *bad)], dtype=np.float64)
+    return auroc_with_interval(np.arange(len(numbers)) < len(good), numbers, units([one for one, _ in (*good, *bad)]))
+
+
+def units(problems: Sequence[str]) -> Integers:
+    """A number for each problem, from 0 on."""
+    numbers = {problem: number for number, problem in enumerate(dict.fromkeys(problems))}
+    return np.array([numbers[problem] for problem in problems], dtype=np.int64)
 
 
 def _rounded(value: float | None) -> float | None:
@@ -168,17 +177,19 @@ def first_errors(scorer: Scoring, solved: Sequence[tuple[Solution, int]], what: 
     """ProcessBench's F1: at threshold 0.5, and tuned on either half and measured on the other.
 
     solved: solutions with their first wrong step, -1 if there is none. An unreadable one counts as wrongly predicted.
+    Problems are resampled.
     """
     found = readings(scorer, [solution for solution, _ in solved], what)
     rewards = [None if reading is None else reading.rewards for reading in found]
     labelled = list(zip(rewards, (label for _, label in solved), strict=True))
-    halves = labelled[::2], labelled[1::2]
+    problems = units([solution.problem for solution, _ in solved])
+    halves = [[each for each, number in zip(labelled, problems, strict=True) if number % 2 == half] for half in (0, 1)]
     best = [best_threshold(windows(half)) for half in halves]
     return {
         "solutions": len(solved),
         "wrong": sum(label >= 0 for _, label in solved),
         "unreadable": sum(each is None for each in rewards),
-        "f1_at_0.5": percent(asdict(f1_with_interval(windows(labelled), 0.5))),
+        "f1_at_0.5": percent(asdict(f1_with_interval(windows(labelled), 0.5, problems))),
         "f1_at_best_threshold": _f1(labelled, best_threshold(windows(labelled))),
         "f1_tuned_on_other_half": [_f1(halves[1], best[0]), _f1(halves[0], best[1])],
         "tuned_thresholds": best,
@@ -200,12 +211,13 @@ def calibration(scorer: Scoring, data: Path) -> Measured:
     """Of the labelled steps of the development split, on which the constants were fitted."""
     rows = [row for group in development(data) for row in group]
     solutions = [Solution(row["prompt"], tuple(row["completions"])) for row in rows]
-    rewards, labels = [], []
+    rewards, labels, problems = [], [], []
     for row, reading in zip(rows, readings(scorer, solutions, "development split"), strict=True):
         if reading is not None:
             known = [place for place, label in enumerate(row["labels"]) if label is not None]
             rewards += [reading.rewards[place] for place in known]
             labels += [float(row["labels"][place]) for place in known]
+            problems += [row["prompt"] for _ in known]
     error = expected_error(np.array(rewards), np.array(labels))
     solved = [
         (solution, row["labels"].index(False) if False in row["labels"] else -1)
@@ -214,7 +226,7 @@ def calibration(scorer: Scoring, data: Path) -> Measured:
     return {
         "steps": len(labels),
         "ece": round(error, 4),
-        "auroc": percent(asdict(auroc_with_interval(np.array(labels) > 0, np.array(rewards), np.arange(len(labels))))),
+        "auroc": percent(asdict(auroc_with_interval(np.array(labels) > 0, np.array(rewards), units(problems)))),
         "first_errors": first_errors(scorer, solved, "development split, first errors"),
     }
 

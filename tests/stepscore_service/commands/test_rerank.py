@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli_case import invoke, read, write
 from service_case import connect, fake_scorer, live
+from stepscore.verify.answers import FinalAnswer
+from stepscore.verify.vote import vote
 from stepscore_service.jobs.score.rerank import RerankTally
 
 
@@ -99,23 +105,49 @@ def test_output_can_go_to_standard_output(tmp_path: Path, fake: list[str]) -> No
     assert not (tmp_path / "in.reranked.jsonl").exists()
 
 
-def group(answer: str | None, *members: int) -> dict[str, Any]:
-    return {"answer": answer, "best": members[0], "members": list(members)}
+def ranked(correct: list[bool], answers: list[str | None], scores: list[float]) -> dict[str, Any]:
+    """A row as the command writes it."""
+    finals = [None if answer is None else FinalAnswer(answer, "tag") for answer in answers]
+    groups = [asdict(each) | {"best": each.members[0]} for each in vote(scores, finals, "weighted")]
+    order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
+    results = [{"index": index, "score": scores[index]} for index in order]
+    return {"correct": correct, "best": order[0], "results": results, "groups": groups}
 
 
 def test_the_tally_counts_each_way_of_choosing() -> None:
     tally = RerankTally()
     rows: list[Mapping[str, Any]] = [
-        {
-            "correct": [True, False, False, False],
-            "best": 0,
-            "groups": [group("5", 0), group("6", 3, 1), group(None, 2)],
-        },
-        {"correct": [True, False], "best": 1, "groups": [group("6", 1), group("5", 0)]},
-        {"correct": [False, False], "best": 0, "groups": [group(None, 0), group(None, 1)]},
+        ranked([True, False, False, False], ["5", "6", None, "6"], [0.9, 0.3, 0.2, 0.4]),
+        ranked([True, False], ["5", "6"], [0.2, 0.6]),
+        ranked([False, False], [None, None], [0.5, 0.1]),
         {"error": {}, "correct": [True, True]},
         {"best": 0},
     ]
     tally.add([dict(row) for row in rows])
-    assert (tally.rows, tally.mean, tally.majority, tally.weighted, tally.best, tally.any) == (3, 0.75, 1, 1, 1, 2)
+    found = (tally.rows, tally.mean, tally.majority, tally.weighted, tally.best, tally.any)
+    assert found == (3, 0.75, 0.5, 1, 1, 2)
     assert (tally.fewest, tally.most) == (2, 4)
+
+
+tied = st.lists(
+    st.tuples(st.booleans(), st.sampled_from(["5", "6", "7", None]), st.sampled_from([0.25, 0.5])),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(tied, st.randoms())
+def test_the_order_of_the_candidates_in_the_file_gains_nothing(
+    table: list[tuple[bool, str | None, float]], rng: random.Random
+) -> None:
+    """Four models' solutions in their files' order would let a tie of four answers count as the first model's vote."""
+    by_answer = {answer: right for right, answer, _ in table}
+    table = [(by_answer[answer], answer, score) for _, answer, score in table]
+    found = []
+    for _ in range(2):
+        tally = RerankTally()
+        correct, answers, scores = (list(column) for column in zip(*table, strict=True))
+        tally.add([ranked(correct, answers, scores)])
+        found.append([tally.mean, tally.majority, tally.weighted, tally.best, tally.any])
+        rng.shuffle(table)
+    assert found[0] == pytest.approx(found[1])

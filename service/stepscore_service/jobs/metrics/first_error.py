@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepscore_service.jobs.metrics.interval import Booleans, Doubles, Estimate, bootstrap, weighted_mean
+from stepscore_service.jobs.metrics.interval import Booleans, Doubles, Estimate, Integers, bootstrap, weighted_mean
 
 NO_ERROR = -1
 NEVER = (math.inf, -math.inf)
@@ -82,9 +82,12 @@ def accuracies(found: Windows, threshold: float, weights_N: Doubles | None = Non
     return Accuracies(error, correct)
 
 
-def f1_with_interval(found: Windows, threshold: float) -> Estimate:
-    """Solutions are resampled."""
-    return bootstrap(lambda weights_N: accuracies(found, threshold, weights_N).f1, len(found))
+def f1_with_interval(found: Windows, threshold: float, units_N: Integers | None = None) -> Estimate:
+    """Solutions are resampled, or with units_N (the problem of each: 0, 1, ...) problems with all their solutions."""
+    if units_N is None or not len(units_N):
+        units_N = np.arange(len(found))
+    count = int(units_N.max()) + 1 if len(units_N) else 0
+    return bootstrap(lambda weights: accuracies(found, threshold, weights[units_N]).f1, count)
 
 
 def curve(found: Windows) -> tuple[Doubles, Doubles]:

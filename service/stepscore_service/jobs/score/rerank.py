@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import islice
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from stepscore.errors import StepscoreError
@@ -112,16 +113,20 @@ class RankSums:
 
 @dataclass
 class RerankTally:
-    """Sums over the rows whose candidates are known to be right or wrong. candidates: over all these rows."""
+    """Sums over the rows whose candidates are known to be right or wrong. candidates: over all these rows.
+
+    Of candidates or answers that a way of choosing cannot tell apart, each is as likely: what comes first in the file
+    must not count as chosen by the vote or the score.
+    """
 
     rows: int = 0
     candidates: int = 0
     fewest: int = 0
     most: int = 0
     mean: float = 0.0
-    majority: int = 0
-    weighted: int = 0
-    best: int = 0
+    majority: float = 0.0
+    weighted: float = 0.0
+    best: float = 0.0
     any: int = 0
 
     def add(self, rows: Iterable[JsonRow]) -> None:
@@ -136,18 +141,33 @@ class RerankTally:
         self.rows += 1
         self.candidates += n
         self.mean += sum(correct) / n
-        self.majority += correct[majority_of(row["groups"])]
-        self.weighted += correct[row["groups"][0]["best"]]
-        self.best += correct[row["best"]]
+        self.majority += fmean(fmean(correct[each] for each in members) for members in most_frequent(row["groups"]))
+        self.weighted += fmean(correct[each] for each in heaviest(row["groups"]))
+        self.best += fmean(correct[each] for each in highest(row["results"]))
         self.any += any(correct)
 
 
-def majority_of(groups: Sequence[JsonRow]) -> int:
-    """The candidate that a majority vote elects. It sees no scores, so ties go to the earliest candidate.
+def most_frequent(groups: Sequence[JsonRow]) -> list[list[int]]:
+    """The candidates of each answer that a majority vote may elect.
 
     Candidates without an answer win only if no candidate has one, guessed answers only if no candidate states one.
     """
     answered = [group for group in groups if group["answer"] is not None] or groups
     voting = [group for group in answered if group.get("reader") != "guess"] or answered
-    largest = max(voting, key=lambda group: (len(group["members"]), -min(group["members"])))
-    return int(min(largest["members"]))
+    most = max(len(group["members"]) for group in voting)
+    return [group["members"] for group in voting if len(group["members"]) == most]
+
+
+def heaviest(groups: Sequence[JsonRow]) -> list[int]:
+    """The best candidate of the first group, and of those that stand after it by their order in the file alone."""
+    first = groups[0]
+    return [each["best"] for each in groups if _standing(each) == _standing(first)]
+
+
+def _standing(group: JsonRow) -> tuple[bool, float, bool, float]:
+    return group["answer"] is None, group["weight"], group.get("reader") == "guess", group["score"]
+
+
+def highest(results: Sequence[JsonRow]) -> list[int]:
+    """The candidates with the highest score. results: best first."""
+    return [each["index"] for each in results if each["score"] == results[0]["score"]]
