@@ -409,7 +409,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--eager", action="store_true", help="vLLM does not compile its layers (it does by default)")
     parser.add_argument("--timeout", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    parsed = parser.parse_args()
+    if not parsed.vllm_python.is_file():
+        parser.error(f"--vllm-python {parsed.vllm_python} is no file; name the interpreter of an environment with vLLM")
+    return parsed
 
 
 if __name__ == "__main__":

@@ -88,13 +88,19 @@ LEAST: Mapping[str, int] = {
 MOST_THREADS = 1024
 """Some thousand threads end PyTorch with a segmentation fault."""
 
+MOST_BATCH_TOKENS = 1 << 20
+"""A GPU reserves keys and values for a whole forward."""
+
+MOST: Mapping[str, int] = {"threads": MOST_THREADS, "max_batch_tokens": MOST_BATCH_TOKENS}
+"""The largest value of a whole number, if it has one."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """How an engine runs. Sizes are in tokens unless the name says bytes.
 
     Raises InvalidOption for a device, dtype, mode, compile, cuda_graphs or quantize that does not exist, for sizes that
-    are not whole numbers or too small, for more than 1,024 threads, and for a max_quantize_error that is not above 0.
+    are not whole numbers, too small or too large (`LEAST`, `MOST`), and for a max_quantize_error that is not above 0.
 
     dtype: number format of the forward; auto is bfloat16 on CUDA and on CPUs with bfloat16 units, float32 on other
         CPUs.
@@ -141,9 +147,9 @@ class EngineOptions:
                 raise InvalidOption(message, option=name, known=list(known))
         for name, least in LEAST.items():
             check_count(name, getattr(self, name), least)
-        if self.threads > MOST_THREADS:
-            message = f"threads is {self.threads}; it cannot be above {MOST_THREADS}"
-            raise InvalidOption(message, option="threads", known=[])
+        for name, most in MOST.items():
+            if (value := getattr(self, name)) > most:
+                raise InvalidOption(f"{name} is {value}; it cannot be above {most}", option=name, known=[])
         self._check_quantize_error()
 
     def _check_quantize_error(self) -> None:

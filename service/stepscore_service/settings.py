@@ -21,6 +21,7 @@ from stepscore.config import (
     AUTO_DTYPE,
     CPU_BFLOAT16,
     DTYPE_ALIASES,
+    MOST_BATCH_TOKENS,
     MOST_THREADS,
     Compile,
     CudaGraphs,
@@ -133,7 +134,10 @@ class Settings(BaseSettings):
         ENGINE.max_tokens, ge=0, description="longest sequence in tokens; 0 takes the checkpoint's own limit"
     )
     max_batch_tokens: int = Field(
-        ENGINE.max_batch_tokens, ge=0, description="tokens of one forward; 0 lets the engine choose"
+        ENGINE.max_batch_tokens,
+        ge=0,
+        le=MOST_BATCH_TOKENS,
+        description="tokens of one forward; 0 lets the engine choose",
     )
     max_batch_solutions: int = Field(0, ge=0, description="solutions of one forward; 0 sets no limit")
     tensor_parallel_size: int = Field(

@@ -106,6 +106,7 @@ def test_a_scorer_closes_at_the_end_of_its_block_and_then_says_so(tmp_path: Path
         ({"kv_cache_bytes": "1G"}, "kv_cache_bytes is '1G'; it must be a whole number"),
         ({"max_batch_tokens": True}, "max_batch_tokens is True; it must be a whole number"),
         ({"threads": "2"}, "threads is '2'; it must be a whole number"),
+        ({"max_batch_tokens": 2 << 20}, "max_batch_tokens is 2097152; it cannot be above 1048576"),
         ({"tensor_parallel_size": 0}, "tensor_parallel_size is 0; it cannot be below 1"),
         ({"max_quantize_error": -1.0}, "max_quantize_error is -1.0; it must be a number above 0"),
         ({"max_quantize_error": math.nan}, "max_quantize_error is nan"),

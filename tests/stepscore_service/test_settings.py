@@ -71,6 +71,7 @@ def test_unknown_names_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
         {"models": ("=/models/a",)},
         {"models": ("a=",)},
         {"threads": 100_000},
+        {"max_batch_tokens": 10_000_000},
     ],
 )
 def test_values_that_cannot_be_used_are_errors(wrong: dict[str, object]) -> None:

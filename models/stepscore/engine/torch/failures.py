@@ -63,8 +63,8 @@ def errors_of_loading(name: str) -> Iterator[None]:
         reason = first_line(error)
         if lacks_memory(error):
             raise NotEnoughMemory(
-                f"{name} does not fit into memory: {reason}; give it more memory or a smaller --kv-cache-bytes, or end "
-                "what else runs there"
+                f"{name} does not fit into memory: {reason}; give it more memory, a smaller --kv-cache-bytes or "
+                "--max-batch-tokens, or end what else runs there"
             ) from error
         if lost_device(error):
             raise EngineDead(f"{name} cannot be loaded, since the device failed: {reason}") from error

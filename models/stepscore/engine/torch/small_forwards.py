@@ -18,7 +18,7 @@ from stepscore.config import CudaGraphs, Mode
 from stepscore.engine.torch.attention import Attention, varlen_attention
 from stepscore.engine.torch.decoder import Buffers, Decoder
 from stepscore.engine.torch.dense_attention import DenseAttention
-from stepscore.engine.torch.failures import lacks_memory
+from stepscore.engine.torch.failures import first_line, lacks_memory
 from stepscore.engine.torch.inputs import FixedInputs, FixedShape, ForwardInputs
 from stepscore.engine.torch.kv_pool import KVPool
 from stepscore.engine.torch.memory import RECORDING
@@ -240,9 +240,9 @@ class SmallForwards:
         except RuntimeError as error:
             if lacks_memory(error):
                 raise
-            self.fault = str(error)
+            self.fault = first_line(error)
             self._forget()
-            warnings.warn(f"CUDA graphs are off, since a forward cannot be recorded: {error}", stacklevel=2)
+            warnings.warn(f"CUDA graphs are off, since a forward cannot be recorded: {self.fault}", stacklevel=2)
             return False
         return True
 
