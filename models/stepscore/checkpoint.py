@@ -55,10 +55,9 @@ def locate(model: str, revision: str | None = None, *, weights: bool = True) -> 
     if folder.is_dir():
         return folder
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise CheckpointError(
-            f"{model} is not a folder; give a checkpoint's folder, a Hub id (owner/name) or {' or '.join(SHIPPED)}",
-            path=model,
-        )
+        said = f"{model} is not a folder; give a checkpoint's folder, a Hub id (owner/name) or {' or '.join(SHIPPED)}"
+        several = "; name several models one by one, without commas" if "," in model else ""
+        raise CheckpointError(said + several, path=model)
     wanted = [*_PAPERS, *(_WEIGHTS if weights else ())]
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -106,7 +107,8 @@ def _check_size(size: int, limit: int) -> None:
 
 
 def parse(body: bytes) -> Any:
-    """Raises InvalidUtf8 or InvalidJson, also for an object that names a key twice."""
+    """Without a byte order mark. Raises InvalidUtf8 or InvalidJson, also for an object that names a key twice."""
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
         found = from_json(body, allow_inf_nan=False)
     except ValueError as error:

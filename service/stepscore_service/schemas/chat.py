@@ -323,6 +323,8 @@ def _solution_text(value: Any) -> Any:
     """What the assistant wrote."""
     if not isinstance(value, list):
         return value
+    if value and all(isinstance(each, str) for each in value):
+        raise ValueError("a list of texts are steps: send them as `steps`")
     return "\n\n".join(each.content for each in _valid_messages(value) if each.role == "assistant")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from stepscore_service.schemas.score import ErrorBody, LimitedBy, RequestOptions, Wire
 
@@ -18,7 +18,17 @@ class Document(Wire):
     text: str
 
 
-RerankCandidate = str | Document | list[str]
+def _check_candidate(value: Any) -> Any:
+    """One sentence, in place of an error for each of the three forms."""
+    steps = isinstance(value, list) and all(isinstance(step, str) for step in value)
+    if not (
+        steps or isinstance(value, str | Document) or (isinstance(value, dict) and isinstance(value.get("text"), str))
+    ):
+        raise ValueError("a candidate is a text, a list of steps or an object with a `text`")
+    return value
+
+
+RerankCandidate = Annotated[str | Document | list[str], BeforeValidator(_check_candidate)]
 
 
 class RerankRequest(RequestOptions):

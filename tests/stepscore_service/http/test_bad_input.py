@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 from collections.abc import Iterator
@@ -123,6 +124,26 @@ def test_no_number_that_is_none(http: httpx.Client, number: str) -> None:
 )
 def test_no_json(http: httpx.Client, body: bytes) -> None:
     refusal_of(http.post("/score", content=body, headers=JSON), 422, "invalid_json")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_body(http: httpx.Client) -> None:
+    """Editors and shells of Windows write one."""
+    assert http.post("/score", content=codecs.BOM_UTF8 + json.dumps(GOOD).encode(), headers=JSON).status_code == 200
+
+
+def test_steps_sent_as_the_solution_are_told_their_field(http: httpx.Client) -> None:
+    errors = refusal_of(http.post("/score", json={"problem": PROBLEM, "solution": STEPS}), 422, "invalid_request")
+    assert errors["errors"] == [{"where": "solution", "problem": "a list of texts are steps: send them as `steps`"}]
+
+
+@pytest.mark.parametrize("candidate", [7, None, [7], {"answer": "7"}, [["3 + 4 = 7"]]])
+def test_a_candidate_of_another_form_is_one_error_that_names_the_forms(http: httpx.Client, candidate: object) -> None:
+    answer = http.post("/rerank", json={"problem": PROBLEM, "candidates": ["7", candidate]})
+    [error] = refusal_of(answer, 422, "invalid_request")["errors"]
+    assert error == {
+        "where": "candidates.1",
+        "problem": "a candidate is a text, a list of steps or an object with a `text`",
+    }
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,7 @@ def test_a_model_that_does_not_fit_is_refused_with_both_numbers(
     ("settings", "said"),
     [
         ({"models": ("/nowhere/at/all",)}, "is not a folder"),
+        ({"models": ("embedded,embedded-head",)}, "name several models one by one, without commas"),
         ({"policy": "/nowhere/at/all"}, "/nowhere/at/all is not a folder"),
         ({"host": "192.0.2.1", "insecure": True}, "cannot listen on 192.0.2.1"),
     ],
