@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from recipes.embedded.contamination import contaminated
+from recipes.embedded.contamination import Scan
 from recipes.embedded.gsm8k import Worked, read_worked
 from recipes.embedded.mixture import development
 from recipes.embedded.rows import Part, problems_of
@@ -35,10 +35,9 @@ def kept_out(data: Path) -> Iterator[str]:
 
 def apart(problems: Sequence[str], from_problems: Sequence[str]) -> list[str]:
     """The problems that are near none of the others."""
-    left = list(problems)
-    while close := {hit.trained for hit in contaminated(left, from_problems)}:
-        left = [problem for problem in left if problem not in close]
-    return left
+    scan = Scan(problems)
+    close = {hit.trained for problem in from_problems for hit in scan.near(problem)}
+    return [problem for problem in problems if problem not in close]
 
 
 def training_problems(data: Path) -> list[Worked]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from recipes.embedded.contamination import contaminated, words
+from recipes.embedded.contamination import Scan, contaminated, words
 from recipes.embedded.held_out import apart, training_problems
 from recipes.embedded.mixture import development, mixture
 
@@ -35,6 +36,39 @@ def test_a_text_inside_a_longer_one_is_found() -> None:
     assert list(contaminated([f"{EGGS} She sells the rest for $2 each, and buys feed for $5 a bag."], [EGGS]))
 
 
+OTHER_SPELLINGS = {
+    "invisible characters": EGGS.replace("a", "a\u200b").replace("e", "e\u00ad"),
+    "accents": EGGS.replace("e", "e\u0301"),
+    "digits of full width": EGGS.replace("16", "\uff11\uff16"),
+    "hard spaces": EGGS.replace(" ", "\u00a0"),
+    "other names": EGGS.replace("Janet", "Farrokh"),
+    "other numbers": EGGS.replace("16", "2,400").replace("three", "17"),
+    "another person": EGGS.replace("Janet's", "Tom's").replace("She", "He").replace("16", "20").replace("three", "4"),
+    "another order": " ".join(reversed(EGGS.split(". ", 1))),
+    "more sentences": f"It is a fine day. {EGGS} Explain how you found it.",
+}
+
+
+@pytest.mark.parametrize("text", OTHER_SPELLINGS.values(), ids=OTHER_SPELLINGS)
+def test_the_same_story_in_another_dress_is_found(text: str) -> None:
+    (hit,) = contaminated([text, "Tom has 3 apples. He eats three for breakfast every day."], [EGGS])
+    assert hit.trained == text
+
+
+def test_stories_that_share_only_names_numbers_and_small_words_are_not_found() -> None:
+    one = "Ben is 3 and Tom is 5 and Ann is 4 and Kim is 2 and Joe is 9 and Sue is 1. Who is the oldest?"
+    other = "Liz is 1 and Bob is 2 and Eve is 3 and Max is 4 and Zoe is 5 and Ian is 6. Who runs home first?"
+    assert not list(contaminated([one], [other]))
+
+
+@pytest.mark.xfail(reason="other words for the same story share no 6-gram", strict=True)
+def test_the_same_story_in_other_words_is_found() -> None:
+    retold = (
+        "A farm's birds produce 16 eggs daily. Each dawn the owner has 3 of them. What number of them remains per day?"
+    )
+    assert list(contaminated([retold], [EGGS]))
+
+
 @pytest.mark.parametrize(
     "other", ["Tom has 3 apples and buys 4 more. How many has he?", "", "Janet's ducks lay 16 eggs."]
 )
@@ -45,6 +79,11 @@ def test_another_problem_is_not_found(other: str) -> None:
 def test_a_short_problem_is_found_as_a_whole() -> None:
     assert list(contaminated(["What is 2 + 2?"], ["what is 2+2"]))
     assert not list(contaminated(["What is 2 + 3?"], ["what is 2+2"]))
+
+
+def test_all_that_is_near_is_named_and_not_the_closest_alone() -> None:
+    twins = [EGGS, EGGS.replace("Janet", "Tom"), f"{EGGS} She sells the rest."]
+    assert {hit.trained for hit in Scan(twins).near(EGGS)} == set(twins)
 
 
 def test_problems_near_what_is_kept_out_are_dropped_with_their_twins() -> None:
@@ -78,12 +117,17 @@ def champ() -> list[str]:
     return [each["_text"] for each in problems.values()]
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the data in {DATA}")
-@pytest.mark.parametrize("tests", [gsm8k, processbench, prmbench, math_test, champ], ids=lambda tests: tests.__name__)
-def test_no_problem_of_a_test_set_is_trained_on(tests) -> None:
+@pytest.fixture(scope="module")
+def scan() -> Scan:
+    if not DATA.is_dir():
+        pytest.skip(f"needs the data in {DATA}")
     trained = [each.problem for each in training_problems(DATA)]
-    trained += [group[0]["prompt"] for group in [*mixture(DATA), *development(DATA)]]
+    return Scan([*trained, *(group[0]["prompt"] for group in [*mixture(DATA), *development(DATA)])])
+
+
+@pytest.mark.parametrize("tests", [gsm8k, processbench, prmbench, math_test, champ], ids=lambda tests: tests.__name__)
+def test_no_problem_of_a_test_set_is_trained_on(scan: Scan, tests: Callable[[], list[str]]) -> None:
     problems = tests()
     assert len(problems) > 100
-    found = list(contaminated(trained, problems))
+    found = [hit for problem in problems for hit in scan.near(problem)]
     assert not found, found
