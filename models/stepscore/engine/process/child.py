@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -54,7 +55,7 @@ class EngineHost:
     def _answer_oldest(self) -> None:
         number, rest = self._started.popleft()
         result = self._outcome_of(rest) if callable(rest) else rest
-        self._connection.send(Reply(number, result, self._engine.counts()))
+        send(self._connection, Reply(number, result, self._engine.counts()))
 
     def _read(self) -> None:
         while True:
@@ -123,6 +124,14 @@ class EngineHost:
             self._engine.release(work)
 
 
+def send(connection: Connection, message: Reply | Opened | StepscoreError) -> None:
+    """A message to the parent. Ends this process if the parent has ended."""
+    try:
+        connection.send(message)
+    except OSError:
+        os._exit(0)
+
+
 def main(descriptor: int) -> None:
     """Open what the first message says, and serve its calls."""
     connection = Connection(descriptor)
@@ -130,9 +139,13 @@ def main(descriptor: int) -> None:
     try:
         engine = open_engine(opening.facts, opening.head, opening.options, opening.engine)
     except StepscoreError as error:
-        connection.send(error)
+        send(connection, error)
         return
-    connection.send(Opened(engine.info, engine.counts()))
+    except Exception as error:  # a disk that fails, for example; the parent reports it in one line
+        traceback.print_exc()
+        send(connection, EngineError(f"the engine cannot be opened: {type(error).__name__}: {error}"))
+        return
+    send(connection, Opened(engine.info, engine.counts()))
     EngineHost(connection, engine).run()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -86,7 +87,9 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
-        return f"{self.name} (process {self.pid}) ended " + (f"by signal {-code}" if code < 0 else f"with code {code}")
+        hint = " (if nobody sent it, memory ran out)" if code == -signal.SIGKILL else ""
+        how = f"by signal {-code}{hint}" if code < 0 else f"with code {code}"
+        return f"{self.name} (process {self.pid}) ended {how}"
 
     def kill(self) -> None:
         self._process.kill()

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -89,6 +90,58 @@ def test_works_in_two_forwards_at_a_time_give_the_numbers_of_one_forward(
             idle += [work for work in chosen if not work.finished]
     case.assert_close([each for work in works for each in work.outputs], exact.forward(sequences))
     assert nothing_locked(engine)
+
+
+def every_slot_is_in_one_place(engine: TorchEngine) -> bool:
+    tree = engine._tree
+    assert tree is not None
+    kept = [int(slot) for node in tree.nodes() if node.slots is not None for slot in node.slots]
+    free = tree._pool._free[: tree._pool.available].tolist()
+    return sorted([*kept, *free]) == list(range(tree.capacity))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, slots=st.sampled_from([20, 60, 150, 500]), finite=st.booleans())
+def test_no_slot_is_lost_or_given_twice_whatever_fails_or_is_cancelled(
+    facts: CheckpointFacts, exact: TorchEngine, seed: int, slots: int, finite: bool
+) -> None:
+    """sglang#6778, vllm#50283: blocks that leak after errors, and numbers that are not finite in what is shared."""
+    engine, chance = pipelined(facts, slots), random.Random(seed)
+    decoder, broken = engine.models[0].decoder, case.VOCABULARY - 1
+    decoder.embedding[broken] = decoder.embedding[broken] if finite else float("nan")
+    attention_for = decoder.attention_for
+    sequences = [replace(each, cache_salt=chance.choice("ab")) for each in case.batch(seed, size=14, longest=30)]
+    works = [Work(EncodedSolution((one, other), steps=1)) for one, other in pairwise_of(sequences)]
+    idle, running = list(works), deque[tuple[list[Work], Callable[[], None]]]()
+    for _ in range(400):
+        if idle and len(running) < 2 and chance.random() < 0.6:
+            chosen = [idle.pop(chance.randrange(len(idle))) for _ in range(chance.randint(1, len(idle)))]
+            for work in chosen:
+                work.token_budget = chance.choice([2, 5, 20, 100])
+            decoder.attention_for = chance.choice([attention_for] * 5 + [_no_memory, _broken])
+            try:
+                running.append((chosen, engine.launch(chosen)))
+            except EngineError:
+                idle += chosen
+        elif running:
+            chosen, finish = running.popleft()
+            finish()
+            idle += [work for work in chosen if not work.finished]
+        if chance.random() < 0.1:
+            engine.purge()
+        if idle and chance.random() < 0.05:
+            engine.release(idle.pop())
+        assert running or every_slot_is_in_one_place(engine)
+        if not (idle or running):
+            break
+    assert not idle, "all of it ends"
+    assert not running
+    assert nothing_locked(engine)
+    done = [pair for work in works for pair in zip(work.encoded.sequences, work.outputs, strict=False)]
+    sound = [(sequence, values) for sequence, values in done if np.isfinite(values).all()]
+    assert finite <= (len(sound) == len(done))
+    if sound:
+        case.assert_close([values for _, values in sound], exact.forward([sequence for sequence, _ in sound]))
 
 
 def test_the_second_forward_computes_nothing_that_the_first_one_keeps(facts: CheckpointFacts) -> None:
