@@ -50,25 +50,32 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """CUDA graphs. All share one pool of memory: each is replayed and read before the next one is replayed."""
+    """CUDA graphs. All share one pool of memory: each is replayed and read before the next one is replayed.
+
+    cuBLAS has memory of its own for each stream, which a recording refers to. PyTorch drops it with any graph that was
+    recorded on that stream (pytorch#193402). So graphs are recorded on a stream that no other engine records on, or
+    else the end of an engine would take it from those that live. They are not run there before, or else that memory
+    would come from outside of the pool, and serve others after it was dropped.
+    """
 
     def __init__(self) -> None:
         self._memory: Any = torch.cuda.graph_pool_handle()
+        self._stream, self._first_run = torch.cuda.Stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def record(self, forward: Forward) -> Forward:
         """Runs the forward once before: kernels are loaded and layers compiled outside of the graph.
 
         Raises RuntimeError if it cannot be recorded.
         """
-        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(current)
+        current = torch.cuda.current_stream()
+        self._first_run.wait_stream(current)
         try:
-            with torch.cuda.stream(stream):
+            with torch.cuda.stream(self._first_run):
                 forward()
         finally:  # out of memory on the way: what was launched must not write after what comes next
-            current.wait_stream(stream)
+            current.wait_stream(self._first_run)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=self._memory, stream=self._stream, capture_error_mode="thread_local"):
             found = forward()
 
         def replay() -> torch.Tensor:

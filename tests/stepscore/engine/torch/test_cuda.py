@@ -129,6 +129,41 @@ def test_engines_in_threads_of_their_own_record_at_the_same_time(tmp_path: Path)
     assert [engine.small.fault for engine in engines if engine.small is not None] == [None] * 3
 
 
+def test_an_engine_is_not_harmed_by_the_end_of_those_before_it(tmp_path: Path) -> None:
+    """Reloads: each new engine records before the old one is closed, on the same thread (pytorch#193402)."""
+    batches = [case.batch(seed, size=size, longest=60) for seed, size in enumerate((1, 4, 12))]
+    engine, exact = recording(tmp_path), case.engine(case.write(tmp_path / "exact", head_dim=32))
+    wanted = [exact.forward(batch) for batch in batches]
+    for _ in range(4):
+        new = recording(tmp_path)
+        for batch in batches:
+            new.forward(batch)
+        engine.close()
+        engine = new
+        others = [torch.full((1 << 24,), float("nan"), device="cuda") for _ in range(16)]
+        engine.purge()
+        for batch, values in zip(batches, wanted, strict=True):
+            widest = max(1.0, *(float(abs(one).max()) for one in values))
+            found = engine.forward(batch)
+            assert all(abs(one - other).max() < 0.1 * widest for one, other in zip(values, found, strict=True))
+        assert all(bool(each.isnan().all()) for each in others), "what was freed is nobody's scratch"
+    assert engine.small is not None
+    assert engine.small.fault is None
+
+
+def test_recordings_share_the_memory_of_the_libraries(tmp_path: Path) -> None:
+    """On Hopper cuBLAS has 32 MiB for each stream that it is used on."""
+    engine = recording(tmp_path, kv_cache_bytes=1 << 20)
+    engine.forward(case.batch(1, size=1, longest=5))
+    before = torch.cuda.memory_allocated()
+    for size in (2, 3, 5, 8, 13, 21, 30):
+        engine.purge()
+        engine.forward(case.batch(size, size=size, longest=60))
+    assert engine.small is not None
+    assert len(engine.small._recordings) > 4
+    assert torch.cuda.memory_allocated() - before < 100 << 20
+
+
 def test_a_closed_engine_returns_its_memory_to_the_device(tmp_path: Path) -> None:
     def free() -> int:
         return int(torch.cuda.mem_get_info()[0])
