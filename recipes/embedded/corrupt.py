@@ -12,7 +12,7 @@ import operator
 import random
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recipes.embedded.gsm8k import Equation, Step, Worked
 from stepscore.types import Solution
@@ -36,13 +36,16 @@ class Corrupted:
 
 
 def corruptions(worked: Worked, rng: random.Random) -> Iterator[Corrupted]:
-    """At most one mistake of each kind for every step, in the order of the steps."""
-    steps = worked.steps
-    for index, step in enumerate(steps):
-        before = tuple(each.text for each in steps[:index])
-        for kind, wrong in _wrong_texts(worked, index, rng):
-            if wrong is not None and wrong != step.text:
-                yield Corrupted(Solution(worked.problem, (*before, wrong)), kind)
+    """At most one mistake of each kind for every step, in the order of the steps.
+
+    The step keeps its prefix: with another number there, `Step 9: ` after `Step 1: ` would give the mistake away.
+    """
+    plain = replace(worked, steps=tuple(step.unprefixed() for step in worked.steps))
+    for index, step in enumerate(worked.steps):
+        before = tuple(each.text for each in worked.steps[:index])
+        for kind, wrong in _wrong_texts(plain, index, rng):
+            if wrong is not None and wrong != plain.steps[index].text:
+                yield Corrupted(Solution(worked.problem, (*before, step.prefix + wrong)), kind)
 
 
 def _wrong_texts(worked: Worked, index: int, rng: random.Random) -> Iterator[tuple[str, str | None]]:
@@ -114,21 +117,30 @@ def _wrong_result(step: Step, equation: Equation, rng: random.Random) -> str | N
 
 
 def _wrong_operand(
-    step: Step, equation: Equation, replace: Callable[[str], str | None], rng: random.Random
+    step: Step, equation: Equation, other: Callable[[str], str | None], rng: random.Random
 ) -> str | None:
-    """Another operand, in the text and in the expression, and the result that follows from it."""
-    places = [match for match in NUMBER.finditer(step.text) if match.end() <= equation.place]
-    used = [match for match in places if match[0].replace(",", "") in equation.expression.replace(",", "")]
+    """Another operand, in the text and in the expression, and the result that follows from it.
+
+    Of a number that is written twice before the result, the second one is the operand.
+    """
+    plain = equation.expression.replace(",", "")
+    last = {match[0].replace(",", ""): match for match in NUMBER.finditer(step.text, 0, equation.place)}
+    used = [match for value, match in last.items() if _whole(value).search(plain)]
     if not used:
         return None
     operand = rng.choice(used)
-    number = replace(operand[0])
+    number = other(operand[0])
     if number is None:
         return None
-    plain = equation.expression.replace(",", "")
-    expression = plain.replace(operand[0].replace(",", ""), number.replace(",", ""), 1)
+    *_, place = _whole(operand[0].replace(",", "")).finditer(plain)
+    expression = plain[: place.start()] + number.replace(",", "") + plain[place.end() :]
     head = step.text[: operand.start()] + number + step.text[operand.end() : equation.place]
     return _with_result(head, step.text, equation, expression)
+
+
+def _whole(number: str) -> re.Pattern[str]:
+    """The number, not as a part of a longer one."""
+    return re.compile(rf"(?<![\d.]){re.escape(number)}(?!\.?\d)")
 
 
 def _wrong_operation(step: Step, equation: Equation, rng: random.Random) -> str | None:
@@ -138,7 +150,9 @@ def _wrong_operation(step: Step, equation: Equation, rng: random.Random) -> str 
     place = rng.choice(signs)
     sign = equation.expression[place]
     other = rng.choice([each for each in "+-*/" if each != sign])
-    written_at = step.text.rfind(sign, 0, equation.place)
+    written_at = equation.place
+    for _ in range(equation.expression.count(sign, place)):
+        written_at = step.text.rfind(sign, 0, max(written_at, 0))
     if written_at < 0:
         return None
     expression = equation.expression[:place] + other + equation.expression[place + 1 :]

@@ -38,14 +38,20 @@ class Equation:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step's text without notes, and the equations in it, in order."""
+    """A step's text without notes, and the equations in it, in order. prefix: how the text begins, as `Step 2: `."""
 
     text: str
     equations: tuple[Equation, ...] = ()
+    prefix: str = ""
 
     def prefixed(self, prefix: str) -> Step:
-        moved = tuple(replace(each, place=each.place + len(prefix)) for each in self.equations)
-        return Step(prefix + self.text, moved)
+        return Step(prefix + self.text, self._moved(len(prefix)), prefix)
+
+    def unprefixed(self) -> Step:
+        return Step(self.text.removeprefix(self.prefix), self._moved(-len(self.prefix)))
+
+    def _moved(self, by: int) -> tuple[Equation, ...]:
+        return tuple(replace(each, place=each.place + by) for each in self.equations)
 
 
 @dataclass(frozen=True, slots=True)

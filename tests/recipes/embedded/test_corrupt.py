@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.embedded.corrupt import altered, corruptions, value_of
-from recipes.embedded.gsm8k import ENDINGS, Equation, parse_step, read_worked, strip_notes, styled
+from recipes.embedded.gsm8k import ENDINGS, Equation, Worked, parse_step, read_worked, strip_notes, styled
+from recipes.embedded.judging import miscalculates
 
 ROW = {
     "question": "Natalia sold clips to 48 of her friends in April, and half as many in May. How many altogether?",
@@ -75,6 +76,35 @@ def test_a_wrong_operand_carries_its_result(file: Path) -> None:
         value = value_of(expression)
         assert value is not None
         assert float(result.replace(",", "")) == pytest.approx(value, abs=0.01)
+
+
+LONG = Worked(
+    "Of 124 passengers 58 got off, 22 got on, 12 more, and each of 3 paid $148.",
+    (
+        parse_step("With 124 passengers, 58 off and 22 on there are 124 - 58 + 22 = <<124-58+22=88>>88."),
+        parse_step("Each of 3 pays 148 * 48 = $<<148*48=7104>>7,104."),
+        parse_step("So 10 * 6 / 20 * 3 = <<10*6/20*3=9>>9, and 88 - 3 - 5 - 7 = <<88-3-5-7=73>>73."),
+    ),
+    "73",
+)
+
+
+@given(st.integers(0, 10**6))
+def test_a_step_says_its_own_number_whatever_the_mistake(seed: int) -> None:
+    """`Step 9: ` after `Step 1: ` would tell that it is wrong."""
+    rng = random.Random(seed)
+    worked = styled(LONG, rng)
+    for bad in corruptions(worked, rng):
+        *before, wrong = bad.solution.steps
+        assert wrong.startswith(worked.steps[len(before)].prefix)
+        assert ("Step" in wrong) == ("Step" in worked.steps[len(before)].text)
+
+
+@given(st.integers(0, 10**6))
+def test_what_follows_from_another_operand_or_operation_is_worked_out(seed: int) -> None:
+    for bad in corruptions(LONG, random.Random(seed)):
+        if bad.kind in ("operand", "swap", "operation"):
+            assert not miscalculates(bad.solution.steps[-1].replace(",", "")), bad
 
 
 @given(st.integers(0, 10**6), st.integers(0, 1000))
