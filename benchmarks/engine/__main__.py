@@ -69,6 +69,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--ways", nargs="+", default=[], help="only those whose name starts so")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"], help="the engine's layers")
     parser.add_argument("--threads", type=int, default=1, help="more than one lets processor time count waiting")
     parser.add_argument("--data", type=Path, help="folder with gsm8k/ and processbench/, for workloads of real text")
     parser.add_argument("--vllm-python", type=Path, default=Path(".venv-vllm/bin/python"), help="where vLLM lives")
@@ -103,7 +104,7 @@ def measured_table(shape: str, arguments: argparse.Namespace) -> str:
         to_do = [each for each in work if each.name not in kept.done]
         version, in_vllm = vllm_of(subject, to_do, arguments, Path(folder))
         peak = matmul_peak(getattr(torch, dtype), device)
-        ways = Ways(subject, device, dtype, arguments.search_and_learn, arguments.ways)
+        ways = Ways(subject, device, dtype, arguments.search_and_learn, arguments.ways, compile=arguments.compile)
         for workload in to_do:
             kept.append(workload.name, list(Bench(ways, peak, arguments.sample, in_vllm).rows(workload)))
     rows = [row for workload in work for row in kept.done[workload.name]]
@@ -115,13 +116,13 @@ def workloads_of(subject: Subject, arguments: argparse.Namespace) -> Iterator[Wo
     source = RandomSource(subject.marker + 1)
     found = list(workloads(source, subject.marker, arguments.sizes))
     if arguments.data is not None and not missing(arguments.data) and subject.name != "tiny":
-        found += real_workloads(arguments.data, tokeniser(), subject.marker, arguments.sizes)
+        found += real_workloads(arguments.data, tokeniser(subject.marker), subject.marker, arguments.sizes)
     yield from map(with_targets, found) if subject.reads_targets else found
 
 
 def rows_of(subject: Subject, arguments: argparse.Namespace, folder: Path) -> RowFile:
     """Rows of an earlier run of the same settings, and those to come."""
-    names = ("dtype", "device", "threads", "sample", "ways")
+    names = ("dtype", "device", "threads", "sample", "ways", "compile")
     settings = {name: getattr(arguments, name) for name in names} | {"shape": subject.name}
     kept = RowFile(rows_beside(arguments.out) if arguments.out else folder / "rows.jsonl", settings)
     if kept.done:

@@ -51,9 +51,13 @@ def missing(data: Path) -> str:
     return f"{', '.join(absent)} in the folder of --data" if absent else ""
 
 
-def tokeniser() -> Tokenise:
-    """The tokenizer of the embedded checkpoint's base, which is prepared if it is missing."""
-    return StepTokenizer.open(str(prepare_base(CODER_05B.name))).ids
+def tokeniser(marker: int) -> Tokenise:
+    """The tokenizer of the embedded checkpoint's base, which is prepared if it is missing.
+
+    Ids from the marker on are folded into a smaller vocabulary: the lengths stay those of real text.
+    """
+    ids = StepTokenizer.open(str(prepare_base(CODER_05B.name))).ids
+    return lambda text: [token % marker for token in ids(text)]
 
 
 def _gsm8k(file: Path, tokenise: Tokenise, marker: int, count: int) -> Iterator[Group]:

@@ -15,7 +15,7 @@ from benchmarks.engine.peers import Batches, TransformersPeer, one_at_a_time, pa
 from benchmarks.engine.search_and_learn import SearchAndLearnPeer, refusal
 from benchmarks.engine.subjects import Subject
 from benchmarks.engine.workloads import Workload
-from stepscore.config import Device, DType, EngineOptions
+from stepscore.config import Compile, Device, DType, EngineOptions
 from stepscore.engine.open import open_engine
 from stepscore.engine.protocol import Engine
 from stepscore.engine.reference import ReferenceModel, open_reference_engine
@@ -67,6 +67,7 @@ class Ways:
     search_and_learn: Path | None
     chosen: Sequence[str] = ()
     kv_cache_bytes: int = 1 << 30
+    compile: Compile = "auto"
     models: dict[str, ReferenceModel] = field(default_factory=dict)
 
     def exact(self) -> Runner:
@@ -103,7 +104,7 @@ class Ways:
     def _engine(self, name: str) -> Callable[[], Any]:
         @contextmanager
         def opened() -> Iterator[Runner]:
-            changes = {"kv_cache_bytes": self.kv_cache_bytes} | ENGINE[name]
+            changes: dict[str, Any] = {"kv_cache_bytes": self.kv_cache_bytes, "compile": self.compile} | ENGINE[name]
             options = EngineOptions(device=self.device, dtype=self.dtype, **changes)
             engine = open_engine(self.subject.facts, self.subject.head, options)
             try:
