@@ -36,7 +36,11 @@ def threshold(solved: Sequence[tuple[Sequence[float], int]]) -> float:
 
 
 def moved(state: Mapping[str, Tensor], place: float) -> dict[str, Tensor]:
-    """The head's tensors with the reward `place` at 0.5."""
+    """The head's tensors with the reward `place` at 0.5. Raises ValueError if no bias moves it there."""
+    if not 0.0 < place < 1.0:
+        raise ValueError(
+            f"the best threshold is {place}: the head's rewards do not part wrong solutions from right ones"
+        )
     bias = state[BIAS].float().clone()
     bias[SOUND] -= float(np.log(place / (1 - place)))
     return dict(state) | {BIAS: bias.to(state[BIAS].dtype)}

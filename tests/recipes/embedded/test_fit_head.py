@@ -26,3 +26,9 @@ def test_the_threshold_becomes_one_half_and_the_order_stays() -> None:
     shifted = sound(logits + moved({BIAS: torch.zeros(2)}, 0.7)[BIAS])
     assert shifted[1] == pytest.approx(0.5, abs=1e-6)
     assert shifted.tolist() == sorted(shifted.tolist())
+
+
+@pytest.mark.parametrize("place", [0.0, 1.0, 1.0000001])
+def test_a_threshold_at_the_end_of_the_range_does_not_make_the_bias_infinite(place: float) -> None:
+    with pytest.raises(ValueError, match="do not part wrong solutions from right ones"):
+        moved({BIAS: torch.zeros(2)}, place)
