@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
         operations.append(single(sp + sign for sign in signs for sp in ("", " ")))
     results = single(sp + word for word in ("=", "==", "≈", "is", ":") for sp in ("", " "))
     minuses, pluses = single(("-", " -", "−", " −", "-$", " -$")), single((" ", "$", " $"))
+    commas = single((",", "_", "'"))
     end = len(prompt)
     token = next(index for index, (_, stop) in enumerate(offsets) if stop > end)
     rewards = []
@@ -47,7 +49,10 @@ def step_rewards(path: Path, problem: str, steps: list[str]) -> list[float]:
         numbers = []
         for place, t in enumerate(inside):
             surprise = number_surprise(logprobs[t - 1], ids, t, digit_ids, operations)
-            if surprise is not None:
+            grouped = "".join("d" if each in digit_ids else "," if each in commas else " " for each in inside_ids) + " "
+            group = re.search(r"(?<!d)d{1,3},$", grouped[: place + 1])
+            thousands = group and re.match(r"ddd[^d]", grouped[place + 1 :])
+            if surprise is not None and not thousands:
                 numbers.append(surprise)
             digits_follow = any(each in digit_ids for each in inside_ids[place + 1 : place + 3])
             if ids[t - 1] in results and (ids[t] in digit_ids or (digits_follow and ids[t] in minuses | pluses)):

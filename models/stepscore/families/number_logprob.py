@@ -7,7 +7,7 @@ log-probability among the events of the step's numbers:
 
 - the first digit of a number, given that a digit follows, so that the choice of words costs nothing;
 - every further digit of it;
-- its end: that no digit follows (not below log 0.001);
+- its end: that no digit follows (not below log 0.001); the comma of `12,000` is no end, and costs nothing;
 - the operation right after it, given that one follows; its spacing and its sign (`x`, `*`, `×`) cost nothing;
 - the operation after a unit (`1.5 h - 0.5 h`), and the sign of a number after `=`, `is` or a colon: both by their odds
   against all others, and they cost nothing while they are likelier.
@@ -55,6 +55,8 @@ NEGATIVE = ("-", "−", "-$")
 UNSIGNED = (" ", "$", " $")
 """How numbers begin there, besides by a digit."""
 
+SEPARATORS = (",", "_", "'")
+
 NEAR = 4
 """An operation has a digit among so many tokens before it."""
 
@@ -93,7 +95,7 @@ class Symbols:
     """Token ids of what is read of numbers.
 
     digits: the ten. operations: the signs of each. results: after these a number is signed. negative, unsigned: how it
-    begins there besides by a digit.
+    begins there besides by a digit. separators: what groups of three digits have between them.
     """
 
     digits: frozenset[int]
@@ -101,6 +103,7 @@ class Symbols:
     results: frozenset[int]
     negative: frozenset[int]
     unsigned: frozenset[int]
+    separators: frozenset[int]
 
     @cached_property
     def operation_of(self) -> dict[int, int]:
@@ -148,11 +151,19 @@ class PlainChat:
         numbers = [
             place
             for place in every
-            if ids[place] in digits
+            if (ids[place] in digits and not self._parts_thousands(ids, end, place))
             or ids[place + 1] in digits
             or (ids[place + 1] in signs and self._signs_a_number(ids, start, end, place))
         ]
         return (numbers, False) if numbers else (list(every), True)
+
+    def _parts_thousands(self, ids: tuple[int, ...], end: int, place: int) -> bool:
+        """Whether a separator follows between up to three digits, which end at a place, and a group of three."""
+        if ids[place + 1] not in self.symbols.separators:
+            return False
+        around = (*ids[place - 3 : place + 1], *ids[place + 2 : min(place + 6, end + 1)])
+        digit = [each in self.symbols.digits for each in around]
+        return not all(digit[:4]) and all(digit[4:7]) and len(digit) > 6 and not any(digit[7:])
 
     def _signs_a_number(self, ids: tuple[int, ...], start: int, end: int, place: int) -> bool:
         """Whether an operation after a unit, or a result with or without a minus, begins right after a place."""
@@ -339,6 +350,7 @@ def symbols_of(tokenizer: StepTokenizer) -> Symbols:
         _tokens(tokenizer, _spaced(RESULTS)),
         _tokens(tokenizer, _spaced(NEGATIVE)),
         _tokens(tokenizer, UNSIGNED),
+        _tokens(tokenizer, SEPARATORS),
     )
 
 

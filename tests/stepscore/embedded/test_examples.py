@@ -261,6 +261,8 @@ def test_spacing_and_signs_do_not_decide(problem: str, step: str, right: str, wr
 TRAIN = "A train goes 60 km in 1.5 h and then 40 km in 0.5 h. What is its average speed?"
 COOKIES = "12 cookies are shared equally by 4 friends. How many cookies does each friend get?"
 PENCILS = "A box holds 8 pencils. How many pencils are in 3 boxes?"
+CAR = "A car costs $12000 and its price drops by 25%. What does it cost now?"
+LOSS = "12,000 * 0.25 = 3,000, so it costs"
 FORMS = (
     ("What is 3 - 8?", "3 - 8 = -5", "3 - 8 = 5"),
     ("What is -4 * 6?", "-4 * 6 = -24", "-4 * 6 = 24"),
@@ -274,6 +276,7 @@ FORMS = (
     (COOKIES, r"\(12 \div 4 = 3\)", r"\(12 \times 4 = 48\)"),
     (COOKIES, "１２ ÷ ４ = ３", "１２ ÷ ４ = ４"),
     (PENCILS, "٨ × ٣ = ٢٤", "٨ × ٣ = ٢١"),
+    (CAR, f"{LOSS} 12,000 - 3,000 = 9,000", f"{LOSS} 12,000 - 3,000 = 8,000"),
 )
 
 

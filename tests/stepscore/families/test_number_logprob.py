@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 import tokenizers_for_tests as tokenizers
+from family_case import all_cases
+from stepscore.config import EngineOptions
 from stepscore.families.number_logprob import START, NumberReading, PlainChat, Symbols, read, symbols_of
+from stepscore.scoring.open import open_scorer
 from stepscore.text.tokenizer import StepTokenizer
-from stepscore.types import EncodedSolution, Solution
+from stepscore.types import EncodedSolution, Reading, Solution
 
 LOGIT = 40.0
 
@@ -98,6 +102,8 @@ def test_another_sign_that_is_likelier_is_read(tokenizer: StepTokenizer, symbols
         Doubt("x - y = 5", " -", " +"),
         Doubt("3 pens - all of them", " -", " +"),
         Doubt("4 is even", " is", " -"),
+        Doubt("He has 12,000 left", ",", "0"),
+        Doubt("1,250,000", ",", "0"),
     ],
     ids=lambda doubt: f"{doubt.step} {doubt.likelier} {doubt.nats}",
 )
@@ -110,6 +116,21 @@ def test_a_sign_that_is_likeliest_or_belongs_to_no_number_costs_nothing(
 def test_an_operation_right_after_a_number_costs_what_it_did(tokenizer: StepTokenizer, symbols: Symbols) -> None:
     """Its log-probability, also while it is the likeliest."""
     assert lowest(tokenizer, symbols, Doubt("3 + 4", " +", " -", nats=0.0)) == pytest.approx(np.log(0.5), abs=1e-3)
+
+
+def test_every_form_equals_the_reference(tmp_path: Path) -> None:
+    [case] = [each for each in all_cases() if each.family == "number_logprob"]
+    folder = case.make(tmp_path / "checkpoint")
+    steps = ["It is 1.5 h - 0.5 h = 1 h.", "x = -5 and y = $5", "8 h * 3 is 24", "- 5: 7", "1,250,000 + 12,00 = 3"]
+    options = EngineOptions(device="cpu", dtype="float32")
+    [reading] = open_scorer(str(folder), family=case.family, options=options).score([Solution("How?", tuple(steps))])
+    assert isinstance(reading, Reading)
+    assert reading.rewards == pytest.approx(case.reference(folder, "How?", steps), abs=1e-5)
+
+
+@pytest.mark.parametrize("step", ["He has 12,00 left", "He has 1,2", "It is 2020,100", "12, 3", "So 12,0000"])
+def test_another_comma_is_the_end_of_its_number(tokenizer: StepTokenizer, symbols: Symbols, step: str) -> None:
+    assert lowest(tokenizer, symbols, Doubt(step, ",", "0")) == pytest.approx(-4.0, abs=0.1)
 
 
 @pytest.mark.parametrize(
