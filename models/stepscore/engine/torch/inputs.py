@@ -173,11 +173,16 @@ def fixed_arrays(packed: Packed, shape: FixedShape, scratch: int) -> IndexArrays
 
 
 def fill_up(packed: Packed, rows: int) -> Packed:
-    """The same forward with a segment more, if rows are missing."""
+    """The same forward with a segment more, if rows are missing: its first token, again and again.
+
+    So nothing is computed whose numbers are not finite while those of the forward are.
+    """
     used = len(packed.ids)
     if used == rows:
         return packed
-    return replace(packed, ids=_padded(packed.ids, rows), segments=(*packed.segments, Segment(used, rows, 0)))
+    return replace(
+        packed, ids=_padded(packed.ids, rows, int(packed.ids[0])), segments=(*packed.segments, Segment(used, rows, 0))
+    )
 
 
 def _padded(values: NDArray[Any], count: int, filling: int = 0) -> NDArray[Any]:

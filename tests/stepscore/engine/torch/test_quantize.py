@@ -32,6 +32,21 @@ def scaled_mm(
     return ((rows.float() @ weight.float()) * scale_a * scale_b).to(out_dtype)
 
 
+@pytest.mark.parametrize("make", [Int8Linear.of, partial(Fp8Linear.of, product=scaled_mm)], ids=["int8", "fp8"])
+def test_rows_of_zeros_stay_zeros_and_what_is_not_finite_stays_in_its_row(make: Callable[[Linear], Any]) -> None:
+    """aiter#4288, vllm#37442: no division by a scale of zero, and no scale that several rows share."""
+    weight = torch.randn(32, 64, generator=torch.Generator().manual_seed(1))
+    weight[3] = 0
+    rows = torch.randn(4, 64, generator=torch.Generator().manual_seed(2))
+    rows[1] = 0
+    rows[2] = float("nan")
+    alone, found = make(Linear(weight))(rows[:1]), make(Linear(weight))(rows)
+    assert [bool(each.isfinite().all()) for each in found] == [True, True, False, True]
+    assert not found[1].any()
+    assert not found[[0, 1, 3], 3].any()
+    torch.testing.assert_close(found[:1], alone)
+
+
 @pytest.mark.parametrize(
     ("make", "allowed"), [(Int8Linear.of, 0.02), (partial(Fp8Linear.of, product=scaled_mm), 0.08)], ids=["int8", "fp8"]
 )

@@ -152,6 +152,18 @@ def test_few_rows_over_a_long_past_give_the_numbers_of_any_other_forward(tmp_pat
     assert (dense.rows, dense.context) == (32, 4096)
 
 
+@pytest.mark.parametrize("length", [20, 2500])
+def test_filling_has_no_numbers_that_the_forward_does_not_have(tmp_path: Path, length: int) -> None:
+    """vllm#37442: with masked products, rows that nobody reads would reach the others if they were not finite."""
+    facts = case.write(tmp_path, "mistral", max_position_embeddings=4096)
+    engine, exact, chance = recording(facts, 3000), case.engine(facts, kv_cache_bytes=0), random.Random(2)
+    engine.models[0].decoder.embedding[0] = float("nan")
+    ids = tuple(chance.choices(range(1, case.VOCABULARY), k=length))
+    engine.forward([Encoded(ids, (length - 1,))])
+    longer = [Encoded((*ids, 5, 6, 7), (length + 2,))]
+    case.assert_close(engine.forward(longer), exact.forward(longer))
+
+
 def test_weights_that_change_in_place_are_seen(tmp_path: Path) -> None:
     facts, batch = case.write(tmp_path), case.batch(3, size=4)
     engine, plain = recording(facts), case.engine(facts)
