@@ -37,12 +37,17 @@ _CONTEXTS = (
 )
 """What means the same only between the operands of a calculation, or at the beginning of a number."""
 
+_ASCII_FORMS = ("X", "\\", "{,}")
+"""One of these is in every ASCII text that one of the forms is in."""
+
 
 def plain_arithmetic(text: str) -> str:
     """The text with ASCII digits and the signs `+ - × ÷ / x =`; all else is kept, and ASCII prose is kept whole.
 
     A dash without spaces (`3–5`) stays: it is a range.
     """
+    if text.isascii() and not any(form in text for form in _ASCII_FORMS):
+        return text
     plain = _DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0])), text.translate(_ALIKE))
     for form, sign in _CONTEXTS:
         plain = form.sub(sign, plain)
