@@ -4,8 +4,7 @@
 
 Of each problem to which the policy found a right and a wrong solution, as many of both (two at most); for every second
 one also the worked solution and a mistake made in it. Solutions of `steps/verify_then_generate*.jsonl` to these
-problems are treated alike. What the reading was trained on is among them; problems near the source that is kept out
-are not.
+problems are treated alike. What the reading was trained on is among them; problems near what is kept out are not.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from recipes.embedded.held_out import apart, held_out_source
+from recipes.embedded.held_out import apart, kept_out
 from recipes.embedded.mixture import SEED, Group, corrupted_groups, mixture, real_groups, write_rows
 from recipes.embedded.rows import Part, problems_of
 
@@ -37,7 +36,7 @@ def head_rows(data: Path, sampled: Path) -> list[Group]:
     groups += mixture(data)
     random.Random(ORDER).shuffle(groups)
     problems = dict.fromkeys(group[0]["prompt"] for group in groups)
-    left = set(apart(list(problems), [solution.problem for solution, _ in held_out_source(data)]))
+    left = set(apart(list(problems), list(kept_out(data))))
     return [group for group in groups if group[0]["prompt"] in left]
 
 

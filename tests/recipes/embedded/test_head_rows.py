@@ -46,11 +46,12 @@ def test_the_head_sees_as_many_right_solutions_of_a_problem_as_wrong_ones() -> N
 PICKED = (("No.", False), ("Yes.", True), ("Yes, yes.", True), ("No, no.", False))
 
 
-def test_no_problem_near_the_source_that_is_kept_out_is_among_the_rows(steps: Path, tmp_path: Path) -> None:
+def test_no_problem_near_one_that_is_kept_out_is_among_the_rows(steps: Path, tmp_path: Path) -> None:
     data, sampled = with_problems(steps), tmp_path / "sampled.jsonl"
     write_rows(sampled, [])
     near = {"problem": "problem 5", "steps": ["7."], "first_error": -1, "problem_source": "orca-math"}
     (steps / "parc.jsonl").write_text(json.dumps(near))
+    (data / "gsm8k" / "test.jsonl").write_text(json.dumps({"question": "Problem 6 ?", "answer": "#### 7"}))
     problems = {group[0]["prompt"] for group in head_rows(data, sampled)}
-    assert "Problem 5?" not in problems
-    assert {"Problem 4?", "Problem 6?"} <= problems
+    assert problems.isdisjoint({"Problem 5?", "Problem 6?"})
+    assert {"Problem 4?", "Problem 7?"} <= problems
