@@ -48,7 +48,7 @@ from stepscore_service.jobs.metrics.interval import Estimate, Integers
 from stepscore_service.jobs.metrics.separation import auroc_with_interval
 
 CHUNK = 64
-AGGREGATES = ("min", "mean", "prod", "geometric_mean", "soft_min")
+AGGREGATES = ("min", "mean", "last", "prod", "geometric_mean", "soft_min")
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 Measured = dict[str, Any]
 OfProblem = tuple[str, float]
