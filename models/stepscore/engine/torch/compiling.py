@@ -92,7 +92,7 @@ def check_compiler(device: torch.device) -> None:
         get_cpp_compiler()
     except InvalidCxxCompiler as error:
         raise UnsupportedByEngine(
-            "compile=on is refused: on a CPU it needs a C++ compiler; install g++, or name one in CXX", engine="torch"
+            "compile is refused: on a CPU it needs a C++ compiler; install g++, or name one in CXX", engine="torch"
         ) from error
 
 

@@ -74,7 +74,9 @@ def build(plan: TrainPlan) -> TrainSetup:
 
 
 def _check_objective(plan: TrainPlan, output: Output) -> None:
-    """Raises InvalidInput if the output's numbers are steps' and the objective's labels are not."""
+    """Raises InvalidInput if the output cannot be learnt in this way."""
+    if plan.learning.normalize_head and not output.training.layers:
+        raise InvalidInput(f"--normalize-head is about a head, and --output {plan.output} has none: leave it out")
     if output.training.reading is not None and plan.objective not in OF_STEPS:
         raise InvalidInput(f"--output {plan.output} is learnt from labels of steps: {', '.join(OF_STEPS)}")
 

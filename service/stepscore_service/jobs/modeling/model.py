@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
-from stepscore.engine.torch.compiling import keep_compiled
+from stepscore.engine.torch.compiling import check_compiler, keep_compiled
 from stepscore.family.trained_reading import TrainedReading
 from stepscore_service.jobs.modeling.bases import Base
 from stepscore_service.jobs.modeling.batch import TrainBatch
@@ -52,11 +52,11 @@ class StepModel(nn.Module):
 
     @torch.no_grad()
     def normalize_head(self, batches: Iterable[TrainBatch]) -> None:
-        """By the hidden states at the read positions of these batches. Does nothing without a head."""
-        if self.head is not None:
-            normalized = self.head[0]
-            assert isinstance(normalized, Normalized)
-            normalized.measure(torch.cat([_hidden(self.lm, batch)[batch.reads].float() for batch in batches]))
+        """By the hidden states at the read positions of these batches."""
+        assert self.head is not None
+        normalized = self.head[0]
+        assert isinstance(normalized, Normalized)
+        normalized.measure(torch.cat([_hidden(self.lm, batch)[batch.reads].float() for batch in batches]))
 
     def _numbers(self, hidden_ND: Tensor, batch: TrainBatch) -> Tensor:
         read_SD = hidden_ND[batch.reads]
@@ -128,6 +128,10 @@ def _log_probs(logits_SV: Tensor, targets_S: Tensor) -> Tensor:
     return -cross_entropy(logits_SV, targets_S, reduction="none")
 
 
+SAME = 1e-6
+"""A feature that deviates less from its mean, as a share of it, does so by rounding."""
+
+
 class Normalized(nn.Module):
     """Hidden states minus their mean, divided by their deviation; as they are until `measure` has seen some.
 
@@ -147,10 +151,10 @@ class Normalized(nn.Module):
         return (hidden_SD - self.mean) / self.deviation
 
     def measure(self, hidden_SD: Tensor) -> None:
-        """hidden_SD: at least two of them."""
-        deviation_D, mean_D = torch.std_mean(hidden_SD.float(), dim=0)
+        """A feature that is the same in all of them is not divided."""
+        deviation_D, mean_D = torch.std_mean(hidden_SD.float(), dim=0, correction=0)
         self.mean.copy_(mean_D)
-        self.deviation.copy_(deviation_D.clamp(min=1e-6))
+        self.deviation.copy_(torch.where(deviation_D > SAME * (1 + mean_D.abs()), deviation_D, 1.0))
 
     def fold(self, layer: nn.Linear) -> tuple[Tensor, Tensor]:
         """The layer's weight and bias for hidden states as they are."""
@@ -214,7 +218,11 @@ def with_adapters(base: Base, lora: Lora) -> Any:
 
 
 def compile_layers(lm: Any) -> None:
-    """Fuse what is elementwise in the decoder's layers: one graph for all of them and for every number of tokens."""
+    """Fuse what is elementwise in the decoder's layers: one graph for all of them and for every number of tokens.
+
+    Raises UnsupportedByEngine without a compiler.
+    """
+    check_compiler(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     keep_compiled()
     for layer in lm.get_decoder().layers:
         layer.compile(dynamic=True)

@@ -127,9 +127,10 @@ class StepTrainer(Trainer):
         """By the first examples and the base as it is, so that a run that continues does the same. On every process."""
         assert self.train_dataset is not None
         assert isinstance(self.model, StepModel)
+        device = next(self.model.parameters()).device  # of a model to be sharded: still the CPU
         with self.compute_loss_context_manager():
             self.model.normalize_head(
-                self._collate([example]).to(self.args.device) for example in self.train_dataset[:NORMALIZED_BY]
+                self._collate([example]).to(device) for example in self.train_dataset[:NORMALIZED_BY]
             )
 
     def check_last_step(self) -> None:

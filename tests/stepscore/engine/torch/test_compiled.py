@@ -89,9 +89,9 @@ except UnsupportedByEngine as refusal:
 
 def test_compile_on_is_refused_if_there_is_no_compiler(tmp_path: Path) -> None:
     done = run_python(case.write(tmp_path).path, "-c", OPEN, CXX="/nowhere/g++")
-    assert done.stdout == (
-        "compile=on is refused: on a CPU it needs a C++ compiler; install g++, or name one in CXX\n"
-    ), done.stderr
+    assert done.stdout == ("compile is refused: on a CPU it needs a C++ compiler; install g++, or name one in CXX\n"), (
+        done.stderr
+    )
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from stepscore.generate.transformers import open_transformers
 from stepscore_service.jobs.data.labelled import of_row
 from stepscore_service.jobs.modeling.batch import collator
 from stepscore_service.jobs.modeling.build import build
+from stepscore_service.jobs.modeling.model import Normalized
 from stepscore_service.jobs.modeling.plan import Learning, Lora, TrainPlan
 from stepscore_service.jobs.train.trainer import Losses
 
@@ -91,6 +92,25 @@ def test_compiled_layers_learn_the_same_weights(tmp_path: Path, options: tuple[s
     for name, weight in plain.items():
         torch.testing.assert_close(fused[name], weight, atol=1e-5, rtol=1e-4)
     assert 1 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 3
+
+
+@pytest.mark.parametrize("output", [("--lm-only",), ("--output", "number_logprob")])
+def test_an_output_without_a_head_has_nothing_to_normalize(tmp_path: Path, output: tuple[str, ...]) -> None:
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
+    result = invoke("train", data, "--base", base, "--out", tmp_path / "number_logprob", "--normalize-head", *output)
+    assert result.exit_code == 2
+    assert "--normalize-head is about a head" in result.output
+
+
+def test_features_are_normalized_and_one_that_never_changes_stays() -> None:
+    hidden_SD = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([2.0, 0.1, 0.0]) + 100
+    normalized = Normalized(3)
+    normalized.measure(hidden_SD)
+    found = normalized(hidden_SD)
+    torch.testing.assert_close(found.mean(0), torch.zeros(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.std(0, correction=0), torch.tensor([1.0, 1.0, 0.0]), atol=1e-3, rtol=0)
+    normalized.measure(hidden_SD[:1])
+    torch.testing.assert_close(normalized(hidden_SD[:1] + 1), torch.ones(1, 3))
 
 
 @dataclass(frozen=True, slots=True)
