@@ -411,7 +411,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parsed = parser.parse_args()
     if not parsed.vllm_python.is_file():
-        parser.error(f"--vllm-python {parsed.vllm_python} is no file; name the interpreter of an environment with vLLM")
+        parser.error(f"--vllm-python {parsed.vllm_python} is not a file; name the Python of an environment with vLLM")
     return parsed
 
 

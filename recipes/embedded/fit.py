@@ -81,7 +81,16 @@ def threshold(solutions: Sequence[Read]) -> float:
     """
     numbers = [[math.inf if step.wordy else step.lowest for step in solution] for solution in solutions]
     labels = [next((n for n, step in enumerate(solution) if step.label == 0), -1) for solution in solutions]
-    thresholds, f1s = curve(windows(list(zip(numbers, labels, strict=True))))
+    return lowest_best(list(zip(numbers, labels, strict=True)))
+
+
+def lowest_best(solved: Sequence[tuple[Sequence[float], int]]) -> float:
+    """The lowest threshold whose F1 of the first error is the highest within SAME.
+
+    solved: a solution's numbers and its first wrong step, -1 if it has none. Raises ValueError if all have one or none
+    has.
+    """
+    thresholds, f1s = curve(windows(solved))
     if not len(f1s):
         raise ValueError("the development split needs solutions with an error and solutions without")
     return float(thresholds[f1s >= f1s.max() - SAME].min())

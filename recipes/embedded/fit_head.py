@@ -7,7 +7,7 @@ Rewards keep their order. Run once after `recipes.embedded.export --head`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,23 +16,16 @@ import typer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from recipes.embedded.fit import SAME
+from recipes.embedded.fit import lowest_best
 from recipes.embedded.measure import readings
 from recipes.embedded.mixture import development
 from stepscore.embedded.prepare import EMBEDDED_HEAD, HEAD, prepare
 from stepscore.scoring.open import open_scorer
 from stepscore.types import Solution
-from stepscore_service.jobs.metrics.first_error import curve, windows
 
 BIAS = "score.2.bias"
 SOUND = 1
 """The class of a sound step in family qwen_math."""
-
-
-def threshold(solved: Sequence[tuple[Sequence[float], int]]) -> float:
-    """The lowest reward whose first-error F1 is the highest within SAME. solved: rewards and first wrong steps."""
-    thresholds, f1s = curve(windows(list(solved)))
-    return float(thresholds[f1s >= f1s.max() - SAME].min())
 
 
 def moved(state: Mapping[str, Tensor], place: float) -> dict[str, Tensor]:
@@ -56,7 +49,7 @@ def main(
     scorer = open_scorer(str(prepare(EMBEDDED_HEAD, shipped=shipped)))
     found = readings(scorer, solutions, "development split")
     firsts = [row["labels"].index(False) if False in row["labels"] else -1 for row in rows]
-    place = threshold([(each.rewards, first) for each, first in zip(found, firsts, strict=True) if each is not None])
+    place = lowest_best([(each.rewards, first) for each, first in zip(found, firsts, strict=True) if each is not None])
     file = shipped / HEAD.name
     save_file(moved(load_file(file), place), file)
     typer.echo(f"{file}: a reward of {place:.4f} is 0.5 now")

@@ -4,8 +4,9 @@
 
 Of `steps/verify_then_generate*.jsonl` a random share of the problems, each with a wrong solution whose first error a
 teacher marked and with a right one; of GSM8K the training problems 3,000 to 3,139, each as it is and with up to four
-mistakes. The solutions of a problem follow each other, so that `stepscore train --share-prefixes`
-computes its text once. `--development` writes other problems of the first source, on which constants are fitted.
+mistakes, unless the development split has it. The solutions of a problem follow each other, so that
+`stepscore train --share-prefixes` computes its text once. `--development` writes that split: other problems of the
+first source, on which constants are fitted.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def corrupted_groups(worked: Sequence[Worked], mistakes: int, first: int = 0) ->
 def mixture(data: Path) -> list[Group]:
     """What the reading is trained on, in order."""
     rng = random.Random(SEED)
-    worked = problems_of(data / "gsm8k" / "train.jsonl", Part.TRAIN)[CORRUPTED]
+    kept_out = {group[0]["prompt"] for group in development(data)}
+    chosen = problems_of(data / "gsm8k" / "train.jsonl", Part.TRAIN)[CORRUPTED]
+    worked = [each for each in chosen if each.problem not in kept_out]
     groups = real_groups(data / "steps", rng)[TRAINED] + corrupted_groups(worked, 4, CORRUPTED.start)
     rng.shuffle(groups)
     return groups

@@ -125,6 +125,14 @@ def scan() -> Scan:
     return Scan([*trained, *(group[0]["prompt"] for group in [*mixture(DATA), *development(DATA)])])
 
 
+def test_no_problem_of_the_development_split_is_trained_on() -> None:
+    if not DATA.is_dir():
+        pytest.skip(f"needs the data in {DATA}")
+    held = {group[0]["prompt"] for group in development(DATA)}
+    assert len(held) == 100
+    assert held.isdisjoint(group[0]["prompt"] for group in mixture(DATA))
+
+
 @pytest.mark.parametrize("tests", [gsm8k, processbench, prmbench, math_test, champ], ids=lambda tests: tests.__name__)
 def test_no_problem_of_a_test_set_is_trained_on(scan: Scan, tests: Callable[[], list[str]]) -> None:
     problems = tests()

@@ -7,7 +7,8 @@ import torch
 
 pytest.importorskip("sklearn", reason="needs the dev extra")
 
-from recipes.embedded.fit_head import BIAS, moved, threshold
+from recipes.embedded.fit import lowest_best
+from recipes.embedded.fit_head import BIAS, moved
 
 SOLVED = [((0.9, 0.8), -1), ((0.9, 0.6, 0.9), 1), ((0.95, 0.85), -1), ((0.65,), 0)]
 
@@ -17,7 +18,7 @@ def sound(logits: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_threshold_parts_wrong_steps_from_sound_ones() -> None:
-    assert 0.65 < threshold(SOLVED) <= 0.8
+    assert 0.65 < lowest_best(SOLVED) <= 0.8
 
 
 def test_the_threshold_becomes_one_half_and_the_order_stays() -> None:

@@ -32,7 +32,7 @@ def packs(mode: Mode, device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def pack(decoder: Decoder) -> None:
-    """Replace the decoder's large weights, layer by layer. Not for layers that are compiled."""
+    """Replace the decoder's large weights, layer by layer. Not for layers that `Decoder.compile` compiles."""
     decoder.replace_linears(PackedLinear.of, PackedGate.of)
 
 
