@@ -2,8 +2,9 @@
 
     python -m recipes.embedded.head_rows --data DATA --sampled sampled.jsonl --out head.jsonl
 
-Of each problem to which the policy found a right and a wrong solution, as many of both (two at most); for every second
-one also the worked solution and a mistake made in it. Solutions of `steps/verify_then_generate*.jsonl` to these
+In each of three passes, of each problem to which the policy found a right and a wrong solution, as many of both (two
+at most); for every second one also the worked solution and a mistake made in it. A pass takes other solutions and
+mistakes than the one before it, as far as there are others. Solutions of `steps/verify_then_generate*.jsonl` to these
 problems are treated alike. What the reading was trained on is among them; problems near what is kept out are not.
 """
 
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import json
 import random
-from itertools import groupby
+from collections.abc import Sequence
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -25,19 +27,25 @@ ORDER = 3
 """The seed of the order."""
 OF_EACH = 2
 """Right solutions of a problem, and as many wrong ones."""
-MADE = 2
-"""Rows of a worked solution: itself, and one mistake."""
+PASSES = 3
 
 
 def head_rows(data: Path, sampled: Path) -> list[Group]:
     """All groups, in order. data: folder with gsm8k/ and steps/. sampled: what `recipes.embedded.sample` wrote."""
-    both = [found for group in sampled_groups(data, sampled) if (found := right_and_wrong(group))]
-    groups = [group + made[:MADE] if number % 2 else group for number, (group, made) in enumerate(both)]
-    groups += mixture(data)
-    random.Random(ORDER).shuffle(groups)
+    samples, trained = sampled_groups(data, sampled), mixture(data)
+    groups = list(chain.from_iterable(one_pass(samples, trained, turn) for turn in range(PASSES)))
     problems = dict.fromkeys(group[0]["prompt"] for group in groups)
     left = set(apart(list(problems), list(kept_out(data))))
     return [group for group in groups if group[0]["prompt"] in left]
+
+
+def one_pass(samples: Sequence[Group], trained: Sequence[Group], turn: int) -> list[Group]:
+    """The groups of one pass, shuffled."""
+    both = [found for group in samples if (found := right_and_wrong(group, turn))]
+    groups = [group + made if (number + turn) % 2 else group for number, (group, made) in enumerate(both)]
+    groups += trained
+    random.Random(ORDER + turn).shuffle(groups)
+    return groups
 
 
 def sampled_groups(data: Path, sampled: Path) -> list[Group]:
@@ -53,12 +61,19 @@ def sampled_groups(data: Path, sampled: Path) -> list[Group]:
     return groups
 
 
-def right_and_wrong(group: Group) -> tuple[Group, Group] | None:
-    """As many right solutions as wrong ones, and what was made of the worked one; None if there are not both."""
-    written = [row for row in group if "id" not in row]
+def right_and_wrong(group: Group, turn: int) -> tuple[Group, Group] | None:
+    """As many right solutions as wrong ones, and the worked one with one mistake; None if there are not both."""
+    written, made = [row for row in group if "id" not in row], [row for row in group if "id" in row]
     right, wrong = ([row for row in written if row["outcome"] is outcome] for outcome in (True, False))
     number = min(len(right), len(wrong), OF_EACH)
-    return (right[:number] + wrong[:number], [row for row in group if "id" in row]) if number else None
+    chosen = turned(right, turn * number)[:number] + turned(wrong, turn * number)[:number]
+    return (chosen, made[:1] + turned(made[1:], turn)[:1]) if number else None
+
+
+def turned(rows: Group, by: int) -> Group:
+    """The rows from this one on, then those before it."""
+    start = by % len(rows) if rows else 0
+    return rows[start:] + rows[:start]
 
 
 def main(

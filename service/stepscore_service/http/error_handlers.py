@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -51,15 +52,27 @@ def _status(request: Request, error: StepscoreError) -> int:
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return respond(request, invalid_request(error.errors()))
+    return respond(request, invalid_request(error.errors(), error.body))
 
 
-def invalid_request(errors: Sequence[Any]) -> InvalidRequest:
-    """Pydantic's errors without the input that they repeat, which may be megabytes long."""
-    shown = [{"where": _where(each["loc"]), "problem": _message(each)} for each in errors[:SHOWN]]
-    first = shown[0]
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return InvalidRequest(f"{first['where']}: {first['problem']}{more}", errors=shown, count=len(errors))
+def invalid_request(errors: Sequence[Any], body: Any) -> InvalidRequest:
+    """Pydantic's errors without the input that they repeat, which may be megabytes long. body: what was sent."""
+    found = _furthest([{"where": find_place(each, body), "problem": _message(each)} for each in errors])
+    first = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return InvalidRequest(f"{first['where']}: {first['problem']}{more}", errors=found[:SHOWN], count=len(found))
+
+
+def _furthest(errors: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Without errors of a place inside which another one lies: of the types tried there, that one got further."""
+    inside = set(chain.from_iterable(_around(each["where"]) for each in errors))
+    return [each for each in errors if each["where"] not in inside]
+
+
+def _around(place: str) -> list[str]:
+    """`items` and `items.3` of `items.3.steps`."""
+    parts = place.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
 def _message(error: Mapping[str, Any]) -> str:
@@ -67,10 +80,19 @@ def _message(error: Mapping[str, Any]) -> str:
     return _TO_CHANGE.get(error.get("type", "")) or str(error["msg"]).removeprefix("Value error, ")
 
 
-def _where(location: Sequence[object]) -> str:
-    """`items.3.steps`; or `body` if the whole of it is meant."""
-    path = [str(part) for part in location if part != "body"]
-    return ".".join(path) or "body"
+def find_place(error: Mapping[str, Any], body: Any) -> str:
+    """`items.3.steps`; `body` if the whole of it is meant. What pydantic calls the types it tried is left out."""
+    source, *path = error["loc"] or ("body",)
+    if source != "body":
+        return ".".join(map(str, error["loc"]))
+    found, value = [], body
+    for part in path:
+        if part in (value if isinstance(value, Mapping) else range(len(value)) if isinstance(value, list) else ()):
+            value = value[part]
+            found.append(str(part))
+    if error.get("type") == "missing" and path:
+        found.append(str(path[-1]))
+    return ".".join(found) or "body"
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -37,10 +37,22 @@ def test_a_sampled_problem_brings_its_samples_its_worked_solution_and_mistakes(s
 
 def test_the_head_sees_as_many_right_solutions_of_a_problem_as_wrong_ones() -> None:
     rows = [dict(zip(COLUMNS, ("Who?", [text], [right], right), strict=True)) for text, right in PICKED]
-    made = [rows[0] | {"id": "0", "kind": "clean"}]
-    assert right_and_wrong([*rows, *made]) == ([rows[1], rows[2], rows[0], rows[3]], made)
-    assert right_and_wrong([*rows[:3], *made]) == ([rows[1], rows[0]], made)
-    assert right_and_wrong([rows[0], *made]) is None
+    made = [rows[0] | {"id": "0", "kind": kind} for kind in ("clean", "result", "operation")]
+    assert right_and_wrong([*rows, *made], 0) == ([rows[1], rows[2], rows[0], rows[3]], made[:2])
+    assert right_and_wrong([*rows[:3], *made[:2]], 0) == ([rows[1], rows[0]], made[:2])
+    assert right_and_wrong([rows[0], *made], 0) is None
+
+
+def test_every_pass_takes_other_solutions_and_mistakes_as_far_as_there_are_others() -> None:
+    rows = [dict(zip(COLUMNS, ("Who?", [text], [right], right), strict=True)) for text, right in PICKED]
+    made = [rows[0] | {"id": "0", "kind": kind} for kind in ("clean", "result", "operation")]
+    group = [*rows[:3], *made]  # one wrong solution, two right ones
+    turns = [right_and_wrong(group, turn) for turn in range(3)]
+    assert turns == [
+        ([rows[1], rows[0]], [made[0], made[1]]),
+        ([rows[2], rows[0]], [made[0], made[2]]),
+        ([rows[1], rows[0]], [made[0], made[1]]),
+    ]
 
 
 PICKED = (("No.", False), ("Yes.", True), ("Yes, yes.", True), ("No, no.", False))

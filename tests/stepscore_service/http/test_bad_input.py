@@ -147,6 +147,22 @@ def test_a_candidate_of_another_form_is_one_error_that_names_the_forms(http: htt
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "where"),
+    [
+        ("/pooling", {"input": 7}, {"input"}),
+        ("/score", {"items": [GOOD | {"offsets": [[0]]}]}, {"items.0.offsets.0.1"}),
+        ("/pooling", {"input": ["a", {"text": "b"}]}, {"input.1"}),
+        ("/rerank", {"problem": PROBLEM, "candidates": ["7", {"text": "7", "id": "a"}]}, {"candidates.1.id"}),
+    ],
+)
+def test_a_field_of_several_types_is_named_as_the_caller_wrote_it(
+    http: httpx.Client, path: str, body: object, where: set[str]
+) -> None:
+    errors = refusal_of(http.post(path, json=body), 422, "invalid_request")["errors"]
+    assert {each["where"] for each in errors} == where
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b'{"problem": "p", "steps": ["a"], "problem": "q"}',

@@ -105,7 +105,9 @@ def _encoder(plan: TrainPlan, base: Base, layout: Layout, *, marked: bool) -> En
     else:
         labels = partial(after_first_error, how=plan.labels_after_error, error_below=plan.error_below)
     positions = int(base.lm.config.max_position_embeddings)
-    limit = min(plan.learning.max_tokens or positions, positions)
+    if plan.learning.max_tokens > positions:
+        raise InvalidInput(f"--max-tokens {plan.learning.max_tokens} is above the base's limit of {positions}")
+    limit = plan.learning.max_tokens or positions
     _check_window(plan, base, limit)
     predict = plan.lm_weight > 0 or plan.objective == "lm"
     return Encoder(layout, labels, limit, predict, marked, plan.error_below)

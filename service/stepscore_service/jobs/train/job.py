@@ -53,7 +53,7 @@ class TrainRun:
 
         Of several processes only the first does, or the others would find a run in the folder.
         """
-        if os.environ.get("RANK", "0") != "0":
+        if not is_first_process():
             return
         manifest = self.out / MANIFEST
         identity = json.loads(json.dumps({"plan": plan.identity(), "inputs": self.inputs}))
@@ -188,6 +188,11 @@ def _finish(out: Path, data: TrainData, metrics: Mapping[str, Any]) -> None:
         "left_out": dict(data.left_out),
     }
     write_manifest(out / MANIFEST, manifest | {"state": "finished", "data": counts, "metrics": dict(metrics)})
+
+
+def is_first_process() -> bool:
+    """Of the run's processes; the launcher numbers them."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def versions() -> dict[str, str]:

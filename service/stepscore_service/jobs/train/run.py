@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import typer
+from rich.console import Console
 
 from stepscore.errors import StepscoreError
 from stepscore_service.jobs.data.formats.base import ParseOptions
@@ -17,7 +18,7 @@ from stepscore_service.jobs.modeling.plan import TrainPlan
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.train.data import TrainData, read
 from stepscore_service.jobs.train.inputs import TrainInputs, open_inputs
-from stepscore_service.jobs.train.job import TrainRun, check, train
+from stepscore_service.jobs.train.job import TrainRun, check, is_first_process, train
 from stepscore_service.jobs.train.options import TrainRunOptions
 from stepscore_service.jobs.train.trainer import TrainingError
 
@@ -42,10 +43,11 @@ def run(plan: TrainPlan, files: Sequence[Path], options: TrainRunOptions) -> Non
             setup = build(plan)
         data = read(inputs.solutions(), setup.encoder, options.eval_share, _reader())
         check(plan, data)
-        _say(data, inputs, setup)
+        if is_first_process():
+            _say(data, inputs, setup)
         job = TrainRun(options.out, _identity(options, inputs), options.resume)
         job.prepare(plan)
-        whole = train(plan, setup, data, job, console.ERR)
+        whole = train(plan, setup, data, job, console.ERR if is_first_process() else Console(quiet=True))
     except TrainingError as error:
         console.fail_with(error, console.ENGINE_FAILED)
     except StepscoreError as error:
@@ -61,7 +63,8 @@ def run(plan: TrainPlan, files: Sequence[Path], options: TrainRunOptions) -> Non
             f"Stopped. {options.out}/checkpoints holds the last step; the same command with --resume continues from it."
         )
         raise typer.Exit(console.INTERRUPTED)
-    console.info(f"Checkpoint: {options.out}. {next_step(plan, options.out)}")
+    if is_first_process():
+        console.info(f"Checkpoint: {options.out}. {next_step(plan, options.out)}")
 
 
 def next_step(plan: TrainPlan, out: Path) -> str:
@@ -92,7 +95,7 @@ def _reader() -> Callable[[], None]:
 
     def count_one() -> None:
         number = next(counted)
-        if number % EVERY == 0:
+        if number % EVERY == 0 and is_first_process():
             console.info(f"{number} solutions read")
 
     return count_one

@@ -102,6 +102,13 @@ def test_an_output_without_a_head_has_nothing_to_normalize(tmp_path: Path, outpu
     assert "--normalize-head is about a head" in result.output
 
 
+def test_more_tokens_than_the_base_reads_are_refused(tmp_path: Path) -> None:
+    base, data = checkpoints.causal(tmp_path / "base", "qwen2"), write(tmp_path / "rows.jsonl", rows())
+    result = invoke("train", data, "--base", base, "--out", tmp_path / "out", "--max-tokens", 10**6)
+    assert result.exit_code == 2
+    assert "--max-tokens 1000000 is above the base's limit of" in result.output
+
+
 def test_features_are_normalized_and_one_that_never_changes_stays() -> None:
     hidden_SD = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([2.0, 0.1, 0.0]) + 100
     normalized = Normalized(3)

@@ -133,5 +133,6 @@ def test_two_processes_stop_where_one_was_asked_and_go_on_to_the_same_weights(tm
         with launch(*command, "--out", out, *more) as process:
             _, said = process.communicate(timeout=SECONDS)
         assert process.returncode == 0, said.decode()
+        assert said.count(b"solutions (") == said.count(b"Checkpoint: ") == 1, said.decode()  # the first one speaks
     one, other = (load_file(out / "model.safetensors") for out in (broken, whole))
     assert all(torch.equal(one[name], other[name]) for name in other)
