@@ -26,10 +26,13 @@ from stepscore.embedded.prepare import ADAPTER, EMBEDDED_HEAD, HEAD, HEAD_RECIPE
 from stepscore.errors import InvalidInput
 from stepscore.families.number_logprob import CONFIG_KEY
 from stepscore.families.qwen_math import FAMILY, MARKER
+from stepscore.scoring.protocol import AGGREGATE_KEY
 from stepscore.text.tokenizer import StepTokenizer
 
 ARCHITECTURES = "architectures"
 WEIGHTS = "model.safetensors"
+HEAD_AGGREGATE = "last"
+"""The head learns every step from the first wrong one on as wrong, so the last reward is about the whole solution."""
 ROUNDED = 0.1
 """More weights than these never differ by a rounding alone; of a head on another adapter nearly all do."""
 
@@ -67,7 +70,8 @@ def ship_head(run: Path, out: Path) -> None:
     token = StepTokenizer.open(str(run)).token_id(MARKER)
     adapter = stacked([trained_adapter(run)])
     state = adapter.state | trained_head(run, training.layers, token)
-    facts = {"scale": adapter.scale, "config": {ARCHITECTURES: architectures}, "tokens": {MARKER: token}}
+    config = {ARCHITECTURES: architectures, AGGREGATE_KEY: HEAD_AGGREGATE}
+    facts = {"scale": adapter.scale, "config": config, "tokens": {MARKER: token}}
     _write(out / HEAD.name, state, out / HEAD_RECIPE.name, facts)
 
 

@@ -37,8 +37,10 @@ READING = (
 
 HEAD = (
     "--output qwen_math --share-prefixes --after-error zeroed --lora 2 --learning-rate 3e-4 --normalize-head "
-    "--bf16 --compile --batch 1 --accumulate 8 --eval-share 0.02 --steps 260"
+    "--bf16 --compile --batch 1 --eval-share 0.02 --steps 780"
 )
+HEAD_PROBLEMS = 8
+"""Of a step of the class head, over all processes."""
 SAMPLED = "5000"
 """The training problems to which the policy samples solutions: the first ones."""
 
@@ -53,14 +55,15 @@ def worked_rows(gsm8k: Path) -> Iterator[Row]:
     return (row for row in rows if row["kind"] == "clean")
 
 
-def train(rows: Path, base: str, out: Path, options: str) -> None:
+def train(rows: Path, base: str, out: Path, options: str, processes: int = 1) -> None:
     """One run of `stepscore train`; what is finished stays, what was stopped continues."""
     manifest = out / "training.json"
     if manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8"))["state"] == "finished":
         return
     resume = ["--resume"] if (out / "checkpoints").is_dir() else []
     command = ["train", str(rows), "--base", base, "--out", str(out), *shlex.split(options), "--save-steps", "30"]
-    run("stepscore_service.commands.cli", *command, *resume)
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    run(*(launcher if processes > 1 else ()), "stepscore_service.commands.cli", *command, *resume)
 
 
 def run(module: str, *arguments: str) -> None:
@@ -71,6 +74,7 @@ def main(
     data: Annotated[Path, typer.Option(help="folder with gsm8k/ and steps/", exists=True)],
     out: Annotated[Path, typer.Option(help="folder for rows and runs; the same one continues")],
     shipped: Annotated[Path, typer.Option(help="folder of what ships")] = Path("models/stepscore/embedded"),
+    processes: Annotated[int, typer.Option(min=1, max=HEAD_PROBLEMS, help="1, 2, 4 or 8, which train the class head together")] = 1,
 ) -> None:
     """Make the checkpoints that ship again."""
     out.mkdir(parents=True, exist_ok=True)
@@ -82,17 +86,18 @@ def main(
     run("recipes.embedded.export", *runs, "--out", str(shipped))
     run("recipes.embedded.fit", "--data", str(data), "--shipped", str(shipped))
 
-    make_head(data, out, shipped)
+    make_head(data, out, shipped, processes)
 
 
-def make_head(data: Path, out: Path, shipped: Path) -> None:
+def make_head(data: Path, out: Path, shipped: Path, processes: int) -> None:
     """On top of what was exported to `shipped`."""
     sampled, policy = out / "sampled.jsonl", out / "policy"
     if not sampled.is_file():
         options = ["--data", str(data), "--policy", str(policy), "--problems", SAMPLED, "--out", str(sampled)]
         run("recipes.embedded.sample", *options)
     write_rows(out / "head.jsonl", head_rows(data, sampled))
-    train(out / "head.jsonl", str(prepare(shipped=shipped)), out / "head", HEAD)
+    options = f"{HEAD} --accumulate {HEAD_PROBLEMS // processes}"
+    train(out / "head.jsonl", str(prepare(shipped=shipped)), out / "head", options, processes)
     run("recipes.embedded.export", "--head", str(out / "head"), "--out", str(shipped))
     run("recipes.embedded.fit_head", "--data", str(data), "--shipped", str(shipped))
 

@@ -9,14 +9,17 @@ from typing import Any, Protocol, Self, overload, runtime_checkable
 
 import numpy as np
 
+from stepscore.aggregate import AGGREGATES
 from stepscore.calibration import Calibration
 from stepscore.config import CheckpointFacts
 from stepscore.engine.protocol import EngineInfo, TokenCounts, Work
-from stepscore.errors import StepscoreError, UnscorableError, check_length, map_ok
+from stepscore.errors import CheckpointError, StepscoreError, UnscorableError, check_length, map_ok
 from stepscore.family.registry import Family
 from stepscore.types import EncodedSolution, Reading, RewardRange, Solution, Values
 
 INSIDE = ("chunked", "in_flight", "large_batch_tokens")
+AGGREGATE_KEY = "default_aggregate"
+"""In config.json: the aggregate of a checkpoint that was not trained for its family's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,15 @@ class ModelInfo:
         return cls(**given)
 
 
+def default_aggregate(family: Family, facts: CheckpointFacts) -> str:
+    """The one that the checkpoint's config.json names, or else the family's. Raises CheckpointError if it is unknown."""
+    name = facts.config.get(AGGREGATE_KEY, family.aggregate)
+    if name not in AGGREGATES:
+        known = ", ".join(AGGREGATES)
+        raise CheckpointError(f"{AGGREGATE_KEY} in {facts.path}/config.json is {name!r}; there are {known}")
+    return str(name)
+
+
 def info_of(name: str, family: Family, facts: CheckpointFacts, running: EngineInfo) -> ModelInfo:
     """What the family says about the checkpoint's rewards, and where the model runs."""
     return ModelInfo(
@@ -77,7 +89,7 @@ def info_of(name: str, family: Family, facts: CheckpointFacts, running: EngineIn
         family=family.name,
         revision=facts.revision,
         reward_range=family.reward_range,
-        aggregate=family.aggregate,
+        aggregate=default_aggregate(family, facts),
         threshold=family.threshold,
         marker=family.marker,
         max_tokens=running.max_tokens,

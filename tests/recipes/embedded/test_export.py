@@ -145,6 +145,7 @@ def test_the_prepared_head_says_what_it_is_and_has_the_ids_of_the_training(shipp
     facts = read_facts(found)
     assert facts.architectures == read_facts(trained).architectures == ("Qwen2ForProcessRewardModel",)
     assert facts.config["number_logprob"] == {"slope": 1.0}
+    assert facts.config["default_aggregate"] == "last"
     text = "<|im_start|>user\n3 + 1 = 4<extra_0>So<extra_0><|im_end|>"
     ids = [StepTokenizer.open(str(folder)).inner(text)["input_ids"] for folder in (found, trained)]
     assert ids[0] == ids[1]

@@ -32,7 +32,7 @@ def test_it_is_a_checkpoint_of_its_own_on_the_same_base() -> None:
 
 
 def test_its_name_opens_it_as_a_class_head(head: Scoring) -> None:
-    assert (head.info.id, head.info.family) == ("embedded-head", "qwen_math")
+    assert (head.info.id, head.info.family, head.info.aggregate) == ("embedded-head", "qwen_math", "last")
 
 
 def test_each_step_has_a_reward_and_a_typed_marker_is_text(head: Scoring) -> None:

@@ -50,6 +50,16 @@ def test_pytorch_files_change_nothing(tmp_path: Path) -> None:
     assert rewards(folder) == expected
 
 
+def test_a_checkpoint_may_name_an_aggregate_of_its_own(tmp_path: Path) -> None:
+    folder = checkpoints.qwen_math(tmp_path / "prm")
+    assert open_scorer(str(folder), options=CPU).info.aggregate == "prod"
+    change_config(folder, default_aggregate="last")
+    assert open_scorer(str(folder), options=CPU).info.aggregate == "last"
+    change_config(folder, default_aggregate="median")
+    with pytest.raises(CheckpointError, match="default_aggregate in .*config.json is 'median'; there are min, "):
+        open_scorer(str(folder), options=CPU)
+
+
 def test_the_revision_names_config_and_weights(tmp_path: Path) -> None:
     folder = checkpoints.qwen_math(tmp_path / "prm")
     first = read_facts(folder).revision
