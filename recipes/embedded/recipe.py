@@ -74,7 +74,7 @@ def main(
     data: Annotated[Path, typer.Option(help="folder with gsm8k/ and steps/", exists=True)],
     out: Annotated[Path, typer.Option(help="folder for rows and runs; the same one continues")],
     shipped: Annotated[Path, typer.Option(help="folder of what ships")] = Path("models/stepscore/embedded"),
-    processes: Annotated[int, typer.Option(min=1, max=HEAD_PROBLEMS, help="1, 2, 4 or 8, which train the class head together")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=HEAD_PROBLEMS, help="1, 2, 4 or 8 that train the head")] = 1,
 ) -> None:
     """Make the checkpoints that ship again."""
     out.mkdir(parents=True, exist_ok=True)
@@ -96,8 +96,8 @@ def make_head(data: Path, out: Path, shipped: Path, processes: int) -> None:
         options = ["--data", str(data), "--policy", str(policy), "--problems", SAMPLED, "--out", str(sampled)]
         run("recipes.embedded.sample", *options)
     write_rows(out / "head.jsonl", head_rows(data, sampled))
-    options = f"{HEAD} --accumulate {HEAD_PROBLEMS // processes}"
-    train(out / "head.jsonl", str(prepare(shipped=shipped)), out / "head", options, processes)
+    accumulated = f"{HEAD} --accumulate {HEAD_PROBLEMS // processes}"
+    train(out / "head.jsonl", str(prepare(shipped=shipped)), out / "head", accumulated, processes)
     run("recipes.embedded.export", "--head", str(out / "head"), "--out", str(shipped))
     run("recipes.embedded.fit_head", "--data", str(data), "--shipped", str(shipped))
 

@@ -74,7 +74,7 @@ class ModelInfo:
 
 
 def default_aggregate(family: Family, facts: CheckpointFacts) -> str:
-    """The one that the checkpoint's config.json names, or else the family's. Raises CheckpointError if it is unknown."""
+    """What the checkpoint's config.json names, or the family's. Raises CheckpointError if that is no aggregate."""
     name = facts.config.get(AGGREGATE_KEY, family.aggregate)
     if name not in AGGREGATES:
         known = ", ".join(AGGREGATES)

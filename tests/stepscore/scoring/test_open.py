@@ -56,7 +56,7 @@ def test_a_checkpoint_may_name_an_aggregate_of_its_own(tmp_path: Path) -> None:
     change_config(folder, default_aggregate="last")
     assert open_scorer(str(folder), options=CPU).info.aggregate == "last"
     change_config(folder, default_aggregate="median")
-    with pytest.raises(CheckpointError, match="default_aggregate in .*config.json is 'median'; there are min, "):
+    with pytest.raises(CheckpointError, match=r"default_aggregate in .*config.json is 'median'; there are min, "):
         open_scorer(str(folder), options=CPU)
 
 
