@@ -35,15 +35,8 @@ class Placement:
 def place(device: Device, dtype: DType, max_tokens: int, longest: int) -> Placement:
     """The options of a model, resolved. longest: what its checkpoint allows, if max_tokens is 0.
 
-    Raises CheckpointError if CUDA is required and absent, or more than `longest` is asked for.
+    Raises CheckpointError if CUDA is required and absent.
     """
-    if max_tokens > longest:
-        raise CheckpointError(
-            f"{max_tokens} tokens are asked for, and the checkpoint reads sequences of up to {longest} "
-            "(max_position_embeddings in its config.json): later positions are unknown to it. Lower --max-tokens",
-            max_tokens=max_tokens,
-            longest=longest,
-        )
     chosen = choose_device(device)
     return Placement(chosen, choose_dtype(dtype, chosen), max_tokens or longest)
 

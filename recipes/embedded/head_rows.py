@@ -3,9 +3,10 @@
     python -m recipes.embedded.head_rows --data DATA --sampled sampled.jsonl --out head.jsonl
 
 In each of three passes, of each problem to which the policy found a right and a wrong solution, as many of both (two
-at most); for every second one also the worked solution and a mistake made in it. A pass takes other solutions and
-mistakes than the one before it, as far as there are others. Solutions of `steps/verify_then_generate*.jsonl` to these
-problems are treated alike. What the reading was trained on is among them; problems near what is kept out are not.
+at most); for every second one also the worked solution and a mistake made in it. A pass takes other solutions than
+the one before it, as far as there are others, and the worked solutions of the other problems. Solutions of
+`steps/verify_then_generate*.jsonl` to these problems are treated alike. What the reading was trained on is among
+them; problems near what is kept out are not.
 """
 
 from __future__ import annotations

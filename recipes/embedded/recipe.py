@@ -77,6 +77,10 @@ def main(
     processes: Annotated[int, typer.Option(min=1, max=HEAD_PROBLEMS, help="1, 2, 4 or 8 that train the head")] = 1,
 ) -> None:
     """Make the checkpoints that ship again."""
+    if HEAD_PROBLEMS % processes:
+        raise typer.BadParameter(
+            f"{processes} cannot share the {HEAD_PROBLEMS} problems of a step; choose 1, 2, 4 or 8"
+        )
     out.mkdir(parents=True, exist_ok=True)
     write_rows(out / "worked.jsonl", [list(worked_rows(data / "gsm8k" / "train.jsonl"))])
     write_rows(out / "mixture.jsonl", mixture(data))

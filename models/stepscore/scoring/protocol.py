@@ -76,10 +76,10 @@ class ModelInfo:
 def default_aggregate(family: Family, facts: CheckpointFacts) -> str:
     """What the checkpoint's config.json names, or the family's. Raises CheckpointError if that is no aggregate."""
     name = facts.config.get(AGGREGATE_KEY, family.aggregate)
-    if name not in AGGREGATES:
+    if not isinstance(name, str) or name not in AGGREGATES:
         known = ", ".join(AGGREGATES)
         raise CheckpointError(f"{AGGREGATE_KEY} in {facts.path}/config.json is {name!r}; there are {known}")
-    return str(name)
+    return name
 
 
 def info_of(name: str, family: Family, facts: CheckpointFacts, running: EngineInfo) -> ModelInfo:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -23,6 +22,8 @@ _TO_CHANGE = {
 }
 SHOWN = 20
 """Validation errors that an answer lists; `count` says how many there are."""
+Place = tuple[str | int, ...]
+PlacedError = tuple[Place, Mapping[str, Any]]
 
 
 def install(app: FastAPI) -> None:
@@ -57,22 +58,17 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 def invalid_request(errors: Sequence[Any], body: Any) -> InvalidRequest:
     """Pydantic's errors without the input that they repeat, which may be megabytes long. body: what was sent."""
-    found = _furthest([{"where": find_place(each, body), "problem": _message(each)} for each in errors])
-    first = found[0]
+    found = _furthest([(find_place(each, body), each) for each in errors])
+    shown = [{"where": _written(place), "problem": _message(each)} for place, each in found[:SHOWN]]
+    first = shown[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return InvalidRequest(f"{first['where']}: {first['problem']}{more}", errors=found[:SHOWN], count=len(found))
+    return InvalidRequest(f"{first['where']}: {first['problem']}{more}", errors=shown, count=len(found))
 
 
-def _furthest(errors: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+def _furthest(errors: Sequence[PlacedError]) -> list[PlacedError]:
     """Without errors of a place inside which another one lies: of the types tried there, that one got further."""
-    inside = set(chain.from_iterable(_around(each["where"]) for each in errors))
-    return [each for each in errors if each["where"] not in inside]
-
-
-def _around(place: str) -> list[str]:
-    """`items` and `items.3` of `items.3.steps`."""
-    parts = place.split(".")
-    return [".".join(parts[:end]) for end in range(1, len(parts))]
+    inside = {place[:end] for place, _ in errors for end in range(1, len(place))}
+    return [(place, each) for place, each in errors if place not in inside]
 
 
 def _message(error: Mapping[str, Any]) -> str:
@@ -80,19 +76,25 @@ def _message(error: Mapping[str, Any]) -> str:
     return _TO_CHANGE.get(error.get("type", "")) or str(error["msg"]).removeprefix("Value error, ")
 
 
-def find_place(error: Mapping[str, Any], body: Any) -> str:
-    """`items.3.steps`; `body` if the whole of it is meant. What pydantic calls the types it tried is left out."""
+def find_place(error: Mapping[str, Any], body: Any) -> Place:
+    """The keys and numbers that lead to it, none for the whole body; not pydantic's names of the types it tried."""
     source, *path = error["loc"] or ("body",)
     if source != "body":
-        return ".".join(map(str, error["loc"]))
-    found, value = [], body
+        return (source, *path)
+    found: list[str | int] = []
+    value = body
     for part in path:
         if part in (value if isinstance(value, Mapping) else range(len(value)) if isinstance(value, list) else ()):
             value = value[part]
-            found.append(str(part))
+            found.append(part)
     if error.get("type") == "missing" and path:
-        found.append(str(path[-1]))
-    return ".".join(found) or "body"
+        found.append(path[-1])
+    return tuple(found)
+
+
+def _written(place: Place) -> str:
+    """`items.3.steps`; `body` for the whole of it."""
+    return ".".join(str(part) or '""' for part in place) or "body"
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -55,9 +55,10 @@ def test_a_checkpoint_may_name_an_aggregate_of_its_own(tmp_path: Path) -> None:
     assert open_scorer(str(folder), options=CPU).info.aggregate == "prod"
     change_config(folder, default_aggregate="last")
     assert open_scorer(str(folder), options=CPU).info.aggregate == "last"
-    change_config(folder, default_aggregate="median")
-    with pytest.raises(CheckpointError, match=r"default_aggregate in .*config.json is 'median'; there are min, "):
-        open_scorer(str(folder), options=CPU)
+    for wrong in ("median", 3, None, ["last"]):
+        change_config(folder, default_aggregate=wrong)
+        with pytest.raises(CheckpointError, match=r"default_aggregate in .*config.json is .*; there are min, "):
+            open_scorer(str(folder), options=CPU)
 
 
 def test_the_revision_names_config_and_weights(tmp_path: Path) -> None:

@@ -162,6 +162,14 @@ def test_a_field_of_several_types_is_named_as_the_caller_wrote_it(
     assert {each["where"] for each in errors} == where
 
 
+def test_keys_with_dots_hide_no_error_and_cost_nothing(http: httpx.Client) -> None:
+    body = {"problem": PROBLEM, "steps": [1], "steps.0.x": 3, "." * 40_000: 1, "": 2}
+    detail = refusal_of(http.post("/score", json=body), 422, "invalid_request")
+    places = {each["where"] for each in detail["errors"]}
+    assert places > {"steps.0", "steps.0.x", '""'}
+    assert detail["count"] == len(places) == 4
+
+
 @pytest.mark.parametrize(
     "body",
     [

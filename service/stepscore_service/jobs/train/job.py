@@ -192,7 +192,12 @@ def _finish(out: Path, data: TrainData, metrics: Mapping[str, Any]) -> None:
 
 def is_first_process() -> bool:
     """Of the run's processes; the launcher numbers them."""
-    return os.environ.get("RANK", "0") == "0"
+    return count_processes() == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def count_processes() -> int:
+    """Of the run, as the launcher says it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def versions() -> dict[str, str]:

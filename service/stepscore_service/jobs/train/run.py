@@ -18,7 +18,7 @@ from stepscore_service.jobs.modeling.plan import TrainPlan
 from stepscore_service.jobs.runs import console
 from stepscore_service.jobs.train.data import TrainData, read
 from stepscore_service.jobs.train.inputs import TrainInputs, open_inputs
-from stepscore_service.jobs.train.job import TrainRun, check, is_first_process, train
+from stepscore_service.jobs.train.job import TrainRun, check, count_processes, is_first_process, train
 from stepscore_service.jobs.train.options import TrainRunOptions
 from stepscore_service.jobs.train.trainer import TrainingError
 
@@ -86,6 +86,7 @@ def _identity(options: TrainRunOptions, inputs: TrainInputs) -> dict[str, object
         "skip_bad": options.skip_bad,
         "eval_share": options.eval_share,
         **({"columns": options.columns} if options.columns else {}),
+        **({"processes": count_processes()} if count_processes() > 1 else {}),
     }
 
 
