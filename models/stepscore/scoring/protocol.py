@@ -9,11 +9,11 @@ from typing import Any, Protocol, Self, overload, runtime_checkable
 
 import numpy as np
 
-from stepscore.aggregate import AGGREGATES
+from stepscore.aggregate import aggregate
 from stepscore.calibration import Calibration
 from stepscore.config import CheckpointFacts
 from stepscore.engine.protocol import EngineInfo, TokenCounts, Work
-from stepscore.errors import CheckpointError, StepscoreError, UnscorableError, check_length, map_ok
+from stepscore.errors import CheckpointError, InvalidInput, StepscoreError, UnscorableError, check_length, map_ok
 from stepscore.family.registry import Family
 from stepscore.types import EncodedSolution, Reading, RewardRange, Solution, Values
 
@@ -74,12 +74,15 @@ class ModelInfo:
 
 
 def default_aggregate(family: Family, facts: CheckpointFacts) -> str:
-    """What the checkpoint's config.json names, or the family's. Raises CheckpointError if that is no aggregate."""
-    name = facts.config.get(AGGREGATE_KEY, family.aggregate)
-    if not isinstance(name, str) or name not in AGGREGATES:
-        known = ", ".join(AGGREGATES)
-        raise CheckpointError(f"{AGGREGATE_KEY} in {facts.path}/config.json is {name!r}; there are {known}")
-    return name
+    """What the checkpoint's config.json names, or the family's. Raises CheckpointError if it is undefined."""
+    name = facts.config.get(AGGREGATE_KEY)
+    if name is None:
+        return family.aggregate
+    try:
+        aggregate([0.5], str(name), family.reward_range)
+    except InvalidInput as error:
+        raise CheckpointError(f"{AGGREGATE_KEY} in {facts.path}/config.json: {error.message}") from error
+    return str(name)
 
 
 def info_of(name: str, family: Family, facts: CheckpointFacts, running: EngineInfo) -> ModelInfo:

@@ -16,7 +16,9 @@ import checkpoints_causal
 from loading_case import CPU, change_config, change_weights, rewards
 from stepscore.checkpoint import locate, read_facts
 from stepscore.errors import CheckpointError
+from stepscore.families.pure import FAMILY as PURE
 from stepscore.scoring.open import open_scorer
+from stepscore.scoring.protocol import default_aggregate
 
 # Whole checkpoints in every shape they are published in
 
@@ -52,13 +54,22 @@ def test_pytorch_files_change_nothing(tmp_path: Path) -> None:
 
 def test_a_checkpoint_may_name_an_aggregate_of_its_own(tmp_path: Path) -> None:
     folder = checkpoints.qwen_math(tmp_path / "prm")
-    assert open_scorer(str(folder), options=CPU).info.aggregate == "prod"
-    change_config(folder, default_aggregate="last")
-    assert open_scorer(str(folder), options=CPU).info.aggregate == "last"
-    for wrong in ("median", 3, None, ["last"]):
-        change_config(folder, default_aggregate=wrong)
-        with pytest.raises(CheckpointError, match=r"default_aggregate in .*config.json is .*; there are min, "):
-            open_scorer(str(folder), options=CPU)
+    for own, taken in ((None, "prod"), ("last", "last")):
+        change_config(folder, default_aggregate=own)
+        assert open_scorer(str(folder), options=CPU).info.aggregate == taken
+
+
+@pytest.mark.parametrize("wrong", ["median", 3, ["last"], ""])
+def test_an_aggregate_that_there_is_not_is_refused_at_the_start(tmp_path: Path, wrong: object) -> None:
+    folder = change_config(checkpoints.qwen_math(tmp_path / "prm"), default_aggregate=wrong)
+    with pytest.raises(CheckpointError, match=r"default_aggregate in .*config.json: "):
+        open_scorer(str(folder), options=CPU)
+
+
+def test_an_aggregate_that_the_rewards_do_not_have_is_refused_at_the_start(tmp_path: Path) -> None:
+    folder = change_config(checkpoints.qwen_math(tmp_path / "prm"), default_aggregate="prod")
+    with pytest.raises(CheckpointError, match=r"default_aggregate in .*config.json: 'prod' needs rewards in \[0, 1\]"):
+        default_aggregate(PURE, read_facts(folder))
 
 
 def test_the_revision_names_config_and_weights(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from huggingface_hub import save_torch_state_dict
 from torch import Tensor
 
+from stepscore.scoring.protocol import AGGREGATE_KEY
 from stepscore_service.jobs.modeling.build import TrainSetup
 from stepscore_service.jobs.modeling.model import layers_of, without_adapters
 from stepscore_service.jobs.runs.atomic import files_into
@@ -41,5 +42,6 @@ def config_of(setup: TrainSetup, lm: Any) -> dict[str, Any]:
     training = setup.output.training
     config: dict[str, Any] = json.loads(lm.config.to_json_string(use_diff=False))
     config.pop("quantization_config", None)  # a base read from GGUF keeps that name, but its weights here are whole
+    config.pop(AGGREGATE_KEY, None)  # of the base's rewards
     reading = setup.model.reading.config() if setup.model.reading else {}
     return config | {"architectures": [setup.base.kind + training.architecture]} | dict(training.config) | reading

@@ -105,3 +105,5 @@ def test_a_checkpoint_from_a_gguf_base_is_not_called_quantized(base: Path) -> No
     setup = build(TrainPlan(str(base)))
     setup.base.lm.config.quantization_config = {"quant_method": "gguf"}
     assert "quantization_config" not in config_of(setup, setup.model.lm)
+    setup.base.lm.config.default_aggregate = "last"
+    assert "default_aggregate" not in config_of(setup, setup.model.lm)

@@ -129,6 +129,10 @@ def test_two_processes_stop_with_their_launcher(tmp_path: Path) -> None:
 def test_two_processes_stop_where_one_was_asked_and_go_on_to_the_same_weights(tmp_path: Path) -> None:
     command, broken, whole = run_of(tmp_path), tmp_path / "broken", tmp_path / "whole"
     stop(command, broken, lambda launcher: workers(launcher)[-1])
+    alone = [sys.executable, *LAUNCH[-2:], *command, "--out", str(broken), "--resume"]
+    refused = subprocess.run(alone, check=False, stderr=subprocess.PIPE)  # its steps would be half as large
+    assert refused.returncode == 2
+    assert b"a run with other settings" in refused.stderr
     for out, more in ((broken, ["--resume"]), (whole, [])):
         with launch(*command, "--out", out, *more) as process:
             _, said = process.communicate(timeout=SECONDS)
