@@ -19,6 +19,9 @@ _TO_CHANGE = {
     "missing": "this field is missing; add it",
     "model_attributes_type": "this must be a JSON object with named fields",
     "model_type": "this must be a JSON object with named fields",
+    "dict_type": "this must be a JSON object with named fields",
+    "tuple_type": "this must be a list",
+    "none_required": "this is not supported here; leave it out",
 }
 SHOWN = 20
 """Validation errors that an answer lists; `count` says how many there are."""

@@ -162,6 +162,22 @@ def test_a_field_of_several_types_is_named_as_the_caller_wrote_it(
     assert {each["where"] for each in errors} == where
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/pooling", {"input": "a", "truncate_prompt_tokens": "x"}, "leave it out"),
+        ("/rm", {"prompt": [3], "response": "a"}, "a JSON object"),
+        ("/reward", {"items": [GOOD], "blend": {"clip": "x"}}, "must be a list"),
+    ],
+)
+def test_a_type_that_does_not_fit_is_said_in_words_of_json(
+    http: httpx.Client, path: str, body: object, says: str
+) -> None:
+    answer = http.post(path, json=body)
+    refusal_of(answer, 422, "invalid_request")
+    assert says in answer.json()["message"]
+
+
 def test_keys_with_dots_hide_no_error_and_cost_nothing(http: httpx.Client) -> None:
     body = {"problem": PROBLEM, "steps": [1], "steps.0.x": 3, "." * 40_000: 1, "": 2}
     detail = refusal_of(http.post("/score", json=body), 422, "invalid_request")
