@@ -25,8 +25,8 @@ _TO_CHANGE = {
 }
 SHOWN = 20
 """Validation errors that an answer lists; `count` says how many there are."""
-Place = tuple[str | int, ...]
-PlacedError = tuple[Place, Mapping[str, Any]]
+BodyPath = tuple[str | int, ...]
+PlacedError = tuple[BodyPath, Mapping[str, Any]]
 
 
 def install(app: FastAPI) -> None:
@@ -79,7 +79,7 @@ def _message(error: Mapping[str, Any]) -> str:
     return _TO_CHANGE.get(error.get("type", "")) or str(error["msg"]).removeprefix("Value error, ")
 
 
-def find_place(error: Mapping[str, Any], body: Any) -> Place:
+def find_place(error: Mapping[str, Any], body: Any) -> BodyPath:
     """The keys and numbers that lead to it, none for the whole body; not pydantic's names of the types it tried."""
     source, *path = error["loc"] or ("body",)
     if source != "body":
@@ -95,7 +95,7 @@ def find_place(error: Mapping[str, Any], body: Any) -> Place:
     return tuple(found)
 
 
-def _written(place: Place) -> str:
+def _written(place: BodyPath) -> str:
     """`items.3.steps`; `body` for the whole of it."""
     return ".".join(str(part) or '""' for part in place) or "body"
 
