@@ -22,8 +22,8 @@ A family is one line of published checkpoints: how a problem and its steps are l
 read, and what the numbers mean. Each is one file in `models/stepscore/families/`. A checkpoint finds its family by
 `architectures` in its config.json, then by the names of its tensors, then by its repository's or folder's name;
 `stepscore families --explain PATH` says why, and `--family NAME` overrules it. Your own family joins the list by an
-entry point: [adding-a-family.md](adding-a-family.md). A checkpoint can name an aggregate of its own, which is then the
-default instead of the family's: `"default_aggregate": "last"` in its config.json.
+entry point: [adding-a-family.md](adding-a-family.md). A checkpoint can name its own default aggregate, which replaces
+the family's: `"default_aggregate": "last"` in its config.json.
 
 In the prompts, braces hold what is filled in, and `↵` stands for a line break (the page adds one of its own after it).
 Every family names the outside code that it was run beside, at which commit; `make test-authors AUTHORS=FOLDER` runs it

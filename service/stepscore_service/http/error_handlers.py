@@ -61,14 +61,14 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 def invalid_request(errors: Sequence[Any], body: Any) -> InvalidRequest:
     """Pydantic's errors without the input that they repeat, which may be megabytes long. body: what was sent."""
-    found = _furthest([(find_place(each, body), each) for each in errors])
-    shown = [{"where": _written(place), "problem": _message(each)} for place, each in found[:SHOWN]]
+    found = _keep_furthest([(_find_place(each, body), each) for each in errors])
+    shown = [{"where": _format_path(place), "problem": _message(each)} for place, each in found[:SHOWN]]
     first = shown[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return InvalidRequest(f"{first['where']}: {first['problem']}{more}", errors=shown, count=len(found))
 
 
-def _furthest(errors: Sequence[PlacedError]) -> list[PlacedError]:
+def _keep_furthest(errors: Sequence[PlacedError]) -> list[PlacedError]:
     """Without errors of a place inside which another one lies: of the types tried there, that one got further."""
     inside = {place[:end] for place, _ in errors for end in range(1, len(place))}
     return [(place, each) for place, each in errors if place not in inside]
@@ -79,7 +79,7 @@ def _message(error: Mapping[str, Any]) -> str:
     return _TO_CHANGE.get(error.get("type", "")) or str(error["msg"]).removeprefix("Value error, ")
 
 
-def find_place(error: Mapping[str, Any], body: Any) -> BodyPath:
+def _find_place(error: Mapping[str, Any], body: Any) -> BodyPath:
     """The keys and numbers that lead to it, none for the whole body; not pydantic's names of the types it tried."""
     source, *path = error["loc"] or ("body",)
     if source != "body":
@@ -95,7 +95,7 @@ def find_place(error: Mapping[str, Any], body: Any) -> BodyPath:
     return tuple(found)
 
 
-def _written(place: BodyPath) -> str:
+def _format_path(place: BodyPath) -> str:
     """`items.3.steps`; `body` for the whole of it."""
     return ".".join(str(part) or '""' for part in place) or "body"
 

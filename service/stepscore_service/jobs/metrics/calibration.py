@@ -40,7 +40,7 @@ def reliability(probabilities_N: Doubles, labels_N: Doubles, bins: int = BINS) -
             place / bins,
             (place + 1) / bins,
             int((places_N == place).sum()),
-            float(probabilities_N[places_N == place].mean()),
+            _mean(probabilities_N[places_N == place]),
             float(labels_N[places_N == place].mean()),
         )
         for place in np.unique(places_N)
@@ -106,4 +106,9 @@ def cross_fit(probabilities_N: Doubles, labels_N: Doubles, units_N: Integers, *,
 
 
 def _places(probabilities_N: Doubles, bins: int) -> Integers:
-    return np.minimum((probabilities_N * bins).astype(np.int64), bins - 1)
+    return np.searchsorted(np.arange(1, bins) / bins, probabilities_N, side="right")
+
+
+def _mean(numbers_N: Doubles) -> float:
+    """Between the smallest and the largest, past which it may be rounded."""
+    return float(numbers_N.mean().clip(numbers_N.min(), numbers_N.max()))

@@ -197,7 +197,7 @@ def is_first_process() -> bool:
 
 def count_processes() -> int:
     """Of the run, as the launcher says it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ.get("WORLD_SIZE") or 1)
 
 
 def versions() -> dict[str, str]:

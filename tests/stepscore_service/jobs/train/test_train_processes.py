@@ -19,6 +19,7 @@ from transformers import TrainerControl, TrainerState
 
 import checkpoints_causal as checkpoints
 from cli_case import write
+from stepscore_service.jobs.train.job import is_first_process
 from stepscore_service.jobs.train.progress import Stopping
 
 ARGS = SimpleNamespace(device=torch.device("cpu"))
@@ -69,6 +70,17 @@ def test_a_single_process_asks_nobody() -> None:
         assert not ended_step(stopping).should_training_stop
         signal.raise_signal(signal.SIGINT)
         assert ended_step(stopping).should_training_stop
+
+
+@pytest.mark.parametrize(
+    ("size", "rank", "first"), [("", "1", True), ("1", "1", True), ("2", "0", True), ("2", "1", False)]
+)
+def test_a_number_that_another_launcher_left_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, size: str, rank: str, first: bool
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.setenv("RANK", rank)
+    assert is_first_process() is first
 
 
 @contextmanager
